@@ -1,0 +1,25 @@
+"""Array types, and the letters that name an axis everywhere in this package.
+
+    T  time steps of a window        B  lanes: sequences side by side
+    V  characters in the vocabulary  D  inputs of a layer
+    H  hidden units of a layer       G  gates of a cell
+    L  layers                        N  characters of a text
+
+Arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x @ W`.
+"""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+"""Numbers of the network: float32 to train, float64 to check, complex128 for complex steps."""
+
+Ids: TypeAlias = NDArray[np.integer[Any]]
+"""Characters as positions in a vocabulary: unsigned integers, as small as the vocabulary allows."""
+
+
+def smallest_id_type(size: int) -> np.dtype[Any]:
+    """Return the smallest unsigned integer type that can number `size` characters."""
+    return np.dtype(np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)

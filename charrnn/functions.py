@@ -1,0 +1,102 @@
+"""The functions a network is made of, each directly above what undoes it.
+
+All of them work on any dtype: float32 to train, float64 to check, complex128 for complex-step
+derivatives, which need holomorphic code: no `abs`, no comparison of values on the way.
+"""
+
+import numpy as np
+
+from charrnn.arrays import Array, Ids
+
+
+def sigmoid(x: Array, out: Array) -> Array:
+    """σ(x) = 1 / (1 + e⁻ˣ), element by element, written to `out` (which may be `x`).
+
+    For x below −88 in float32, e⁻ˣ is infinite and σ exactly 0, as it should be: callers
+    silence that overflow once for a whole window (`numpy.errstate`).
+    """
+    np.negative(x, out=out)
+    np.exp(out, out=out)
+    out += 1
+    return np.reciprocal(out, out=out)
+
+
+def sigmoid_slope(y: Array, out: Array) -> Array:
+    """σ′ from the output y = σ(x): y − y², written to `out` (which may not be `y`)."""
+    np.multiply(y, y, out=out)
+    return np.subtract(y, out, out=out)
+
+
+def tanh_slope(y: Array, out: Array) -> Array:
+    """tanh′ from the output y = tanh(x): 1 − y², written to `out` (which may not be `y`)."""
+    np.multiply(y, y, out=out)
+    return np.subtract(1, out, out=out)
+
+
+def rows(x: Array) -> Array:
+    """View `x` (…, K) as a matrix (rows, K); an error, never a silent copy, if that cannot be."""
+    return x.reshape(-1, x.shape[-1], copy=False)
+
+
+def affine(x: Array, W: Array, b: Array, out: Array) -> Array:
+    """y = x W + b for every row of `x` (…, D), written to `out` (…, K)."""
+    np.matmul(rows(x), W, out=rows(out))
+    out += b
+    return out
+
+
+def affine_backward(dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array) -> None:
+    """From dy (…, K) overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine`."""
+    np.matmul(rows(x).T, rows(dy), out=dW)
+    np.sum(rows(dy), axis=0, out=db)
+    np.matmul(rows(dy), W.T, out=rows(dx))
+
+
+def log_softmax(logits: Array, out: Array) -> Array:
+    """ln p = y − ln Σ eʸ over the last axis, safe for logits of any size, written to `out`."""
+    np.subtract(logits, np.max(logits.real, axis=-1, keepdims=True), out=out)
+    out -= np.log(np.sum(np.exp(out), axis=-1, keepdims=True))
+    return out
+
+
+def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
+    """Nats for each target: −ln p(target), shaped as `targets`; leaves ln p in `out` (…, V)."""
+    log_p = rows(log_softmax(logits, out))
+    nats = -log_p[np.arange(targets.size), targets.ravel()]
+    return nats.reshape(targets.shape)
+
+
+def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -> Array:
+    """In place of ln p (…, V): ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target)."""
+    dlogits = np.exp(log_p, out=log_p)
+    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1
+    dlogits *= weights if isinstance(weights, float) else weights[..., None]
+    return dlogits
+
+
+def lookup(table: Array, ids: Ids, out: Array) -> Array:
+    """Row `ids[…]` of `table` (V, K) for every id: the product of a one-hot vector with it."""
+    return np.take(table, ids.ravel(), axis=0, out=rows(out), mode="clip").reshape(out.shape)
+
+
+def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
+    """Add up the rows of dy (…, K) that share an id: overwrites `out` (V, K).
+
+    Small vocabularies take the product with the one-hot matrix, which costs V multiplications
+    for each number but runs at the speed of BLAS; large ones sort the rows and add up each run.
+    """
+    flat = ids.ravel()
+    V = len(out)
+    if V <= LARGEST_ONE_HOT:
+        one_hot = np.zeros((V, flat.size), dtype=dy.dtype)
+        one_hot[flat, np.arange(flat.size)] = 1
+        return np.matmul(one_hot, rows(dy), out=out)
+    order = np.argsort(flat, kind="stable")
+    present, starts = np.unique(flat[order], return_index=True)
+    out.fill(0)
+    out[present] = np.add.reduceat(rows(dy)[order], starts, axis=0)
+    return out
+
+
+LARGEST_ONE_HOT = 128
+"""The vocabulary up to which a one-hot product is faster than sorting (measured, H 128 to 512)."""

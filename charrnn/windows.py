@@ -1,0 +1,78 @@
+"""From a text as ids to windows (T, B) along B lanes.
+
+The text is cut into B lanes of equal length, and window number k of an epoch covers the k-th T
+characters of every lane, so the state carried from the window before is the right one. Which
+window comes at which step is a function of the step alone: an exact resume needs no cursor.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.arrays import Array, Ids
+from charrnn.errors import TextError
+from charrnn.randomness import Purpose, generator
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a network reads, what it should guess, and which lanes begin from the zero state."""
+
+    inputs: Ids  # (T, B)
+    targets: Ids  # (T, B): the inputs one character later
+    fresh: Array  # (B,), bool
+
+
+class Windows:
+    """The windows of a text, for ever: epoch after epoch, each a little shifted.
+
+    Lanes begin anew at the first window of an epoch, and at any other with probability
+    `reset_rate`: a model that never meets the zero state cannot be sampled from it. At a rate of
+    zero every epoch has the same windows, as in min-char-rnn.
+    """
+
+    def __init__(self, ids: Ids, T: int, B: int, seed: int, reset_rate: float) -> None:
+        """Lay B lanes of whole windows over `ids` (N,); `TextError` if not even one fits."""
+        self.ids = ids
+        self.T, self.B = T, B
+        self.seed = seed
+        self.reset_rate = reset_rate
+        predictions = len(ids) - 1
+        self.steps_per_epoch = predictions // (T * B)
+        if self.steps_per_epoch < 1:
+            raise TextError(
+                f"{len(ids):,} characters are too few for {B} lanes of {T}; "
+                "try a smaller --batch or --seq-length"
+            )
+        lane_length = self.steps_per_epoch * T
+        self._lane_starts = np.arange(B, dtype=np.int64) * lane_length
+        self._slack = predictions - B * lane_length
+        self._offsets = np.arange(T + 1, dtype=np.int64)[:, None]
+
+    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+        """Return the window of this step, of all lanes or of some."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
+        text = self.ids[starts + self._offsets]
+        fresh = np.ones(self.B, dtype=bool)
+        if number:
+            draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
+            fresh = draws < self.reset_rate
+        return Window(text[:-1], text[1:], fresh[lanes])
+
+    def _shift(self, epoch: int) -> int:
+        """Return where the first lane of this epoch begins: what does not fill a window is spare."""
+        if not self.reset_rate:
+            return 0
+        return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))
+
+
+FEWEST_WINDOWS = 4
+"""Windows a lane should have, so that the carried state and the epochs mean something."""
+
+
+def fit(characters: int, T: int, B: int) -> tuple[int, int]:
+    """Shrink lanes, then the window, until every lane has at least `FEWEST_WINDOWS` windows."""
+    room = max(1, (characters - 1) // FEWEST_WINDOWS)
+    B = max(1, min(B, room // T))
+    return min(T, room // B), B
