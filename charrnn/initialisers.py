@@ -78,7 +78,7 @@ class Initialiser:
     def draw(
         self, shape: tuple[int, ...], gain: float, hidden: int, rng: np.random.Generator
     ) -> Array:
-        """Draw gain × one matrix a gate, `shape` (G, D, H) or (H, V); the usual scale is 1/√hidden."""
+        """Draw gain × one matrix a gate, `shape` (G, D, H) or (H, V); usual scale: 1/√hidden."""
         *gates, inputs, units = shape
         scale = hidden**-0.5 if self.scale is None else self.scale
         draw = INITIALISERS[self.name]

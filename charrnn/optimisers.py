@@ -45,7 +45,10 @@ class Optimiser(ABC):
 
 
 class Adagrad(Optimiser):
-    """s ← s + g²;  w ← w − lr · g / (√s + ε). Duchi, Hazan & Singer 2011, JMLR 12, diagonal form."""
+    """s ← s + g²;  w ← w − lr · g / (√s + ε).
+
+    Duchi, Hazan & Singer 2011, JMLR 12, diagonal form.
+    """
 
     slots: ClassVar = ("sum_of_squares",)
     learning_rate: ClassVar = 0.4

@@ -61,7 +61,7 @@ class Windows:
         return Window(text[:-1], text[1:], fresh[lanes])
 
     def _shift(self, epoch: int) -> int:
-        """Return where the first lane of this epoch begins: what does not fill a window is spare."""
+        """Return where this epoch's first lane begins: what fills no window is spare."""
         if not self.reset_rate:
             return 0
         return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))

@@ -13,13 +13,14 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.arrays import Array, Ids
+from charrnn.arrays import Ids
 from charrnn.cells import CELLS
 from charrnn.errors import CharRNNError
 from charrnn.network import ModelConfig, Network
@@ -111,7 +112,7 @@ class Team:
         self._workers: list[tuple[Any, Connection]] = []
 
         edges = np.linspace(0, lanes.B, workers + 1).astype(int)
-        parts = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self._replica = Replica(
             config,
             lanes,
@@ -127,7 +128,8 @@ class Team:
         np.frombuffer(ids_buffer, ids.dtype)[...] = ids
         for part, gradient in zip(parts[1:], buffers[2:], strict=True):
             ours, theirs = share.Pipe()
-            shared = Shared(ids_buffer, ids.dtype.str, dtype.str, buffers[0], gradient, state_buffer)
+            types = ids.dtype.str, dtype.str
+            shared = Shared(ids_buffer, *types, buffers[0], gradient, state_buffer)
             process = share.Process(
                 target=_work, args=(theirs, config, lanes, shared, part), daemon=True
             )
@@ -153,6 +155,15 @@ class Team:
                 "a worker process ended, perhaps for want of memory; try --threads 1"
             ) from error
         return nats
+
+    def compute_own(self, step: int) -> float:
+        """Walk window `step` on this process's own lanes only: a measure of its speed alone."""
+        return self._replica.compute(step)
+
+    @property
+    def size(self) -> int:
+        """The number of processes that share the lanes, this one included."""
+        return 1 + len(self._workers)
 
     def close(self) -> None:
         """Send the workers home."""

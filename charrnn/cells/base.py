@@ -74,10 +74,14 @@ class Cell(ABC):
     def read_ids(self, ids: Ids) -> None:
         """a = x W_xh + b_h for one-hot x: the rows of W_xh that `ids` (T, B) name."""
         for table, bias, a in zip(self.W_xh, self.b_h, self.a, strict=True):
-            lookup(table + bias, ids, out=a)
+            if ids.size < len(table):
+                lookup(table, ids, out=a)
+                a += bias
+            else:  # a bias for each character is cheaper than one for each position
+                lookup(table + bias, ids, out=a)
 
     def read_ids_backward(self, ids: Ids) -> None:
-        """Overwrite dW_xh and db_h: every position adds to the row it looked up, and to the bias."""
+        """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
         for da, dtable, db in zip(
             self.da, self.gradients["W_xh"], self.gradients["b_h"], strict=True

@@ -1,0 +1,289 @@
+"""The checkpoint: what an .npz of ours holds, and how it is believed.
+
+    metadata                           UTF-8 JSON in a uint8 array, see below
+    layers.0.W_xh … W_hy b_y           the model: what to sample from and to evaluate
+    training.parameters.NAME           the weights in training, where the model is their average
+    training.optimiser.SLOT.NAME       the optimiser's running arrays
+    training.states.layers.0.h …       the carried state of every lane (B, H)
+
+The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
+`ModelConfig`), `vocabulary`, `corpus` (fingerprint and how it was read), `validation` (the loss and
+its baselines) and `training` (the fields of `TrainingConfig` and `Progress`), which is null in a
+checkpoint that is only to be used. Random numbers are a function of seed and step, and so is the
+place in the corpus: these two are the generator's whole state.
+
+A file is never trusted: `archive` proves its bytes, and here every value is held against what the
+configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.archive import JSON, read_archive, write_archive
+from charrnn.arrays import Array
+from charrnn.errors import CharRNNError, CheckpointError, DivergedError
+from charrnn.network import ModelConfig
+from charrnn.optimisers import OPTIMISERS
+from charrnn.parameters import Parameters, Shapes
+from charrnn.training import Progress, Trainer, TrainingConfig
+from charrnn.vocabulary import Vocabulary
+from charrnn.workers import state_shapes
+
+FORMAT = 1
+"""Version of the format; readers refuse what is newer."""
+
+
+@dataclass(frozen=True)
+class CorpusRecord:
+    """Which text a model was trained on, and how it was read: enough to know it again."""
+
+    name: str
+    sha256: str
+    characters: int
+    val_fraction: float
+    min_count: int = 1
+    encoding: str = "utf-8"
+    as_bytes: bool = False
+    normalise: str | None = None
+    built_in: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that continues a run, apart from its text."""
+
+    config: TrainingConfig
+    progress: Progress
+    updates: int
+    parameters: Parameters | None
+    optimiser: dict[str, Parameters]
+    states: Parameters
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with its vocabulary, and, if it can be resumed, its training state."""
+
+    config: ModelConfig
+    vocabulary: Vocabulary
+    parameters: Parameters
+    corpus: CorpusRecord
+    step: int
+    validation: dict[str, float] = field(default_factory=dict)
+    training: TrainingState | None = None
+
+
+def snapshot(
+    trainer: Trainer,
+    vocabulary: Vocabulary,
+    corpus: CorpusRecord,
+    validation: Mapping[str, float] | None = None,
+    *,
+    resumable: bool,
+) -> Checkpoint:
+    """Look at a run: the checkpoint's arrays are the trainer's own, to be saved at once.
+
+    Raises `DivergedError` rather than let a number that is not finite be saved.
+    """
+    for name, array in (*trainer.parameters.items(), *trainer.model.items()):
+        if not np.isfinite(array).all():
+            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}")
+    state = None
+    if resumable:
+        optimiser = trainer.optimiser
+        state = TrainingState(
+            config=trainer.config,
+            progress=trainer.progress,
+            updates=optimiser.updates,
+            parameters=None if trainer.model is trainer.parameters else trainer.parameters,
+            optimiser={
+                slot: trainer.parameters.like(array) for slot, array in optimiser.state.items()
+            },
+            states=trainer.states,
+        )
+    step = trainer.progress.step
+    figures = {} if validation is None else dict(validation)
+    return Checkpoint(trainer.model_config, vocabulary, trainer.model, corpus, step, figures, state)
+
+
+def restore(trainer: Trainer, state: TrainingState) -> None:
+    """Put a fresh trainer, made with `resumed_parameters`, where the saved run stood."""
+    trainer.progress = Progress(**vars(state.progress))
+    trainer.optimiser.updates = state.updates
+    for slot, parameters in state.optimiser.items():
+        trainer.optimiser.state[slot][...] = parameters.vector
+    trainer.states.vector[...] = state.states.vector
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically; raises `StorageError`, and then the file that was there still is."""
+    arrays: dict[str, Array] = dict(checkpoint.parameters)
+    state = checkpoint.training
+    if state is not None:
+        if state.parameters is not None:
+            arrays |= _under("training.parameters", state.parameters)
+        for slot, parameters in state.optimiser.items():
+            arrays |= _under(f"training.optimiser.{slot}", parameters)
+        arrays |= _under("training.states", state.states)
+    vocabulary = checkpoint.vocabulary
+    metadata: dict[str, JSON] = {
+        "format": FORMAT,
+        "charrnn": __version__,
+        "step": checkpoint.step,
+        "model": _as_json(checkpoint.config),
+        "vocabulary": {"characters": vocabulary.characters, "as_bytes": vocabulary.as_bytes},
+        "corpus": _as_json(checkpoint.corpus),
+        "validation": dict(checkpoint.validation),
+        "training": None
+        if state is None
+        else {
+            "config": _as_json(state.config),
+            "progress": _as_json(state.progress),
+            "updates": state.updates,
+        },
+    }
+    write_archive(path, arrays, metadata)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; raises `CheckpointError` for anything that does not fit."""
+    arrays, metadata = read_archive(path)
+    try:
+        return _Reader(arrays, metadata).checkpoint()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name!r} is no usable checkpoint: {error}") from error
+
+
+class _Reader:
+    """Takes a verified archive apart, and names the first thing that does not fit."""
+
+    def __init__(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        self.arrays = arrays
+        self.metadata = metadata
+
+    def checkpoint(self) -> Checkpoint:
+        version = self._value(self.metadata, "format", int)
+        if version > FORMAT:
+            raise CheckpointError(
+                f"its format is {version}, this charrnn reads up to {FORMAT}; try a newer charrnn"
+            )
+        if version != FORMAT:
+            raise CheckpointError(f"there is no format {version}")
+        config = _build(ModelConfig, self._value(self.metadata, "model", dict), "model")
+        if config.layers > len(self.arrays):
+            raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
+        vocabulary = self._vocabulary(self._value(self.metadata, "vocabulary", dict))
+        if not config.inputs == config.outputs == len(vocabulary):
+            raise CheckpointError(f"model.inputs does not match {len(vocabulary)} characters")
+        parameters = self._take("", config.shapes())
+        corpus = _build(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
+        step = self._value(self.metadata, "step", int)
+        if step < 0:
+            raise CheckpointError(f"step is {step}")
+        training = self.metadata.get("training")
+        state = None if training is None else self._training(config, training)
+        if state is not None and state.progress.step != step:
+            raise CheckpointError("training.progress.step is not the step")
+        if self.arrays:
+            raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
+        return Checkpoint(config, vocabulary, parameters, corpus, step, self._figures(), state)
+
+    def _training(self, config: ModelConfig, training: Any) -> TrainingState:
+        if not isinstance(training, dict):
+            raise CheckpointError("training is not an object")
+        run = _build(
+            TrainingConfig, self._value(training, "config", dict, "training."), "training.config"
+        )
+        progress = _build(
+            Progress, self._value(training, "progress", dict, "training."), "training.progress"
+        )
+        updates = self._value(training, "updates", int, "training.")
+        if min(updates, progress.step, progress.since_best, progress.best_step) < 0:
+            raise CheckpointError("training.progress has a negative count")
+        shapes = config.shapes()
+        slots = OPTIMISERS[run.optimiser].slots
+        return TrainingState(
+            config=run,
+            progress=progress,
+            updates=updates,
+            parameters=self._take("training.parameters.", shapes) if run.average else None,
+            optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
+            states=self._take("training.states.", state_shapes(config, run.batch)),
+        )
+
+    def _take(self, prefix: str, shapes: Shapes) -> Parameters:
+        """Move the arrays of these shapes out of the file, each checked before any is copied."""
+        found: dict[str, Array] = {}
+        for name, shape in shapes.items():
+            array = self.arrays.pop(prefix + name, None)
+            if array is None:
+                raise CheckpointError(f"array {prefix + name!r} is missing")
+            if array.shape != shape or array.dtype != np.float32:
+                raise CheckpointError(
+                    f"array {prefix + name!r} is {array.dtype} {array.shape}, "
+                    f"the configuration wants float32 {shape}"
+                )
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"array {prefix + name!r} holds numbers that are not finite")
+            found[name] = array
+        parameters = Parameters(shapes)
+        parameters.fill_from(found)
+        return parameters
+
+    def _vocabulary(self, stored: dict[str, Any]) -> Vocabulary:
+        characters = self._value(stored, "characters", str, "vocabulary.")
+        as_bytes = self._value(stored, "as_bytes", bool, "vocabulary.")
+        try:
+            return Vocabulary(characters, as_bytes=as_bytes)
+        except ValueError as error:
+            raise CheckpointError(f"vocabulary.characters: {error}") from error
+
+    def _figures(self) -> dict[str, float]:
+        figures = self._value(self.metadata, "validation", dict)
+        if not all(type(value) in (int, float) for value in figures.values()):
+            raise CheckpointError("validation holds something that is not a number")
+        return {name: float(value) for name, value in figures.items()}
+
+    @staticmethod
+    def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:
+        value = mapping.get(key)
+        if type(value) is not kind:
+            raise CheckpointError(f"{prefix}{key} is missing or not of type {kind.__name__}")
+        return value
+
+
+Record = TypeVar("Record")
+
+
+def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
+    """Make a dataclass of exactly the stored fields, each of its declared type."""
+    hints = get_type_hints(kind)
+    if stored.keys() != hints.keys():
+        odd = sorted(stored.keys() ^ hints.keys())[0]
+        raise CheckpointError(f"{where}.{odd} is missing or unknown")
+    values = {}
+    for name, hint in hints.items():
+        value = stored[name]
+        allowed = getattr(hint, "__args__", (hint,))
+        if float in allowed and type(value) is int:
+            value = float(value)
+        if type(value) not in allowed:
+            raise CheckpointError(f"{where}.{name} has a value of the wrong type")
+        values[name] = value
+    try:
+        return kind(**values)
+    except CharRNNError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+
+
+def _as_json(record: Any) -> dict[str, JSON]:
+    return {item.name: getattr(record, item.name) for item in fields(record)}
+
+
+def _under(prefix: str, parameters: Parameters) -> dict[str, Array]:
+    return {f"{prefix}.{name}": array for name, array in parameters.items()}

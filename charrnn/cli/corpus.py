@@ -1,0 +1,58 @@
+"""Finding the text of a run: given on the command line, built in, or where run.json says it was."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from charrnn.arrays import Ids
+from charrnn.checkpoint import CorpusRecord
+from charrnn.corpora import built_in_corpus
+from charrnn.errors import TextError, UsageError
+from charrnn.text import Corpus, TextOptions, read_corpus
+from charrnn.vocabulary import Vocabulary
+
+DEFAULT_CORPUS = "python-docs"
+
+
+def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Corpus:
+    """Read files or a built-in corpus; without either, the text that every Python ships."""
+    if paths and built_in is not None:
+        raise UsageError("files and --corpus contradict each other; try one of them")
+    return read_corpus(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
+
+
+def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> Corpus:
+    """Read the text of a run once more and prove that it is the same.
+
+    Raises `TextError` if it is gone or another one.
+    """
+    options = TextOptions(record.encoding, record.as_bytes, record.normalise)
+    if paths:
+        corpus = read_corpus(paths, options)
+    elif record.built_in is not None:
+        corpus = built_in_corpus(record.built_in)
+    else:
+        corpus = read_corpus(_sources(folder), options)
+    if corpus.fingerprint["sha256"] != record.sha256:
+        raise TextError(
+            f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "
+            f"sha256 {record.sha256[:12]}…); try the original, or --init-from for a new run"
+        )
+    return corpus
+
+
+def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
+    """Return what spells ids as the bytes that compressors see."""
+    encoding = "latin-1" if vocabulary.as_bytes else "utf-8"
+    return lambda ids: vocabulary.decode(ids).encode(encoding)
+
+
+def _sources(folder: Path) -> list[str]:
+    try:
+        sources = json.loads((folder / "run.json").read_text(encoding="utf-8"))["sources"]
+    except (OSError, ValueError, KeyError, TypeError):
+        sources = []
+    known = [s for s in sources if isinstance(s, str) and s != "-"] if sources else []
+    if not known:
+        raise TextError(f"nothing in {str(folder)!r} says where the text was; try naming the file")
+    return known

@@ -1,0 +1,82 @@
+"""`charrnn info`: what a checkpoint holds."""
+
+import math
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.cli.display import answer, facts_table
+from charrnn.cli.options import CheckpointArgument, Json
+from charrnn.cli.run import find_checkpoint, to_json
+
+
+def info(
+    checkpoint: CheckpointArgument = None,
+    json: Json = False,
+    arrays: Annotated[bool, typer.Option("--arrays", help="List every array too.")] = False,
+) -> None:
+    """Show what a checkpoint holds: model, vocabulary, corpus, training, losses."""
+    path = find_checkpoint(checkpoint)
+    loaded = load_checkpoint(path)
+    facts = {"path": str(path)} | describe(loaded)
+    if json:
+        print(to_json(facts))
+        return
+    answer(facts_table(readable(facts)))
+    if arrays:
+        answer(facts_table({name: str(value.shape) for name, value in loaded.parameters.items()}))
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return everything about a checkpoint but its numbers, as JSON values."""
+    training = checkpoint.training
+    return {
+        "step": checkpoint.step,
+        "parameters": len(checkpoint.parameters.vector),
+        "model": checkpoint.config.as_dict(),
+        "vocabulary": {
+            "size": len(checkpoint.vocabulary),
+            "characters": checkpoint.vocabulary.characters,
+            "as_bytes": checkpoint.vocabulary.as_bytes,
+        },
+        "corpus": vars(checkpoint.corpus),
+        "validation": checkpoint.validation,
+        "training": None if training is None else training.config.as_dict(),
+        "progress": None if training is None else vars(training.progress),
+        "arrays": {name: list(array.shape) for name, array in checkpoint.parameters.items()},
+    }
+
+
+def readable(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the same for people: a line each."""
+    model, corpus, vocabulary = facts["model"], facts["corpus"], facts["vocabulary"]
+    layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
+    lines = {
+        "checkpoint": facts["path"],
+        "model": f"{layers}, {facts['parameters']:,} parameters, dropout {model['dropout']:g}",
+        "initialised": f"{model['init']}, inputs {model['input_init'] or 'as the cell declares'}",
+        "vocabulary": f"{vocabulary['size']} characters: {vocabulary['characters']}",
+        "corpus": f"{corpus['name']}, {corpus['characters']:,} characters",
+        "fingerprint": f"sha256 {corpus['sha256'][:16]}…",
+        "step": f"{facts['step']:,}",
+    }
+    nats = facts["validation"].get("nats_per_char")
+    if nats is not None:
+        lines["validation"] = f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
+    if facts["training"] is None:
+        lines["training"] = "no state: to sample, to evaluate, or for --init-from"
+        return lines
+    run = facts["training"]
+    lines["training"] = (
+        f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
+        f"{run['batch']} lanes of {run['seq_length']}, seed {run['seed']}"
+    )
+    done = facts["step"] >= run["steps"]
+    lines["state"] = (
+        f"finished, {run['steps']:,} steps"
+        if done
+        else f"step {facts['step']:,} of {run['steps']:,}: charrnn train --resume goes on"
+    )
+    return lines

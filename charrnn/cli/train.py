@@ -1,0 +1,259 @@
+"""`charrnn train`: from a text to a run's folder."""
+
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.cells import CELLS
+from charrnn.cli import training_run
+from charrnn.corpora import BUILT_IN
+from charrnn.errors import UsageError
+from charrnn.initialisers import INITIALISERS
+from charrnn.optimisers import OPTIMISERS, SCHEDULES
+from charrnn.presets import PRESETS, Budget
+from charrnn.text import TextOptions
+
+CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
+DEFAULT_MINUTES = 3.0
+
+
+def names(registry: dict[str, Any]) -> str:
+    """List the names of a registry for a help text."""
+    return ", ".join(registry)
+
+
+def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
+    """Make an option of one of the panels."""
+    return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
+
+
+def train(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CORPUS]...",
+            help="Text files (.gz too), folders, or - for standard input; joined by a newline. "
+            "Default: --corpus python-docs.",
+            show_default=False,
+        ),
+    ] = None,
+    built_in: Annotated[
+        str | None,
+        option(CORPUS, f"A built-in corpus: {names(BUILT_IN)}, france:GAP.", "--corpus"),
+    ] = None,
+    encoding: Annotated[
+        str, option(CORPUS, "Encoding of the files, applied strictly: no character is guessed.")
+    ] = "utf-8",
+    as_bytes: Annotated[
+        bool, option(CORPUS, "Learn bytes instead of characters: any file will do.", "--bytes")
+    ] = False,
+    normalise: Annotated[
+        str | None,
+        option(CORPUS, "Unicode normal form, such as nfc, so that é is always one character."),
+    ] = None,
+    min_count: Annotated[
+        int, option(CORPUS, "Leave out characters that occur less often than this.")
+    ] = 1,
+    val_fraction: Annotated[
+        float, option(CORPUS, "Share of the text, at its end, held out to validate on.")
+    ] = 0.1,
+    preset: Annotated[
+        str,
+        option(
+            MODEL,
+            f"What to choose where nothing is said: {names(PRESETS)}. The default fits the "
+            "network to the time, and dropout to how often the text will be read.",
+        ),
+    ] = "default",
+    cell: Annotated[
+        str | None, option(MODEL, f"Recurrent cell: {names(CELLS)}. Default: lstm.")
+    ] = None,
+    layers: Annotated[int | None, option(MODEL, "Layers. Default: 1.")] = None,
+    hidden: Annotated[
+        int | None, option(MODEL, "Units of each layer. Default: 128 to 512, by the time given.")
+    ] = None,
+    dropout: Annotated[
+        float | None,
+        option(MODEL, "Share of layer outputs silenced in training. Default: by the epochs."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        option(
+            MODEL,
+            f"Recurrent weights: {names(INITIALISERS)}, with a scale as in normal:0.01. "
+            "Default: orthogonal, which keeps gradients at length.",
+        ),
+    ] = None,
+    gain: Annotated[
+        float | None, option(MODEL, "Factor on the recurrent weights at the start. Default: 1.")
+    ] = None,
+    input_init: Annotated[
+        str | None,
+        option(MODEL, "Input weights, likewise. Default: normal:1, for an rnn uniform (±1/√H)."),
+    ] = None,
+    input_gain: Annotated[
+        float | None, option(MODEL, "Factor on the input weights at the start. Default: 1.")
+    ] = None,
+    forget_bias: Annotated[
+        float | None, option(MODEL, "The LSTM's forget bias. Default: 1, to begin by remembering.")
+    ] = None,
+    optimiser: Annotated[
+        str | None,
+        option(OPTIMISATION, f"{names(OPTIMISERS)}. Default: adagrad, the best we measured."),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "Learning rate. Default: "
+            + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
+            + ".",
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        option(OPTIMISATION, f"{names(SCHEDULES)}. Default: cosine, down to 2 % of the rate."),
+    ] = None,
+    warm_up: Annotated[
+        int | None,
+        option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a tenth."),
+    ] = None,
+    weight_decay: Annotated[
+        float | None, option(OPTIMISATION, "Pull of all weights towards zero. Default: 0.")
+    ] = None,
+    average: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "Use a running average of the weights that keeps this much of itself at each step, "
+            "such as 0.998. Default: 0, the weights themselves.",
+        ),
+    ] = None,
+    clip_norm: Annotated[
+        float | None, option(OPTIMISATION, "Largest norm of the whole gradient. Default: 1.")
+    ] = None,
+    clip_value: Annotated[
+        float | None, option(OPTIMISATION, "Largest element of the gradient instead.")
+    ] = None,
+    seq_length: Annotated[
+        int | None,
+        option(OPTIMISATION, "Characters that a gradient travels back (truncation). Default: 64."),
+    ] = None,
+    batch: Annotated[
+        int | None, option(OPTIMISATION, "Lanes of the text read side by side. Default: 32.")
+    ] = None,
+    reset_rate: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "How likely a lane begins a window from the zero state, the one that sampling starts "
+            "from. Default: 0.05.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        option(RUN, f"Wall time of the whole command, about. Default: {DEFAULT_MINUTES:g}."),
+    ] = None,
+    epochs: Annotated[float | None, option(RUN, "Read the text so often instead.")] = None,
+    steps: Annotated[int | None, option(RUN, "Take so many steps instead.")] = None,
+    patience: Annotated[
+        int, option(RUN, "Stop after so many validations without a new best; 0: never.")
+    ] = 0,
+    seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
+    threads: Annotated[
+        int | None,
+        option(RUN, "Processes that share the lanes. Default: measured, at most one a core."),
+    ] = None,
+    out: Annotated[
+        str | None, option(RUN, "The run's folder. Default: checkpoints/NAME.", show_default=False)
+    ] = None,
+    name: Annotated[
+        str | None, option(RUN, "The run's name. Default: the corpus's.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        str | None, option(RUN, "Go on with an interrupted run: its folder.", metavar="RUN")
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        option(RUN, "Begin from the weights and vocabulary of a checkpoint.", metavar="CKPT"),
+    ] = None,
+    eval_every: Annotated[
+        int | None, option(RUN, "Steps between validations. Default: about ten a run.")
+    ] = None,
+    sample_every: Annotated[
+        int | None, option(RUN, "Steps between samples; 0: none. Default: at each validation.")
+    ] = None,
+    save_every: Annotated[
+        int | None, option(RUN, "Steps between saves. Default: every half minute.")
+    ] = None,
+    keep: Annotated[
+        int, option(RUN, "Also keep the newest N saves, as step-NNNNNN.npz.", metavar="N")
+    ] = 0,
+    json: Annotated[
+        bool, option(RUN, "Print the result as one JSON object on stdout.", "--json")
+    ] = False,
+    quiet: Annotated[bool, option(RUN, "Only warnings and errors.", "--quiet", "-q")] = False,
+) -> None:
+    """Train a character-level network: charrnn train corpus.txt.
+
+    Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
+    Ctrl-C saves, and --resume goes on to the same end.
+    """
+    model = {
+        "cell": cell,
+        "layers": layers,
+        "hidden": hidden,
+        "dropout": dropout,
+        "init": init,
+        "gain": gain,
+        "input_init": input_init,
+        "input_gain": input_gain,
+        "forget_bias": forget_bias,
+    }
+    training = {
+        "optimiser": optimiser,
+        "lr": lr,
+        "schedule": schedule,
+        "warm_up": warm_up,
+        "weight_decay": weight_decay,
+        "average": average,
+        "clip_norm": clip_norm,
+        "clip_value": clip_value,
+        "seq_length": seq_length,
+        "batch": batch,
+        "reset_rate": reset_rate,
+        "eval_every": eval_every,
+    }
+    given = {key: value for key, value in (model | training).items() if value is not None}
+    budgeted = any(value is not None for value in (minutes, epochs, steps))
+    if budgeted and resume is not None:
+        raise UsageError("--resume goes on to the planned end; try --init-from for a new plan")
+    if resume is not None and (given or init_from or out or name):
+        odd = next(iter(given), "init_from" if init_from else "out" if out else "name")
+        raise UsageError(
+            f"--resume keeps the run's own settings, --{odd.replace('_', '-')} would change them; "
+            "try --init-from for a new run"
+        )
+    if out is not None and name is not None:
+        raise UsageError("--out and --name contradict each other; try one of them")
+    habits = training_run.Habits(
+        sample_every=sample_every, save_every=save_every, keep=keep, json=json, quiet=quiet
+    )
+    if resume is not None:
+        training_run.resume(resume, corpus or [], habits)
+        return
+    request = training_run.Request(
+        paths=corpus or [],
+        built_in=built_in,
+        text=TextOptions(encoding, as_bytes, normalise),
+        min_count=min_count,
+        val_fraction=val_fraction,
+        preset=preset,
+        given=given | {"seed": seed, "patience": patience},
+        budget=Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps),
+        threads=threads,
+        out=out,
+        name=name,
+        init_from=init_from,
+    )
+    training_run.start(request, habits)

@@ -1,0 +1,129 @@
+"""A trained model in your hands: read characters, guess the next, write text, score text.
+
+model = charrnn.load("checkpoints/corpus/best.npz")
+for character in model.generate("To be", length=200, temperature=0.8):
+    print(character, end="")
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from charrnn.arrays import Array, Ids
+from charrnn.checkpoint import Checkpoint, save
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.errors import UsageError
+from charrnn.evaluation import Score, evaluate
+from charrnn.network import Network
+from charrnn.sampling import Sampling, generate
+from charrnn.vocabulary import Vocabulary
+
+
+class Model:
+    """A network with its vocabulary. `step` reads one character at a time from the zero state."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.config
+        self.parameters = checkpoint.parameters
+        self.vocabulary: Vocabulary = checkpoint.vocabulary
+        self._network = Network(self.config, self.parameters, 1, 1)
+
+    def reset(self) -> None:
+        """Forget all that was read."""
+        self._network.reset()
+
+    def step(self, character: int) -> Array:
+        """Read a character, an id; return the logits (V,) of the next. `UsageError` if unknown."""
+        if not 0 <= character < len(self.vocabulary):
+            last = len(self.vocabulary) - 1
+            raise UsageError(f"no character {character}; ids go from 0 to {last}")
+        logits = self._network.forward(np.full((1, 1), character))
+        self._network.carry()
+        return np.array(logits[0, 0])
+
+    def generate(
+        self,
+        prime: str = "",
+        length: int = 500,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: str = "",
+    ) -> Iterator[str]:
+        """Yield up to `length` characters that follow `prime`, which itself is not repeated.
+
+        Starts from the zero state, whatever was read with `step`. Ends before `stop`, if given.
+        Raises `UsageError` for settings without meaning, `TextError` for a prime that holds
+        characters the model does not know.
+        """
+        sampling = Sampling(temperature, top_k, top_p, seed)
+        yield from next(iter(self.samples(prime, length, sampling, stop=stop)))
+
+    def samples(
+        self, prime: str, length: int, sampling: Sampling, count: int = 1, stop: str = ""
+    ) -> Iterator[Iterator[str]]:
+        """Yield `count` texts, each an iterator of characters, drawn in one batched pass.
+
+        The first arrives character by character as it is drawn; exhaust each before the next.
+        """
+        if length < 0 or count < 1:
+            raise UsageError("the length must not be negative, and the count at least 1")
+        steps = generate(self.config, self.parameters, self.start(prime), sampling, count)
+        drawn: list[Ids] = []
+
+        def first() -> Iterator[str]:
+            for ids in islice(steps, length):
+                drawn.append(ids)
+                yield self.vocabulary.decode(ids[:1])
+
+        yield before(stop, first())
+        drawn.extend(islice(steps, length - len(drawn)) if count > 1 else ())
+        for lane in range(1, count):
+            text = self.vocabulary.decode(np.array([ids[lane] for ids in drawn], dtype=np.int64))
+            yield before(stop, iter(text))
+
+    def start(self, prime: str) -> Ids:
+        """Return the ids to read before the first guess: the prime, else a line's end, unseen.
+
+        Where the vocabulary has no newline, a space or the first character serves.
+        """
+        if not prime:
+            known = [c for c in "\n " if c in self.vocabulary]
+            prime = known[0] if known else self.vocabulary.characters[0]
+        return self.vocabulary.encode(prime)
+
+    def evaluate(self, text: str) -> Score:
+        """Score a text of at least two known characters as one stream from the zero state."""
+        ids = self.vocabulary.encode(text)
+        nats = evaluate(self.config, self.parameters, ids)
+        if nats is None:
+            raise ValueError("nothing asked the evaluation to stop")
+        return Score(nats, len(ids))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as a checkpoint, atomically; `StorageError` if that fails."""
+        save(Path(path), self.checkpoint)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a checkpoint, or the best one of a run's folder; raises `CheckpointError`."""
+    place = Path(path)
+    return Model(load_checkpoint(place / "best.npz" if place.is_dir() else place))
+
+
+def before(stop: str, characters: Iterator[str]) -> Iterator[str]:
+    """Yield characters until `stop` appears; holds back only what may be its beginning."""
+    held = ""
+    for character in characters:
+        held += character
+        if stop and held.endswith(stop):
+            return
+        while held and not (stop and stop.startswith(held)):
+            yield held[0]
+            held = held[1:]
+    yield from held

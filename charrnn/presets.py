@@ -1,0 +1,172 @@
+"""What is not said is chosen here: presets, and the rule that fits a network to text and time.
+
+The rule behind `default` was tried on the built-in corpora and on the training part of a third
+text, each with its own inner split; README tells the figures. In words: the more time, the more
+units; and once a text is read several times, dropout.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from charrnn.errors import UsageError
+from charrnn.network import ModelConfig
+from charrnn.optimisers import OPTIMISERS
+from charrnn.training import TrainingConfig
+from charrnn.windows import fit
+
+Settings: TypeAlias = dict[str, Any]
+"""Fields of `ModelConfig` and `TrainingConfig` by name."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: exactly one of minutes (of wall time), epochs or steps."""
+
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        given = {k: v for k, v in vars(self).items() if v is not None}
+        if len(given) != 1:
+            raise UsageError("exactly one of --minutes, --epochs and --steps; try --minutes 3")
+        for name, value in given.items():
+            if not 0 < value < float("inf"):
+                raise UsageError(f"--{name} is {value}; it must be above 0")
+
+    def epochs_of(self, characters: int, hidden: int, characters_per_step: int) -> float:
+        """Return about how often a text will be read, minutes taken on a machine of two cores."""
+        if self.epochs is not None:
+            return self.epochs
+        if self.steps is not None:
+            return self.steps * characters_per_step / characters
+        return 60 * (self.minutes or 0) * speed(hidden) / characters
+
+    def steps_of(self, steps_per_epoch: int) -> int | None:
+        """Return the number of steps, or None if time decides."""
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is not None:
+            return max(1, round(self.epochs * steps_per_epoch))
+        return None
+
+
+def speed(hidden: int) -> float:
+    """Return characters a second that an LSTM layer learns from on two cores of 2021, roughly."""
+    return 50_000.0 * math.pow(256 / hidden, 1.7)
+
+
+def default(characters: int, budget: Budget) -> Settings:
+    """Fit the size to the time, and dropout to how often the text will be read."""
+    minutes = 3.0 if budget.minutes is None else budget.minutes
+    hidden = next((H for H, enough in SIZES if minutes < enough), LARGEST)
+    epochs = budget.epochs_of(characters, hidden, characters_per_step=2048)
+    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
+    return {"hidden": hidden, "dropout": dropout}
+
+
+SIZES = ((128, 0.75), (192, 1.5), (256, 6), (384, 15))
+"""Units of the one LSTM layer for fewer minutes than stand beside them."""
+LARGEST = 512
+
+DROPOUTS = ((0.0, 3), (0.1, 5), (0.2, 8), (0.3, 12), (0.4, 20))
+"""Dropout for fewer epochs than stand beside it."""
+STRONGEST_DROPOUT = 0.5
+
+
+def small(characters: int, budget: Budget) -> Settings:
+    """Return a network for a first look, or for a slow machine."""
+    return {"hidden": 128}
+
+
+def large(characters: int, budget: Budget) -> Settings:
+    """Return a network for half an hour and more."""
+    return {"hidden": 512, "dropout": STRONGEST_DROPOUT}
+
+
+def min_char_rnn(characters: int, budget: Budget) -> Settings:
+    """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
+
+    Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
+    element would never bind.
+    """
+    return {
+        "cell": "rnn",
+        "hidden": 100,
+        "init": "normal:0.01",
+        "input_init": "normal:0.01",
+        "readout_init": "normal:0.01",
+        "optimiser": "adagrad",
+        "lr": 0.1,
+        "schedule": "constant",
+        "warm_up": 0,
+        "clip_norm": None,
+        "clip_value": 5.0,
+        "seq_length": 25,
+        "batch": 1,
+        "reset_rate": 0.0,
+        "loss": "sum",
+    }
+
+
+PRESETS: dict[str, Callable[[int, Budget], Settings]] = {
+    "default": default,
+    "small": small,
+    "large": large,
+    "min-char-rnn": min_char_rnn,
+}
+
+WARM_UP_SHARE = 0.1
+"""The largest part of a run that the learning rate may take to rise."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts; `steps` is 0 in `training` while time has not been measured."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    budget: Budget
+    notes: tuple[str, ...]
+
+
+def plan(
+    preset: str, given: Mapping[str, Any], vocabulary: int, characters: int, budget: Budget
+) -> Plan:
+    """Complete what was `given` from a preset, and shrink the windows to a small text.
+
+    Raises `UsageError` for an unknown preset or settings without meaning.
+    """
+    if preset not in PRESETS:
+        raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
+    settings = PRESETS[preset](characters, budget) | dict(given)
+    if given.get("clip_value") is not None:
+        settings.setdefault("clip_norm", None)
+    name = settings.get("optimiser", TrainingConfig.optimiser)
+    if name in OPTIMISERS:
+        settings.setdefault("lr", OPTIMISERS[name].learning_rate)
+    model = _pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
+    training = _pick(TrainingConfig, settings | {"steps": 0})
+    T, B = fit(characters, training.seq_length, training.batch)
+    notes = []
+    if (training.seq_length, training.batch) != (T, B):
+        notes.append(
+            f"{characters:,} characters are few for {training.batch} lanes of "
+            f"{training.seq_length}: training with {B} of {T}"
+        )
+        training = replace(training, seq_length=T, batch=B, workers=min(training.workers, B))
+    return Plan(model, training, budget, tuple(notes))
+
+
+def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:
+    """Fix the number of steps, the warm-up that fits it, and how often to evaluate."""
+    warm_up = min(training.warm_up, int(WARM_UP_SHARE * steps))
+    eval_every = training.eval_every or max(1, -(-steps // max(1, evaluations)))
+    return replace(training, steps=steps, warm_up=warm_up, eval_every=eval_every)
+
+
+def _pick(kind: type[Any], settings: Settings) -> Any:
+    names = {item.name for item in fields(kind)}
+    return kind(**{name: value for name, value in settings.items() if name in names})
