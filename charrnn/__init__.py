@@ -1,9 +1,34 @@
-"""Train, sample and look inside character-level recurrent networks, in NumPy."""
+"""Train, sample and look inside character-level recurrent networks, in NumPy.
+
+    model = charrnn.load("checkpoints/corpus")      a trained model: step, generate, evaluate
+    rnn = charrnn.RNN(input_size, 100, output_size) the lecture's network: y = rnn.step(x)
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from charrnn.errors import CharRNNError
-from charrnn.layer import GRU, LSTM, RNN
-from charrnn.model import Model, load
+if TYPE_CHECKING:
+    from charrnn.errors import CharRNNError
+    from charrnn.layer import GRU, LSTM, RNN
+    from charrnn.model import Model, load
 
 __all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "__version__", "load"]
+
+HOMES = {
+    "CharRNNError": "charrnn.errors",
+    "GRU": "charrnn.layer",
+    "LSTM": "charrnn.layer",
+    "Model": "charrnn.model",
+    "RNN": "charrnn.layer",
+    "load": "charrnn.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562), so that `charrnn --help` is quick."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(HOMES[name]), name)

@@ -366,7 +366,7 @@ def parse_metadata(text: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise CheckpointError("has metadata that is not UTF-8") from error
     except ValueError as error:
-        reason = str(error).partition(":")[0][:62]
+        reason = str(error).partition(":")[0]
         raise CheckpointError(f"has metadata that is not strict JSON: {reason}") from error
     except RecursionError:
         nesting = MAXIMUM_DEPTH + 1

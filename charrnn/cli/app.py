@@ -1,19 +1,38 @@
 """`charrnn`: the commands on one screen, and the one place where errors become one line."""
 
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
-from charrnn.cli import evaluate, info, sample, train
 from charrnn.cli.terminal import abandon_stdout, accept_any_character, one_line
 from charrnn.errors import CharRNNError
 
+COMMANDS = {
+    "train": ("charrnn.cli.train:train", "Train a character-level network on a text."),
+    "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
+    "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, beside what is good."),
+    "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
+}
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
 
 class Commands(TyperGroup):
-    """Turns every error that is the user's to mend into one stderr line and its exit code."""
+    """Loads a command when it is called, and turns what is the user's to mend into one line."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return just enough of a command to be listed: its code is not imported for that."""
+        return TyperCommand(name, help=COMMANDS[name][1]) if name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name and stub else stub, rest
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         try:
@@ -34,6 +53,14 @@ class Commands(TyperGroup):
             raise typer.Exit(0) from error
         except MemoryError as error:
             raise fail("not enough memory; try a smaller --hidden, --batch or text", 5) from error
+
+
+def load_command(name: str) -> Any:
+    """Import a command and make it of its function's signature."""
+    home, function = COMMANDS[name][0].split(":")
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name, context_settings=SETTINGS)(getattr(import_module(home), function))
+    return typer.main.get_command(single)
 
 
 def usage_message(error: typer.TyperException) -> str:
@@ -74,10 +101,6 @@ app = typer.Typer(
     cls=Commands,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=SETTINGS,
 )
 app.callback(invoke_without_command=True)(charrnn)
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("eval")(evaluate.evaluate_text)
-app.command("info")(info.info)
