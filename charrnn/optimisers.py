@@ -135,12 +135,13 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
 
 
 def norm(vector: Array) -> float:
-    """‖v‖₂, summed in float64 so that a large finite gradient has a finite norm."""
+    """‖v‖₂; a vector whose squares leave the range of its dtype is scaled first."""
+    square = float(np.dot(vector, vector))
+    if 1e-20 < square < math.inf:
+        return math.sqrt(square)
     scale = float(np.max(np.abs(vector), initial=0.0))
     if not 0 < scale < math.inf:
         return scale
-    if 1e-15 < scale < 1e15:
-        return math.sqrt(float(np.dot(vector, vector)))
     return scale * float(np.linalg.norm(vector.astype(np.float64) / scale))
 
 

@@ -54,8 +54,8 @@ class Windows:
         epoch, number = divmod(step, self.steps_per_epoch)
         starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
         text = self.ids[starts + self._offsets]
-        fresh = np.ones(self.B, dtype=bool)
-        if number:
+        fresh = np.full(self.B, number == 0)
+        if number and self.reset_rate:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
             fresh = draws < self.reset_rate
         return Window(text[:-1], text[1:], fresh[lanes])

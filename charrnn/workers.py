@@ -78,7 +78,9 @@ class Replica:
         for name, state in network.states():
             state[...] = self.states[name][self.part]
         network.reset(window.fresh)
-        rng = generator(self.lanes.seed, Purpose.DROPOUT, step, self.part.start)
+        rng = None
+        if network.config.dropout:
+            rng = generator(self.lanes.seed, Purpose.DROPOUT, step, self.part.start)
         network.forward(window.inputs, rng)
         nats = float(np.sum(network.loss(window.targets), dtype=np.float64))
         network.backward(window.targets, self.lanes.loss_weight)

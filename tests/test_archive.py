@@ -94,7 +94,9 @@ def build(
     entries: Sequence[Entry],
     count: int | None = None,
     before_directory: bytes = b"",
+    in_directory: bytes = b"",
     after_directory: bytes = b"",
+    disk: int = 0,
 ) -> bytes:
     content, directory = bytearray(), bytearray()
     for entry in entries:
@@ -108,8 +110,11 @@ def build(
         tail = (len(entry.filename), 0, 0, 0, 0, entry.attributes, offset)
         directory += b"PK\1\2" + struct.pack("<6H3I5H2I", 20, *fields, *tail) + entry.filename
     content += before_directory
+    directory += in_directory
     total = len(entries) if count is None else count
-    end = struct.pack("<4H2IH", 0, 0, total, total, len(directory), len(content), len(TAG) + 64)
+    end = struct.pack(
+        "<4H2IH", disk, disk, total, total, len(directory), len(content), len(TAG) + 64
+    )
     return sign(bytes(content + directory + after_directory + b"PK\5\6" + end + TAG))
 
 
@@ -407,6 +412,8 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("leading bytes", build([replace(EMPTY, gap=b"MZ")]), "gap or an overlap before"),
     ("bytes before directory", build([EMPTY], before_directory=b"x"), "belong to no member"),
     ("bytes after directory", build([EMPTY], after_directory=b"x"), "misplaced zip directory"),
+    ("bytes in directory", build([EMPTY], in_directory=b"x"), "belong to no member"),
+    ("second disk", build([EMPTY], disk=1), "misplaced zip directory"),
     ("trailing bytes", build([EMPTY]) + b"x", "cut short"),
     ("size beyond end", build([EMPTY, replace(TWO, size=2**32 - 1)]), "longer than the rest"),
     ("body is text", build([EMPTY, replace(TWO, body=b"hello")]), r"no \.npy"),
@@ -423,6 +430,11 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("65 axes", with_array("'<f4'", f"({', '.join(['1'] * 65)})", bytes(4)), "impossible shape"),
     ("Fortran", with_array("'<f4'", "(2, 1)", bytes(8), order="True"), "Fortran order, 'x'"),
     ("object", with_array("'|O'", "(1,)", bytes(8)), "a type that charrnn does not write, 'x'"),
+    (
+        "object of a long name",
+        build([EMPTY, Entry(b"n" * 100 + b".npy", npy("'|O'", "(1,)", bytes(8)))]),
+        r"a type that charrnn does not write, \.\.\.n{36}'",
+    ),
     ("structured", with_array("[('a', '<f4')]", "(1,)", bytes(4)), "a type that charrnn"),
     ("void", with_array("'|V8'", "(1,)", bytes(8)), "a type that charrnn"),
     ("big-endian", with_array("'>f4'", "(1,)", bytes(4)), "a type that charrnn"),
@@ -799,13 +811,19 @@ def test_impossible_places_are_a_matter_of_storage(tmp_path: Path, path: Path) -
 
 
 def test_a_symlink_in_the_place_of_the_temporary_file_is_not_followed(
-    path: Path, tmp_path: Path
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "victim").write_text("untouched", encoding="utf-8")
-    (tmp_path / f".checkpoint.npz.tmp-{os.getpid()}").symlink_to(tmp_path / "victim")
+    victim, trap = tmp_path / "victim", tmp_path / f".checkpoint.npz.tmp-{os.getpid()}"
+    victim.write_text("untouched", encoding="utf-8")
+    trap.symlink_to(victim)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # as if it came a moment later
+        with pytest.raises(StorageError, match=os.strerror(errno.EEXIST)):
+            write_archive(path, NEW, {"step": 2})
+    assert stored(path) == "old"
     write_archive(path, NEW, {"step": 2})
-    assert (tmp_path / "victim").read_text(encoding="utf-8") == "untouched"
     assert (stored(path), temporaries(tmp_path)) == ("new", [])
+    assert victim.read_text(encoding="utf-8") == "untouched"
 
 
 Event = tuple[str, bytes]
