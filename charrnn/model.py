@@ -58,10 +58,12 @@ class Model:
         """Yield up to `length` characters that follow `prime`, which itself is not repeated.
 
         Starts from the zero state, whatever was read with `step`. Ends before `stop`, if given.
+        A model of bytes yields a character, U+0000 to U+00FF, for each byte.
         Raises `UsageError` for settings without meaning, `TextError` for a prime that holds
         characters the model does not know.
         """
         sampling = Sampling(temperature, top_k, top_p, seed)
+        prime = self.vocabulary.spell(prime)
         yield from next(iter(self.samples(prime, length, sampling, stop=stop)))
 
     def samples(
@@ -99,7 +101,7 @@ class Model:
 
     def evaluate(self, text: str) -> Score:
         """Score a text of at least two known characters as one stream from the zero state."""
-        ids = self.vocabulary.encode(text)
+        ids = self.vocabulary.encode(self.vocabulary.spell(text))
         nats = evaluate(self.config, self.parameters, ids)
         if nats is None:
             raise ValueError("nothing asked the evaluation to stop")

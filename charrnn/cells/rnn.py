@@ -41,8 +41,8 @@ class RNNCell(Cell):
 
     def recur(self, t: int) -> Array:
         """u = h W_hh (B, H)."""
-        np.dot(self.h[t], self.W_hh[0], out=self.u[0])
-        return self.u[0]
+        u: Array = np.dot(self.h[t], self.W_hh[0], out=self.u[0])
+        return u
 
     def recur_backward(self, t: int, dh: Array) -> None:
         """dh = da W_hhᵀ."""

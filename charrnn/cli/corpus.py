@@ -1,6 +1,7 @@
 """Finding the text of a run: given on the command line, built in, or where run.json says it was."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Co
     """Read files or a built-in corpus; without either, the text that every Python ships."""
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
+    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
+        print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
     return read_corpus(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
 
 

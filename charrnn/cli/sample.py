@@ -82,8 +82,8 @@ def read_prime(
         raise UsageError("--prime and --prime-file contradict each other; try one of them")
     if prime_file is not None:
         prime = read_corpus([prime_file], TextOptions(encoding, vocabulary.as_bytes)).text
-    elif vocabulary.as_bytes:
-        prime = prime.encode("utf-8", "surrogateescape").decode("latin-1")
+    else:
+        prime = vocabulary.spell(prime)
     if on_unknown == "skip" and (unknown := vocabulary.unknown(prime)):
         print(f"charrnn: left out of the prime: {one_line(unknown)}", file=sys.stderr)
     return vocabulary.decode(vocabulary.encode(prime, "skip" if on_unknown == "skip" else "error"))
