@@ -1,6 +1,8 @@
 """`charrnn`: the commands on one screen, and the one place where errors become one line."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -35,24 +37,36 @@ class Commands(TyperGroup):
         return name, load_command(name) if name and stub else stub, rest
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        try:
+        accept_any_character()
+        with reported():
             return super().make_context(*args, **extra)
-        except typer.TyperException as error:
-            raise fail(usage_message(error), error.exit_code) from error
 
     def invoke(self, ctx: Any) -> Any:
-        accept_any_character()
-        try:
+        with reported():
             return super().invoke(ctx)
-        except CharRNNError as error:
-            raise fail(str(error), error.exit_code) from error
-        except typer.TyperException as error:
-            raise fail(usage_message(error), error.exit_code) from error
-        except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
-            abandon_stdout()
-            raise typer.Exit(0) from error
-        except MemoryError as error:
-            raise fail("not enough memory; try a smaller --hidden, --batch or text", 5) from error
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what is the user's to mend into one line and an exit code, a full disk included."""
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except CharRNNError as error:
+        raise fail(str(error), error.exit_code) from error
+    except typer.TyperException as error:
+        raise fail(usage_message(error), error.exit_code) from error
+    except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
+        abandon_stdout()
+        raise typer.Exit(0) from error
+    except OSError as error:
+        abandon_stdout()
+        raise fail(f"{error.strerror or error}; try another place to write to", 5) from error
+    except MemoryError as error:
+        raise fail("not enough memory; try a smaller --hidden, --batch or text", 5) from error
 
 
 def load_command(name: str) -> Any:

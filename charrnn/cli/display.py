@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from typing import NoReturn
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -18,9 +19,16 @@ LINE_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal for a bar."""
 
 
+class Screen(Console):
+    """A console that leaves it to `app` what a reader who has gone away means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def answer(renderable: RenderableType) -> None:
     """Print an answer on stdout."""
-    Console(highlight=False).print(renderable)
+    Screen(highlight=False).print(renderable)
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -83,19 +91,11 @@ class TrainingDisplay:
 
     def __init__(self, steps: int, done: int, quiet: bool) -> None:
         tqdm.monitor_interval = 0  # no thread beside the worker processes
-        self.quiet = quiet
+        self.steps, self.done, self.quiet = steps, done, quiet
         self.live = sys.stderr is not None and sys.stderr.isatty() and not quiet
         self._spoke = -math.inf
         self._speed = 0.0
-        self._bar = tqdm(
-            total=steps,
-            initial=done,
-            disable=not self.live,
-            file=sys.stderr,
-            ascii=not unicode_ok(),
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {postfix}",
-        )
+        self._bar: tqdm[NoReturn] | None = None
 
     def console(self) -> Console:
         """Return a console on stderr."""
@@ -106,7 +106,9 @@ class TrainingDisplay:
         keep = 0.9 if self._speed else 0.0
         self._speed = keep * self._speed + (1 - keep) * event.chars_per_second
         if self.live:
-            self._bar.set_postfix_str(self._figures(event), refresh=False)
+            if self._bar is None:
+                self._bar = self._new_bar()
+            self._bar.set_description_str(self._figures(event), refresh=False)
             self._bar.update()
             return
         if not self.quiet and time.monotonic() - self._spoke >= LINE_EVERY:
@@ -132,7 +134,18 @@ class TrainingDisplay:
 
     def close(self) -> None:
         """Leave the bar as it is."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+    def _new_bar(self) -> "tqdm[NoReturn]":
+        return tqdm(
+            total=self.steps,
+            initial=self.done,
+            file=sys.stderr,
+            ascii=not unicode_ok(),
+            dynamic_ncols=True,
+            bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
+        )
 
     @staticmethod
     def _quote(text: str) -> None:

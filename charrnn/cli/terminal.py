@@ -41,7 +41,12 @@ def one_line(text: str) -> str:
 
 
 def accept_any_character() -> None:
-    """Let streams that cannot spell a character write its escape rather than fail."""
+    """Let streams that cannot spell a character write its escape rather than fail.
+
+    A closed stderr becomes one that nobody reads: `print` would take stdout in its place.
+    """
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -27,7 +27,23 @@ def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
     return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
 
 
+def refuse_new_settings(context: typer.Context) -> None:
+    """Raise `UsageError` for an option that a resumed run could not heed."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in HEEDED_ON_RESUME and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--resume keeps the run's own settings and plan, {parameter.opts[0]} would change "
+                "them; try --init-from for a new run"
+            )
+
+
+HEEDED_ON_RESUME = ("corpus", "resume", "sample_every", "save_every", "keep", "json", "quiet")
+
+
 def train(
+    context: typer.Context,
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
@@ -226,20 +242,13 @@ def train(
     }
     given = {key: value for key, value in (model | training).items() if value is not None}
     budgeted = any(value is not None for value in (minutes, epochs, steps))
-    if budgeted and resume is not None:
-        raise UsageError("--resume goes on to the planned end; try --init-from for a new plan")
-    if resume is not None and (given or init_from or out or name):
-        odd = next(iter(given), "init_from" if init_from else "out" if out else "name")
-        raise UsageError(
-            f"--resume keeps the run's own settings, --{odd.replace('_', '-')} would change them; "
-            "try --init-from for a new run"
-        )
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other; try one of them")
     habits = training_run.Habits(
         sample_every=sample_every, save_every=save_every, keep=keep, json=json, quiet=quiet
     )
     if resume is not None:
+        refuse_new_settings(context)
         training_run.resume(resume, corpus or [], habits)
         return
     request = training_run.Request(

@@ -299,7 +299,7 @@ class Run:
         rate = config.characters_per_step / speed.step
         facts = {
             "corpus": f"{record.name}: {len(material.train):,} characters to train on, "
-            f"{len(material.held):,} to validate",
+            f"{len(material.held):,} held out",
             "vocabulary": f"{len(material.vocabulary)} characters",
             "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters, "
             f"dropout {model.dropout:g}",
@@ -407,11 +407,7 @@ def explicit_options(trainer: Trainer) -> str:
         "threads": config.workers,
         "seed": config.seed,
     }
-    return " ".join(f"--{name} {_plain(value)}" for name, value in options.items())
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return " ".join(f"--{name} {value}" for name, value in options.items())
 
 
 def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> Material:

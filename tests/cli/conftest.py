@@ -1,0 +1,195 @@
+"""The command line under test: in this process where it can be, in one of its own where it must."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from charrnn.archive import read_archive
+from charrnn.checkpoint import Checkpoint, CorpusRecord
+from charrnn.cli.app import app
+from charrnn.cli.display import TrainingDisplay
+from charrnn.model import Model
+from charrnn.network import ModelConfig, initialise
+from charrnn.training import Step
+from charrnn.vocabulary import Vocabulary
+
+WORDS = "the cat sat on a mat and it was happy to see all of them there by noon".split()
+PROGRAM = (sys.executable, "-m", "charrnn")
+
+
+def call(*arguments: str | Path, input: str | bytes | None = None) -> Result:
+    """Run a command in this process; an exception that is no exit is ours, and passes through."""
+    runner = CliRunner()
+    return runner.invoke(app, [str(a) for a in arguments], input=input, catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test works in an empty folder of its own, on a plain screen of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return tmp_path
+
+
+@pytest.fixture
+def charrnn() -> Callable[..., Result]:
+    """Run a command in this process."""
+    return call
+
+
+@pytest.fixture
+def process() -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
+    """Run a command in its own process, by a shell line in which `charrnn` is the program."""
+
+    def run(
+        line: str, environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        program = " ".join(PROGRAM)
+        return subprocess.run(
+            ["bash", "-c", f'set -o pipefail; charrnn() {{ {program} "$@"; }}; {line}'],
+            capture_output=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | dict(environment or {}),
+        )
+
+    return run
+
+
+@pytest.fixture
+def spawn() -> Callable[..., "subprocess.Popen[bytes]"]:
+    """Start a command in its own process, to be killed."""
+
+    def start(*arguments: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*PROGRAM, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def sentences() -> str:
+    """A small text of short lines."""
+    draw = random.Random(1)
+    lines = (" ".join(draw.choice(WORDS) for _ in range(8)) + "." for _ in range(80))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def corpus(empty_folder: Path, sentences: str) -> Path:
+    """The small text in a file."""
+    path = empty_folder / "corpus.txt"
+    path.write_text(sentences, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Options of a run that takes a moment; its windows fit the small text without a note."""
+    return (
+        *("--hidden", "8", "--steps", "20", "--threads", "1", "--quiet"),
+        *("--batch", "4", "--seq-length", "16", "--eval-every", "10", "--dropout", "0"),
+    )
+
+
+@pytest.fixture(scope="session")
+def finished_run(
+    tmp_path_factory: pytest.TempPathFactory, sentences: str, tiny: Sequence[str]
+) -> Path:
+    """A finished run's folder, to be read only; its corpus lies beside it."""
+    place = tmp_path_factory.mktemp("finished")
+    (place / "corpus.txt").write_text(sentences, encoding="utf-8")
+    result = call("train", place / "corpus.txt", *tiny, "--out", place / "run")
+    assert result.exit_code == 0, result.stderr
+    return place / "run"
+
+
+@pytest.fixture
+def untrained() -> Callable[..., Model]:
+    """Make a model with random weights that knows the given characters."""
+
+    def make(characters: str, as_bytes: bool = False, seed: int = 0, **settings: Any) -> Model:
+        vocabulary = Vocabulary(characters, as_bytes)
+        size = len(vocabulary)
+        config = ModelConfig(inputs=size, outputs=size, **{"hidden": 8} | settings)
+        parameters = initialise(config, np.random.default_rng(seed))
+        record = CorpusRecord("nothing", "0" * 64, 0, 0.1, as_bytes=as_bytes)
+        return Model(Checkpoint(config, vocabulary, parameters, record, 0))
+
+    return make
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, Any]]]:
+    """Read a run's metrics.jsonl, strictly."""
+
+    def read(folder: Path) -> list[dict[str, Any]]:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line, parse_constant=_refuse) for line in lines]
+
+    return read
+
+
+def _refuse(literal: str) -> None:
+    raise AssertionError(f"{literal} is not JSON")
+
+
+@pytest.fixture
+def metadata() -> Callable[[Path], dict[str, Any]]:
+    """Read the metadata of a checkpoint."""
+    return lambda path: read_archive(path)[1]
+
+
+@pytest.fixture
+def assert_same() -> Callable[[Path, Path], None]:
+    """Compare both checkpoints of two runs: first what they hold, then every byte."""
+
+    def compare(one: Path, other: Path) -> None:
+        for name in ("last.npz", "best.npz"):
+            arrays, facts = read_archive(one / name)
+            other_arrays, other_facts = read_archive(other / name)
+            assert facts == other_facts
+            assert arrays.keys() == other_arrays.keys()
+            different = [
+                key for key in arrays if arrays[key].tobytes() != other_arrays[key].tobytes()
+            ]
+            assert not different, f"{name} differs in {different}"
+            assert (one / name).read_bytes() == (other / name).read_bytes()
+
+    return compare
+
+
+@pytest.fixture
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
+    """Let something happen just after training has taken this step."""
+    plain = TrainingDisplay.step
+
+    def arrange(step: int, happens: Callable[[], None]) -> None:
+        def watch(self: TrainingDisplay, event: Step) -> None:
+            plain(self, event)
+            if event.step == step:
+                happens()
+
+        monkeypatch.setattr(TrainingDisplay, "step", watch)
+
+    return arrange
+
+
+@pytest.fixture(scope="session")
+def dangerous() -> frozenset[str]:
+    """What may not reach a terminal: control characters, C1, separators, direction marks."""
+    codes = [*range(9), *range(0x0B, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F]
+    codes += [*range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+    return frozenset(map(chr, codes))
