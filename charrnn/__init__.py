@@ -1,7 +1,7 @@
 """Train, sample and look inside character-level recurrent networks, in NumPy.
 
-    model = charrnn.load("checkpoints/corpus")      a trained model: step, generate, evaluate
-    rnn = charrnn.RNN(input_size, 100, output_size) the lecture's network: y = rnn.step(x)
+model = charrnn.load("checkpoints/corpus")      a trained model: step, generate, evaluate
+rnn = charrnn.RNN(input_size, 100, output_size) the lecture's network: y = rnn.step(x)
 """
 
 from typing import TYPE_CHECKING, Any

@@ -24,10 +24,11 @@ from typing import Any, TypeVar, get_type_hints
 import numpy as np
 
 from charrnn import __version__
-from charrnn.archive import JSON, read_archive, write_archive
+from charrnn.archive import read_archive, write_archive
 from charrnn.arrays import Array
 from charrnn.errors import CharRNNError, CheckpointError, DivergedError
 from charrnn.network import ModelConfig
+from charrnn.npz import JSON
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters, Shapes
 from charrnn.training import Progress, Trainer, TrainingConfig
@@ -63,6 +64,12 @@ class TrainingState:
     parameters: Parameters | None
     optimiser: dict[str, Parameters]
     states: Parameters
+
+    @property
+    def finished(self) -> bool:
+        """Whether the planned end was reached, or patience came to its own."""
+        patience, progress = self.config.patience, self.progress
+        return progress.step >= self.config.steps or 0 < patience <= progress.since_best
 
 
 @dataclass(frozen=True)

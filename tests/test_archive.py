@@ -30,17 +30,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from charrnn import archive
-from charrnn.archive import (
-    JSON,
-    parse,
-    read_archive,
-    remove_stale_temporaries,
-    serialise,
-    write_archive,
-)
+from charrnn import npz
+from charrnn.archive import read_archive, remove_stale_temporaries, write_archive
 from charrnn.arrays import Array
 from charrnn.errors import CheckpointError, StorageError
+from charrnn.npz import JSON, parse, serialise
 
 TAG = b"charrnn sha256 "
 DTYPES = ["<f4", "<f8", "|u1", "<u2", "<u4", "<u8", "<i8", "|b1"]
@@ -361,7 +355,7 @@ def test_metadata_that_could_not_be_read_is_not_written(metadata: dict[str, Any]
 
 
 def test_more_than_a_zip_holds_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAXIMUM_SIZE", 100_000)
+    monkeypatch.setattr(npz, "MAXIMUM_SIZE", 100_000)
     with pytest.raises(StorageError, match="do not fit"):
         write_archive(path, {"x": np.zeros(100_000, np.uint8)}, {})
     assert stored(path) == "old"

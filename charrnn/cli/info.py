@@ -45,6 +45,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "validation": checkpoint.validation,
         "training": None if training is None else training.config.as_dict(),
         "progress": None if training is None else vars(training.progress),
+        "finished": None if training is None else training.finished,
         "arrays": {name: list(array.shape) for name, array in checkpoint.parameters.items()},
     }
 
@@ -73,10 +74,8 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
         f"{run['batch']} lanes of {run['seq_length']}, seed {run['seed']}"
     )
-    done = facts["step"] >= run["steps"]
+    place = f"step {facts['step']:,} of {run['steps']:,}"
     lines["state"] = (
-        f"finished, {run['steps']:,} steps"
-        if done
-        else f"step {facts['step']:,} of {run['steps']:,}: charrnn train --resume goes on"
+        f"finished, {place}" if facts["finished"] else f"{place}: charrnn train --resume goes on"
     )
     return lines

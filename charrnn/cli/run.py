@@ -22,9 +22,10 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from charrnn import __version__
-from charrnn.archive import JSON, remove_stale_temporaries
+from charrnn.archive import remove_stale_temporaries
 from charrnn.checkpoint import Checkpoint, save
 from charrnn.errors import CheckpointError, StorageError
+from charrnn.npz import JSON
 
 try:
     import fcntl

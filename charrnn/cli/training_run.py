@@ -11,7 +11,6 @@ import typer
 from rich.text import Text
 from threadpoolctl import threadpool_limits
 
-from charrnn.archive import JSON
 from charrnn.arrays import Ids
 from charrnn.baselines import Baselines, baselines
 from charrnn.calibration import Speed, measure
@@ -34,6 +33,7 @@ from charrnn.errors import CheckpointError, DivergedError, StorageError, UsageEr
 from charrnn.evaluation import evaluate
 from charrnn.model import Model
 from charrnn.network import initialise
+from charrnn.npz import JSON
 from charrnn.presets import Budget, Plan, plan, with_steps
 from charrnn.randomness import Purpose, generator
 from charrnn.sampling import Sampling
@@ -141,10 +141,10 @@ def resume(path: str, paths: list[str], habits: Habits) -> None:
         state = checkpoint.training
         if state is None:
             raise CheckpointError(f"{str(place)!r} holds no training state; try --init-from")
-        if checkpoint.step >= state.config.steps:
+        if state.finished:
             say(
-                f"charrnn: this run is finished, all {checkpoint.step:,} steps of it; "
-                f"try charrnn train --init-from {one_line(str(place))}"
+                f"charrnn: this run is finished, at step {checkpoint.step:,} of "
+                f"{state.config.steps:,}; try charrnn train --init-from {one_line(str(place))}"
             )
             return
         if (before := folder.read_facts().get("machine")) not in (None, machine()):

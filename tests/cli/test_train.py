@@ -214,7 +214,7 @@ def test_the_first_screen_states_the_facts(
     model = load(Path("checkpoints/corpus/best.npz"))
     text = corpus.read_text(encoding="utf-8")
     begin = split(len(text), 0.1)
-    assert f"{begin:,} characters to train on, {len(text) - begin:,} to" in screen["corpus"]
+    assert f"corpus: {begin:,} characters to train on, {len(text) - begin:,} " in screen["corpus"]
     assert f"{len(set(text))} characters" in screen["vocabulary"]
     assert f"1 × 8 lstm, {len(model.parameters.vector):,} parameters" in screen["model"]
     assert "MB" in screen["memory"]
@@ -250,7 +250,7 @@ def test_progress_is_plain_lines_with_samples_where_there_is_no_terminal(
 ) -> None:
     result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
     assert "\nstep 1/20  " in result.stderr
-    assert "\nstep 10, epoch 0.56: validation " in result.stderr
+    assert "\nstep 10, epoch 0.28: validation " in result.stderr
     assert "\n  | " in result.stderr
     assert "\r" not in result.stderr
     assert "5-gram" in result.stdout
@@ -497,7 +497,7 @@ class TestInitFrom:
         assert result.exit_code == 0
         parent, child = load(odd), load(Path("checkpoints/corpus/best.npz"))
         assert child.vocabulary == parent.vocabulary
-        assert child.parameters.vector.tobytes() == parent.parameters.vector.tobytes()
+        assert np.abs(child.parameters.vector - parent.parameters.vector).max() < 1e-25
         assert child.corpus.characters == len(corpus.read_text(encoding="utf-8"))
 
     def test_unknown_characters_are_named_and_left_out(
