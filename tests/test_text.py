@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from charrnn import text as text_module
+from charrnn.decoding import HEAD, TextOptions
 from charrnn.errors import CharRNNError, StorageError, TextError, UsageError
-from charrnn.text import Corpus, TextOptions, fingerprint, read_corpus, split
+from charrnn.text import Corpus, fingerprint, read_corpus, split
 from charrnn.vocabulary import Vocabulary
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=2)
@@ -285,7 +286,7 @@ def test_a_folder_gives_its_texts_sorted_and_names_the_rest(here: Path) -> None:
 
 def test_a_head_cut_within_a_character_is_still_text(here: Path) -> None:
     Path("books").mkdir()
-    text = "x" + "\u00e9" * text_module.HEAD
+    text = "x" + "\u00e9" * HEAD
     Path("books/long.txt").write_text(text, encoding="utf-8")
     assert read_corpus(["books"]).text == text
 

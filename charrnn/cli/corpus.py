@@ -8,8 +8,9 @@ from pathlib import Path
 from charrnn.arrays import Ids
 from charrnn.checkpoint import CorpusRecord
 from charrnn.corpora import built_in_corpus
+from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
-from charrnn.text import Corpus, TextOptions, read_corpus
+from charrnn.text import Corpus, read_corpus
 from charrnn.vocabulary import Vocabulary
 
 DEFAULT_CORPUS = "python-docs"

@@ -13,10 +13,11 @@ from charrnn.cli.display import answer, baseline_rows, loss_table, warn
 from charrnn.cli.options import Encoding, Json, OnUnknown
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.terminal import one_line
+from charrnn.decoding import TextOptions
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.model import Model, load
-from charrnn.text import TextOptions, read_corpus, split
+from charrnn.text import read_corpus, split
 
 
 def evaluate_text(

@@ -10,10 +10,11 @@ import typer
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown
 from charrnn.cli.run import find_checkpoint
 from charrnn.cli.terminal import one_line, write_text
+from charrnn.decoding import TextOptions
 from charrnn.errors import UsageError
 from charrnn.model import Model, load
 from charrnn.sampling import Sampling
-from charrnn.text import TextOptions, read_corpus
+from charrnn.text import read_corpus
 
 
 def sample(

@@ -7,11 +7,11 @@ import typer
 from charrnn.cells import CELLS
 from charrnn.cli import training_run
 from charrnn.corpora import BUILT_IN
+from charrnn.decoding import TextOptions
 from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.presets import PRESETS, Budget
-from charrnn.text import TextOptions
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0

@@ -29,6 +29,7 @@ from charrnn.cli.display import (
 )
 from charrnn.cli.run import RUNS, RunFolder, Signals, clock, command_line, machine, to_json
 from charrnn.cli.terminal import one_line
+from charrnn.decoding import TextOptions
 from charrnn.errors import CheckpointError, DivergedError, StorageError, UsageError
 from charrnn.evaluation import evaluate
 from charrnn.model import Model
@@ -37,7 +38,7 @@ from charrnn.npz import JSON
 from charrnn.presets import Budget, Plan, plan, with_steps
 from charrnn.randomness import Purpose, generator
 from charrnn.sampling import Sampling
-from charrnn.text import Corpus, TextOptions, split
+from charrnn.text import Corpus, split
 from charrnn.training import LONGEST_VALIDATION, Evaluation, Step, Stopped, Trainer, train
 from charrnn.vocabulary import Vocabulary
 
