@@ -74,9 +74,15 @@ def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -
     return dlogits
 
 
-def lookup(table: Array, ids: Ids, out: Array) -> Array:
-    """Row `ids[…]` of `table` (V, K) for every id: the product of a one-hot vector with it."""
-    return np.take(table, ids.ravel(), axis=0, out=rows(out), mode="clip").reshape(out.shape)
+def lookup(tables: Array, ids: Ids, out: Array) -> Array:
+    """Row `ids[…]` of each table (G, V, K): the product of a one-hot vector with it.
+
+    Written to `out` (G, …, K). Ids are trusted: they come from the vocabulary of this network.
+    """
+    G, _, K = tables.shape
+    flat = out.reshape(G, -1, K, copy=False)
+    np.take(tables, ids.ravel(), axis=1, out=flat, mode="clip")
+    return out
 
 
 def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:

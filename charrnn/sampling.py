@@ -67,11 +67,13 @@ def _keep_likeliest(p: Array, sampling: Sampling) -> None:
 
 
 def draw(p: Array, chance: Array) -> Ids:
-    """Return the ids (B,) that numbers `chance` (B,), uniform in [0, 1), fall on under p (B, V)."""
-    heap = np.cumsum(p, axis=-1)
-    ids = (heap <= chance[:, None] * heap[:, -1:]).sum(axis=-1)
-    last = p.shape[-1] - 1 - np.argmax(p[:, ::-1] > 0, axis=-1)  # rounding must not pass the end
-    return np.asarray(np.minimum(ids, last))
+    """Return the ids (B,) that numbers `chance` (B,), uniform in (0, 1], fall on under p (B, V).
+
+    As no chance is 0 and none is above 1, rounding can neither pass the end nor hit p = 0.
+    """
+    heap = p.cumsum(axis=-1)
+    ids: Ids = (heap < chance[:, None] * heap[:, -1:]).sum(axis=-1)
+    return ids
 
 
 def generate(
@@ -101,7 +103,7 @@ CHANCES = 256
 
 
 def _chances(seed: int, count: int) -> Iterator[Array]:
-    """Yield numbers (count,) in [0, 1), each lane from its own generator."""
+    """Yield numbers (count,) in (0, 1], each lane from its own generator."""
     generators = [generator(seed, Purpose.SAMPLING, lane) for lane in range(count)]
     while True:
-        yield from np.stack([rng.random(CHANCES) for rng in generators], axis=-1)
+        yield from np.stack([1 - rng.random(CHANCES) for rng in generators], axis=-1)

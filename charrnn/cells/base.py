@@ -73,12 +73,12 @@ class Cell(ABC):
 
     def read_ids(self, ids: Ids) -> None:
         """a = x W_xh + b_h for one-hot x: the rows of W_xh that `ids` (T, B) name."""
-        for table, bias, a in zip(self.W_xh, self.b_h, self.a, strict=True):
-            if ids.size < len(table):
-                lookup(table, ids, out=a)
-                a += bias
-            else:  # a bias for each character is cheaper than one for each position
-                lookup(table + bias, ids, out=a)
+        bias = self.b_h[:, None, :]
+        if ids.size < self.D:
+            lookup(self.W_xh, ids, out=self.a)
+            self.a += bias[..., None, :]
+        else:  # a bias for each character is cheaper than one for each position
+            lookup(self.W_xh + bias, ids, out=self.a)
 
     def read_ids_backward(self, ids: Ids) -> None:
         """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
