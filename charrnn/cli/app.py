@@ -19,6 +19,8 @@ COMMANDS = {
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, beside what is good."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
 }
+LONGEST_LINE = 200
+"""Characters of an error; a path inside may have any number."""
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -84,8 +86,11 @@ def usage_message(error: typer.TyperException) -> str:
 
 
 def fail(message: str, code: int) -> typer.Exit:
-    """Say it on stderr, in one line; return the exit to raise."""
-    print(f"charrnn: error: {one_line(message)}", file=sys.stderr)
+    """Say it on stderr, in one line without its middle if it is long; return the exit to raise."""
+    line = f"charrnn: error: {one_line(message)}"
+    if len(line) > LONGEST_LINE:
+        line = f"{line[: LONGEST_LINE - 61]}…{line[-60:]}"
+    print(line, file=sys.stderr)
     return typer.Exit(code)
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.arrays import Ids
@@ -10,10 +11,27 @@ from charrnn.checkpoint import CorpusRecord
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
-from charrnn.text import Corpus, read_corpus
+from charrnn.text import Corpus, read_corpus, split
 from charrnn.vocabulary import Vocabulary
 
 DEFAULT_CORPUS = "python-docs"
+
+
+@dataclass(frozen=True)
+class Material:
+    """A text, ready to train on."""
+
+    vocabulary: Vocabulary
+    train: Ids
+    held: Ids
+    record: CorpusRecord
+
+
+def encode(corpus: Corpus, vocabulary: Vocabulary, record: CorpusRecord) -> Material:
+    """Make ids of a text and hold out its end; characters outside the vocabulary are left out."""
+    ids = vocabulary.encode(corpus.text, "skip")
+    begin = split(len(ids), record.val_fraction)
+    return Material(vocabulary, ids[:begin], ids[begin:], record)
 
 
 def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Corpus:

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cells import CELLS
-from charrnn.cli import training_run
+from charrnn.cli.start import Request, resume_run, start_run
+from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
 from charrnn.decoding import TextOptions
 from charrnn.errors import UsageError
@@ -178,7 +179,9 @@ def train(
     seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
     threads: Annotated[
         int | None,
-        option(RUN, "Processes that share the lanes. Default: measured, at most one a core."),
+        option(
+            RUN, "Processes that share the lanes. Default: measured, at most one a core.", min=1
+        ),
     ] = None,
     out: Annotated[
         str | None, option(RUN, "The run's folder. Default: checkpoints/NAME.", show_default=False)
@@ -197,13 +200,14 @@ def train(
         int | None, option(RUN, "Steps between validations. Default: about ten a run.")
     ] = None,
     sample_every: Annotated[
-        int | None, option(RUN, "Steps between samples; 0: none. Default: at each validation.")
+        int | None,
+        option(RUN, "Steps between samples; 0: none. Default: at each validation.", min=0),
     ] = None,
     save_every: Annotated[
-        int | None, option(RUN, "Steps between saves. Default: every half minute.")
+        int | None, option(RUN, "Steps between saves. Default: every half minute.", min=1)
     ] = None,
     keep: Annotated[
-        int, option(RUN, "Also keep the newest N saves, as step-NNNNNN.npz.", metavar="N")
+        int, option(RUN, "Also keep the newest N saves, as step-NNNNNN.npz.", metavar="N", min=0)
     ] = 0,
     json: Annotated[
         bool, option(RUN, "Print the result as one JSON object on stdout.", "--json")
@@ -244,14 +248,14 @@ def train(
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other; try one of them")
-    habits = training_run.Habits(
+    habits = Habits(
         sample_every=sample_every, save_every=save_every, keep=keep, json=json, quiet=quiet
     )
     if resume is not None:
         refuse_new_settings(context)
-        training_run.resume(resume, corpus or [], habits)
+        resume_run(resume, corpus or [], habits)
         return
-    request = training_run.Request(
+    request = Request(
         paths=corpus or [],
         built_in=built_in,
         text=TextOptions(encoding, as_bytes, normalise),
@@ -265,4 +269,4 @@ def train(
         name=name,
         init_from=init_from,
     )
-    training_run.start(request, habits)
+    start_run(request, habits)

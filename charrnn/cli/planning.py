@@ -1,0 +1,82 @@
+"""From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
+
+import os
+from dataclasses import replace
+
+from charrnn.calibration import Speed, measure
+from charrnn.cli.corpus import Material
+from charrnn.cli.run import clock
+from charrnn.errors import UsageError
+from charrnn.parameters import Parameters
+from charrnn.presets import Plan, with_steps
+from charrnn.training import LONGEST_VALIDATION, Trainer, TrainingConfig
+
+EVALUATIONS = 10
+EVALUATION_SHARE = 0.05
+"""The largest part of the time that validation may take, two of them apart."""
+
+BASELINE_SECONDS = 3.5e-6
+"""Seconds that count tables and compressors take for each character, roughly."""
+
+
+def hire(
+    planned: Plan, material: Material, threads: int | None, initial: Parameters
+) -> tuple[Trainer, Speed]:
+    """Make the trainer with as many workers as were asked for, or as pay off when measured."""
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads is {threads}; it must be at least 1")
+    most = threads or os.cpu_count() or 1
+    workers = max(1, min(most, planned.training.batch))
+    while True:
+        config = replace(planned.training, workers=workers)
+        trainer = Trainer(planned.model, config, material.train, initial)
+        try:
+            speed = measure(trainer, material.train)
+        except BaseException:
+            trainer.close()
+            raise
+        if workers == 1 or threads is not None or speed.sharing_pays:
+            return trainer, speed
+        trainer.close()
+        workers = 1
+
+
+def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> TrainingConfig:
+    """Turn the budget into a number of steps, evaluations and baselines included."""
+    steps = planned.budget.steps_of(trainer.steps_per_epoch)
+    if steps is not None:
+        return with_steps(trainer.config, steps, EVALUATIONS)
+    left = 60 * (planned.budget.minutes or 0) - clock() - closing_seconds(speed, material)
+    once = validation_seconds(speed, material)
+    evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else EVALUATIONS
+    evaluations = max(2, min(EVALUATIONS, evaluations))
+    steps = max(1, int((left - evaluations * once) / speed.step))
+    return with_steps(trainer.config, steps, evaluations)
+
+
+def total_seconds(speed: Speed, trainer: Trainer, material: Material) -> float:
+    """Return about how long the whole run will take."""
+    steps, every = trainer.config.steps, trainer.config.eval_every
+    evaluations = steps / every if every else 0
+    once = validation_seconds(speed, material)
+    return steps * speed.step + evaluations * once + closing_seconds(speed, material)
+
+
+def validation_seconds(speed: Speed, material: Material) -> float:
+    """Return about how long one validation takes."""
+    return len(material.held[:LONGEST_VALIDATION]) * speed.validation_character
+
+
+def closing_seconds(speed: Speed, material: Material) -> float:
+    """Return what the final scoring and the baselines will take."""
+    scored = len(material.held[:LONGEST_VALIDATION])
+    read = min(len(material.train), 10_000_000) + scored
+    return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
+
+
+def megabytes(trainer: Trainer, material: Material) -> float:
+    """Estimate the memory of a run: window buffers, five times the weights, the ids twice."""
+    model, config = trainer.model_config, trainer.config
+    window = config.characters_per_step * (model.layers * model.hidden * 24 + 3 * model.outputs)
+    ids = 2 * (material.train.nbytes + material.held.nbytes)
+    return (4 * (window + 5 * len(trainer.parameters.vector)) + ids) / 1e6 + 60 * config.workers

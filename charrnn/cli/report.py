@@ -1,0 +1,132 @@
+"""The first screen of a run and its last: what is planned, and what came of it."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.baselines import Baselines
+from charrnn.calibration import Speed
+from charrnn.cli.corpus import Material
+from charrnn.cli.display import answer, baseline_rows, duration, facts_table, loss_table
+from charrnn.cli.planning import megabytes, total_seconds
+from charrnn.cli.run import clock
+from charrnn.cli.terminal import one_line
+from charrnn.npz import JSON
+from charrnn.training import Trainer
+
+
+def first_screen(trainer: Trainer, material: Material, speed: Speed, folder: Path) -> Table:
+    """Say what is about to happen, and with which settings."""
+    record = material.record
+    model, config = trainer.model_config, trainer.config
+    parameters = len(trainer.parameters.vector)
+    epochs = config.steps / trainer.steps_per_epoch
+    processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
+    rate = config.characters_per_step / speed.step
+    facts = {
+        "corpus": f"{record.name}: {len(material.train):,} characters to train on, "
+        f"{len(material.held):,} held out",
+        "vocabulary": f"{len(material.vocabulary)} characters",
+        "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters, "
+        f"dropout {model.dropout:g}",
+        "memory": f"about {megabytes(trainer, material):,.0f} MB",
+        "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
+        "plan": f"{config.steps:,} steps of {config.batch} × {config.seq_length} characters, "
+        f"{epochs:.2f} epochs",
+        "time": f"about {duration(total_seconds(speed, trainer, material))}",
+        "folder": str(folder),
+        "chosen": explicit_options(trainer),
+    }
+    return facts_table(facts)
+
+
+def explicit_options(trainer: Trainer) -> str:
+    """Return the options that repeat this run whatever is measured next time."""
+    model, config = trainer.model_config, trainer.config
+    options: dict[str, object] = {
+        "cell": model.cell,
+        "layers": model.layers,
+        "hidden": model.hidden,
+        "dropout": model.dropout,
+        "optimiser": config.optimiser,
+        "lr": config.lr,
+        "seq-length": config.seq_length,
+        "batch": config.batch,
+        "steps": config.steps,
+        "threads": config.workers,
+        "seed": config.seed,
+    }
+    return " ".join(f"--{name} {value}" for name, value in options.items())
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended. Losses in nats per character; None where nothing was held out."""
+
+    folder: Path
+    reason: str
+    steps: int
+    best_step: int
+    training: float
+    validation: float | None
+    validation_characters: int
+    parameters: int
+    baselines: Baselines | None
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values, units in the names."""
+        nats = self.validation
+        return {
+            "run": str(self.folder),
+            "best": str(self.folder / "best.npz"),
+            "reason": self.reason,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "train_nats_per_char": self.training,
+            "train_bits_per_char": self.training / math.log(2),
+            "validation_nats_per_char": nats,
+            "validation_bits_per_char": None if nats is None else nats / math.log(2),
+            "validation_characters": self.validation_characters,
+            "parameters": self.parameters,
+            "seconds": round(clock(), 1),
+            "baselines": None if self.baselines is None else self.baselines.as_dict(),
+        }
+
+    def show(self) -> None:
+        """Print the losses beside each other, a verdict, and what to type next."""
+        ours = f"validation, best (step {self.best_step:,})"
+        rows = {ours: self.validation, "training, smoothed": self.training}
+        if self.baselines is not None:
+            rows |= baseline_rows(self.baselines)
+        answer(loss_table(rows, ours))
+        if self.validation is not None and self.baselines is not None:
+            answer(Text(verdict(self.validation, self.baselines)))
+        hint = f"charrnn sample {one_line(str(self.folder))} --temp 0.8"
+        answer(Text(f"{duration(clock())} in all. Next: {hint}"))
+
+
+def verdict(nats: float, table: Baselines) -> str:
+    """Say in a sentence whether the model has learnt more than counting would have."""
+    rivals = {"5-gram counts": table.five_gram, "gzip": table.gzip, "xz": table.xz}
+    name = min(rivals, key=lambda key: rivals[key])
+    gap = rivals[name] - nats
+    part = " (baselines fitted on a part of the text)" if table.sampled else ""
+    if gap > 0:
+        return f"The model beats the best of them, {name}, by {gap:.3f} nats per character{part}."
+    if name == "xz" and nats < table.five_gram:
+        return (
+            f"The model beats 5-gram counts by {table.five_gram - nats:.3f} nats per character; "
+            f"xz, which copies long repeated passages, is {-gap:.3f} ahead{part}."
+        )
+    return (
+        f"The model does not beat {name} yet ({-gap:.3f} nats behind{part}): "
+        "try more --minutes, or more text."
+    )

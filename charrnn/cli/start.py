@@ -1,0 +1,168 @@
+"""A run before its first step: a new one, or one that is resumed."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from charrnn.checkpoint import Checkpoint, CorpusRecord, restore
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.cli import corpus as corpora
+from charrnn.cli.corpus import Material
+from charrnn.cli.display import say, warn
+from charrnn.cli.planning import fix_steps, hire
+from charrnn.cli.report import first_screen
+from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine
+from charrnn.cli.terminal import one_line
+from charrnn.cli.training_run import Habits, Run
+from charrnn.decoding import TextOptions
+from charrnn.errors import CheckpointError, UsageError
+from charrnn.network import initialise
+from charrnn.presets import Budget, plan
+from charrnn.randomness import Purpose, generator
+from charrnn.text import Corpus
+from charrnn.training import Trainer
+from charrnn.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Request:
+    """A new run, as asked for."""
+
+    paths: list[str]
+    built_in: str | None
+    text: TextOptions
+    min_count: int
+    val_fraction: float
+    preset: str
+    given: dict[str, Any]
+    budget: Budget
+    threads: int | None
+    out: str | None
+    name: str | None
+    init_from: str | None
+
+
+def start_run(request: Request, habits: Habits) -> None:
+    """Train a new run to its end, or until a signal."""
+    threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
+    parent = None if request.init_from is None else load_checkpoint(_parent(request.init_from))
+    corpus = corpora.read(request.paths, request.built_in, request.text)
+    material = _prepare(corpus, request, parent)
+    settings = dict(request.given)
+    if parent is not None:
+        settings = _inherit(settings, parent)
+    planned = plan(
+        request.preset,
+        settings,
+        len(material.vocabulary),
+        len(material.train),
+        request.budget,
+    )
+    for note in (*corpus.notes, *planned.notes):
+        warn(note)
+    with Signals() as stop, contextlib.ExitStack() as stack:
+        if parent is None:
+            rng = generator(planned.training.seed, Purpose.WEIGHTS)
+            initial = initialise(planned.model, rng)
+        else:
+            initial = parent.parameters
+        trainer, speed = hire(planned, material, request.threads, initial)
+        stack.callback(trainer.close)
+        trainer.config = fix_steps(planned, trainer, material, speed)
+        wanted = Path(request.out) if request.out else RUNS / (request.name or corpus.name)
+        folder = stack.enter_context(RunFolder.claim(wanted))
+        folder.write_facts(
+            {
+                "command": command_line(),
+                "sources": list(corpus.sources),
+                "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "machine": machine(),
+            }
+        )
+        run = Run(folder, trainer, material, habits, stop)
+        run.display.console().print(first_screen(trainer, material, speed, folder.path))
+        run.go()
+
+
+def resume_run(path: str, paths: list[str], habits: Habits) -> None:
+    """Continue an unfinished run to its planned end, exactly as if it had never stopped."""
+    threadpool_limits(1, user_api="blas")
+    place = Path(path).parent if path.endswith(".npz") else Path(path)
+    if not (place / "last.npz").exists():
+        raise CheckpointError(f"no last.npz in {str(place)!r} to resume from; try another run")
+    with contextlib.ExitStack() as stack:
+        stop = stack.enter_context(Signals())
+        folder = stack.enter_context(RunFolder(place))
+        checkpoint = load_checkpoint(place / "last.npz")
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointError(f"{str(place)!r} holds no training state; try --init-from")
+        if state.finished:
+            say(
+                f"charrnn: this run is finished, at step {checkpoint.step:,} of "
+                f"{state.config.steps:,}; try charrnn train --init-from {one_line(str(place))}"
+            )
+            return
+        if (before := folder.read_facts().get("machine")) not in (None, machine()):
+            warn(f"another machine or build than before ({before}): the last bits may differ")
+        material = corpora.encode(
+            corpora.find_again(checkpoint.corpus, place, paths),
+            checkpoint.vocabulary,
+            checkpoint.corpus,
+        )
+        weights = state.parameters or checkpoint.parameters
+        trainer = Trainer(checkpoint.config, state.config, material.train, weights)
+        stack.callback(trainer.close)
+        restore(trainer, state)
+        if state.parameters is not None:
+            trainer.model.vector[...] = checkpoint.parameters.vector
+        folder.drop_rows_after(checkpoint.step)
+        if not habits.quiet:
+            say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}")
+        Run(folder, trainer, material, habits, stop).go()
+
+
+def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> Material:
+    """Make ids of a text, with its own vocabulary or the parent's."""
+    if parent is not None:
+        vocabulary = parent.vocabulary
+        if vocabulary.as_bytes != request.text.as_bytes:
+            raise UsageError("bytes and characters do not mix; try --bytes as the old run did")
+    else:
+        vocabulary = Vocabulary.from_text(corpus.text, request.min_count, request.text.as_bytes)
+    if unknown := vocabulary.unknown(corpus.text):
+        whose = "the checkpoint does not know" if parent else "rarer than --min-count"
+        shown = one_line(unknown[:40]) + ("…" if len(unknown) > 40 else "")
+        warn(f"left out {len(unknown)} different characters, {whose}: {shown}")
+    record = CorpusRecord(
+        name=corpus.name,
+        sha256=corpus.fingerprint["sha256"],
+        characters=corpus.fingerprint["characters"],
+        val_fraction=request.val_fraction,
+        min_count=request.min_count,
+        encoding=request.text.encoding,
+        as_bytes=request.text.as_bytes,
+        normalise=request.text.normalise,
+        built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
+    )
+    return corpora.encode(corpus, vocabulary, record)
+
+
+def _parent(path: str) -> Path:
+    place = Path(path)
+    return place / "best.npz" if place.is_dir() else place
+
+
+def _inherit(given: dict[str, Any], parent: Checkpoint) -> dict[str, Any]:
+    """Take the model from the parent; `UsageError` if an option asks for another one."""
+    config = parent.config.as_dict()
+    for key in ("cell", "layers", "hidden"):
+        if given.get(key, config[key]) != config[key]:
+            raise UsageError(
+                f"--{key} {given[key]} does not fit the checkpoint's {config[key]}; try without it"
+            )
+    return config | given
