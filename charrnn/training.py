@@ -7,7 +7,7 @@ stop. It never prints and never writes.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -137,7 +137,28 @@ class Stopped:
     reason: str
 
 
-Event = Step | Evaluation | Stopped
+@dataclass(frozen=True)
+class Look:
+    """What a watcher saw at a step: norms before clipping, ‖Δw‖/‖w‖, and now and then R by lag."""
+
+    step: int
+    gradient_norms: dict[str, float]
+    update_to_weight: dict[str, float]
+    gradient_by_lag: dict[str, Any] | None
+    profile_every: int
+
+
+class Watch(Protocol):
+    """Sees each gradient and each update, and changes neither."""
+
+    def before_update(self, gradient: Array) -> None:
+        """Look at the whole gradient before it is clipped and used up."""
+
+    def after_update(self) -> Look | None:
+        """Return what there is to see after the update."""
+
+
+Event = Step | Evaluation | Look | Stopped
 
 
 class Trainer:
@@ -160,6 +181,8 @@ class Trainer:
         if config.average:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
+        self.watch: Watch | None = None
+        self.look: Look | None = None
         self.steps_per_epoch = config.lanes.windows(ids).steps_per_epoch
 
     def step(self) -> Step:
@@ -173,12 +196,15 @@ class Trainer:
             before = norm(gradient)
             if not (np.isfinite(nats) and np.isfinite(before)):
                 raise DivergedError(self._post_mortem(nats))
+            if self.watch is not None:
+                self.watch.before_update(gradient)
             after = self._clip(gradient, before)
             lr = learning_rate(
                 config.lr, config.schedule, config.warm_up, progress.step, config.steps
             )
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()
+            self.look = None if self.watch is None else self.watch.after_update()
         progress.step += 1
         keep = SMOOTHING * (1 - SMOOTHING ** (progress.step - 1)) / (1 - SMOOTHING**progress.step)
         progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
@@ -265,6 +291,8 @@ def train(
     scored = len(validation) >= 2
     while progress.step < config.steps:
         yield trainer.step()
+        if trainer.look is not None:
+            yield trainer.look
         at_end = progress.step == config.steps
         due = config.eval_every and progress.step % config.eval_every == 0
         if scored and (at_end or due):

@@ -132,6 +132,11 @@ class TrainingDisplay:
             say(f"step {step:,}:")
             self._quote(text)
 
+    def panel(self, renderable: RenderableType) -> None:
+        """Print something that is more than a line above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            self.console().print(renderable)
+
     def close(self) -> None:
         """Leave the bar as it is."""
         if self._bar is not None:

@@ -40,7 +40,16 @@ def refuse_new_settings(context: typer.Context) -> None:
             )
 
 
-HEEDED_ON_RESUME = ("corpus", "resume", "sample_every", "save_every", "keep", "json", "quiet")
+HEEDED_ON_RESUME = (
+    "corpus",
+    "resume",
+    "sample_every",
+    "save_every",
+    "keep",
+    "watch_gradients",
+    "json",
+    "quiet",
+)
 
 
 def train(
@@ -209,6 +218,15 @@ def train(
     keep: Annotated[
         int, option(RUN, "Also keep the newest N saves, as step-NNNNNN.npz.", metavar="N", min=0)
     ] = 0,
+    watch_gradients: Annotated[
+        bool,
+        option(
+            RUN,
+            "Show the gradient while training: norms, clipping, updates, and how far back it "
+            "reaches. Changes no weight, costs at most 2 %.",
+            "--watch-gradients",
+        ),
+    ] = False,
     json: Annotated[
         bool, option(RUN, "Print the result as one JSON object on stdout.", "--json")
     ] = False,
@@ -249,7 +267,12 @@ def train(
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other; try one of them")
     habits = Habits(
-        sample_every=sample_every, save_every=save_every, keep=keep, json=json, quiet=quiet
+        sample_every=sample_every,
+        save_every=save_every,
+        keep=keep,
+        watch_gradients=watch_gradients,
+        json=json,
+        quiet=quiet,
     )
     if resume is not None:
         refuse_new_settings(context)

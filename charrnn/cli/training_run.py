@@ -14,11 +14,14 @@ from charrnn.cli.display import TrainingDisplay, say, warn
 from charrnn.cli.report import Result
 from charrnn.cli.run import RunFolder, Signals, to_json
 from charrnn.cli.terminal import one_line
+from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
 from charrnn.evaluation import evaluate
 from charrnn.model import Model
+from charrnn.npz import JSON
 from charrnn.sampling import Sampling
-from charrnn.training import LONGEST_VALIDATION, Evaluation, Step, Stopped, Trainer, train
+from charrnn.training import LONGEST_VALIDATION, Evaluation, Look, Step, Stopped, Trainer, train
+from charrnn.watching import Watcher
 
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0
@@ -35,6 +38,7 @@ class Habits:
     sample_every: int | None
     save_every: int | None
     keep: int
+    watch_gradients: bool
     json: bool
     quiet: bool
 
@@ -53,6 +57,9 @@ class Run:
         self.folder, self.trainer, self.material = folder, trainer, material
         self.habits, self.stop = habits, stop
         self.display = TrainingDisplay(trainer.config.steps, trainer.progress.step, habits.quiet)
+        self.watched = WatchedRun()
+        if habits.watch_gradients:
+            trainer.watch = Watcher(trainer, material.train)
         self._saved_at = time.monotonic()
         self._failed_saves = 0
         self._log_every = max(1, trainer.config.steps // MOST_ROWS)
@@ -84,6 +91,8 @@ class Run:
                     self._on_step(event)
                 case Evaluation():
                     self._on_evaluation(event)
+                case Look():
+                    self._on_look(event)
                 case Stopped():
                     return event.reason
         raise RuntimeError("training ended without saying so")
@@ -91,19 +100,19 @@ class Run:
     def _on_step(self, event: Step) -> None:
         self.display.step(event)
         if event.step % self._log_every == 0 or event.step == event.steps:
-            self.folder.log(
-                {
-                    "step": event.step,
-                    "epoch": round(event.epoch, 6),
-                    "characters": event.characters,
-                    "nats_per_char": event.nats,
-                    "bits_per_char": event.nats / LN2,
-                    "gradient_norm": event.gradient_norm,
-                    "gradient_norm_clipped": event.gradient_norm_clipped,
-                    "lr": event.lr,
-                    "chars_per_second": round(event.chars_per_second, 1),
-                }
-            )
+            row: dict[str, JSON] = {
+                "step": event.step,
+                "epoch": round(event.epoch, 6),
+                "characters": event.characters,
+                "nats_per_char": event.nats,
+                "bits_per_char": event.nats / LN2,
+                "gradient_norm": event.gradient_norm,
+                "gradient_norm_clipped": event.gradient_norm_clipped,
+                "lr": event.lr,
+                "chars_per_second": round(event.chars_per_second, 1),
+            }
+            self.folder.log(row)
+            self.watched.add(row)
         every = self.habits.sample_every
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
@@ -115,6 +124,18 @@ class Run:
                 self._save(f"step-{event.step:06d}.npz", resumable=True)
                 self.folder.prune(self.habits.keep)
 
+    def _on_look(self, event: Look) -> None:
+        row: dict[str, JSON] = {
+            "step": event.step,
+            "gradient_norms": event.gradient_norms,
+            "update_to_weight": event.update_to_weight,
+            "profile_every": event.profile_every,
+        }
+        if event.gradient_by_lag is not None:
+            row["gradient_by_lag"] = event.gradient_by_lag
+        self.folder.log(row)
+        self.watched.add(row)
+
     def _on_evaluation(self, event: Evaluation) -> None:
         self.folder.log(
             {
@@ -123,10 +144,13 @@ class Run:
                 "validation_bits_per_char": event.nats / LN2,
             }
         )
+        self.watched.add({"step": event.step, "validation_nats_per_char": event.nats})
         self.folder.flush()
         epoch = event.step / self.trainer.steps_per_epoch
         sample = self._preview() if self.habits.sample_every is None else ""
         self.display.evaluation(event, epoch, sample)
+        if self.habits.watch_gradients:
+            self.display.panel(self.watched)
         if event.best:
             self._save("best.npz", resumable=False)
 
