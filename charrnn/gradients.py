@@ -28,7 +28,7 @@ from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters
 
 LAGS = 200
-WINDOWS = 64
+WINDOWS = 128
 HORIZON = 0.01
 """The share of the gradient below which a character is beyond the horizon."""
 
@@ -36,9 +36,9 @@ FIRST_FITTED_LAG = 5
 LEAST_FITTED_LOG = -50.0
 """The rate is fitted from that lag on, while ln G is above this."""
 
-LANES = 16
-ENDS = 8
-STRIDE = 25
+LANES = 32
+ENDS = 4
+STRIDE = 50
 """Lanes walked at once, and loss positions in a lane with the characters between them: they share
 one way forward, which is the dearer half."""
 
@@ -88,10 +88,13 @@ class WalkBack:
         self.layers[number].dh += dx
         self.exponents[number] = common
 
-    def leave(self, number: int, t: int) -> None:
-        """Walk from slot t + 1 to slot t, pass dx = Σ da W_xhᵀ down, bring the lanes near 1."""
+    def leave(self, number: int, t: int) -> Array:
+        """Walk from slot t + 1 to slot t, pass dx = Σ da W_xhᵀ down, bring the lanes near 1.
+
+        Returns the exponents (B,) that `da[:, t]` is to be taken with.
+        """
         layer = self.layers[number]
-        exponents = self.exponents[number].copy()
+        exponents: Array = self.exponents[number].copy()
         layer.step_backward(t)
         self.passed = (input_gradient(layer, t), exponents) if number else None
         gradients = state_gradients(layer)
@@ -100,12 +103,18 @@ class WalkBack:
         for gradient in gradients:
             gradient *= np.exp2(-shift)[:, None]
         self.exponents[number] = np.where(largest > 0, exponents + shift, EMPTY)
+        return exponents
 
-    def step(self, t: int) -> None:
-        """Walk all layers, the top one first, from slot t + 1 to slot t."""
+    def step(self, t: int) -> Array:
+        """Walk all layers, the top one first, from slot t + 1 to slot t.
+
+        Returns the exponents (B,) that `da[:, t]` of the lowest layer is to be taken with.
+        """
+        exponents: Array = self.exponents[0]
         for number in reversed(range(len(self.layers))):
             self.receive(number)
-            self.leave(number, t)
+            exponents = self.leave(number, t)
+        return exponents
 
     def measured_step(self, t: int) -> list[Logs]:
         """As `step`, and return ln ‖∂ℓ/∂s‖ (B,) in slot t + 1 for every layer and line."""
@@ -181,22 +190,22 @@ class Line:
 
     layer: int
     state: str
+    finite: bool
+    zero: bool
+    """No window has a gradient, even at lag 0: the loss does not depend on this state."""
     ratio: Numbers
     log_ratio: Numbers
     log_geometric: Numbers
     log_p10: Numbers
     log_p90: Numbers
-    log_norm_at_0: float | None
-    half_life_chars: int | None
+    log_norm_at_0: float | None = None
+    half_life_chars: int | None = None
     """The smallest k from which on G stays at ½ or below; None if there is none up to K."""
-    horizon_chars: int | None
+    horizon_chars: int | None = None
     """The same for 1 %."""
-    rate_per_char: float | None
+    rate_per_char: float | None = None
     """exp of the slope of ln G(k) by least squares; None if it falls too fast to be fitted."""
-    rate_r_squared: float | None
-    finite: bool
-    zero: bool
-    """No window has a gradient, even at lag 0: the loss does not depend on this state."""
+    rate_r_squared: float | None = None
 
 
 @dataclass(frozen=True)
@@ -258,17 +267,20 @@ class Places:
     offsets: Ids
 
 
-def place(N: int, lags: int, windows: int, seed: int) -> tuple[Places, tuple[str, ...]]:
+def place(
+    N: int, lags: int, windows: int, seed: int, ends: int = ENDS
+) -> tuple[Places, tuple[str, ...]]:
     """Spread windows over a text of N characters, one lane in each of as many equal parts."""
     if N < 3:
         raise TextError(f"{N} characters have no past to look back on; try a text of 3 or more")
     K = min(lags, max(1, (N - 1) // 3))
-    J = min(ENDS, windows, 1 + (N - 1 - 2 * K) // STRIDE)
+    J = min(ends, windows, 1 + (N - 1 - 2 * K) // STRIDE)
     offsets = np.arange(J) * STRIDE
     room = N - 2 * K - int(offsets[-1])
     lanes = min(-(-windows // J), room)
     draws = np.random.default_rng(seed).random(lanes)
-    starts = ((np.arange(lanes) + draws) * room / lanes).astype(np.int64)
+    edges = np.arange(lanes + 1) * room // lanes
+    starts = edges[:-1] + (draws * np.diff(edges)).astype(np.int64)
     notes = []
     if lags > K:
         notes.append(f"{N:,} characters are few: the gradient is followed for {K} of {lags} lags")
@@ -306,29 +318,32 @@ def loss_gradient(parameters: Parameters, h: Array, targets: Ids) -> tuple[Logs,
 
 def line(layer: int, state: str, logs: Logs) -> Line:
     """Summarise ln ‖g_k‖ (K + 1, windows) of one state."""
-    nothing: Numbers = (None,) * len(logs)
+    empty: Numbers = (None,) * len(logs)
     is_finite = not (np.isnan(logs) | (logs == np.inf)).any()
     zero = bool(np.all(logs[0] == -np.inf))
     if zero or not is_finite:
-        ratio = (0.0,) * len(logs) if is_finite else nothing
-        return Line(
-            layer, state, ratio, *(nothing,) * 4, None, None, None, None, None, is_finite, zero
-        )
+        ratio = (0.0,) * len(logs) if is_finite else empty
+        return Line(layer, state, is_finite, zero, ratio, empty, empty, empty, empty)
     log_R = log_mean(logs) - log_mean(logs[:1])
     ratios = (logs - logs[0])[:, logs[0] > -np.inf]
     log_G = typical(ratios)
     p10, p90 = np.percentile(ratios, [10, 90], axis=1, method="inverted_cdf")
+    per_char, r_squared = rate(log_G)
     return Line(
         layer,
         state,
-        tuple(np.exp(log_R).tolist()),
-        *(numbers(curve) for curve in (log_R, log_G, p10, p90)),
-        finite(log_mean(logs[:1])[0]),
-        stays_below(log_G, 0.5),
-        stays_below(log_G, HORIZON),
-        *rate(log_G),
         is_finite,
         zero,
+        tuple(np.exp(log_R).tolist()),
+        log_ratio=numbers(log_R),
+        log_geometric=numbers(log_G),
+        log_p10=numbers(p10),
+        log_p90=numbers(p90),
+        log_norm_at_0=finite(log_mean(logs[:1])[0]),
+        half_life_chars=stays_below(log_G, 0.5),
+        horizon_chars=stays_below(log_G, HORIZON),
+        rate_per_char=per_char,
+        rate_r_squared=r_squared,
     )
 
 

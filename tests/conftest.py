@@ -1,14 +1,26 @@
 """What most tests need: random numbers, every cell by name, and small networks in float64."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import DTypeLike
+from threadpoolctl import threadpool_limits
 
 from charrnn.cells import CELLS
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters
+
+settings.register_profile("charrnn", deadline=None)  # a busy machine is no counter-example
+settings.load_profile("charrnn")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: on matrices this small a second one only waits for the first."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture

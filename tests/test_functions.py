@@ -168,7 +168,7 @@ def test_cross_entropy_backward_is_the_complex_step_derivative(
 def test_lookup_is_the_product_with_one_hot_vectors(rng: np.random.Generator) -> None:
     table, ids = rng.normal(size=(6, 4)), rng.integers(6, size=(5, 3)).astype(np.uint8)
     out = np.full((5, 3, 4), np.nan)
-    lookup(table, ids, out=out)
+    lookup(table[None], ids, out=out[None])
     np.testing.assert_allclose(out, np.eye(6)[ids] @ table, rtol=1e-15)
 
 

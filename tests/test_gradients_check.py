@@ -195,7 +195,7 @@ def test_backward_may_be_repeated_and_gives_the_same(
         network.backward(problem.targets, problem.weights)
         vectors.append(network.gradients.vector.copy())
     assert np.linalg.norm(vectors[0]) > 0.1
-    np.testing.assert_array_equal(*vectors)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
 def test_a_network_without_gradients_cannot_walk_back(cell: str) -> None:

@@ -98,7 +98,7 @@ def test_a_scale_of_zero_is_zeros(rng: np.random.Generator, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "xavier", "Normal", " normal", "normal 0.01"])
 def test_an_unknown_name_is_told_the_known_ones(text: str) -> None:
-    with pytest.raises(UsageError, match="no initialiser called .*; there are orthogonal, ident"):
+    with pytest.raises(UsageError, match=r"no initialiser called .*; there are orthogonal, ident"):
         Initialiser.parse(text)
 
 
@@ -111,5 +111,5 @@ def test_a_scale_that_is_none_is_refused(name: str, scale: str) -> None:
 
 @pytest.mark.parametrize("name", ["orthogonal", "identity"])
 def test_what_has_no_scale_points_to_the_gain(name: str) -> None:
-    with pytest.raises(UsageError, match="takes no scale, got .*; try --gain"):
+    with pytest.raises(UsageError, match=r"takes no scale, got .*; try --gain"):
         Initialiser.parse(f"{name}:0.5")

@@ -27,9 +27,7 @@ def naive_steps(rnn: RNN, xs: Array) -> Array:
     h = np.zeros(p["W_hy"].shape[0])
     ys = []
     for x in xs:
-        h = np.tanh(
-            x @ p["layers.0.W_xh"][0] + h @ p["layers.0.W_hh"][0] + p["layers.0.b_h"][0]
-        )
+        h = np.tanh(x @ p["layers.0.W_xh"][0] + h @ p["layers.0.W_hh"][0] + p["layers.0.b_h"][0])
         ys.append(h @ p["W_hy"] + p["b_y"])
     return np.array(ys)
 
@@ -122,7 +120,9 @@ def test_the_dtype_and_options_are_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    "x", [np.zeros(4), np.zeros((2, 4)), np.zeros((1, 2, 3)), 1.0, []], ids=lambda x: str(np.shape(x))
+    "x",
+    [np.zeros(4), np.zeros((2, 4)), np.zeros((1, 2, 3)), 1.0, []],
+    ids=lambda x: str(np.shape(x)),
 )
 def test_another_shape_is_refused_with_the_right_one(x: Any) -> None:
     with pytest.raises(UsageError, match=r"it must be \(3,\) or \(B, 3\)"):

@@ -146,7 +146,7 @@ def test_many_networks_share_parameters(build: Callable[..., Network], cell: str
     network = build(ModelConfig(V, V, cell=cell, hidden=H), 3, 2)
     other = Network(network.config, network.parameters, 1, 1)
     before = other.forward(np.zeros((1, 1), int)).copy()
-    network.parameters["b_y"] += 1
+    network.parameters["b_y"][...] += 1
     np.testing.assert_allclose(other.forward(np.zeros((1, 1), int)), before + 1, rtol=1e-12)
 
 

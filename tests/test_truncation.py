@@ -58,7 +58,7 @@ def test_two_carried_halves_equal_one_window(
 ) -> None:
     whole = build(model(cell, layers), T, B)
     half = another(whole, HALF)
-    inputs, targets = text(rng)
+    inputs, _ = text(rng)
     logits = [half.forward(inputs[:HALF]).copy()]
     half.carry()
     logits.append(half.forward(inputs[HALF:]).copy())

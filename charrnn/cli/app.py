@@ -16,6 +16,10 @@ from charrnn.errors import CharRNNError
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a character-level network on a text."),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
+    "inspect-gradients": (
+        "charrnn.cli.inspect:inspect_gradients",
+        "See the gradient vanish, explode, or arrive.",
+    ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, beside what is good."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
 }

@@ -79,6 +79,7 @@ def start_run(request: Request, habits: Habits) -> None:
             {
                 "command": command_line(),
                 "sources": list(corpus.sources),
+                "steps": trainer.config.steps,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "machine": machine(),
             }

@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from charrnn.errors import StorageError
 
@@ -52,9 +53,9 @@ def accept_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def unicode_ok() -> bool:
-    """Say whether stderr can show more than ASCII."""
-    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
+def unicode_ok(stream: TextIO | None = None) -> bool:
+    """Say whether a stream, stderr if none is given, can show more than ASCII."""
+    encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"
     return encoding.lower().replace("-", "").startswith("utf")
 
 

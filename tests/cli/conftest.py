@@ -22,14 +22,15 @@ from charrnn.network import ModelConfig, initialise
 from charrnn.training import Step
 from charrnn.vocabulary import Vocabulary
 
-WORDS = "the cat sat on a mat and it was happy to see all of them there by noon".split()
+LINE = "the cat sat on a mat and it was happy to see all of them there by noon"
+WORDS = tuple(LINE.split())
 PROGRAM = (sys.executable, "-m", "charrnn")
 
 
-def call(*arguments: str | Path, input: str | bytes | None = None) -> Result:
+def call(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
     """Run a command in this process; an exception that is no exit is ours, and passes through."""
     runner = CliRunner()
-    return runner.invoke(app, [str(a) for a in arguments], input=input, catch_exceptions=False)
+    return runner.invoke(app, [str(a) for a in arguments], input=stdin, catch_exceptions=False)
 
 
 @pytest.fixture(autouse=True)

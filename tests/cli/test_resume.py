@@ -1,4 +1,4 @@
-"""`charrnn train --resume`: an interrupted run ends where the uninterrupted one would have ended."""
+"""`charrnn train --resume`: an interrupted run ends as if it had never stopped."""
 
 import json
 import random
@@ -326,7 +326,7 @@ def test_real_signals_end_a_process_and_leave_no_trace(
     for number, code in CODES.items():
         known = saved_step()
         returned, stderr = end_by_signal(spawn(*command), number)
-        assert returned == code
+        assert returned == code, stderr
         assert "Traceback" not in stderr
         assert known < saved_step() < STEPS
         command = RESUME
@@ -384,7 +384,7 @@ def test_an_interruption_at_any_moment_is_quick_and_quiet(
 ) -> None:
     draw = random.Random(seed)
     running = spawn(*LONG, "--steps", "100000", "--save-every", "2")
-    time.sleep(draw.uniform(0.0, 2.0))
+    time.sleep(draw.uniform(0.6, 2.0))  # before, it is Python itself that starts
     running.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, stderr = running.communicate(timeout=60)

@@ -1,0 +1,284 @@
+"""`charrnn inspect-gradients`: see the gradient vanish, explode, or arrive."""
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.cells import CELLS
+from charrnn.cli import subjects
+from charrnn.cli.display import warn
+from charrnn.cli.inspection import as_csv, as_json, inspect
+from charrnn.cli.inspection_view import View, curves_of, heat_of
+from charrnn.cli.live import follow
+from charrnn.cli.options import Encoding, Quiet
+from charrnn.cli.plots import check_plot, save_plot
+from charrnn.cli.probe import run_probe
+from charrnn.cli.run import Signals, find_checkpoint, to_json
+from charrnn.cli.subjects import Subject
+from charrnn.cli.terminal import one_line
+from charrnn.diagnosis import KINDS, context_losses, influence
+from charrnn.errors import UsageError
+from charrnn.gradients import LAGS, WINDOWS
+from charrnn.initialisers import INITIALISERS
+
+WHAT, FRESH, HOW, OUTPUT = "Another view", "Networks at initialisation", "Measuring", "Output"
+
+
+def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
+    """Make an option of one of the panels."""
+    return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
+
+
+def inspect_gradients(
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CHECKPOINT]...",
+            help="One or several .npz or run folders, side by side. Default: the newest run, or, "
+            "if there is none, four fresh networks. With --live a run; with --probe a task.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The text to read. Default: the model's own corpus.")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also condition numbers, Lyapunov exponent, saturation, memory of units, advice "
+            "on --seq-length.",
+        ),
+    ] = False,
+    show: Annotated[
+        str | None,
+        option(WHAT, "Colour this text by how much each character moved the guess of the next."),
+    ] = None,
+    context: Annotated[
+        bool, option(WHAT, "The loss when only the last k characters are seen.", "--context")
+    ] = False,
+    probe: Annotated[
+        bool,
+        option(
+            WHAT,
+            "Train tiny models to remember a symbol across a gap; --probe france: a country that "
+            "decides a language.",
+            "--probe",
+        ),
+    ] = False,
+    gaps: Annotated[
+        str | None, option(WHAT, "Gaps of the probe, in characters, such as 5,20,80.")
+    ] = None,
+    live: Annotated[
+        bool, option(WHAT, "Follow the gradient of a run that is training.", "--live")
+    ] = False,
+    at_init: Annotated[
+        bool,
+        option(FRESH, "Fresh networks instead of trained weights.", "--at-init"),
+    ] = False,
+    cells: Annotated[
+        str | None, option(FRESH, f"Cells to compare: {','.join(CELLS)}.", "--cells", "--cell")
+    ] = None,
+    inits: Annotated[
+        str | None,
+        option(
+            FRESH,
+            f"Recurrent weights to compare: {', '.join(INITIALISERS)}, as in "
+            "orthogonal,normal:0.01.",
+            "--inits",
+            "--init",
+        ),
+    ] = None,
+    hidden: Annotated[int | None, option(FRESH, "Units. Default: 128.")] = None,
+    layers: Annotated[int | None, option(FRESH, "Layers. Default: 1.")] = None,
+    gain: Annotated[
+        float | None, option(FRESH, "Factor on the recurrent weights; 2 makes an rnn explode.")
+    ] = None,
+    input_init: Annotated[str | None, option(FRESH, "Input weights.")] = None,
+    input_gain: Annotated[float | None, option(FRESH, "Factor on the input weights.")] = None,
+    forget_bias: Annotated[float | None, option(FRESH, "The LSTM's forget bias.")] = None,
+    lags: Annotated[int, option(HOW, "How many characters to look back.")] = LAGS,
+    windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = WINDOWS,
+    seed: Annotated[int, option(HOW, "Seed of these places, or of the probe.")] = 0,
+    encoding: Encoding = "utf-8",
+    json: Annotated[bool, option(OUTPUT, "One JSON object, see README.", "--json")] = False,
+    as_table: Annotated[
+        bool,
+        option(OUTPUT, "Tidy CSV: a row per model, layer, lag and quantity.", "--csv"),
+    ] = False,
+    plot: Annotated[
+        str | None, option(OUTPUT, "Draw to FILE.png, .svg or .pdf.", metavar="FILE")
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        option(OUTPUT, f"Exit with 1 on these verdicts: {','.join(KINDS[:-1])}."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show how much of the loss at one character reaches the state k characters earlier.
+
+    Vanishing, exploding, or arriving: per layer, with a sentence that says what to do. Without any
+    run it compares four fresh networks, the lecture in two seconds.
+    """
+    failing = verdicts_to_fail_on(fail_on)
+    if lags < 1 or windows < 1 or seed < 0:
+        raise UsageError("--lags and --windows must be at least 1, --seed at least 0")
+    if json and as_table:
+        raise UsageError("--json and --csv contradict each other; try one of them")
+    if plot is not None:
+        check_plot(Path(plot))
+    paths = checkpoints or []
+    if live:
+        follow(paths)
+        return
+    if probe:
+        with Signals() as stop:
+            run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet, stop=stop)
+        if stop():
+            raise typer.Exit(stop.exit_code)
+        return
+    given = {
+        "hidden": hidden,
+        "layers": layers,
+        "gain": gain,
+        "input_init": input_init,
+        "input_gain": input_gain,
+        "forget_bias": forget_bias,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    chosen = choose(paths, text, encoding, cells, inits, given, at_init=at_init)
+    if show is not None:
+        show_influence(chosen, show, json=json, as_table=as_table)
+        return
+    if context:
+        show_context(chosen, seed, json=json, as_table=as_table)
+        return
+    found = [
+        inspect(subject, lags=lags, windows=windows, seed=seed, everything=everything)
+        for subject in chosen
+    ]
+    if json:
+        print(to_json(as_json(found)))
+    elif as_table:
+        sys.stdout.write(as_csv(found))
+    elif quiet:
+        View().verdicts(found)
+    else:
+        View().show(found, everything=everything)
+    if plot is not None:
+        title = f"Gradient of the loss at one character, {found[0].subject.text_name}"
+        heat = heat_of(found[0]) if len(found) == 1 else None
+        save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
+    if any(one.verdict.kind in failing for one in found):
+        raise typer.Exit(1)
+
+
+def verdicts_to_fail_on(text: str | None) -> set[str]:
+    """Read the comma list of `--fail-on`."""
+    kinds = set() if text is None else {kind.strip() for kind in text.split(",")}
+    if unknown := sorted(kinds - set(KINDS)):
+        raise UsageError(f"no verdict called {unknown[0]!r}; there are {', '.join(KINDS)}")
+    return kinds
+
+
+def choose(
+    paths: list[str],
+    text: str | None,
+    encoding: str,
+    cells: str | None,
+    inits: str | None,
+    given: dict[str, Any],
+    *,
+    at_init: bool,
+) -> list[Subject]:
+    """Decide what to look at: named models, a grid of fresh ones, the newest run, the lecture."""
+    described = cells is not None or inits is not None or bool(given)
+    if paths and described:
+        raise UsageError("a checkpoint's network is what it is; try --at-init without a checkpoint")
+    if paths or (subjects.any_run() and not described and not at_init):
+        if not paths:
+            newest = find_checkpoint(None)
+            warn(f"looking at the newest run, {one_line(str(newest))}")
+            paths = [str(newest)]
+        return subjects.trained_models(paths, text, encoding, at_init=at_init)
+    if not described:
+        return subjects.lecture(text, encoding)
+    rows = subjects.grid(
+        (cells or subjects.all_cells()).split(","), (inits or "orthogonal").split(","), given
+    )
+    return subjects.fresh_models(rows, text, encoding, given)
+
+
+def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bool) -> None:
+    """Show what moved the guess that follows a text, for each model."""
+    found = []
+    for subject in chosen:
+        spelled = subject.vocabulary.spell(text)
+        ids = subject.vocabulary.encode(spelled)
+        found.append((subject, spelled, influence(subject.config, subject.parameters, ids)))
+    if json:
+        models = [
+            {
+                "name": subject.name,
+                "text": spelled,
+                "target": subject.vocabulary.characters[one.target],
+                "probability": one.probability,
+                "log_norms": one.log_norms,
+                "shares": one.shares,
+            }
+            for subject, spelled, one in found
+        ]
+        print(to_json({"schema": 1, "influence": models}))
+    elif as_table:
+        table = [
+            (subject.name, number, character, share)
+            for subject, spelled, one in found
+            for number, (character, share) in enumerate(zip(spelled, one.shares, strict=True))
+        ]
+        write_csv(("model", "position", "character", "share"), table)
+    else:
+        view = View()
+        for subject, spelled, one in found:
+            view.influence(subject, spelled, one)
+
+
+def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool) -> None:
+    """Show the loss by how much is seen, for each model."""
+    found = [
+        (subject, context_losses(subject.config, subject.parameters, subject.ids, seed=seed))
+        for subject in chosen
+    ]
+    if json:
+        print(
+            to_json(
+                {
+                    "schema": 1,
+                    "context": [{"name": subject.name} | vars(one) for subject, one in found],
+                }
+            )
+        )
+    elif as_table:
+        table = [
+            (subject.name, lag, nats)
+            for subject, one in found
+            for lag, nats in zip(one.lags, one.nats_per_char, strict=True)
+        ]
+        write_csv(("model", "characters_seen", "nats_per_char"), table)
+    else:
+        view = View()
+        for subject, one in found:
+            view.context(subject, one)
+
+
+def write_csv(header: tuple[str, ...], table: Sequence[tuple[object, ...]]) -> None:
+    """Write a table with its header to stdout."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(table)
+    sys.stdout.write(out.getvalue())

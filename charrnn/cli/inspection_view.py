@@ -1,0 +1,306 @@
+"""How an inspection looks in a terminal: a table, a chart over lags, a heat map, a sentence."""
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.cli.charts import bar, colour_ok, coloured_text, heat_map, histogram, log_chart
+from charrnn.cli.display import Screen, facts_table
+from charrnn.cli.inspection import Inspection
+from charrnn.cli.plots import Curve, HeatMap
+from charrnn.cli.subjects import Subject
+from charrnn.cli.terminal import one_line, unicode_ok
+from charrnn.diagnosis import Context, Influence, Units
+from charrnn.gradients import Line
+from charrnn.jacobians import Spectrum
+
+STYLES = {
+    "healthy": "green",
+    "fading": "yellow",
+    "vanishing": "red",
+    "exploding": "red",
+    "nonfinite": "red",
+}
+
+
+class View:
+    """Draws on stdout, in what the terminal can show."""
+
+    def __init__(self) -> None:
+        self.console: Console = Screen(highlight=False)
+        self.unicode = unicode_ok(sys.stdout)
+
+    def show(self, found: Sequence[Inspection], *, everything: bool) -> None:
+        """Show models side by side, then each in detail, then the verdicts."""
+        first = found[0]
+        self._title(first)
+        self.console.print(self._summary(found))
+        self.console.print()
+        self.console.print(self._chart(found))
+        for one in found:
+            if len(one.profile.headlines) > 1:
+                self.console.print(self._heat(one))
+        jacobians = [one for one in found if one.spectra]
+        if jacobians:
+            self.console.print()
+            self.console.print(self._jacobians(jacobians))
+        if everything:
+            for one in found:
+                self.console.print()
+                self._details(one)
+        self.console.print()
+        self.verdicts(found)
+
+    def verdicts(self, found: Sequence[Inspection]) -> None:
+        """Print the sentence of each model."""
+        for one in found:
+            line = Text()
+            if len(found) > 1:
+                line.append(f"{one_line(one.subject.name)}: ", style="bold")
+            line.append(one_line(one.verdict.sentence), style=STYLES[one.verdict.kind])
+            self.console.print(line, soft_wrap=True)
+            for note in one.profile.notes:
+                self.console.print(Text(f"note: {note}"), soft_wrap=True)
+
+    def influence(self, subject: Subject, text: str, found: Influence) -> None:
+        """Show a text coloured by how much each character moved the guess of what follows."""
+        target = one_line(subject.vocabulary.characters[found.target])
+        chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
+        self.console.print(
+            Text(f"{one_line(subject.name)}: what moved the guess {target!r}{chance}")
+        )
+        strengths = [0.0 if share is None else share for share in found.shares]
+        self.console.print(
+            coloured_text(
+                text,
+                strengths,
+                colour=colour_ok(self.console),
+                unicode=self.unicode,
+                width=self.console.width,
+            )
+        )
+
+    def context(self, subject: Subject, found: Context) -> None:
+        """Show the loss by how many characters are seen."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in ("characters seen", "nats", "bits", "loss above the full context"):
+            table.add_column(title, justify="left" if "above" in title else "right")
+        full = found.full_nats_per_char
+        rows = [*zip(found.lags, found.nats_per_char, strict=True), (found.full_chars, full)]
+        largest = max((n - full for _, n in rows if n is not None and full is not None), default=0)
+        for lag, nats in rows:
+            if nats is None or full is None:
+                table.add_row(str(lag), "-", "-", "not finite")
+                continue
+            drawn = bar(nats - full, largest, 30, self.unicode)
+            table.add_row(str(lag), f"{nats:.3f}", f"{nats / math.log(2):.3f}", Text(drawn))
+        self.console.print(Text(f"{one_line(subject.name)} on {one_line(subject.text_name)}"))
+        self.console.print(table)
+        effective = found.effective_chars
+        reach = f"more than {found.lags[-1]}" if effective is None else f"{effective}"
+        self.console.print(
+            Text(
+                f"effective context: {reach} characters (the loss is within 1% of that with "
+                f"{found.full_chars})"
+            ),
+            soft_wrap=True,
+        )
+
+    def _title(self, first: Inspection) -> None:
+        profile = first.profile
+        state = "trained" if first.subject.trained else "at initialisation"
+        self.console.print(
+            Text(
+                f"gradient of the loss at one character, {state}, on "
+                f"{one_line(first.subject.text_name)}, mean of {profile.windows} windows",
+                style="bold",
+            ),
+            soft_wrap=True,
+        )
+
+    def _summary(self, found: Sequence[Inspection]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title, side in (
+            ("model", "left"),
+            ("state", "left"),
+            ("halved after", "right"),
+            ("1% after", "right"),
+            ("per character", "right"),
+            ("verdict", "left"),
+        ):
+            table.add_column(title, justify="right" if side == "right" else "left")
+        for one in found:
+            for number, line in enumerate(one.profile.lines):
+                K = one.profile.lags
+                table.add_row(
+                    Text(one_line(one.subject.name) if not number else ""),
+                    f"layer {line.layer} {line.state}",
+                    lag(line.half_life_chars, K),
+                    lag(line.horizon_chars, K),
+                    rate(line),
+                    Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
+                )
+        return table
+
+    def _chart(self, found: Sequence[Inspection]) -> RenderableType:
+        curves = {curve.name: curve.values for curve in curves_of(found)}
+        return log_chart(
+            curves,
+            x_label="characters back",
+            y_label="gradient norm relative to lag 0",
+            unicode=self.unicode,
+            width=min(self.console.width, 100),
+        )
+
+    def _heat(self, one: Inspection) -> RenderableType:
+        rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+        columns = [str(k) for k in range(one.profile.lags + 1)]
+        return heat_map(rows, columns, unicode=self.unicode, colour=colour_ok(self.console))
+
+    def _jacobians(self, found: Sequence[Inspection]) -> Table:
+        bounded = any(s.log_bound is not None for one in found for s in one.spectra)
+        several = any(s.condition_number is not None for one in found for s in one.spectra)
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("Jacobian of the state")
+        titles = ["lag", "largest σ", "smallest σ", "condition"]
+        for title in [*titles, "bound"] if bounded else titles:
+            table.add_column(title, justify="right")
+        for one in found:
+            for number, spectrum in enumerate(one.spectra):
+                name = f"{one_line(one.subject.name)}" if not number else ""
+                if one.subject.config.layers > 1:
+                    name = f"{one_line(one.subject.name)}, layer {spectrum.layer}"
+                cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum, several)]
+                if bounded:
+                    cells.append(power(spectrum.log_bound))
+                table.add_row(Text(name), *cells)
+        return table
+
+    def _details(self, one: Inspection) -> None:
+        details = one.details
+        if details is None:
+            return
+        self.console.print(Text(one_line(one.subject.name), style="bold"))
+        self.console.print(facts_table(dict(detail_lines(one))))
+        for unit in details.units:
+            lives = [value for value in unit.half_life_chars if value is not None]
+            if lives:
+                self.console.print(Text(f"memory half-life of layer {unit.layer}, characters"))
+                shown = histogram(
+                    [math.log10(max(value, 1e-3)) for value in lives],
+                    8,
+                    min(self.console.width, 70),
+                    self.unicode,
+                )
+                self.console.print(Text("(powers of ten)", style="dim"))
+                self.console.print(shown)
+
+
+def detail_lines(one: Inspection) -> Iterator[tuple[str, str]]:
+    """Yield what `--all` adds, a line each."""
+    details = one.details
+    if details is None:
+        return
+    for matrix in details.matrices:
+        yield (
+            f"W_hh {matrix.layer} {matrix.gate}",
+            f"spectral radius {matrix.spectral_radius:.3f}, largest σ "
+            f"{matrix.largest_singular_value:.3f}, departure from normality "
+            f"{matrix.departure_from_normality:.3g}",
+        )
+    if details.lyapunov is not None and details.lyapunov.nats_per_char[0] is not None:
+        error = details.lyapunov.standard_error[0]
+        spread = "" if error is None else f" ± {error:.4f}"
+        yield (
+            "Lyapunov",
+            f"first exponent {details.lyapunov.nats_per_char[0]:+.4f}{spread} nats per character",
+        )
+    for unit in details.units:
+        yield f"layer {unit.layer}", unit_line(unit)
+    advice = details.truncation.seq_length
+    yield (
+        "truncation",
+        "cannot be bounded: no decay"
+        if advice is None
+        else f"--seq-length {advice} keeps the bias of the gradient within 10%",
+    )
+
+
+def unit_line(unit: Units) -> str:
+    """Describe the units of a layer in a line."""
+    parts = [f"{unit.saturated_share:.1%} of |h| above 0.99"]
+    parts += [
+        f"{gate.name} shut {gate.shut_share:.0%}, open {gate.open_share:.0%}" for gate in unit.gates
+    ]
+    parts.append(f"{len(unit.dead_units)} dead units")
+    longest = [(n, unit.half_life_chars[n]) for n in unit.longest if unit.half_life_chars]
+    if longest:
+        named = ", ".join(f"{n} ({'∞' if v is None else f'{v:.0f}'})" for n, v in longest)
+        parts.append(f"longest memory: units {named}")
+    return "; ".join(parts)
+
+
+def spectrum_cells(spectrum: Spectrum, several: bool) -> list[str]:
+    """Return the largest and smallest singular value and the condition number, as shown."""
+    known = spectrum.condition_number
+    condition = "> 1e12" if known is None else f"{known:.1e}"
+    return [power(spectrum.log_largest), power(spectrum.log_smallest), condition]
+
+
+def power(log: float | None) -> str:
+    """Show eˣ for any x, also where a float would be 0 or infinite."""
+    if log is None:
+        return "-"
+    exponent = log / math.log(10)
+    if -3 <= exponent < 4:
+        return f"{math.exp(log):.3g}"
+    whole = math.floor(exponent)
+    return f"{10 ** (exponent - whole):.1f}e{whole:+d}"
+
+
+def lag(value: int | None, K: int) -> str:
+    """Show a lag, or that it lies beyond what was followed."""
+    return f"> {K}" if value is None else str(value)
+
+
+def rate(line: Line) -> str:
+    """Show the factor per character."""
+    return "-" if line.rate_per_char is None else f"×{line.rate_per_char:.3f}"
+
+
+def curves_of(found: Sequence[Inspection]) -> list[Curve]:
+    """Return the curves to draw: each model's top layer, or all states of a single model."""
+    curves = []
+    for one in found:
+        lines = one.profile.lines if len(found) == 1 else one.profile.headlines[-1:]
+        for line in lines:
+            name = one.subject.name
+            if len(found) == 1:
+                name = f"layer {line.layer} {line.state}"
+            curves.append(
+                Curve(
+                    name,
+                    tuple(range(len(line.ratio))),
+                    line.ratio,
+                    exponentials(line.log_p10),
+                    exponentials(line.log_p90),
+                )
+            )
+    return curves
+
+
+def heat_of(one: Inspection) -> HeatMap | None:
+    """Return the layer × lag panel of a picture, for a model of several layers."""
+    if len(one.profile.headlines) < 2:
+        return None
+    rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+    return HeatMap(tuple(range(one.profile.lags + 1)), rows)
+
+
+def exponentials(logs: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return eˣ of each, None where there is none."""
+    return tuple(None if log is None else math.exp(min(log, 700.0)) for log in logs)

@@ -1,0 +1,165 @@
+"""What `inspect-gradients` looks at: trained models, or fresh ones that the options describe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from charrnn.arrays import Ids
+from charrnn.cells import CELLS
+from charrnn.checkpoint import Checkpoint
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.cli import corpus as corpora
+from charrnn.cli.display import warn
+from charrnn.cli.run import RUNS, find_checkpoint
+from charrnn.corpora import built_in_corpus
+from charrnn.decoding import TextOptions
+from charrnn.errors import CharRNNError, TextError
+from charrnn.network import ModelConfig, initialise
+from charrnn.parameters import Parameters
+from charrnn.randomness import Purpose, generator
+from charrnn.text import read_corpus
+from charrnn.vocabulary import Vocabulary
+
+LONGEST_TEXT = 1_000_000
+HIDDEN = 128
+
+LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("rnn normal:0.01 (2015)", {"cell": "rnn", "init": "normal:0.01", "input_init": "normal:0.01"}),
+    ("rnn orthogonal", {"cell": "rnn", "init": "orthogonal"}),
+    ("gru", {"cell": "gru"}),
+    ("lstm", {"cell": "lstm"}),
+)
+"""The networks to compare when there is nothing to look at yet."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model on one text."""
+
+    name: str
+    config: ModelConfig
+    parameters: Parameters
+    vocabulary: Vocabulary
+    ids: Ids
+    text_name: str
+    trained: bool
+    seq_length: int | None = None
+
+
+def trained_models(
+    paths: Sequence[str], text: str | None, encoding: str, *, at_init: bool
+) -> list[Subject]:
+    """Load checkpoints, each with its own corpus or the text that was given.
+
+    With `at_init` each is replaced by a fresh network of the same description.
+    """
+    subjects = []
+    for path in map(find_checkpoint, paths):
+        checkpoint = load_checkpoint(path)
+        name = path.parent.name if path.name == "best.npz" else str(path)
+        ids, text_name = text_of(checkpoint, path, text, encoding)
+        config, parameters = checkpoint.config, checkpoint.parameters
+        if at_init:
+            name = f"{name} at initialisation"
+            parameters = initialise(config, generator(0, Purpose.WEIGHTS))
+        window = None if checkpoint.training is None else checkpoint.training.config.seq_length
+        subjects.append(
+            Subject(
+                name,
+                config,
+                parameters,
+                checkpoint.vocabulary,
+                ids,
+                text_name,
+                trained=not at_init,
+                seq_length=window or window_beside(path),
+            )
+        )
+    return subjects
+
+
+def window_beside(path: Path) -> int | None:
+    """Return the training window that the run's last.npz tells, if it is there."""
+    try:
+        training = load_checkpoint(path.with_name("last.npz")).training
+    except CharRNNError:
+        return None
+    return None if training is None else training.config.seq_length
+
+
+def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str) -> tuple[Ids, str]:
+    """Return the ids to read and what they are called."""
+    vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
+    if text is not None:
+        options = TextOptions(encoding, vocabulary.as_bytes, record.normalise)
+        corpus = read_corpus([text], options)
+    else:
+        try:
+            corpus = corpora.find_again(record, path.parent)
+        except CharRNNError as error:
+            warn(f"{error}; looking at {corpora.DEFAULT_CORPUS} instead")
+            corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
+    if unknown := vocabulary.unknown(corpus.text):
+        warn(f"{len(unknown)} characters that the model does not know are left out")
+    ids = vocabulary.encode(corpus.text, "skip")[:LONGEST_TEXT]
+    if not len(ids):
+        raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")
+    return ids, corpus.name
+
+
+def lecture(text: str | None, encoding: str) -> list[Subject]:
+    """Return the four fresh networks of the lecture, side by side."""
+    return fresh_models(LECTURE, text, encoding, {"hidden": HIDDEN})
+
+
+def grid(
+    cells: Sequence[str], inits: Sequence[str], given: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Combine every cell with every recurrent initialisation."""
+    rows = []
+    for cell, init in product(cells, inits):
+        rows.append((f"{cell} {init}" + suffix(given), {"cell": cell, "init": init}))
+    return rows
+
+
+def suffix(given: dict[str, Any]) -> str:
+    """Name the settings that differ from the defaults."""
+    shown = ("gain", "input_init", "input_gain", "forget_bias", "layers")
+    return "".join(f" {key.replace('_', '-')} {given[key]}" for key in shown if key in given)
+
+
+def fresh_models(
+    rows: Sequence[tuple[str, dict[str, Any]]],
+    text: str | None,
+    encoding: str,
+    given: dict[str, Any],
+) -> list[Subject]:
+    """Draw one network for each row of settings, all from the same seed, over one text."""
+    corpus = (
+        built_in_corpus(corpora.DEFAULT_CORPUS)
+        if text is None
+        else read_corpus([text], TextOptions(encoding))
+    )
+    vocabulary = Vocabulary.from_text(corpus.text)
+    ids = vocabulary.encode(corpus.text[:LONGEST_TEXT])
+    V = len(vocabulary)
+    subjects = []
+    for name, settings in rows:
+        config = ModelConfig(V, V, **({"hidden": HIDDEN} | given | settings))
+        parameters = initialise(config, generator(0, Purpose.WEIGHTS))
+        subjects.append(
+            Subject(name, config, parameters, vocabulary, ids, corpus.name, trained=False)
+        )
+    return subjects
+
+
+def any_run() -> bool:
+    """Say whether there is a run to look at."""
+    return any(RUNS.glob("*/last.npz"))
+
+
+def all_cells() -> str:
+    """List the cells as an option takes them."""
+    return ",".join(CELLS)

@@ -1,0 +1,373 @@
+"""What the numbers mean for one model: a verdict in words, advice, and what its units do.
+
+    kind        first that applies, at a lag of `REFERENCE_LAG` = 100 characters
+    nonfinite   a weight, or the gradient, is not a finite number
+    exploding   R(k) > 10 for some k ≤ 100, or a rate above ×1.01 with R² > 0.9, in any layer
+    vanishing   G stays at 1 % or below from a lag ≤ 100 on; or no gradient at all
+    fading      G stays at 10 % or below from a lag ≤ 100 on
+    healthy     else
+
+A model is judged by the layer that carries furthest. Where fewer lags were followed than 100, the
+rate continues G. Neither the length of training windows nor the spectral radius has a say.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.arrays import Array, Ids
+from charrnn.cells import CELLS
+from charrnn.errors import TextError, UsageError
+from charrnn.functions import log_softmax
+from charrnn.gradients import (
+    HORIZON,
+    LANES,
+    Line,
+    Profile,
+    WalkBack,
+    finite,
+    input_gradient,
+    norms,
+    place,
+    read_forward,
+    settle,
+)
+from charrnn.initialisers import Initialiser
+from charrnn.network import ModelConfig, Network
+from charrnn.parameters import Parameters
+
+REFERENCE_LAG = 100
+FADING = 0.1
+EXPLODING_RATIO = 10.0
+EXPLODING_RATE = 1.01
+EXPLODING_FIT = 0.9
+
+KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of `KINDS`, and one line that says what was found and what to try."""
+
+    kind: str
+    sentence: str
+
+
+def verdict(
+    found: Profile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
+) -> Verdict:
+    """Judge a profile by the rule at the top; `seq_length` only tunes the advice."""
+    lines = found.headlines
+    if found.nonfinite or not all(line.finite for line in lines):
+        where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
+        advice = "an earlier checkpoint, a smaller --lr, or --clip-norm 1"
+        return _say("nonfinite", f"{where} numbers that are not finite", advice)
+    alive = [line for line in lines if not line.zero]
+    if not alive:
+        reason = "the loss does not depend on the state"
+        if config.outputs == 1:
+            return _say("vanishing", f"{reason}: one character leaves nothing to guess", "a text")
+        return _say("vanishing", f"there is no gradient: {reason}", "training anew")
+    bursting = [line for line in alive if explodes(line)]
+    if bursting:
+        worst = max(bursting, key=_peak)
+        growth = f"the gradient grows {_peak(worst):.3g}-fold within {_reach(worst)} characters"
+        if _peak(worst) <= EXPLODING_RATIO:
+            growth = f"the gradient grows ×{worst.rate_per_char:.3f} per character"
+        return _say("exploding", growth, _calm(config, trained))
+    best = max(alive, key=share_at_reference)
+    share = share_at_reference(best)
+    window = "" if seq_length is None else f" (training window {seq_length})"
+    if share <= HORIZON:
+        at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
+        text = f"the gradient falls to 1% {at} characters{window}"
+        return _say("vanishing", text, _remember(config, trained, seq_length))
+    text = f"{100 * share:.2g}% of the gradient arrives from {REFERENCE_LAG} characters back"
+    if share <= FADING:
+        return _say("fading", text + window, _remember(config, trained, seq_length))
+    return Verdict("healthy", f"healthy: {text}{window}")
+
+
+def share_at_reference(line: Line) -> float:
+    """Return the largest G(k) for k from the reference lag on, continued by the rate if need be."""
+    G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in line.log_geometric]
+    missing = REFERENCE_LAG - (len(G) - 1)
+    if missing <= 0:
+        return max(G[REFERENCE_LAG:])
+    if line.rate_per_char is None:
+        return G[-1]
+    return G[-1] * math.exp(min(700.0, missing * math.log(max(line.rate_per_char, 1e-300))))
+
+
+def explodes(line: Line) -> bool:
+    """Tell whether a line meets the rule for exploding."""
+    fast = line.rate_per_char is not None and line.rate_per_char > EXPLODING_RATE
+    return _peak(line) > EXPLODING_RATIO or (fast and (line.rate_r_squared or 0) > EXPLODING_FIT)
+
+
+def _peak(line: Line) -> float:
+    logs = [x for x in line.log_ratio[: REFERENCE_LAG + 1] if x is not None]
+    return math.exp(min(max(logs, default=0.0), 700.0))
+
+
+def _reach(line: Line) -> int:
+    return min(REFERENCE_LAG, len(line.ratio) - 1)
+
+
+def _say(kind: str, finding: str, advice: str) -> Verdict:
+    return Verdict(kind, f"{kind}: {finding}. Try {advice}")
+
+
+def _calm(config: ModelConfig, trained: bool) -> str:
+    """Return what makes a gradient explode less; clipping bounds the step, not the growth."""
+    if trained:
+        return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
+    if config.gain > 1:
+        return "--gain 1, or --clip-norm 1 to train it as it is"
+    if config.init not in ("orthogonal", "identity"):
+        return "--init orthogonal, --clip-norm 1"
+    return "a smaller --gain, --clip-norm 1"
+
+
+def _remember(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
+    """Return what lets a gradient travel further in this cell.
+
+    A constant forget gate f remembers for 1/(1 − f) characters, and σ(ln(gap − 1)) = 1 − 1/gap
+    (Tallec & Ollivier 2018, ICLR, arXiv 1804.11188).
+    """
+    gap = max(3, seq_length or REFERENCE_LAG)
+    forget = round(math.log(gap - 1), 1)
+    if config.cell == "lstm":
+        bolder = forget if config.forget_bias < forget else config.forget_bias + 1
+        advice = [f"--forget-bias {bolder:g}"]
+    elif config.cell == "gru":
+        advice = [f"--cell lstm --forget-bias {forget:g}"]
+    else:
+        advice = []
+        if config.init not in ("orthogonal", "identity"):
+            advice.append("--init orthogonal")
+        elif config.gain < 1:
+            advice.append("--gain 1")
+        start = Initialiser.parse(config.input_init or CELLS[config.cell].input_init)
+        if start.name == "normal" and (start.scale or 1) * config.input_gain > 0.5:
+            advice.append("--input-init uniform")
+        advice.append(
+            "--cell gru" if trained or advice else f"--cell lstm --forget-bias {forget:g}"
+        )
+    if not trained:
+        return ", ".join(advice)
+    return f"training anew with {', '.join(advice)}; --context tells whether this text needs more"
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """The share of the gradient that a window of K′ characters cuts off, at its last character.
+
+    δ(K′) = Σ_{k ≥ K′} R(k) / Σ_k R(k), beyond the last lag continued by the rate (after Aicher,
+    Foti & Fox 2019, UAI, with every ∂s/∂θ taken to be of one size). A geometric profile βᵏ gives
+    exactly βᴷ′. Characters earlier in the window lose more.
+    """
+
+    bias: tuple[float, ...] | None
+    """δ(K′) for K′ = 0 … K; None if it cannot be bounded, as there is no decay."""
+    seq_length: int | None
+    """The smallest K′ with a bias within the tolerance."""
+
+
+def truncation(line: Line, tolerance: float = 0.1) -> Truncation:
+    """Advise on `--seq-length` from the profile of one line."""
+    ratios = [math.nan if x is None else x for x in line.ratio]
+    beta = line.rate_per_char
+    if beta is None and ratios[-1] <= 1e-12:
+        beta = 0.0  # it fell too fast to be fitted: nothing is left
+    if not line.finite or line.zero or beta is None or beta >= 1:
+        return Truncation(None, None)
+    tail = ratios[-1] * beta / (1 - beta)
+    left = np.cumsum([tail, *ratios[::-1]])[::-1]  # (K + 2,): Σ from k on, for k = 0 … K + 1
+    bias = left / left[0]
+    within = np.flatnonzero(bias <= tolerance)
+    if len(within):
+        shortest = int(within[0])
+    else:
+        further = (math.log(tolerance) - math.log(bias[-1])) / math.log(beta)
+        shortest = len(ratios) + math.ceil(further - 1e-9)
+    return Truncation(tuple(bias[:-1].tolist()), max(1, shortest))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How often a gate is nearly shut (below 0.1) or open (above 0.9), of all units and times."""
+
+    name: str
+    shut_share: float
+    open_share: float
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the units of one layer do along a text (Karpathy, Johnson & Fei-Fei 2015,
+    arXiv 1506.02078, for the thresholds of gates)."""
+
+    layer: int
+    saturated_share: float
+    """Of all units and times: |h| > 0.99."""
+    gates: tuple[Gate, ...]
+    dead_units: tuple[int, ...]
+    """Units whose h has a standard deviation below 0.001."""
+    half_life_chars: tuple[float | None, ...]
+    """ln 2 / −mean ln f of each unit, f the gate that keeps the state; None if it is always open
+    (never forgets). Empty for a plain RNN."""
+    longest: tuple[int, ...]
+    """The five units with the longest half-life, the longest first."""
+
+
+def units(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    lags: int = 200,
+    windows: int = LANES,
+    seed: int = 0,
+) -> tuple[Units, ...]:
+    """Watch all units over `windows` windows of `lags` characters, after as many that settle."""
+    places, _ = place(len(ids), lags, windows, seed, ends=1)
+    K, B = places.K, len(places.starts)
+    text = ids[places.starts + np.arange(2 * K)[:, None]]
+    network = Network(config, parameters.astype(np.float64), K, B)
+    with np.errstate(all="ignore"):
+        settle(network, text[:K])
+        read_forward(network, text[K:])
+        return tuple(
+            _units(number, layer.gates, layer.h[1:], layer.a)
+            for number, layer in enumerate(network.layers)
+        )
+
+
+def _units(number: int, names: tuple[str, ...], h: Array, gates: Array) -> Units:
+    """Summarise outputs h (T, B, H) and gates (G, T, B, H); the last gate is the candidate."""
+    shares = tuple(
+        Gate(name, float(np.mean(gate < 0.1)), float(np.mean(gate > 0.9)))
+        for name, gate in zip(names[:-1], gates, strict=False)
+    )
+    keeping = next((name for name in ("f", "z") if name in names[:-1]), None)
+    half_lives = np.zeros(0)
+    if keeping is not None:
+        logs = np.mean(np.log(gates[names.index(keeping)]), axis=(0, 1))
+        half_lives = math.log(2) / np.abs(logs)  # |−0.0| makes an open gate +inf
+    longest = np.argsort(-np.nan_to_num(half_lives, nan=-1.0, posinf=np.inf), kind="stable")[:5]
+    return Units(
+        number,
+        float(np.mean(np.abs(h) > 0.99)),
+        shares,
+        tuple(np.flatnonzero(np.std(h, axis=(0, 1)) < 1e-3).tolist()),
+        tuple(finite(x) for x in half_lives),
+        tuple(longest.tolist()),
+    )
+
+
+@dataclass(frozen=True)
+class Context:
+    """The loss when only the last k characters are seen, in nats per character.
+
+    Khandelwal, He, Qi & Jurafsky 2018, ACL, arXiv 1805.04623.
+    """
+
+    lags: tuple[int, ...]
+    nats_per_char: tuple[float | None, ...]
+    full_nats_per_char: float | None
+    """With `full_chars` characters."""
+    full_chars: int
+    windows: int
+    effective_chars: int | None
+    """The smallest lag from which on all losses are within 1 % of the full one; None if none is."""
+
+
+def context_losses(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    lags: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    windows: int = 256,
+    seed: int = 0,
+) -> Context:
+    """Predict the same characters from the last k before each, read from the zero state."""
+    if not lags or min(lags) < 1:
+        raise UsageError("a context has at least one character; try --context 1,2,4,8")
+    places, _ = place(len(ids), max(lags), windows, seed, ends=1)
+    full = 2 * places.K
+    kept = tuple(k for k in sorted(set(lags)) if k <= full)
+    positions = places.starts + full
+    parameters = parameters.astype(np.float64)
+    nats = [_nats_after(config, parameters, ids, positions, k) for k in (*kept, full)]
+    close = [loss is not None and loss <= 1.01 * (nats[-1] or 0) for loss in nats]
+    effective = None
+    for k, is_close in zip(reversed(kept), reversed(close[:-1]), strict=True):
+        if not is_close:
+            break
+        effective = k
+    return Context(kept, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
+
+
+def _nats_after(
+    config: ModelConfig, parameters: Parameters, ids: Ids, positions: Ids, k: int
+) -> float | None:
+    """Return the mean nats of the characters at `positions`, given the k before each."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for first in range(0, len(positions), LANES):
+            at = positions[first : first + LANES]
+            network = Network(config, parameters, 1, len(at))
+            settle(network, ids[at - k + np.arange(k)[:, None]])
+            top = network.layers[-1].h[0]
+            log_p = top @ parameters["W_hy"] + parameters["b_y"]
+            log_softmax(log_p, out=log_p)
+            total -= float(log_p[np.arange(len(at)), ids[at]].sum())
+    return finite(total / len(positions))
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How much each character of a text moved one logit of what comes next."""
+
+    target: int
+    probability: float | None
+    log_norms: tuple[float | None, ...]
+    """ln ‖∂ logit_target/∂x_t‖ over one-hot x_t (V,), for every character; None for 0 or NaN."""
+    shares: tuple[float | None, ...]
+    """The same norms over the largest of them, from 0 to 1."""
+
+
+def influence(
+    config: ModelConfig, parameters: Parameters, ids: Ids, target: int | None = None
+) -> Influence:
+    """Read all of `ids` from the zero state and ask what moved the guess that follows.
+
+    ‖∂ logit_y/∂x_t‖, with y the `target`, or the likeliest next character (Madsen 2019, Distill,
+    "Visualizing memorization in RNNs"). A logit, not the loss: the loss weighs surprise.
+    """
+    if not len(ids):
+        raise TextError("there is no character to show; try a longer text")
+    parameters = parameters.astype(np.float64)
+    with np.errstate(all="ignore"):
+        network = Network(config, parameters, len(ids), 1, parameters.like())
+        read_forward(network, ids[:, None])
+        log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
+        log_softmax(log_p, out=log_p)
+        y = int(np.argmax(log_p)) if target is None else target
+        walk = WalkBack(network.layers)
+        walk.begin(parameters["W_hy"][:, y][None])
+        logs = np.zeros(len(ids))
+        for t in reversed(range(len(ids))):
+            scale = walk.step(t)
+            dx = input_gradient(network.layers[0], t)
+            logs[t] = np.log(norms(dx))[0] + scale[0] * math.log(2)
+        shares = np.exp(logs - max(float(logs.max()), -1e9))
+    return Influence(
+        y,
+        finite(float(np.exp(log_p[0, y]))),
+        tuple(finite(x) for x in logs),
+        tuple(finite(x) for x in shares),
+    )

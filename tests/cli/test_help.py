@@ -1,0 +1,93 @@
+"""The help is complete, fits the screen, and comes at once."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from charrnn import __version__
+from charrnn.cli.app import COMMANDS, load_command
+
+Call = Callable[..., Result]
+
+
+def words(text: str) -> str:
+    """Leave out boxes and line breaks, so that wrapped sentences can be found."""
+    return re.sub(r"\s+", " ", re.sub("[│╭╮╰╯─|+]", " ", text))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_parameter_is_explained_on_80_columns(command: str, charrnn: Call) -> None:
+    result = charrnn(command, "--help")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    assert charrnn(command, "-h").stdout == result.stdout
+    page = words(result.stdout)
+    for parameter in load_command(command).params:
+        if parameter.name == "help":
+            continue
+        assert parameter.help, f"{parameter.name} is not explained"
+        if parameter.param_type_name == "option":
+            assert parameter.opts[0] in result.stdout
+        beginning = " ".join(parameter.help.split()[:2])
+        assert beginning in page, f"{parameter.name}: {beginning!r} is not on the page"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_default_is_on_the_page_or_means_nothing(command: str, charrnn: Call) -> None:
+    page = words(charrnn(command, "--help").stdout)
+    for parameter in load_command(command).params:
+        default: Any = parameter.default
+        if parameter.name == "help" or parameter.param_type_name != "option":
+            continue
+        said = re.search(r"[Dd]efault|instead|Go on|Begin|normal form|built-in", parameter.help)
+        shown = f"[default: {parameter.opts[0][2:] if default is True else default}]"
+        assert said or shown in page or default in (None, "", False), parameter.name
+
+
+def test_the_four_panels_of_training_are_there(charrnn: Call) -> None:
+    page = charrnn("train", "--help").stdout
+    for panel in ("Corpus", "Model", "Optimisation", "Run"):
+        assert f"─ {panel} ─" in page
+
+
+def test_the_names_of_all_registries_are_on_the_page(charrnn: Call) -> None:
+    page = words(charrnn("train", "--help").stdout)
+    for name in ("rnn, lstm, gru", "adagrad, adam, adamw, rmsprop, sgd", "min-char-rnn"):
+        assert name in page
+    for name in ("orthogonal, identity, uniform, normal", "python-docs, python-source, france"):
+        assert name in page
+
+
+def test_the_program_alone_shows_its_help(charrnn: Call) -> None:
+    alone = charrnn()
+    assert alone.exit_code == 0
+    assert alone.stdout.strip() == charrnn("--help").stdout.strip()
+    for command in COMMANDS:
+        assert re.search(rf"^\W*{command} ", alone.stdout, re.MULTILINE)
+
+
+def test_the_version_is_the_packages(charrnn: Call) -> None:
+    assert charrnn("--version").stdout == f"charrnn {__version__}\n"
+
+
+def processor_seconds(arguments: list[str]) -> float:
+    """Return the user time of a process."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", *arguments], stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode == 0
+    return usage.ru_utime
+
+
+def test_the_help_comes_in_well_under_half_a_second() -> None:
+    assert median(processor_seconds(["--help"]) for _ in range(3)) < 0.5

@@ -1,0 +1,91 @@
+"""`charrnn info`: what a checkpoint holds, for people and for programs."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from typer.testing import Result
+
+from charrnn.checkpoint import load
+from charrnn.model import Model
+
+Call = Callable[..., Result]
+
+KEYS = [
+    "path",
+    "step",
+    "parameters",
+    "model",
+    "vocabulary",
+    "corpus",
+    "validation",
+    "training",
+    "progress",
+    "finished",
+    "arrays",
+]
+
+
+def test_json_holds_the_documented_keys(charrnn: Call, finished_run: Path, sentences: str) -> None:
+    result = charrnn("info", finished_run, "--json")
+    facts = json.loads(result.stdout)
+    best = load(finished_run / "best.npz")
+    assert result.stdout.count("\n") == 1
+    assert list(facts) == KEYS
+    assert facts["path"] == str(finished_run / "best.npz")
+    assert facts["step"] == best.step
+    assert facts["parameters"] == sum(array.size for array in best.parameters.values())
+    assert facts["model"] == best.config.as_dict()
+    assert facts["vocabulary"] == {
+        "size": len(set(sentences)),
+        "characters": "".join(sorted(set(sentences))),
+        "as_bytes": False,
+    }
+    assert facts["corpus"]["characters"] == len(sentences)
+    assert facts["corpus"]["name"] == "corpus"
+    assert facts["arrays"]["W_hy"] == [8, len(set(sentences))]
+    assert (facts["training"], facts["progress"], facts["finished"]) == (None, None, None)
+
+
+def test_the_state_of_training_is_in_last(charrnn: Call, finished_run: Path) -> None:
+    facts = json.loads(charrnn("info", finished_run / "last.npz", "--json").stdout)
+    assert facts["training"]["steps"] == 20
+    assert facts["progress"]["step"] == 20
+    assert facts["finished"] is True
+    assert facts["validation"]["nats_per_char"] == facts["progress"]["last_nats"]
+
+
+def test_the_table_says_the_same_to_people(charrnn: Call, finished_run: Path) -> None:
+    shown = charrnn("info", finished_run / "last.npz").stdout
+    for fact in ("1 × 8 lstm", "21 characters", "step 20 of 20", "adagrad", "nats", "sha256"):
+        assert fact in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    usable = charrnn("info", finished_run).stdout
+    assert "no state" in usable
+    listed = charrnn("info", finished_run, "--arrays").stdout
+    with np.load(finished_run / "best.npz", allow_pickle=False) as arrays:
+        for name in arrays.files:
+            assert name == "metadata" or (name in listed and str(arrays[name].shape) in listed)
+
+
+def test_without_a_path_the_newest_run_is_shown(charrnn: Call, finished_run: Path) -> None:
+    for name in ("old", "new"):
+        shutil.copytree(finished_run, f"checkpoints/{name}")
+    os.utime("checkpoints/old/last.npz", (1000, 1000))
+    facts = json.loads(charrnn("info", "--json").stdout)
+    assert facts["path"] == "checkpoints/new/best.npz"
+
+
+def test_hostile_vocabularies_and_names_are_made_visible(
+    charrnn: Call, untrained: Callable[..., Model], dangerous: frozenset[str]
+) -> None:
+    untrained("".join(sorted(dangerous)) + "[red]:sm").save("hostile\x1b[31m.npz")
+    result = charrnn("info", "hostile\x1b[31m.npz")
+    assert result.exit_code == 0
+    assert not dangerous & set(result.stdout)
+    assert "[red]:sm" in result.stdout.replace("\n", "").replace(" ", "")
+    again = json.loads(charrnn("info", "hostile\x1b[31m.npz", "--json").stdout)
+    assert set(again["vocabulary"]["characters"]) == dangerous | set("[red]:sm")
