@@ -67,9 +67,8 @@ class TrainingState:
 
     @property
     def finished(self) -> bool:
-        """Whether the planned end was reached, or patience came to its own."""
-        patience, progress = self.config.patience, self.progress
-        return progress.step >= self.config.steps or 0 < patience <= progress.since_best
+        """Whether there is nothing left to resume."""
+        return self.progress.finished(self.config)
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,10 @@ class _Reader:
             Progress, self._value(training, "progress", dict, "training."), "training.progress"
         )
         updates = self._value(training, "updates", int, "training.")
-        if min(updates, progress.step, progress.since_best, progress.best_step) < 0:
+        if (
+            min(updates, progress.step, progress.since_best, progress.best_step, progress.evaluated)
+            < 0
+        ):
             raise CheckpointError("training.progress has a negative count")
         shapes = config.shapes()
         slots = OPTIMISERS[run.optimiser].slots

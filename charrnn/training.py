@@ -101,6 +101,23 @@ class Progress:
     best_step: int = 0
     since_best: int = 0
     last_nats: float | None = None
+    evaluated: int = 0
+    """The step of the last validation, so that an interrupted one is made up for."""
+
+    def validation_due(self, config: TrainingConfig) -> bool:
+        """Whether this step should be validated and has not been yet."""
+        if self.step <= self.evaluated:
+            return False
+        due = config.eval_every and self.step % config.eval_every == 0
+        return bool(due) or self.step >= config.steps
+
+    def finished(self, config: TrainingConfig) -> bool:
+        """Whether the planned end was reached and validated, or patience came to its own."""
+        return self.evaluated >= self.step >= config.steps or self.on_plateau(config)
+
+    def on_plateau(self, config: TrainingConfig) -> bool:
+        """Whether the last `patience` validations brought nothing better."""
+        return 0 < config.patience <= self.since_best
 
 
 @dataclass(frozen=True)
@@ -231,7 +248,7 @@ class Trainer:
         if not np.isfinite(nats):
             raise DivergedError(f"the validation loss is {nats} at step {progress.step:,}; {CURE}")
         best = progress.best_nats is None or nats < progress.best_nats
-        progress.last_nats = nats
+        progress.last_nats, progress.evaluated = nats, progress.step
         progress.since_best = 0 if best else progress.since_best + 1
         if best or progress.best_nats is None:
             progress.best_nats, progress.best_step = nats, progress.step
@@ -289,20 +306,24 @@ def train(
     """
     config, progress = trainer.config, trainer.progress
     scored = len(validation) >= 2
-    while progress.step < config.steps:
+    while True:
+        if not scored:
+            progress.evaluated = progress.step
+        elif progress.validation_due(config):
+            evaluation = trainer.evaluate(validation, stop)
+            if evaluation is None:
+                yield Stopped(progress.step, "interrupted")
+                return
+            yield evaluation
+        if progress.on_plateau(config):
+            yield Stopped(progress.step, "plateau")
+            return
+        if progress.step >= config.steps:
+            yield Stopped(progress.step, "finished")
+            return
+        if stop():
+            yield Stopped(progress.step, "interrupted")
+            return
         yield trainer.step()
         if trainer.look is not None:
             yield trainer.look
-        at_end = progress.step == config.steps
-        due = config.eval_every and progress.step % config.eval_every == 0
-        if scored and (at_end or due):
-            evaluation = trainer.evaluate(validation, stop)
-            if evaluation is not None:
-                yield evaluation
-                if config.patience and progress.since_best >= config.patience:
-                    yield Stopped(progress.step, "plateau")
-                    return
-        if stop() and not at_end:
-            yield Stopped(progress.step, "interrupted")
-            return
-    yield Stopped(progress.step, "finished")

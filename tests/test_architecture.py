@@ -71,6 +71,9 @@ ORDER = [
     "charrnn.cli.subjects",
     "charrnn.cli.inspection",
     "charrnn.cli.inspection_view",
+    "charrnn.cli.live",
+    "charrnn.cli.probe",
+    "charrnn.cli.inspect",
     "charrnn.cli.app",
     "charrnn.__main__",
 ]

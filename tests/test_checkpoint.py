@@ -173,11 +173,13 @@ def test_saving_where_nothing_can_be_written_is_an_error_of_storage(tmp_path: Pa
         save(tmp_path / "missing" / "a.npz", make())
 
 
-def test_a_run_is_finished_at_its_end_or_at_the_end_of_patience() -> None:
+def test_a_run_is_finished_once_its_last_step_is_validated_or_patience_is_at_its_end() -> None:
     state = make().training
     assert state is not None
     assert not state.finished
     state.progress.step = 12
+    assert not state.finished
+    state.progress.evaluated = 12
     assert state.finished
 
 

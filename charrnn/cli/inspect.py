@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from threadpoolctl import threadpool_limits
 
 from charrnn.cells import CELLS
 from charrnn.cli import subjects
@@ -125,6 +126,7 @@ def inspect_gradients(
     Vanishing, exploding, or arriving: per layer, with a sentence that says what to do. Without any
     run it compares four fresh networks, the lecture in two seconds.
     """
+    threadpool_limits(1, user_api="blas")  # two threads beside another process would stand still
     failing = verdicts_to_fail_on(fail_on)
     if lags < 1 or windows < 1 or seed < 0:
         raise UsageError("--lags and --windows must be at least 1, --seed at least 0")

@@ -119,7 +119,6 @@ def test_ten_interruptions_leave_no_trace(
     assert_same(RUN, WHOLE)
 
 
-@pytest.mark.xfail(reason="training.train forgets a validation that was interrupted", strict=True)
 @pytest.mark.parametrize("step", [10, 20])
 def test_an_interruption_at_the_moment_of_validation_leaves_no_trace(
     step: int,
