@@ -18,6 +18,8 @@ from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters
 from charrnn.training import Trainer
 
+Stop = Callable[[], bool]
+
 PATIENCE = 0.3
 """Seconds that one measurement may take, once it has two values."""
 
@@ -40,23 +42,29 @@ class Speed:
         return self.step * WORTHWHILE < self.step_alone
 
 
-def measure(trainer: Trainer, ids: Ids) -> Speed:
-    """Time training and evaluation on the windows of `ids`, leaving the trainer as it was."""
+def measure(trainer: Trainer, ids: Ids, stop: Stop = lambda: False) -> Speed:
+    """Time training and evaluation on the windows of `ids`, leaving the trainer as it was.
+
+    Once `stop` says so, each figure is that of a single call.
+    """
     team, parts = trainer.team, trainer.team.size
     states = trainer.states.vector.copy()
     optimiser = OPTIMISERS[trainer.config.optimiser](trainer.parameters.vector)
     weights = trainer.parameters.vector.copy()
     with np.errstate(all="ignore"):
-        together = _seconds(lambda: team.compute(0))
-        alone = together if parts == 1 else parts * _seconds(lambda: team.compute_own(0))
-        update = _seconds(lambda: optimiser.update(weights, team.gradient, 0.0))
+        together = _seconds(lambda: team.compute(0), stop)
+        alone = together if parts == 1 else parts * _seconds(lambda: team.compute_own(0), stop)
+        update = _seconds(lambda: optimiser.update(weights, team.gradient, 0.0), stop)
     trainer.states.vector[...] = states
-    many = _forward_seconds(trainer.model_config, trainer.parameters, ids, VALIDATION_LANES)
-    one = _forward_seconds(trainer.model_config, trainer.parameters, ids, 1)
+    model, parameters = trainer.model_config, trainer.parameters
+    many = _forward_seconds(model, parameters, ids, VALIDATION_LANES, stop)
+    one = _forward_seconds(model, parameters, ids, 1, stop)
     return Speed(together + update, alone + update, many, one)
 
 
-def _forward_seconds(config: ModelConfig, parameters: Parameters, ids: Ids, lanes: int) -> float:
+def _forward_seconds(
+    config: ModelConfig, parameters: Parameters, ids: Ids, lanes: int, stop: Stop
+) -> float:
     """Return the seconds that evaluating one character takes."""
     network = Network(config, parameters, WINDOW, lanes)
     window = np.resize(ids[: WINDOW * lanes], (WINDOW, lanes))
@@ -65,14 +73,17 @@ def _forward_seconds(config: ModelConfig, parameters: Parameters, ids: Ids, lane
         network.forward(window)
         network.loss(window)
 
-    return _seconds(walk) / (WINDOW * lanes)
+    return _seconds(walk, stop) / (WINDOW * lanes)
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], stop: Stop) -> float:
     """Return the median time of some calls, the first of which, with cold caches, is left out."""
-    work()
+    if not stop():
+        work()
     times: list[float] = []
-    while len(times) < 2 or (sum(times) < PATIENCE and len(times) < 9):
+    while not times or (
+        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < 9))
+    ):
         began = time.perf_counter()
         work()
         times.append(time.perf_counter() - began)

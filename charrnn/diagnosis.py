@@ -83,7 +83,8 @@ def verdict(
         at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
         text = f"the gradient falls to 1% {at} characters{window}"
         return _say("vanishing", text, _remember(config, trained, seq_length))
-    text = f"{100 * share:.2g}% of the gradient arrives from {REFERENCE_LAG} characters back"
+    part = f"{100 * share:.2g}%" if share < 0.995 else "all"
+    text = f"{part} of the gradient arrives from {REFERENCE_LAG} characters back"
     if share <= FADING:
         return _say("fading", text + window, _remember(config, trained, seq_length))
     return Verdict("healthy", f"healthy: {text}{window}")

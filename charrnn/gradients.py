@@ -28,7 +28,7 @@ from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters
 
 LAGS = 200
-WINDOWS = 128
+WINDOWS = 160
 HORIZON = 0.01
 """The share of the gradient below which a character is beyond the horizon."""
 
@@ -37,7 +37,7 @@ LEAST_FITTED_LOG = -50.0
 """The rate is fitted from that lag on, while ln G is above this."""
 
 LANES = 32
-ENDS = 4
+ENDS = 5
 STRIDE = 50
 """Lanes walked at once, and loss positions in a lane with the characters between them: they share
 one way forward, which is the dearer half."""

@@ -58,7 +58,7 @@ def test_each_kind_by_its_rule() -> None:
     assert judge(k * math.log(0.8)).kind == "vanishing"
     assert judge(k * math.log(0.97)).kind == "fading"
     assert judge(k * math.log(0.99)).kind == "healthy"
-    assert judge(k * 0.0).kind == "healthy"
+    assert judge(k * 0.0).sentence.startswith("healthy: all of the gradient arrives")
     assert judge(k * math.log(1.012)).kind == "exploding"
     assert judge(np.where(k == 40, math.log(11), 0)).kind == "exploding"
     assert judge(np.where(k == 140, math.log(11), 0)).kind == "healthy"

@@ -24,7 +24,7 @@ def evaluate_text(
     arguments: Annotated[
         list[str],
         typer.Argument(
-            metavar="[CHECKPOINT] FILE...",
+            metavar="[CHECKPOINT] FILE",
             help="An .npz or a run's folder, if the first ends so; then the text: files, folders "
             "or - for standard input.",
             show_default=False,

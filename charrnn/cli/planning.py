@@ -1,6 +1,7 @@
 """From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from charrnn.calibration import Speed, measure
@@ -20,7 +21,11 @@ BASELINE_SECONDS = 3.5e-6
 
 
 def hire(
-    planned: Plan, material: Material, threads: int | None, initial: Parameters
+    planned: Plan,
+    material: Material,
+    threads: int | None,
+    initial: Parameters,
+    stop: Callable[[], bool],
 ) -> tuple[Trainer, Speed]:
     """Make the trainer with as many workers as were asked for, or as pay off when measured."""
     if threads is not None and threads < 1:
@@ -31,7 +36,7 @@ def hire(
         config = replace(planned.training, workers=workers)
         trainer = Trainer(planned.model, config, material.train, initial)
         try:
-            speed = measure(trainer, material.train)
+            speed = measure(trainer, material.train, stop)
         except BaseException:
             trainer.close()
             raise

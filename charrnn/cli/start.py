@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
 from threadpoolctl import threadpool_limits
 
 from charrnn.checkpoint import Checkpoint, CorpusRecord, restore
@@ -70,8 +71,10 @@ def start_run(request: Request, habits: Habits) -> None:
             initial = initialise(planned.model, rng)
         else:
             initial = parent.parameters
-        trainer, speed = hire(planned, material, request.threads, initial)
+        trainer, speed = hire(planned, material, request.threads, initial, stop)
         stack.callback(trainer.close)
+        if stop():
+            raise typer.Exit(stop.exit_code)
         trainer.config = fix_steps(planned, trainer, material, speed)
         wanted = Path(request.out) if request.out else RUNS / (request.name or corpus.name)
         folder = stack.enter_context(RunFolder.claim(wanted))

@@ -70,7 +70,8 @@ class Run:
             reason = self._listen()
         except DivergedError as error:
             self.display.close()
-            raise DivergedError(f"{error} (the last good checkpoint stays)") from error
+            kept = " (last.npz is from before)" if (self.folder.path / "last.npz").exists() else ""
+            raise DivergedError(f"{error}{kept}") from error
         finally:
             self.display.close()
         self._save("last.npz", resumable=True, final=True)
