@@ -174,8 +174,11 @@ def pieces(start: int, stop: int) -> Iterator[slice]:
 class Compressor(Protocol):
     """What the standard library's compressors have in common."""
 
-    def compress(self, data: bytes, /) -> bytes: ...
-    def flush(self) -> bytes: ...
+    def compress(self, data: bytes, /) -> bytes:
+        """Take in data; return what can already be said of it."""
+
+    def flush(self) -> bytes:
+        """Return the rest."""
 
 
 def gzip_compressor() -> Compressor:

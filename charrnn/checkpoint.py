@@ -31,7 +31,7 @@ from charrnn.network import ModelConfig
 from charrnn.npz import JSON
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters, Shapes
-from charrnn.training import Progress, Trainer, TrainingConfig
+from charrnn.training import CURE, Progress, Trainer, TrainingConfig
 from charrnn.vocabulary import Vocabulary
 from charrnn.workers import state_shapes
 
@@ -96,9 +96,12 @@ def snapshot(
 
     Raises `DivergedError` rather than let a number that is not finite be saved.
     """
-    for name, array in (*trainer.parameters.items(), *trainer.model.items()):
+    arrays = [*trainer.parameters.items(), *trainer.model.items()]
+    if resumable:
+        arrays += [*trainer.optimiser.state.items(), *trainer.states.items()]
+    for name, array in arrays:
         if not np.isfinite(array).all():
-            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}")
+            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}; {CURE}")
     state = None
     if resumable:
         optimiser = trainer.optimiser
@@ -117,8 +120,14 @@ def snapshot(
     return Checkpoint(trainer.model_config, vocabulary, trainer.model, corpus, step, figures, state)
 
 
-def restore(trainer: Trainer, state: TrainingState) -> None:
-    """Put a fresh trainer, made with `resumed_parameters`, where the saved run stood."""
+def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Put a fresh trainer where the saved run stood; `ValueError` without a training state."""
+    state = checkpoint.training
+    if state is None:
+        raise ValueError("this checkpoint holds no training state")
+    weights = state.parameters or checkpoint.parameters
+    trainer.parameters.vector[...] = weights.vector
+    trainer.model.vector[...] = checkpoint.parameters.vector
     trainer.progress = Progress(**vars(state.progress))
     trainer.optimiser.updates = state.updates
     for slot, parameters in state.optimiser.items():

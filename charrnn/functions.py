@@ -15,7 +15,7 @@ def sigmoid(x: Array, out: Array) -> Array:
     For x below −88 in float32, e⁻ˣ is infinite and σ exactly 0, as it should be: callers
     silence that overflow once for a whole window (`numpy.errstate`).
     """
-    np.negative(x, out=out)
+    np.multiply(x, -1, out=out)  # NumPy 2.4's negative errs in place at a stride of 64 bytes
     np.exp(out, out=out)
     out += 1
     return np.reciprocal(out, out=out)

@@ -59,11 +59,11 @@ class Initialiser:
     @classmethod
     def parse(cls, text: str) -> "Initialiser":
         """Read `NAME` or `NAME:SCALE`; `UsageError` for an unknown name or a bad scale."""
-        name, _, scale = text.partition(":")
+        name, colon, scale = text.partition(":")
         if name not in INITIALISERS:
             known = ", ".join(INITIALISERS)
             raise UsageError(f"no initialiser called {name!r}; there are {known}")
-        if not scale:
+        if not colon:
             return cls(name)
         if name not in SCALED:
             raise UsageError(f"{name!r} takes no scale, got {text!r}; try --gain")

@@ -8,21 +8,21 @@ The state lives inside and is zero at first. It is the network of training with 
 implementation.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from charrnn.arrays import Array
 from charrnn.errors import UsageError
-from charrnn.network import ModelConfig, Network, initialise
+from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 
 
 class RecurrentNetwork:
     """One recurrent layer with a linear readout; use `RNN`, `LSTM` or `GRU`.
 
-    `parameters` holds the weights by name (`layers.0.W_xh` … `b_y`), to look at or to overwrite in
-    place. Options of `ModelConfig` such as `init` or `forget_bias` may follow the sizes.
+    `parameters` holds the weights by name (`layers.0.W_xh` … `b_y`), to look at or to overwrite.
+    `ModelConfig` says what `init` and the other options of their beginning mean.
     """
 
     cell: ClassVar[str]
@@ -35,10 +35,20 @@ class RecurrentNetwork:
         *,
         seed: int = 0,
         dtype: DTypeLike = np.float64,
-        **options: Any,
+        init: str = "orthogonal",
+        gain: float = 1.0,
+        input_init: str | None = None,
+        forget_bias: float = FORGET_BIAS,
     ) -> None:
         self.config = ModelConfig(
-            input_size, output_size, cell=self.cell, hidden=hidden_size, **options
+            input_size,
+            output_size,
+            cell=self.cell,
+            hidden=hidden_size,
+            init=init,
+            gain=gain,
+            input_init=input_init,
+            forget_bias=forget_bias,
         )
         self.parameters = initialise(self.config, np.random.default_rng(seed), dtype)
         self._network: Network | None = None

@@ -126,7 +126,7 @@ class Network:
             cell = CELLS[config.cell]
             self.layers.append(cell(parameters.below(name), below, T, B))
         dtype = parameters.vector.dtype
-        self.outputs = [np.zeros((T, B, config.hidden), dtype) for _ in self.layers]
+        self.outputs = [layer.h[1:] for layer in self.layers]
         self.masks: list[Array] = []
         self.logits = np.zeros((T, B, config.outputs), dtype)
         self.log_p = np.zeros_like(self.logits)
@@ -165,7 +165,7 @@ class Network:
                 h = layer.forward()
             if drop and rng is not None:
                 self.masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
-                np.multiply(h, self.masks[number], out=self.outputs[number])
+                self.outputs[number] = h * self.masks[number]
             else:
                 self.outputs[number] = h
         return affine(

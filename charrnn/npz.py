@@ -74,9 +74,11 @@ class Member(NamedTuple):
         return (ZIP_VERSION, 0, 0, 0, FIRST_DAY, self.crc, *lengths)
 
     def local_header(self) -> bytes:
+        """Return what stands before the content."""
         return LOCAL.pack(b"PK\3\4", *self.description()) + self.filename
 
     def directory_entry(self) -> bytes:
+        """Return what stands for it in the zip's directory."""
         fields = (ZIP_VERSION, *self.description(), 0, 0, 0, 0, self.offset)
         return ENTRY.pack(b"PK\1\2", *fields) + self.filename
 

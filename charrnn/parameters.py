@@ -38,6 +38,10 @@ class Parameters(Mapping[str, Array]):
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
+    def __setitem__(self, name: str, value: Array | float) -> None:
+        """Overwrite the numbers of one array in place; its shape stays."""
+        self._views[name][...] = value
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
+from charrnn.cells import CELLS
 from charrnn.errors import UsageError
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS
@@ -87,10 +88,10 @@ def large(characters: int, budget: Budget) -> Settings:
 
 
 def min_char_rnn(characters: int, budget: Budget) -> Settings:
-    """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
+    """Return the recipe of Karpathy's min-char-rnn.py (2015).
 
     Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
-    element would never bind.
+    element would never bind. Only Adagrad's ε stands elsewhere: √s + ε, not √(s + ε).
     """
     return {
         "cell": "rnn",
@@ -141,12 +142,16 @@ def plan(
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
-    settings = PRESETS[preset](characters, budget) | dict(given)
+    settings = PRESETS[preset](characters, budget)
+    if "optimiser" in given:
+        settings.pop("lr", None)  # the preset's rate is that of its own optimiser
+    settings |= given
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
     name = settings.get("optimiser", TrainingConfig.optimiser)
-    if name in OPTIMISERS:
-        settings.setdefault("lr", OPTIMISERS[name].learning_rate)
+    cell = settings.get("cell", ModelConfig.cell)
+    if name in OPTIMISERS and cell in CELLS:
+        settings.setdefault("lr", OPTIMISERS[name].learning_rate * CELLS[cell].rate_factor)
     model = _pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = _pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)

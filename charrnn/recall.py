@@ -34,7 +34,7 @@ from charrnn.errors import CharRNNError, UsageError
 from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.optimisers import OPTIMISERS, clip_by_norm, norm
 from charrnn.randomness import Purpose, generator
-from charrnn.workers import _signals_blocked
+from charrnn.workers import signals_blocked
 
 HIDDEN, LANES = 64, 64
 OPTIMISER, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
@@ -346,7 +346,7 @@ def _share_out(
         for trial in islice(waiting, processes):
             ours, theirs = context.Pipe()
             child = context.Process(target=_work, args=(theirs,), daemon=True)
-            with _signals_blocked():
+            with signals_blocked():
                 child.start()
             theirs.close()
             children[ours] = child

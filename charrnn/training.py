@@ -282,12 +282,13 @@ class Trainer:
         self.model.vector += (1 - keep) * self.parameters.vector
 
     def _post_mortem(self, nats: float) -> str:
-        """Say which parameter's gradient is the first that is not finite."""
+        """Say which weight, or else which gradient, is the first that is not finite."""
         step = self.progress.step + 1
         gradients = self.parameters.like(self.team.gradient)
-        for name, gradient in gradients.items():
-            if not np.isfinite(gradient).all():
-                return f"the gradient of {name} is not finite at step {step:,}; {CURE}"
+        for kind, arrays in (("", self.parameters), ("the gradient of ", gradients)):
+            for name, array in arrays.items():
+                if not np.isfinite(array).all():
+                    return f"{kind}{name} is not finite at step {step:,}; {CURE}"
         return f"the loss is {nats} at step {step:,}; {CURE}"
 
 
@@ -301,7 +302,7 @@ def train(
 ) -> Iterator[Event]:
     """Train from where the trainer stands to its planned end, yielding what happens.
 
-    `stop` is asked after each step. Validation comes every `eval_every` steps and at the end, and
+    `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, and
     not at all if `validation` has fewer than two characters.
     """
     config, progress = trainer.config, trainer.progress

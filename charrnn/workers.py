@@ -135,7 +135,7 @@ class Team:
             process = share.Process(
                 target=_work, args=(theirs, config, lanes, shared, part), daemon=True
             )
-            with _signals_blocked():
+            with signals_blocked():
                 process.start()
             theirs.close()
             self._workers.append((process, ours))
@@ -224,7 +224,7 @@ def _buffer(share: Any, count: int, dtype: np.dtype[Any]) -> Any:
 
 
 @contextmanager
-def _signals_blocked() -> Iterator[None]:
+def signals_blocked() -> Iterator[None]:
     """Let children be born deaf to Ctrl-C and SIGTERM: their parent tells them when to stop."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -235,21 +235,7 @@ def undocumented(module: str) -> Iterator[str]:
     yield from below(TREES[module], "")
 
 
-SILENT = {
-    "charrnn.npz": "Member.local_header and Member.directory_entry have none",
-    "charrnn.baselines": "Compressor.compress and Compressor.flush have none",
-}
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=SILENT[name], strict=True))
-        if name in SILENT
-        else name
-        for name in sorted(SOURCES)
-    ],
-)
+@pytest.mark.parametrize("module", sorted(SOURCES))
 def test_every_public_definition_has_a_docstring_or_overrides_what_has(module: str) -> None:
     silent = []
     for name in undocumented(module):

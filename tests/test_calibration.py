@@ -95,6 +95,6 @@ def test_the_time_of_work_is_a_median_without_the_first(
     ticks = clock(durations)
     monkeypatch.setattr(calibration, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     done: list[None] = []
-    seconds = calibration._seconds(lambda: done.append(None))
+    seconds = calibration._seconds(lambda: done.append(None), lambda: False)
     assert len(done) == calls
     assert seconds == pytest.approx(expected)

@@ -141,9 +141,6 @@ def test_a_window_leaves_nothing_behind(
 
 
 @layers
-@pytest.mark.xfail(
-    strict=True, reason="Network.forward writes the dropped h over the states: see the report"
-)
 def test_a_window_without_dropout_leaves_nothing_behind_for_one_with_it(
     build: Callable[..., Network], rng: np.random.Generator, cell: str, layers: int
 ) -> None:

@@ -118,12 +118,10 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
             checkpoint.vocabulary,
             checkpoint.corpus,
         )
-        weights = state.parameters or checkpoint.parameters
-        trainer = Trainer(checkpoint.config, state.config, material.train, weights)
+        parameters = checkpoint.parameters
+        trainer = Trainer(checkpoint.config, state.config, material.train, parameters)
         stack.callback(trainer.close)
-        restore(trainer, state)
-        if state.parameters is not None:
-            trainer.model.vector[...] = checkpoint.parameters.vector
+        restore(trainer, checkpoint)
         folder.drop_rows_after(checkpoint.step)
         if not habits.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}")

@@ -296,7 +296,7 @@ def test_divergence_ends_with_its_code_and_the_last_good_checkpoint(
 ) -> None:
     wild = ("--optimiser", "sgd", "--lr", "1e38", "--clip-norm", "1e30", "--save-every", "1")
     result = charrnn("train", corpus, *tiny, *wild, "--warm-up", "0")
-    assert_one_line(result, 6, "at step", "--lr", "last good checkpoint stays")
+    assert_one_line(result, 6, "at step", "--lr")
     assert every_number_is_finite(Path("checkpoints/corpus"))
     sampled = charrnn("sample", "checkpoints/corpus/last.npz", "--length", "20", "--seed", "1")
     assert sampled.exit_code == 0
