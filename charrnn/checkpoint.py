@@ -104,19 +104,16 @@ def snapshot(
             raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}; {CURE}")
     state = None
     if resumable:
-        optimiser = trainer.optimiser
+        weights, optimiser = trainer.parameters, trainer.optimiser
         state = TrainingState(
             config=trainer.config,
             progress=trainer.progress,
             updates=optimiser.updates,
-            parameters=None if trainer.model is trainer.parameters else trainer.parameters,
-            optimiser={
-                slot: trainer.parameters.like(array) for slot, array in optimiser.state.items()
-            },
+            parameters=None if trainer.model is weights else weights,
+            optimiser={slot: weights.like(array) for slot, array in optimiser.state.items()},
             states=trainer.states,
         )
-    step = trainer.progress.step
-    figures = {} if validation is None else dict(validation)
+    step, figures = trainer.progress.step, dict(validation or {})
     return Checkpoint(trainer.model_config, vocabulary, trainer.model, corpus, step, figures, state)
 
 
@@ -125,8 +122,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     state = checkpoint.training
     if state is None:
         raise ValueError("this checkpoint holds no training state")
-    weights = state.parameters or checkpoint.parameters
-    trainer.parameters.vector[...] = weights.vector
+    trainer.parameters.vector[...] = (state.parameters or checkpoint.parameters).vector
     trainer.model.vector[...] = checkpoint.parameters.vector
     trainer.progress = Progress(**vars(state.progress))
     trainer.optimiser.updates = state.updates
@@ -211,17 +207,13 @@ class _Reader:
     def _training(self, config: ModelConfig, training: Any) -> TrainingState:
         if not isinstance(training, dict):
             raise CheckpointError("training is not an object")
-        run = _build(
-            TrainingConfig, self._value(training, "config", dict, "training."), "training.config"
-        )
-        progress = _build(
-            Progress, self._value(training, "progress", dict, "training."), "training.progress"
-        )
+        stored = self._value(training, "config", dict, "training.")
+        run = _build(TrainingConfig, stored, "training.config")
+        stored = self._value(training, "progress", dict, "training.")
+        progress = _build(Progress, stored, "training.progress")
         updates = self._value(training, "updates", int, "training.")
-        if (
-            min(updates, progress.step, progress.since_best, progress.best_step, progress.evaluated)
-            < 0
-        ):
+        counts = (progress.step, progress.since_best, progress.best_step, progress.evaluated)
+        if min(updates, *counts) < 0:
             raise CheckpointError("training.progress has a negative count")
         shapes = config.shapes()
         slots = OPTIMISERS[run.optimiser].slots

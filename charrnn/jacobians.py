@@ -1,4 +1,4 @@
-"""What one step, and k of them, can do to the state: singular values, bounds, Lyapunov exponents.
+"""What one step, and k of them, can do to the state: singular values and their bounds.
 
     J_k = ∂s_T / ∂s_{T−k}        J[i, j] = ∂s_T[i] / ∂s_{T−k}[j]
 
@@ -9,7 +9,7 @@ linear network has J_k = (W_hhᵀ)ᵏ.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,24 +17,14 @@ import numpy as np
 
 from charrnn.arrays import Array, Ids
 from charrnn.cells import CELLS
-from charrnn.gradients import (
-    Logs,
-    WalkBack,
-    nonfinite_names,
-    place,
-    read_forward,
-    settle,
-    state_gradients,
-)
+from charrnn.gradients import nonfinite_names, place
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters
+from charrnn.walkback import Logs, WalkBack, read_forward, settle, state_gradients
 
 JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
 WORST_CONDITION = 1e12
 """Beyond this the smallest singular value is rounding error, and is not told."""
-
-TRANSIENT = 50
-"""Steps in which a random direction turns into the one that grows fastest, not counted."""
 
 State: TypeAlias = Mapping[str, Array]
 
@@ -159,7 +149,7 @@ def spectra(
     if nonfinite_names(parameters):
         return ()
     parameters = parameters.astype(np.float64)
-    K, texts, states = _windows_of(config, parameters, ids, max(lags), windows, seed)
+    K, texts, states = windows_of(config, parameters, ids, max(lags), windows, seed)
     found = []
     for layer in range(config.layers):
         values: dict[int, list[tuple[float, float, float | None]]] = {}
@@ -215,7 +205,7 @@ def _mean(values: list[float] | list[float | None]) -> float | None:
     return sum(present) / len(values) if len(present) == len(values) else None
 
 
-def _windows_of(
+def windows_of(
     config: ModelConfig, parameters: Parameters, ids: Ids, lags: int, windows: int, seed: int
 ) -> tuple[int, Ids, dict[str, Array]]:
     """Return K, texts of K characters (K, B), and the states (B, H) that K before lead to."""
@@ -252,79 +242,3 @@ def recurrent_matrices(config: ModelConfig, parameters: Parameters) -> tuple[Rec
                 largest = float(np.linalg.norm(W, 2))
                 found.append(RecurrentMatrix(layer, gate, float(sizes.max()), largest, departure))
     return tuple(found)
-
-
-@dataclass(frozen=True)
-class Lyapunov:
-    """The first exponents of the whole network along a text, the largest first.
-
-    Above 0 a small difference between two states grows: chaos, and exploding gradients.
-    """
-
-    nats_per_char: tuple[float | None, ...]
-    standard_error: tuple[float | None, ...]
-    """Over windows; None if there is only one."""
-    windows: int
-    characters: int
-
-
-def lyapunov(
-    config: ModelConfig,
-    parameters: Parameters,
-    ids: Ids,
-    *,
-    exponents: int = 1,
-    lags: int = 200,
-    windows: int = 16,
-    seed: int = 0,
-) -> Lyapunov | None:
-    """Follow directions through the Jacobians of `windows` windows; None for weights not finite.
-
-    Along RNNs: Vogt et al. 2020, arXiv 2006.14123; Engelken et al. 2020, arXiv 2006.02427. The
-    directions go back through Jᵀ, which has the singular values, and so the exponents, of J.
-    """
-    if nonfinite_names(parameters):
-        return None
-    parameters = parameters.astype(np.float64)
-    K, texts, states = _windows_of(config, parameters, ids, lags, windows, seed)
-    W = texts.shape[1]
-    network = Network(config, parameters, K, W * exponents, parameters.like())
-    for name, begin in network.states():
-        begin[...] = np.repeat(states[name], exponents, axis=0)
-    with np.errstate(over="ignore"):
-        read_forward(network, np.repeat(texts, exponents, axis=1))
-    walk = WalkBack(network.layers)
-    S = config.layers * len(CELLS[config.cell].states) * config.hidden
-    draws = np.random.default_rng(seed).standard_normal((W, S, exponents))
-
-    def step(t: int) -> Callable[[Array], Array]:
-        def through(Q: Array) -> Array:
-            rows = Q.transpose(0, 2, 1).reshape(-1, S)
-            pulled, scale = pull_back(walk, rows, np.zeros(len(rows)), t)
-            return (pulled * np.exp2(scale)[:, None]).reshape(W, exponents, S).transpose(0, 2, 1)
-
-        return through
-
-    drop = min(TRANSIENT, K // 4)
-    found = benettin((step(t) for t in reversed(range(K))), draws, drop)  # (W, exponents)
-    with np.errstate(invalid="ignore"):  # −inf, where a direction is lost at once
-        error = found.std(axis=0, ddof=1) / math.sqrt(W) if W > 1 else np.full(exponents, np.nan)
-    as_numbers = [tuple(_mean([float(x)]) for x in row) for row in (found.mean(axis=0), error)]
-    return Lyapunov(as_numbers[0], as_numbers[1], W, K - drop)
-
-
-def benettin(steps: Iterable[Callable[[Array], Array]], Q: Array, drop: int = 0) -> Array:
-    """Send Q (…, S, m) through linear maps; return the mean ln growth (…, m) of what QR leaves.
-
-    Benettin, Galgani, Giorgilli & Strelcyn 1980, Meccanica 15. The first `drop` steps only turn Q
-    into the directions that grow fastest.
-    """
-    Q = np.linalg.qr(Q).Q
-    total, count = np.zeros(Q.shape[:-2] + Q.shape[-1:]), 0
-    for number, step in enumerate(steps):
-        Q, R = np.linalg.qr(step(Q))
-        if number >= drop:
-            with np.errstate(divide="ignore"):
-                total += np.log(np.abs(np.diagonal(R, axis1=-2, axis2=-1)))
-            count += 1
-    return total / max(1, count)

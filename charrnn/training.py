@@ -7,13 +7,14 @@ stop. It never prints and never writes.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Protocol, Self
+from typing import Self
 
 import numpy as np
 
 from charrnn.arrays import Array, Ids
 from charrnn.errors import DivergedError, UsageError
 from charrnn.evaluation import VALIDATION_LANES, evaluate
+from charrnn.events import Evaluation, Event, Look, Step, Stopped, Watch
 from charrnn.network import ModelConfig
 from charrnn.optimisers import (
     OPTIMISERS,
@@ -43,7 +44,7 @@ class TrainingConfig:
     schedule: str = "cosine"
     warm_up: int = 100
     weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
+    clip_norm: float | None = 0.25
     clip_value: float | None = None
     seq_length: int = 64
     batch: int = 32
@@ -118,64 +119,6 @@ class Progress:
     def on_plateau(self, config: TrainingConfig) -> bool:
         """Whether the last `patience` validations brought nothing better."""
         return 0 < config.patience <= self.since_best
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step was taken; losses in nats per character, norms of the whole gradient."""
-
-    step: int
-    steps: int
-    epoch: float
-    characters: int
-    nats: float
-    smooth_nats: float
-    gradient_norm: float
-    gradient_norm_clipped: float
-    lr: float
-    chars_per_second: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The validation part was scored, in nats per character."""
-
-    step: int
-    nats: float
-    best: bool
-    best_nats: float
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """Training is over, and why: `finished`, `plateau` or `interrupted`."""
-
-    step: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a watcher saw at a step: norms before clipping, ‖Δw‖/‖w‖, and now and then R by lag."""
-
-    step: int
-    gradient_norms: dict[str, float]
-    update_to_weight: dict[str, float]
-    gradient_by_lag: dict[str, Any] | None
-    profile_every: int
-
-
-class Watch(Protocol):
-    """Sees each gradient and each update, and changes neither."""
-
-    def before_update(self, gradient: Array) -> None:
-        """Look at the whole gradient before it is clipped and used up."""
-
-    def after_update(self) -> Look | None:
-        """Return what there is to see after the update."""
-
-
-Event = Step | Evaluation | Look | Stopped
 
 
 class Trainer:
@@ -292,7 +235,7 @@ class Trainer:
         return f"the loss is {nats} at step {step:,}; {CURE}"
 
 
-CURE = "try a smaller --lr or --clip-norm 1"
+CURE = "try a smaller --lr or --clip-norm"
 
 
 def train(

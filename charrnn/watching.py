@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array, Ids
+from charrnn.events import Look
 from charrnn.gradients import profile
 from charrnn.optimisers import norm
 from charrnn.parameters import Parameters
-from charrnn.training import Look, Trainer
+from charrnn.training import Trainer
 
 NORMS_EVERY = 10
 PROFILE_LAGS = 100

@@ -37,13 +37,19 @@ ORDER = [
     "charrnn.cells",
     "charrnn.network",
     "charrnn.layer",
+    "charrnn.walkback",
     "charrnn.gradients",
     "charrnn.jacobians",
+    "charrnn.lyapunov",
+    "charrnn.units",
+    "charrnn.context",
     "charrnn.diagnosis",
     "charrnn.workers",
     "charrnn.optimisers",
     "charrnn.evaluation",
+    "charrnn.recall_tasks",
     "charrnn.recall",
+    "charrnn.events",
     "charrnn.training",
     "charrnn.watching",
     "charrnn.calibration",
@@ -55,6 +61,7 @@ ORDER = [
     "charrnn.cli.terminal",
     "charrnn.cli.options",
     "charrnn.cli.display",
+    "charrnn.cli.marks",
     "charrnn.cli.charts",
     "charrnn.cli.plots",
     "charrnn.cli.run",
@@ -80,12 +87,6 @@ ORDER = [
 """Read downwards and you read the program: a module imports only from what stands above it."""
 
 LONG = {
-    "charrnn.gradients": "what a gradient by lag is and how it is computed, formula by formula",
-    "charrnn.jacobians": "every question one asks of a Jacobian, formula by formula",
-    "charrnn.diagnosis": "from numbers to a verdict and advice, each with its reason",
-    "charrnn.recall": "one experiment: its task, its training, its score",
-    "charrnn.training": "a run: its plan, its events, its steps",
-    "charrnn.cli.charts": "every picture made of characters",
     "charrnn.cli.inspection_view": "every table of one command",
 }
 LONGEST = 300

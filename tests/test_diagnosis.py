@@ -8,13 +8,11 @@ import pytest
 
 from charrnn.arrays import Array, Ids
 from charrnn.cells import CELLS
+from charrnn.context import context_losses, influence
 from charrnn.diagnosis import (
     KINDS,
     Verdict,
-    context_losses,
-    influence,
     truncation,
-    units,
     verdict,
 )
 from charrnn.errors import TextError, UsageError
@@ -22,6 +20,7 @@ from charrnn.gradients import Profile, line, place, profile
 from charrnn.jacobians import recurrent_matrices
 from charrnn.network import ModelConfig, Network, initialise
 from charrnn.parameters import Parameters
+from charrnn.units import units
 
 V = 5
 

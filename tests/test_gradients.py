@@ -12,9 +12,7 @@ from charrnn.errors import TextError
 from charrnn.functions import cross_entropy
 from charrnn.gradients import (
     Line,
-    WalkBack,
     line,
-    lines_of,
     loss_gradient,
     place,
     profile,
@@ -23,6 +21,7 @@ from charrnn.gradients import (
 )
 from charrnn.network import ModelConfig, Network, initialise
 from charrnn.parameters import Parameters
+from charrnn.walkback import WalkBack, lines_of
 
 V = 5
 STEP = 1e-30

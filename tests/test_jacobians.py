@@ -11,15 +11,14 @@ from charrnn.arrays import Array, Ids
 from charrnn.cells import CELLS
 from charrnn.gradients import profile
 from charrnn.jacobians import (
-    benettin,
     jacobian,
     jacobians,
     log_bounds,
     log_extremes,
-    lyapunov,
     recurrent_matrices,
     spectra,
 )
+from charrnn.lyapunov import benettin, lyapunov
 from charrnn.network import ModelConfig, Network, initialise
 from charrnn.parameters import Parameters
 

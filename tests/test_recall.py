@@ -16,13 +16,9 @@ from charrnn.recall import (
     CONTESTANTS,
     EVALUATE_EVERY,
     EVALUATED,
-    GREATEST_GAP,
     LANES,
     SOLVED,
-    TASKS,
-    France,
     Look,
-    Recall,
     Result,
     Trial,
     chrono_bias,
@@ -30,6 +26,7 @@ from charrnn.recall import (
     probe,
     run,
 )
+from charrnn.recall_tasks import GREATEST_GAP, TASKS, France, Recall
 
 QUICK = Trial("recall", CONTESTANTS["rnn-orthogonal"], gap=5, steps=50, seed=0)
 

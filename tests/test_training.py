@@ -16,14 +16,11 @@ from charrnn.arrays import Array
 from charrnn.cells import CELLS
 from charrnn.checkpoint import CorpusRecord, load, restore, save, snapshot
 from charrnn.errors import DivergedError, UsageError
+from charrnn.events import Evaluation, Event, Step, Stopped
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
 from charrnn.training import (
     SMOOTHING,
-    Evaluation,
-    Event,
-    Step,
-    Stopped,
     Trainer,
     TrainingConfig,
     train,

@@ -20,7 +20,7 @@ class RNNCell(Cell):
     gates: ClassVar = ("h",)
     # Rows of size 1 would saturate tanh, and the gradient with it: small ones let it travel.
     input_init: ClassVar = "uniform"
-    rate_factor: ClassVar = 0.25  # without gates a large step throws the whole state about
+    rate_factor: ClassVar = 0.125  # without gates a large step throws the whole state about
 
     def step(self, t: int) -> None:
         """h′ = tanh(a + h W_hh)."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from charrnn.baselines import Baselines
 from charrnn.cli.terminal import one_line, unicode_ok, visible
-from charrnn.training import Evaluation, Step
+from charrnn.events import Evaluation, Step
 
 LINE_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal for a bar."""
@@ -34,7 +34,7 @@ def answer(renderable: RenderableType) -> None:
 def facts_table(facts: Mapping[str, str]) -> Table:
     """Lay out names and values, a line each; values may come from a file, and are made safe."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", no_wrap=True, min_width=len("vocabulary"))
     table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(Text(name), Text(one_line(value)))

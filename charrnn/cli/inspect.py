@@ -22,7 +22,8 @@ from charrnn.cli.probe import run_probe
 from charrnn.cli.run import Signals, find_checkpoint, to_json
 from charrnn.cli.subjects import Subject
 from charrnn.cli.terminal import one_line
-from charrnn.diagnosis import KINDS, context_losses, influence
+from charrnn.context import context_losses, influence
+from charrnn.diagnosis import KINDS
 from charrnn.errors import UsageError
 from charrnn.gradients import LAGS, WINDOWS
 from charrnn.initialisers import INITIALISERS
@@ -132,6 +133,14 @@ def inspect_gradients(
         raise UsageError("--lags and --windows must be at least 1, --seed at least 0")
     if json and as_table:
         raise UsageError("--json and --csv contradict each other; try one of them")
+    flags = {"--show": show is not None, "--context": context, "--probe": probe, "--live": live}
+    views = [flag for flag, chosen in flags.items() if chosen]
+    if len(views) > 1:
+        raise UsageError(f"{' and '.join(views)} contradict each other; try one of them")
+    if views and (plot is not None or fail_on is not None):
+        raise UsageError(f"{views[0]} neither draws nor judges; try it without --plot, --fail-on")
+    if live and (json or as_table):
+        raise UsageError("--live is there to be looked at; try the run's metrics.jsonl itself")
     if plot is not None:
         check_plot(Path(plot))
     paths = checkpoints or []

@@ -21,16 +21,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from charrnn.cli.subjects import Subject
-from charrnn.diagnosis import Truncation, Units, Verdict, truncation, units, verdict
+from charrnn.diagnosis import Truncation, Verdict, truncation, verdict
 from charrnn.gradients import Profile, profile
-from charrnn.jacobians import (
-    Lyapunov,
-    RecurrentMatrix,
-    Spectrum,
-    lyapunov,
-    recurrent_matrices,
-    spectra,
-)
+from charrnn.jacobians import RecurrentMatrix, Spectrum, recurrent_matrices, spectra
+from charrnn.lyapunov import Lyapunov, lyapunov
+from charrnn.units import Units, units
 
 SCHEMA = 1
 FEW_LAGS = (1, 5, 20)

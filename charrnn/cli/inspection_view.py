@@ -8,15 +8,17 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.cli.charts import bar, colour_ok, coloured_text, heat_map, histogram, log_chart
+from charrnn.cli.charts import heat_map, log_chart
 from charrnn.cli.display import Screen, facts_table
 from charrnn.cli.inspection import Inspection
+from charrnn.cli.marks import bar, colour_ok, coloured_text, histogram
 from charrnn.cli.plots import Curve, HeatMap
 from charrnn.cli.subjects import Subject
 from charrnn.cli.terminal import one_line, unicode_ok
-from charrnn.diagnosis import Context, Influence, Units
+from charrnn.context import Context, Influence
 from charrnn.gradients import Line
 from charrnn.jacobians import Spectrum
+from charrnn.units import Units
 
 STYLES = {
     "healthy": "green",
@@ -25,6 +27,8 @@ STYLES = {
     "exploding": "red",
     "nonfinite": "red",
 }
+
+IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
 
 
 class View:
@@ -53,18 +57,18 @@ class View:
                 self.console.print()
                 self._details(one)
         self.console.print()
-        self.verdicts(found)
+        self.verdicts(found, wrap=True)
 
-    def verdicts(self, found: Sequence[Inspection]) -> None:
-        """Print the sentence of each model."""
+    def verdicts(self, found: Sequence[Inspection], *, wrap: bool = False) -> None:
+        """Print the sentence of each model, on one line of any length unless it is to `wrap`."""
         for one in found:
             line = Text()
             if len(found) > 1:
                 line.append(f"{one_line(one.subject.name)}: ", style="bold")
             line.append(one_line(one.verdict.sentence), style=STYLES[one.verdict.kind])
-            self.console.print(line, soft_wrap=True)
+            self.console.print(line, soft_wrap=not wrap)
             for note in one.profile.notes:
-                self.console.print(Text(f"note: {note}"), soft_wrap=True)
+                self.console.print(Text(f"note: {note}"), soft_wrap=not wrap)
 
     def influence(self, subject: Subject, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
@@ -106,9 +110,12 @@ class View:
             Text(
                 f"effective context: {reach} characters (the loss is within 1% of that with "
                 f"{found.full_chars})"
-            ),
-            soft_wrap=True,
+            )
         )
+
+    def _spelt(self, text: str) -> str:
+        """Return a text with its signs in words where the terminal has no letters for them."""
+        return text if self.unicode else text.translate(IN_ASCII)
 
     def _title(self, first: Inspection) -> None:
         profile = first.profile
@@ -118,8 +125,7 @@ class View:
                 f"gradient of the loss at one character, {state}, on "
                 f"{one_line(first.subject.text_name)}, mean of {profile.windows} windows",
                 style="bold",
-            ),
-            soft_wrap=True,
+            )
         )
 
     def _summary(self, found: Sequence[Inspection]) -> Table:
@@ -141,7 +147,7 @@ class View:
                     f"layer {line.layer} {line.state}",
                     lag(line.half_life_chars, K),
                     lag(line.horizon_chars, K),
-                    rate(line),
+                    self._spelt(rate(line)),
                     Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
                 )
         return table
@@ -168,7 +174,7 @@ class View:
         table.add_column("Jacobian of the state")
         titles = ["lag", "largest σ", "smallest σ", "condition"]
         for title in [*titles, "bound"] if bounded else titles:
-            table.add_column(title, justify="right")
+            table.add_column(self._spelt(title), justify="right")
         for one in found:
             for number, spectrum in enumerate(one.spectra):
                 name = f"{one_line(one.subject.name)}" if not number else ""
@@ -185,7 +191,8 @@ class View:
         if details is None:
             return
         self.console.print(Text(one_line(one.subject.name), style="bold"))
-        self.console.print(facts_table(dict(detail_lines(one))))
+        lines = {name: self._spelt(text) for name, text in detail_lines(one)}
+        self.console.print(facts_table(lines))
         for unit in details.units:
             lives = [value for value in unit.half_life_chars if value is not None]
             if lives:

@@ -26,7 +26,7 @@ def follow(paths: list[str]) -> None:
     if not path.exists():
         raise CheckpointError(f"no metrics.jsonl in {str(folder)!r}; try the folder of a run")
     planned = planned_steps(folder)
-    watched = WatchedRun()
+    watched = WatchedRun(sys.stdout)
     console = Screen(highlight=False)
     try:
         file = path.open(encoding="utf-8")

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from charrnn.cli.charts import Values, power, shortened
+from charrnn.cli.marks import Values, power, shortened
 from charrnn.cli.terminal import one_line
 from charrnn.errors import StorageError, UsageError
 from charrnn.npz import shown

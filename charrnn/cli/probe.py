@@ -75,7 +75,13 @@ def numbers(text: str | None) -> list[int] | None:
 
 def describe(look: Look) -> str:
     """Say what is being tried."""
-    return f"{look.trial.contestant.title}, gap {look.trial.gap}: {look.accuracy:.0%}"
+    return f"{title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
+
+
+def title(trial: Trial) -> str:
+    """Return the name of who tries, its minus sign as a hyphen where there are no others."""
+    name = trial.contestant.title
+    return name if unicode_ok(sys.stdout) else name.replace("\N{MINUS SIGN}", "-")
 
 
 def as_dict(result: Result) -> dict[str, int | float | str | bool]:
@@ -106,7 +112,7 @@ def show(results: list[Result]) -> None:
     for result in results:
         cell = f"{result.accuracy:.0%} ({result.steps:,})"
         style = "green" if result.solved else "red"
-        by_name.setdefault(result.trial.contestant.title, []).append(Text(cell, style=style))
+        by_name.setdefault(title(result.trial), []).append(Text(cell, style=style))
     for name, cells in by_name.items():
         table.add_row(Text(name), *cells)
     first = results[0]
@@ -120,10 +126,9 @@ def show(results: list[Result]) -> None:
             f"chance {first.chance:.1%}; task {first.trial.task}, seed {first.trial.seed}, at most "
             f"{planned} steps by gap; a trial ends once it is solved; "
             f"{seconds:.0f} s of processor time"
-        ),
-        soft_wrap=True,
+        )
     )
-    console.print(Text(lesson(results)), soft_wrap=True)
+    console.print(Text(lesson(results)))
 
 
 def lesson(results: list[Result]) -> str:
@@ -132,7 +137,7 @@ def lesson(results: list[Result]) -> str:
     titles: dict[bool, list[str]] = {True: [], False: []}
     for result in results:
         if result.trial.gap == longest:
-            titles[result.solved].append(result.trial.contestant.title)
+            titles[result.solved].append(title(result.trial))
     if not titles[False]:
         return f"All of them still connect the two across {longest} characters."
     if not titles[True]:

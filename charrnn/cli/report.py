@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rich.table import Table
@@ -16,55 +16,72 @@ from charrnn.cli.planning import megabytes, total_seconds
 from charrnn.cli.run import clock
 from charrnn.cli.terminal import one_line
 from charrnn.npz import JSON
+from charrnn.presets import Plan
 from charrnn.training import Trainer
 
 
-def first_screen(trainer: Trainer, material: Material, speed: Speed, folder: Path) -> Table:
+def what_is_given(planned: Plan, material: Material) -> Table:
+    """Say what is known before anything is measured."""
+    model = planned.model
+    parameters = sum(math.prod(shape) for shape in model.shapes().values())
+    return facts_table(
+        {
+            "corpus": f"{material.record.name}: {len(material.train):,} characters to train on, "
+            f"{len(material.held):,} held out",
+            "vocabulary": f"{len(material.vocabulary)} characters",
+            "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters, "
+            f"dropout {model.dropout:g}",
+        }
+    )
+
+
+def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: Path) -> Table:
     """Say what is about to happen, and with which settings."""
-    record = material.record
-    model, config = trainer.model_config, trainer.config
-    parameters = len(trainer.parameters.vector)
+    config = trainer.config
     epochs = config.steps / trainer.steps_per_epoch
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
     rate = config.characters_per_step / speed.step
-    facts = {
-        "corpus": f"{record.name}: {len(material.train):,} characters to train on, "
-        f"{len(material.held):,} held out",
-        "vocabulary": f"{len(material.vocabulary)} characters",
-        "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters, "
-        f"dropout {model.dropout:g}",
-        "memory": f"about {megabytes(trainer, material):,.0f} MB",
-        "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
-        "plan": f"{config.steps:,} steps of {config.batch} × {config.seq_length} characters, "
-        f"{epochs:.2f} epochs",
-        "time": f"about {duration(total_seconds(speed, trainer, material))}",
-        "folder": str(folder),
-        "chosen": explicit_options(trainer),
-    }
-    return facts_table(facts)
+    return facts_table(
+        {
+            "memory": f"about {megabytes(trainer, material):,.0f} MB",
+            "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
+            "plan": f"{config.steps:,} steps of {config.batch} × {config.seq_length} characters, "
+            f"{epochs:.2f} epochs",
+            "time": f"about {duration(total_seconds(speed, trainer, material))}",
+            "folder": str(folder),
+            "chosen": explicit_options(trainer),
+        }
+    )
+
+
+ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_length", "batch")
+NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed")
 
 
 def explicit_options(trainer: Trainer) -> str:
-    """Return the options that repeat this run whatever is measured next time."""
-    model, config = trainer.model_config, trainer.config
-    options: dict[str, object] = {
-        "cell": model.cell,
-        "layers": model.layers,
-        "hidden": model.hidden,
-        "dropout": model.dropout,
-        "optimiser": config.optimiser,
-        "lr": config.lr,
-        "seq-length": config.seq_length,
-        "batch": config.batch,
-        "steps": config.steps,
-        "threads": config.workers,
-        "seed": config.seed,
-    }
-    return " ".join(f"--{name} {value}" for name, value in options.items())
+    """Return the options that repeat this run whatever is measured next time.
+
+    What only the preset `min-char-rnn` sets has no option of its own: then the preset is named.
+    """
+    options: dict[str, object] = {}
+    if trainer.config.loss == "sum":
+        options["preset"] = "min-char-rnn"
+    for config in (trainer.model_config, trainer.config):
+        for item in fields(config):
+            value = getattr(config, item.name)
+            shown = item.name in ALWAYS_SHOWN or value not in (item.default, None)
+            if shown and item.name not in NEVER_SHOWN:
+                options[item.name.replace("_", "-")] = value
+    config = trainer.config
+    options |= {"steps": config.steps, "threads": config.workers, "seed": config.seed}
+    return " ".join(f"--{name} {_plain(value)}" for name, value in options.items())
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Write a number shortly, but with all the digits that make it what it is."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)
 
 
 @dataclass(frozen=True)

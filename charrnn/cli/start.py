@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from charrnn.checkpoint import Checkpoint, CorpusRecord, restore
@@ -15,7 +16,7 @@ from charrnn.cli import corpus as corpora
 from charrnn.cli.corpus import Material
 from charrnn.cli.display import say, warn
 from charrnn.cli.planning import fix_steps, hire
-from charrnn.cli.report import first_screen
+from charrnn.cli.report import what_is_given, what_was_chosen
 from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine
 from charrnn.cli.terminal import one_line
 from charrnn.cli.training_run import Habits, Run
@@ -65,6 +66,8 @@ def start_run(request: Request, habits: Habits) -> None:
     )
     for note in (*corpus.notes, *planned.notes):
         warn(note)
+    screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
+    screen.print(what_is_given(planned, material))
     with Signals() as stop, contextlib.ExitStack() as stack:
         if parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
@@ -88,7 +91,7 @@ def start_run(request: Request, habits: Habits) -> None:
             }
         )
         run = Run(folder, trainer, material, habits, stop)
-        run.display.console().print(first_screen(trainer, material, speed, folder.path))
+        screen.print(what_was_chosen(trainer, material, speed, folder.path))
         run.go()
 
 

@@ -13,6 +13,7 @@ from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli.display import warn
 from charrnn.cli.run import RUNS, find_checkpoint
+from charrnn.cli.terminal import one_line
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import CharRNNError, TextError
@@ -23,6 +24,7 @@ from charrnn.text import read_corpus
 from charrnn.vocabulary import Vocabulary
 
 LONGEST_TEXT = 1_000_000
+MOST_NAMED = 20
 HIDDEN = 128
 
 LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -102,7 +104,7 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
             warn(f"{error}; looking at {corpora.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
     if unknown := vocabulary.unknown(corpus.text):
-        warn(f"{len(unknown)} characters that the model does not know are left out")
+        warn(f"left out characters that the model does not know: {one_line(unknown[:MOST_NAMED])}")
     ids = vocabulary.encode(corpus.text, "skip")[:LONGEST_TEXT]
     if not len(ids):
         raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")

@@ -133,6 +133,8 @@ def train(
             OPTIMISATION,
             "Learning rate. Default: "
             + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
+            + "; times "
+            + ", ".join(f"{cell.rate_factor:g} {name}" for name, cell in CELLS.items())
             + ".",
         ),
     ] = None,
@@ -156,7 +158,7 @@ def train(
         ),
     ] = None,
     clip_norm: Annotated[
-        float | None, option(OPTIMISATION, "Largest norm of the whole gradient. Default: 1.")
+        float | None, option(OPTIMISATION, "Largest norm of the whole gradient. Default: 0.25.")
     ] = None,
     clip_value: Annotated[
         float | None, option(OPTIMISATION, "Largest element of the gradient instead.")

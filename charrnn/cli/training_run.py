@@ -17,10 +17,11 @@ from charrnn.cli.terminal import one_line
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
 from charrnn.evaluation import evaluate
+from charrnn.events import Evaluation, Look, Step, Stopped
 from charrnn.model import Model
 from charrnn.npz import JSON
 from charrnn.sampling import Sampling
-from charrnn.training import LONGEST_VALIDATION, Evaluation, Look, Step, Stopped, Trainer, train
+from charrnn.training import LONGEST_VALIDATION, Trainer, train
 from charrnn.watching import Watcher
 
 LN2 = math.log(2)

@@ -6,15 +6,15 @@ a second terminal.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.cli.charts import sparkline
 from charrnn.cli.display import facts_table
-from charrnn.cli.terminal import unicode_ok
+from charrnn.cli.marks import sparkline
+from charrnn.cli.terminal import one_line, unicode_ok
 from charrnn.watching import RECENT, SPIKE, by_layer, recent
 
 SPARK_WIDTH = 24
@@ -22,9 +22,13 @@ LOWEST_SHOWN = 1e-4
 
 
 class WatchedRun:
-    """The latest rows of a run, and what they say; a rich renderable."""
+    """The latest rows of a run, and what they say; a rich renderable.
 
-    def __init__(self) -> None:
+    It is drawn for `stream`, stderr if none is given: asked now, for rich may take its place later.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.unicode = unicode_ok(stream)
         self.rows: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self.look: Mapping[str, Any] = {}
         self.by_lag: Mapping[str, Any] = {}
@@ -74,13 +78,13 @@ class WatchedRun:
         named = ", ".join(f"{step:,}" for step in known.spikes[-5:])
         yield (
             "spikes",
-            f"at steps {named}" if known.spikes else f"none above {SPIKE:g} × the median",
+            f"at steps {named}" if known.spikes else f"none above {SPIKE:g} times the median",
         )
         if self.look:
             norms = by_layer(self.look["gradient_norms"])
             yield "layers", ", ".join(f"{name} {value:.3g}" for name, value in norms.items())
         for name, line in self.by_lag.get("gradient_by_lag", {}).items():
-            yield f"{name} by lag", lag_line(line)
+            yield f"{one_line(name)} by lag", lag_line(line, self.unicode)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -91,15 +95,15 @@ class WatchedRun:
         for name, value in self.look["gradient_norms"].items():
             ratio = ratios.get(name)
             moved = "-" if ratio is None else f"{ratio:.1e}"
-            table.add_row(Text(name), f"{value:.3g}", moved)
+            table.add_row(Text(one_line(name)), f"{value:.3g}", moved)
         return table
 
 
-def lag_line(line: Mapping[str, Any]) -> str:
+def lag_line(line: Mapping[str, Any], unicode: bool) -> str:
     """Draw the gradient by lag on a logarithmic scale, and say where it falls to 1 %."""
     ratios = line["ratio"]
     drawn = sparkline(
-        ratios, log=True, unicode=unicode_ok(), width=SPARK_WIDTH, low=LOWEST_SHOWN, high=1.0
+        ratios, log=True, unicode=unicode, width=SPARK_WIDTH, low=LOWEST_SHOWN, high=1.0
     )
     horizon = line["horizon_chars"]
     reach = (
@@ -108,4 +112,5 @@ def lag_line(line: Mapping[str, Any]) -> str:
         else f"1% after {horizon} characters"
     )
     rate = line["rate_per_char"]
-    return f"{drawn} {reach}" + ("" if rate is None else f", ×{rate:.2f} each")
+    times = "×" if unicode else "x"
+    return f"{drawn} {reach}" + ("" if rate is None else f", {times}{rate:.2f} each")

@@ -17,9 +17,9 @@ from charrnn.archive import read_archive
 from charrnn.checkpoint import Checkpoint, CorpusRecord
 from charrnn.cli.app import app
 from charrnn.cli.display import TrainingDisplay
+from charrnn.events import Step
 from charrnn.model import Model
 from charrnn.network import ModelConfig, initialise
-from charrnn.training import Step
 from charrnn.vocabulary import Vocabulary
 
 LINE = "the cat sat on a mat and it was happy to see all of them there by noon"

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from charrnn.cli.charts import (
+from charrnn.cli.charts import heat_map, log_chart
+from charrnn.cli.marks import (
     Decades,
     bar,
     colour_ok,
     coloured_text,
-    heat_map,
     histogram,
-    log_chart,
     power,
     printable,
     resampled,
