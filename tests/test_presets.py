@@ -99,7 +99,7 @@ def test_clipping_by_value_replaces_clipping_by_norm_unless_both_are_said() -> N
         training = plan("default", said, 60, LARGE, THREE_MINUTES).training
         return training.clip_norm, training.clip_value
 
-    assert clips() == (1.0, None)
+    assert clips() == (TrainingConfig.clip_norm, None)
     assert clips(clip_value=5.0) == (None, 5.0)
     assert clips(clip_value=5.0, clip_norm=2.0) == (2.0, 5.0)
 

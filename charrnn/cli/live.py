@@ -29,7 +29,7 @@ def follow(paths: list[str]) -> None:
     watched = WatchedRun(sys.stdout)
     console = Screen(highlight=False)
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StorageError(f"cannot read {str(path)!r}: {error.strerror}") from error
     with file:
@@ -75,5 +75,5 @@ def new_rows(file: IO[str]) -> Iterator[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             yield row

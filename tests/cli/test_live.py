@@ -161,6 +161,8 @@ class TestLiveOnce:
         if charset == "ascii":
             assert shown.isascii()
             assert "\\" not in shown
+        else:
+            assert re.search(r"^layers.0.c by lag  █[▁-█]* .*, ×0\.\d\d each", shown, re.MULTILINE)
 
     def test_the_newest_run_is_meant_where_none_is_named(self, watched_run: Path) -> None:
         shutil.copytree(watched_run, "checkpoints/old")
@@ -187,7 +189,8 @@ class TestLiveOnce:
 
     def test_lines_that_are_no_rows_are_passed_over(self, finished_run: Path) -> None:
         text = (finished_run / "metrics.jsonl").read_text(encoding="utf-8")
-        Path("metrics.jsonl").write_text("\n{broken\n[1]\n7\n" + text, encoding="utf-8")
+        odd = b'\n{broken\n[1]\n7\n{}\n{"step": "x", "gradient_norm": 1}\n\xff\n'
+        Path("metrics.jsonl").write_bytes(odd + text.encode())
         assert live(".").stdout == live(finished_run).stdout
 
     def test_names_in_the_file_do_not_steer_the_terminal(
