@@ -68,7 +68,12 @@ def verdict(
         text = f"the gradient falls to 1% {at} characters{window}"
         return _say("vanishing", text, _remember(config, trained, seq_length))
     part = f"{100 * share:.2g}%" if share < 0.995 else "all"
-    text = f"{part} of the gradient arrives from {REFERENCE_LAG} characters back"
+    followed = len(best.ratio) - 1
+    known = followed >= REFERENCE_LAG or best.rate_per_char is not None
+    reach = REFERENCE_LAG if known else followed
+    text = f"{part} of the gradient arrives from {reach} characters back"
+    if not known:
+        text += ", as far as this text goes"
     if share <= FADING:
         return _say("fading", text + window, _remember(config, trained, seq_length))
     return Verdict("healthy", f"healthy: {text}{window}")

@@ -72,6 +72,7 @@ def _chart(
         yield Text("nothing to draw: no values")
         return
     axis = Decades.around(logs, height)
+    height = axis.rows
     last = max(len(curve) for curve in curves.values()) - 1
     margin = max(len(axis.label(row)) for row in range(height))
     columns = max(1, width - margin - 2)

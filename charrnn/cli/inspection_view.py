@@ -20,6 +20,7 @@ from charrnn.gradients import Line
 from charrnn.jacobians import Spectrum
 from charrnn.units import Units
 
+CHART_ROWS = 14
 STYLES = {
     "healthy": "green",
     "fading": "yellow",
@@ -160,6 +161,7 @@ class View:
             y_label="gradient norm relative to lag 0",
             unicode=self.unicode,
             width=min(self.console.width, 100),
+            height=CHART_ROWS,
         )
 
     def _heat(self, one: Inspection) -> RenderableType:
@@ -217,7 +219,7 @@ def detail_lines(one: Inspection) -> Iterator[tuple[str, str]]:
             f"W_hh {matrix.layer} {matrix.gate}",
             f"spectral radius {matrix.spectral_radius:.3f}, largest σ "
             f"{matrix.largest_singular_value:.3f}, departure from normality "
-            f"{matrix.departure_from_normality:.3g}",
+            f"{round(matrix.departure_from_normality, 9):.3g}",
         )
     if details.lyapunov is not None and details.lyapunov.nats_per_char[0] is not None:
         error = details.lyapunov.standard_error[0]

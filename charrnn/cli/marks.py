@@ -103,8 +103,10 @@ class Decades:
         top = 0 if max(logs) <= SAME else math.ceil(min(max(logs), HIGHEST))
         bottom = min(-2, math.floor(max(min(logs), LOWEST)))
         gaps, decades = rows - 1, top - bottom
-        scale = gaps // decades if gaps >= decades else 1 / math.ceil(decades / gaps)
-        return cls(top, rows, scale)
+        if gaps < decades:
+            return cls(top, rows, 1 / math.ceil(decades / gaps))
+        scale = gaps // decades  # rows that would show nothing are left out
+        return cls(top, decades * scale + 1, scale)
 
     @property
     def bottom(self) -> float:

@@ -98,15 +98,14 @@ def test_a_chart_in_unicode() -> None:
         "       │               ⠑⢄",
         " 0.01% ┤                 ⠑⠤⡀",
         "       │                   ⠈⠢⡀",
-        "0.001% ┤                     ⠈⠢⢄",
-        "       │                        ⠑⢄↓",
+        "0.001% ┤                     ⠈⠢⢄↓",
         "       └┬────────┬────────┬────────┬────",
         "        0        2        4        6",
         "            characters back",
         "● a   ■ b",
         "near 1: all of it arrives; under the",
         "dotted 1% line: hardly any; ↓ below",
-        "0.0003%",
+        "0.001%",
     )
 
 
@@ -124,15 +123,14 @@ def test_a_chart_in_ascii() -> None:
         "       |               AA",
         " 0.01% +                 AAA",
         "       |                   AA",
-        "0.001% +                     AAA",
-        "       |                        AAv",
+        "0.001% +                     AAAv",
         "       ++--------+--------+--------+----",
         "        0        2        4        6",
         "            characters back",
         "A a   B b",
         "near 1: all of it arrives; under the",
         "dotted 1% line: hardly any; v below",
-        "0.0003%",
+        "0.001%",
     )
 
 
@@ -279,7 +277,7 @@ def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("rate", [0.3, 0.9, 0.99, 1.0, 1.1])
 def test_a_monotone_curve_is_drawn_monotone(rate: float) -> None:
     rows = plot(chart({"a": [rate**k for k in range(101)]}, unicode=False, height=20))
-    assert len(rows) == 20
+    assert 10 < len(rows) <= 20  # those that would show nothing are left out
     columns = [
         [row for row, line in enumerate(rows) if line[column : column + 1] == "A"]
         for column in range(72)
