@@ -6,12 +6,12 @@ that is faster and agrees with one stream to about the third digit, enough to wa
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.arrays import Ids
+from charrnn.arrays import Array, Ids
 from charrnn.errors import TextError
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters
@@ -50,10 +50,12 @@ def evaluate(
     ids: Ids,
     lanes: int = 1,
     stop: Callable[[], bool] | None = None,
+    state: Mapping[str, Array] | None = None,
 ) -> float | None:
     """Return the mean nats of `ids[1:]` given what came before, or None if `stop` said so.
 
-    Raises `TextError` if there is nothing to predict.
+    A single lane may begin from a `state` (1, H) by name instead of from zero. Raises `TextError`
+    if there is nothing to predict.
     """
     predictions = len(ids) - 1
     if predictions < 1:
@@ -70,6 +72,9 @@ def evaluate(
             return None
         if begin <= 0:  # what lies before the text is read as noise, and forgotten
             network.reset(starts + begin <= 0)
+            for name, slot in network.states():
+                if state is not None and lanes == 1:
+                    slot[...] = state[name]
         at = starts + begin + offsets  # (T + 1, B)
         text = ids[np.clip(at, 0, predictions)]
         with np.errstate(over="ignore", invalid="ignore"):

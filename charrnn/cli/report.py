@@ -94,6 +94,8 @@ class Result:
     best_step: int
     training: float
     validation: float | None
+    carried: float | None
+    """The last weights, from the state that training carried; only where it was never reset."""
     validation_characters: int
     parameters: int
     baselines: Baselines | None
@@ -111,6 +113,7 @@ class Result:
             "train_bits_per_char": self.training / math.log(2),
             "validation_nats_per_char": nats,
             "validation_bits_per_char": None if nats is None else nats / math.log(2),
+            "carried_state_nats_per_char": self.carried,
             "validation_characters": self.validation_characters,
             "parameters": self.parameters,
             "seconds": round(clock(), 1),
@@ -121,6 +124,8 @@ class Result:
         """Print the losses beside each other, a verdict, and what to type next."""
         ours = f"validation, best (step {self.best_step:,})"
         rows = {ours: self.validation, "training, smoothed": self.training}
+        if self.carried is not None:
+            rows["validation, last, from the carried state"] = self.carried
         if self.baselines is not None:
             rows |= baseline_rows(self.baselines)
         answer(loss_table(rows, ours))

@@ -194,11 +194,16 @@ class Run:
         material = self.material
         held = material.held[:LONGEST_VALIDATION]
         nats: float | None = None
+        carried: float | None = None
         table: Baselines | None = None
         if len(held) >= 2:
             if not self.habits.quiet:
                 say(f"{reason}; scoring {len(held):,} held-out characters as one stream ...")
             nats = evaluate(best.config, best.parameters, held, stop=self.stop)
+            if not self.trainer.config.reset_rate:
+                state = {name: lanes[:1] for name, lanes in self.trainer.states.items()}
+                model, config = self.trainer.model, self.trainer.model_config
+                carried = evaluate(config, model, held, stop=self.stop, state=state)
             vocabulary = material.vocabulary
             size, spell = len(vocabulary), spelling(vocabulary)
             table = baselines(material.train, held, size, spell, stop=self.stop)
@@ -209,6 +214,7 @@ class Run:
             best_step=best.step,
             training=self.trainer.progress.smooth_nats,
             validation=nats,
+            carried=carried,
             validation_characters=len(held),
             parameters=len(self.trainer.parameters.vector),
             baselines=table,

@@ -55,6 +55,7 @@ RESULT_KEYS = [
     "train_bits_per_char",
     "validation_nats_per_char",
     "validation_bits_per_char",
+    "carried_state_nats_per_char",
     "validation_characters",
     "parameters",
     "seconds",
