@@ -72,7 +72,7 @@ SIZES = ((128, 0.75), (192, 1.5), (256, 6), (384, 15))
 """Units of the one LSTM layer for fewer minutes than stand beside them."""
 LARGEST = 512
 
-DROPOUTS = ((0.0, 3), (0.1, 5), (0.2, 8), (0.3, 12), (0.4, 20))
+DROPOUTS = ((0.0, 4), (0.1, 7), (0.25, 12), (0.35, 20))
 """Dropout for fewer epochs than stand beside it."""
 STRONGEST_DROPOUT = 0.5
 
