@@ -20,7 +20,7 @@ from charrnn.training import Trainer
 
 Stop = Callable[[], bool]
 
-PATIENCE = 0.3
+PATIENCE = 0.5
 """Seconds that one measurement may take, once it has two values."""
 
 WORTHWHILE = 1.1
@@ -82,7 +82,7 @@ def _seconds(work: Callable[[], object], stop: Stop) -> float:
         work()
     times: list[float] = []
     while not times or (
-        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < 9))
+        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < 25))
     ):
         began = time.perf_counter()
         work()

@@ -56,7 +56,7 @@ class Budget:
 
 def speed(hidden: int) -> float:
     """Return characters a second that an LSTM layer learns from on two cores of 2021, roughly."""
-    return 50_000.0 * math.pow(256 / hidden, 1.7)
+    return 40_000.0 * math.pow(256 / hidden, 1.7)
 
 
 def default(characters: int, budget: Budget) -> Settings:
@@ -72,7 +72,7 @@ SIZES = ((128, 0.75), (192, 1.5), (256, 6), (384, 15))
 """Units of the one LSTM layer for fewer minutes than stand beside them."""
 LARGEST = 512
 
-DROPOUTS = ((0.0, 4), (0.1, 7), (0.25, 12), (0.35, 20))
+DROPOUTS = ((0.0, 4), (0.1, 7.5), (0.25, 11), (0.4, 15))
 """Dropout for fewer epochs than stand beside it."""
 STRONGEST_DROPOUT = 0.5
 
