@@ -23,6 +23,8 @@ Stop = Callable[[], bool]
 PATIENCE = 0.5
 """Seconds that one measurement may take, once it has two values."""
 
+MOST_CALLS = 25
+
 WORTHWHILE = 1.1
 """By what factor more workers must be faster than one to be kept."""
 
@@ -82,7 +84,7 @@ def _seconds(work: Callable[[], object], stop: Stop) -> float:
         work()
     times: list[float] = []
     while not times or (
-        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < 25))
+        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < MOST_CALLS))
     ):
         began = time.perf_counter()
         work()

@@ -62,6 +62,24 @@ class Adagrad(Optimiser):
         w -= np.multiply(np.divide(g, scratch, out=scratch), lr, out=scratch)
 
 
+class DampedAdagrad(Adagrad):
+    """s ← s + g²;  w ← w − lr · g / √(s + ε). The form of Karpathy's min-char-rnn (2015).
+
+    With ε under the root, a weight whose gradients are below √ε = 1e-4 moves less than lr at its
+    first step, where Adagrad would move it by lr whatever its gradient: from weights of 0.01 that
+    decides what becomes of a plain RNN.
+    """
+
+    learning_rate: ClassVar = 0.1
+
+    def step(self, w: Array, g: Array, lr: float) -> None:
+        s, scratch = self.state["sum_of_squares"], self._scratch
+        s += np.multiply(g, g, out=scratch)
+        np.add(s, self.epsilon, out=scratch)
+        np.sqrt(scratch, out=scratch)
+        w -= np.multiply(np.divide(g, scratch, out=scratch), lr, out=scratch)
+
+
 class RMSprop(Optimiser):
     """s ← ρ s + (1 − ρ) g²;  w ← w − lr · g / (√s + ε). Tieleman & Hinton 2012, lecture 6.5."""
 
@@ -127,6 +145,7 @@ class SGD(Optimiser):
 
 OPTIMISERS: dict[str, type[Optimiser]] = {
     "adagrad": Adagrad,
+    "adagrad-damped": DampedAdagrad,
     "adam": Adam,
     "adamw": AdamW,
     "rmsprop": RMSprop,

@@ -88,10 +88,10 @@ def large(characters: int, budget: Budget) -> Settings:
 
 
 def min_char_rnn(characters: int, budget: Budget) -> Settings:
-    """Return the recipe of Karpathy's min-char-rnn.py (2015).
+    """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
 
     Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
-    element would never bind. Only Adagrad's ε stands elsewhere: √s + ε, not √(s + ε).
+    element would never bind. So is the ε under Adagrad's root.
     """
     return {
         "cell": "rnn",
@@ -99,7 +99,7 @@ def min_char_rnn(characters: int, budget: Budget) -> Settings:
         "init": "normal:0.01",
         "input_init": "normal:0.01",
         "readout_init": "normal:0.01",
-        "optimiser": "adagrad",
+        "optimiser": "adagrad-damped",
         "lr": 0.1,
         "schedule": "constant",
         "warm_up": 0,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn import calibration
-from charrnn.calibration import PATIENCE, WORTHWHILE, Speed, measure
+from charrnn.calibration import MOST_CALLS, PATIENCE, WORTHWHILE, Speed, measure
 from charrnn.network import ModelConfig, initialise
 from charrnn.training import Trainer, TrainingConfig
 
@@ -84,9 +84,9 @@ def clock(durations: list[float]) -> Iterator[float]:
 @pytest.mark.parametrize(
     ("durations", "expected", "calls"),
     [
-        ([0.01] * 4 + [0.5] * 5, 0.01, 6),  # ends once patience is used up…
+        ([0.01] * 4 + [PATIENCE] * 5, 0.01, 6),  # ends once patience is used up…
         ([PATIENCE, 2 * PATIENCE], 1.5 * PATIENCE, 3),  # … but never before two values
-        ([0.001] * 5 + [0.02] * 9, 0.001, 10),  # nor after more than nine
+        ([0.001] * 13 + [0.02] * 20, 0.001, MOST_CALLS + 1),  # nor after too many
     ],
 )
 def test_the_time_of_work_is_a_median_without_the_first(
