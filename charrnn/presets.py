@@ -28,9 +28,12 @@ class Budget:
     minutes: float | None = None
     epochs: float | None = None
     steps: int | None = None
+    characters_per_second: float | None = None
+    """What this machine was measured to learn from; a guess is made until then."""
 
     def __post_init__(self) -> None:
-        given = {k: v for k, v in vars(self).items() if v is not None}
+        budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
+        given = {name: value for name, value in budget.items() if value is not None}
         if len(given) != 1:
             raise UsageError("exactly one of --minutes, --epochs and --steps; try --minutes 3")
         for name, value in given.items():
@@ -38,12 +41,13 @@ class Budget:
                 raise UsageError(f"--{name} is {value}; it must be above 0")
 
     def epochs_of(self, characters: int, hidden: int, characters_per_step: int) -> float:
-        """Return about how often a text will be read, minutes taken on a machine of two cores."""
+        """Return about how often a text will be read."""
         if self.epochs is not None:
             return self.epochs
         if self.steps is not None:
             return self.steps * characters_per_step / characters
-        return 60 * (self.minutes or 0) * speed(hidden) / characters
+        rate = self.characters_per_second or speed(hidden)
+        return 60 * (self.minutes or 0) * rate / characters
 
     def steps_of(self, steps_per_epoch: int) -> int | None:
         """Return the number of steps, or None if time decides."""

@@ -29,8 +29,7 @@ def what_is_given(planned: Plan, material: Material) -> Table:
             "corpus": f"{material.record.name}: {len(material.train):,} characters to train on, "
             f"{len(material.held):,} held out",
             "vocabulary": f"{len(material.vocabulary)} characters",
-            "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters, "
-            f"dropout {model.dropout:g}",
+            "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters",
         }
     )
 

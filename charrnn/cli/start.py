@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +57,8 @@ def start_run(request: Request, habits: Habits) -> None:
     settings = dict(request.given)
     if parent is not None:
         settings = _inherit(settings, parent)
-    planned = plan(
-        request.preset,
-        settings,
-        len(material.vocabulary),
-        len(material.train),
-        request.budget,
-    )
+    V, N = len(material.vocabulary), len(material.train)
+    planned = plan(request.preset, settings, V, N, request.budget)
     for note in (*corpus.notes, *planned.notes):
         warn(note)
     screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
@@ -75,9 +70,16 @@ def start_run(request: Request, habits: Habits) -> None:
         else:
             initial = parent.parameters
         trainer, speed = hire(planned, material, request.threads, initial, stop)
-        stack.callback(trainer.close)
+        stack.callback(lambda: trainer.close())
         if stop():
             raise typer.Exit(stop.exit_code)
+        measured = trainer.config.characters_per_step / speed.step
+        budget = replace(request.budget, characters_per_second=measured)
+        refined = plan(request.preset, settings, V, N, budget)
+        if refined.model != planned.model:  # other epochs than guessed, so another dropout
+            trainer.close()
+            planned = refined
+            trainer = Trainer(planned.model, trainer.config, material.train, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
         wanted = Path(request.out) if request.out else RUNS / (request.name or corpus.name)
         folder = stack.enter_context(RunFolder.claim(wanted))
