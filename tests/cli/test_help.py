@@ -60,7 +60,11 @@ def test_the_four_panels_of_training_are_there(charrnn: Call) -> None:
 
 def test_the_names_of_all_registries_are_on_the_page(charrnn: Call) -> None:
     page = words(charrnn("train", "--help").stdout)
-    for name in ("rnn, lstm, gru", "adagrad, adagrad-damped, adam, adamw, rmsprop, sgd", "min-char-rnn"):
+    for name in (
+        "rnn, lstm, gru",
+        "adagrad, adagrad-damped, adam, adamw, rmsprop, sgd",
+        "min-char-rnn",
+    ):
         assert name in page
     for name in ("orthogonal, identity, uniform, normal", "python-docs, python-source, france"):
         assert name in page

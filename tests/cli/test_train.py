@@ -403,7 +403,11 @@ def test_the_preset_of_2015_is_kept_to_the_letter(
     assert (model["cell"], model["layers"], model["hidden"]) == ("rnn", 1, 100)
     assert {model["init"], model["input_init"], model["readout_init"]} == {"normal:0.01"}
     assert (config["seq_length"], config["batch"], config["loss"]) == (25, 1, "sum")
-    assert (config["optimiser"], config["lr"], config["schedule"]) == ("adagrad-damped", 0.1, "constant")
+    assert (config["optimiser"], config["lr"], config["schedule"]) == (
+        "adagrad-damped",
+        0.1,
+        "constant",
+    )
     assert (config["clip_value"], config["clip_norm"], config["reset_rate"]) == (5.0, None, 0.0)
     assert {row["lr"] for row in rows(Path("checkpoints/corpus")) if "lr" in row} == {0.1}
 
