@@ -104,9 +104,9 @@ def test_an_optimiser_walks_pytorchs_path(path: str, lr: float, decay: float) ->
     assert np.abs(w - GOLDEN["start"]).max() > 0.05
 
 
-def test_every_optimiser_has_a_golden_path() -> None:
+def test_every_optimiser_that_pytorch_has_too_has_a_golden_path() -> None:
     paths = {name.removesuffix(".path") for name in GOLDEN if name.endswith(".path")}
-    assert set(OPTIMISERS) <= paths
+    assert set(OPTIMISERS) - {"adagrad-damped"} <= paths  # test_presets has the loop of that one
 
 
 FIRST_LOSSES: dict[str, list[float]] = {
