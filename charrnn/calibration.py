@@ -25,7 +25,7 @@ PATIENCE = 0.5
 
 MOST_CALLS = 25
 
-WORTHWHILE = 1.1
+WORTHWHILE = 1.02
 """By what factor more workers must be faster than one to be kept."""
 
 
