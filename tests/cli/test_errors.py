@@ -87,7 +87,11 @@ TEXT_ERRORS = [
 
 USAGE_ERRORS = [
     ("an unknown cell", "train good.txt --cell gnu", ["'gnu'", "rnn, lstm, gru"]),
-    ("an unknown optimiser", "train good.txt --optimiser adamax", ["'adamax'", "adagrad, adagrad-damped, adam"]),
+    (
+        "an unknown optimiser",
+        "train good.txt --optimiser adamax",
+        ["'adamax'", "adagrad, adagrad-damped"],
+    ),
     ("an unknown preset", "train good.txt --preset huge", ["'huge'", "default, small, large"]),
     ("an unknown schedule", "train good.txt --schedule linear", ["'linear'", "constant, cosine"]),
     ("an unknown initialiser", "train good.txt --init xavier", ["'xavier'", "orthogonal"]),
