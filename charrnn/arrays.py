@@ -5,7 +5,8 @@
     H  hidden units of a layer       G  gates of a cell
     L  layers                        N  characters of a text
 
-Arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x @ W`.
+Public arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x W`. Inside a network a lane
+is a column, `(…, B)`, which BLAS multiplies faster (`cells.base`).
 """
 
 from typing import Any, TypeAlias
