@@ -5,8 +5,7 @@
     H  hidden units of a layer       G  gates of a cell
     L  layers                        N  characters of a text
 
-Public arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x W`. Inside a network a lane
-is a column, `(…, B)`, which BLAS multiplies faster (`cells.base`).
+Arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x @ W`.
 """
 
 from typing import Any, TypeAlias

@@ -69,9 +69,9 @@ def _nats_after(
             network = Network(config, parameters, 1, len(at))
             settle(network, ids[at - k + np.arange(k)[:, None]])
             top = network.layers[-1].h[0]
-            log_p = parameters["W_hy"].T @ top + parameters["b_y"][:, None]
+            log_p = top @ parameters["W_hy"] + parameters["b_y"]
             log_softmax(log_p, out=log_p)
-            total -= float(log_p[ids[at], np.arange(len(at))].sum())
+            total -= float(log_p[np.arange(len(at)), ids[at]].sum())
     return finite(total / len(positions))
 
 
@@ -101,7 +101,7 @@ def influence(
     with np.errstate(all="ignore"):
         network = Network(config, parameters, len(ids), 1, parameters.like())
         read_forward(network, ids[:, None])
-        log_p = parameters["W_hy"].T @ network.layers[-1].h[-1, :, 0] + parameters["b_y"]
+        log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
         log_softmax(log_p, out=log_p)
         y = int(np.argmax(log_p)) if target is None else target
         walk = WalkBack(network.layers)
@@ -114,7 +114,7 @@ def influence(
         shares = np.exp(logs - max(float(logs.max()), -1e9))
     return Influence(
         y,
-        finite(float(np.exp(log_p[y]))),
+        finite(float(np.exp(log_p[0, y]))),
         tuple(finite(x) for x in logs),
         tuple(finite(x) for x in shares),
     )

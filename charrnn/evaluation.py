@@ -64,7 +64,7 @@ def evaluate(
     part = -(-predictions // lanes)
     warm_up = WARM_UP if lanes > 1 else 0
     starts = np.arange(lanes) * part
-    network = Network(config, parameters, min(WINDOW, part + warm_up), lanes, frozen=True)
+    network = Network(config, parameters, min(WINDOW, part + warm_up), lanes)
     offsets = np.arange(network.T + 1)[:, None]
     total = 0.0
     for begin in range(-warm_up, part, network.T):

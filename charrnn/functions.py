@@ -33,84 +33,74 @@ def tanh_slope(y: Array, out: Array) -> Array:
     return np.subtract(1, out, out=out)
 
 
-def columns(x: Array, features: int = 1) -> Array:
-    """View x, (…, T, B) after `features` axes, with all times and lanes as columns (…, T·B).
-
-    An error, never a silent copy, if that cannot be.
-    """
-    return x.reshape(*x.shape[:features], -1, copy=False)
+def rows(x: Array) -> Array:
+    """View `x` (…, K) as a matrix (rows, K); an error, never a silent copy, if that cannot be."""
+    return x.reshape(-1, x.shape[-1], copy=False)
 
 
 def affine(x: Array, W: Array, b: Array, out: Array) -> Array:
-    """y = Wᵀ x + b for every column of `x` (D, …) and W (D, K), written to `out` (K, …)."""
-    np.matmul(W.T, columns(x), out=columns(out))
-    columns(out)[...] += b[:, None]
+    """y = x W + b for every row of `x` (…, D), written to `out` (…, K)."""
+    np.matmul(rows(x), W, out=rows(out))
+    out += b
     return out
 
 
 def affine_backward(dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array) -> None:
-    """From dy (K, …) overwrite dW (D, K), db (K,) and dx (D, …) with the gradients of `affine`."""
-    np.matmul(columns(x), columns(dy).T, out=dW)
-    np.sum(columns(dy), axis=1, out=db)
-    np.matmul(W, columns(dy), out=columns(dx))
+    """From dy (…, K) overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine`."""
+    np.matmul(rows(x).T, rows(dy), out=dW)
+    np.sum(rows(dy), axis=0, out=db)
+    np.matmul(rows(dy), W.T, out=rows(dx))
 
 
 def log_softmax(logits: Array, out: Array) -> Array:
-    """ln p = y − ln Σ eʸ over the first axis, safe for logits of any size, written to `out`."""
-    np.subtract(logits, np.max(logits.real, axis=0), out=out)
-    out -= np.log(np.sum(np.exp(out), axis=0))
+    """ln p = y − ln Σ eʸ over the last axis, safe for logits of any size, written to `out`."""
+    np.subtract(logits, np.max(logits.real, axis=-1, keepdims=True), out=out)
+    out -= np.log(np.sum(np.exp(out), axis=-1, keepdims=True))
     return out
 
 
 def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
-    """Nats for each target: −ln p(target), shaped as `targets`; leaves ln p in `out` (V, …)."""
-    log_p = columns(log_softmax(logits, out))
-    nats = -log_p[targets.ravel(), np.arange(targets.size)]
+    """Nats for each target: −ln p(target), shaped as `targets`; leaves ln p in `out` (…, V)."""
+    log_p = rows(log_softmax(logits, out))
+    nats = -log_p[np.arange(targets.size), targets.ravel()]
     return nats.reshape(targets.shape)
 
 
 def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -> Array:
-    """In place of ln p (V, …): ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target)."""
+    """In place of ln p (…, V): ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target)."""
     dlogits = np.exp(log_p, out=log_p)
-    columns(dlogits)[targets.ravel(), np.arange(targets.size)] -= 1
-    dlogits *= weights
+    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1
+    dlogits *= weights if isinstance(weights, float) else weights[..., None]
     return dlogits
 
 
 def lookup(tables: Array, ids: Ids, out: Array) -> Array:
-    """Column `ids[t, b]` of each table (G, H, V): the product with a one-hot vector.
+    """Row `ids[…]` of each table (G, V, K): the product of a one-hot vector with it.
 
-    Written to `out` (T, G, H, B). Ids are trusted: they come from the vocabulary of this network.
+    Written to `out` (G, …, K). Ids are trusted: they come from the vocabulary of this network.
     """
-    G, H, V = tables.shape
-    if V <= LARGEST_ONE_HOT:
-        flat = tables.reshape(G * H, V, copy=False)
-        for at, found in zip(ids, out, strict=True):
-            np.take(flat, at, axis=1, out=found.reshape(G * H, -1, copy=False), mode="clip")
-    else:  # columns far apart: fetch whole rows, then turn them
-        for gate, table in enumerate(tables):
-            out[:, gate] = np.ascontiguousarray(table.T)[ids].transpose(0, 2, 1)
+    G, _, K = tables.shape
+    flat = out.reshape(G, -1, K, copy=False)
+    np.take(tables, ids.ravel(), axis=1, out=flat, mode="clip")
     return out
 
 
 def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
-    """Add up the columns of dy (G, H, T, B) that share an id: overwrites `out` (G, V, H).
+    """Add up the rows of dy (…, K) that share an id: overwrites `out` (V, K).
 
     Small vocabularies take the product with the one-hot matrix, which costs V multiplications
     for each number but runs at the speed of BLAS; large ones sort the rows and add up each run.
     """
     flat = ids.ravel()
-    V = out.shape[1]
-    rows = columns(dy, 2).transpose(0, 2, 1)
+    V = len(out)
     if V <= LARGEST_ONE_HOT:
         one_hot = np.zeros((V, flat.size), dtype=dy.dtype)
         one_hot[flat, np.arange(flat.size)] = 1
-        return np.matmul(one_hot, rows, out=out)
+        return np.matmul(one_hot, rows(dy), out=out)
     order = np.argsort(flat, kind="stable")
     present, starts = np.unique(flat[order], return_index=True)
     out.fill(0)
-    for gate, summed in zip(rows, out, strict=True):
-        summed[present] = np.add.reduceat(gate[order], starts, axis=0)
+    out[present] = np.add.reduceat(rows(dy)[order], starts, axis=0)
     return out
 
 

@@ -168,7 +168,7 @@ def _measure(
     walk = WalkBack(network.layers)
     nats, logs = [], []
     for end in (K + 1 + places.offsets).tolist():
-        loss, dh = loss_gradient(parameters, network.layers[-1].slots["h"][end], text[K - 1 + end])
+        loss, dh = loss_gradient(parameters, network.layers[-1].h[end], text[K - 1 + end])
         walk.begin(dh)
         nats.append(loss)
         logs.append(np.array([walk.measured_step(end - 1 - k) for k in range(K + 1)]))
@@ -177,9 +177,9 @@ def _measure(
 
 def loss_gradient(parameters: Parameters, h: Array, targets: Ids) -> tuple[Logs, Array]:
     """Return the nats (B,) that `targets` cost after top outputs `h` (B, H), and ∂ nats/∂h."""
-    logits = (h @ parameters["W_hy"] + parameters["b_y"]).T
+    logits = h @ parameters["W_hy"] + parameters["b_y"]
     nats = cross_entropy(logits, targets, out=logits)
-    return nats, (parameters["W_hy"] @ cross_entropy_backward(logits, targets, 1.0)).T
+    return nats, cross_entropy_backward(logits, targets, 1.0) @ parameters["W_hy"].T
 
 
 def line(layer: int, state: str, logs: Logs) -> Line:

@@ -83,19 +83,15 @@ def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids 
     for name, slots in cell.slots.items():
         slots[0] = path.layers[number].slots[name][t]
     if number:
-        cell.read(_beside(path.layers[number - 1].h[t + 1, :, 0], cell.B))
+        x = path.layers[number - 1].h[t + 1]
+        cell.read(np.broadcast_to(x, (1, cell.B, cell.D)).copy())
     elif inputs.ndim == 1:
         cell.read_ids(np.full((1, cell.B), inputs[t]))
     else:
-        cell.read(_beside(inputs[t], cell.B))
+        cell.read(np.broadcast_to(inputs[t], (1, cell.B, cell.D)).copy())
     with np.errstate(over="ignore"):
         cell.step(0)
     cell.begin_backward()
-
-
-def _beside(x: Array, B: int) -> Array:
-    """Return x (D,) B times, as a window of one step (D, 1, B)."""
-    return np.tile(x[:, None, None], (1, 1, B))
 
 
 def pull_back(walk: WalkBack, rows: Array, exponents: Array, t: int = 0) -> tuple[Array, Array]:

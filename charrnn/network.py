@@ -104,8 +104,7 @@ class Network:
 
     With `gradients`, `backward` may follow `forward` and overwrites them. Inputs are ids (T, B)
     or vectors (T, B, D). Dropout (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329:
-    on layer outputs only) applies when `forward` is given a generator. A network that is `frozen`
-    copies the parameters once, and does not see them change.
+    on layer outputs only) applies when `forward` is given a generator.
     """
 
     def __init__(
@@ -115,7 +114,6 @@ class Network:
         T: int,
         B: int,
         gradients: Parameters | None = None,
-        frozen: bool = False,
     ) -> None:
         self.config = config
         self.parameters = parameters
@@ -127,20 +125,13 @@ class Network:
             below = None if gradients is None else gradients.below(name)
             cell = CELLS[config.cell]
             self.layers.append(cell(parameters.below(name), below, T, B))
-        self.frozen = frozen
-        self.prepare()
         dtype = parameters.vector.dtype
-        self.outputs = [layer.outputs[:, 1:] for layer in self.layers]  # (H, T, B)
+        self.outputs = [layer.h[1:] for layer in self.layers]
         self.masks: list[Array] = []
-        self.logits = np.zeros((config.outputs, T, B), dtype)
+        self.logits = np.zeros((T, B, config.outputs), dtype)
         self.log_p = np.zeros_like(self.logits)
         if gradients is not None:
-            self.dh = np.zeros((config.hidden, T, B), dtype)
-
-    def prepare(self) -> None:
-        """Let the layers see the parameters as they are now."""
-        for layer in self.layers:
-            layer.prepare()
+            self.dh = np.zeros((T, B, config.hidden), dtype)
 
     def states(self) -> Iterator[tuple[str, Array]]:
         """Yield `layers.0.h` and so on with what the next window starts from, (B, H), a view."""
@@ -159,32 +150,27 @@ class Network:
             layer.reset(lanes)
 
     def forward(self, inputs: Ids | Array, rng: np.random.Generator | None = None) -> Array:
-        """Walk one window from the state in slot 0; return logits (T, B, V), a view."""
+        """Walk one window from the state in slot 0; return logits (T, B, V), a buffer."""
         self.inputs = inputs
-        if not self.frozen:
-            self.prepare()
         drop = self.config.dropout if rng is not None else 0.0
         self.masks = []
         for number, layer in enumerate(self.layers):
-            self.read(number, inputs)
+            if number:
+                layer.read(self.outputs[number - 1])
+            elif inputs.ndim == 2:
+                layer.read_ids(inputs)
+            else:
+                layer.read(inputs)
             with np.errstate(over="ignore"):  # e⁻ˣ of a closed gate is infinite, σ rightly 0
                 h = layer.forward()
             if drop and rng is not None:
                 self.masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
-                h = h * self.masks[number]
-            self.outputs[number] = h
-        affine(self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits)
-        return self.logits.transpose(1, 2, 0)
-
-    def read(self, number: int, inputs: Ids | Array) -> None:
-        """Give a layer its inputs: the outputs of the layer below, or those of the network."""
-        layer = self.layers[number]
-        if number:
-            layer.read(self.outputs[number - 1])
-        elif inputs.ndim == 2:
-            layer.read_ids(inputs)
-        else:
-            layer.read(inputs.transpose(2, 0, 1))
+                self.outputs[number] = h * self.masks[number]
+            else:
+                self.outputs[number] = h
+        return affine(
+            self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
+        )
 
     def loss(self, targets: Ids) -> Array:
         """Return the nats (T, B) that `targets` (T, B) cost after `forward`."""
@@ -195,9 +181,16 @@ class Network:
         if self.gradients is None:
             raise ValueError("this network was made without gradients")
         dlogits = cross_entropy_backward(self.log_p, targets, weights)
-        dh, gradients = self.dh, self.gradients
-        h, W_hy = self.outputs[-1], self.parameters["W_hy"]
-        affine_backward(dlogits, h, W_hy, gradients["W_hy"], gradients["b_y"], dh)
+        dh = self.dh
+        gradients = self.gradients
+        affine_backward(
+            dlogits,
+            self.outputs[-1],
+            self.parameters["W_hy"],
+            gradients["W_hy"],
+            gradients["b_y"],
+            dh,
+        )
         for number in reversed(range(len(self.layers))):
             layer = self.layers[number]
             if self.masks:
@@ -208,8 +201,7 @@ class Network:
             elif self.inputs.ndim == 2:
                 layer.read_ids_backward(self.inputs)
             else:
-                x = np.ascontiguousarray(self.inputs.transpose(2, 0, 1))
-                layer.read_backward(x, dx=None)
+                layer.read_backward(self.inputs, dx=None)
 
 
 def dropout_mask(

@@ -83,11 +83,11 @@ def generate(
 
     All samples walk in one batched pass; sample number b depends on the seed and b alone.
     """
-    reader = Network(config, parameters, 1, 1, frozen=True)
+    reader = Network(config, parameters, 1, 1)
     for id_ in prime[:-1]:
         reader.forward(np.full((1, 1), id_))
         reader.carry()
-    network = Network(config, parameters, 1, count, frozen=True)
+    network = Network(config, parameters, 1, count)
     for (_, state), (_, read) in zip(network.states(), reader.states(), strict=True):
         state[...] = read
     chances = _chances(sampling.seed, count)

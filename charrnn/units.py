@@ -57,7 +57,7 @@ def units(
         settle(network, text[:K])
         read_forward(network, text[K:])
         return tuple(
-            _units(number, layer.gates, layer.slots["h"][1:], layer.gate_values)
+            _units(number, layer.gates, layer.h[1:], layer.a)
             for number, layer in enumerate(network.layers)
         )
 

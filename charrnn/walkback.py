@@ -32,6 +32,7 @@ class WalkBack:
     def __init__(self, layers: Sequence[Cell]) -> None:
         self.layers = layers
         for layer in layers:
+            np.copyto(layer.W_hh_T, layer.W_hh.transpose(0, 2, 1))
             layer.begin_backward()
         self.exponents = np.zeros((len(layers), layers[0].B))
         self.passed: tuple[Array, Array] | None = None  # dx for the layer below, its exponents
@@ -44,7 +45,7 @@ class WalkBack:
         self.exponents.fill(EMPTY)
         self.exponents[-1] = 0
         self.passed = None
-        self.layers[-1].dh += dh.T
+        self.layers[-1].dh += dh
 
     def receive(self, number: int) -> None:
         """Add what the layer above passed down: now `dh` of this layer is complete in its slot."""
@@ -55,13 +56,13 @@ class WalkBack:
         for gradient in state_gradients(self.layers[number]):
             gradient *= np.exp2(self.exponents[number] - common)[:, None]
         dx *= np.exp2(exponents - common)[:, None]
-        self.layers[number].dh += dx.T
+        self.layers[number].dh += dx
         self.exponents[number] = common
 
     def leave(self, number: int, t: int) -> Array:
         """Walk from slot t + 1 to slot t, pass dx = Σ da W_xhᵀ down, bring the lanes near 1.
 
-        Returns the exponents (B,) that `da[t]` is to be taken with.
+        Returns the exponents (B,) that `da[:, t]` is to be taken with.
         """
         layer = self.layers[number]
         exponents: Array = self.exponents[number].copy()
@@ -78,7 +79,7 @@ class WalkBack:
     def step(self, t: int) -> Array:
         """Walk all layers, the top one first, from slot t + 1 to slot t.
 
-        Returns the exponents (B,) that `da[t]` of the lowest layer is to be taken with.
+        Returns the exponents (B,) that `da[:, t]` of the lowest layer is to be taken with.
         """
         exponents: Array = self.exponents[0]
         for number in reversed(range(len(self.layers))):
@@ -98,9 +99,9 @@ class WalkBack:
     def log_norms(self, number: int, t: int) -> list[Logs]:
         """Return ln ‖∂ℓ/∂s‖ (B,) of one layer's lines, between `receive` and `leave`."""
         layer = self.layers[number]
-        gradients = [layer.dh.T]
+        gradients = [layer.dh]
         if isinstance(layer, LSTMCell):
-            gradients = [(layer.dc + layer.through_output(t)).T, layer.dh.T]
+            gradients = [layer.dc + layer.dh * layer.dc_dh[t], layer.dh]
         scale = self.exponents[number] * math.log(2)
         return [np.log(norms(gradient)) + scale for gradient in gradients]
 
@@ -111,13 +112,13 @@ def lines_of(cell: type[Cell]) -> tuple[str, ...]:
 
 
 def state_gradients(layer: Cell) -> list[Array]:
-    """Return the gradients of a layer's states, `dh` first: views (B, H) to be changed in place."""
-    return [getattr(layer, f"d{state}").T for state in layer.states]
+    """Return the gradients of a layer's states, `dh` first, each (B, H), to be changed in place."""
+    return [getattr(layer, f"d{state}") for state in layer.states]
 
 
 def input_gradient(layer: Cell, t: int) -> Array:
     """dx = Σ da W_xhᵀ (B, D): what step t of a layer, just walked back, says to its input."""
-    dx: Array = np.matmul(layer.weights["W_xh"], layer.da[t]).sum(axis=0).T
+    dx: Array = np.matmul(layer.da[:, t], layer.W_xh.transpose(0, 2, 1)).sum(axis=0)
     return dx
 
 
@@ -129,9 +130,13 @@ def norms(rows: Array) -> Array:
 
 def read_forward(network: Network, inputs: Ids | Array) -> None:
     """Walk all layers through `inputs` (T, B) or (T, B, D), without the readout."""
-    network.prepare()
     for number, layer in enumerate(network.layers):
-        network.read(number, inputs)
+        if number:
+            layer.read(network.layers[number - 1].h[1:])
+        elif inputs.ndim == 2:
+            layer.read_ids(inputs)
+        else:
+            layer.read(inputs)
         layer.forward()
 
 

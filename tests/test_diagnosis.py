@@ -172,17 +172,17 @@ def test_units_equal_a_count_by_hand(cell: str) -> None:
     network = Network(config, parameters, 60, 1)
     network.forward(ids[start : start + 60, None])
     for shown_units, layer in zip(found, network.layers, strict=True):
-        h = layer.slots["h"][31:, 0]
+        h = layer.h[31:, 0]
         assert shown_units.saturated_share == np.mean([abs(x) > 0.99 for x in h.ravel()])
         assert [gate.name for gate in shown_units.gates] == list(CELLS[cell].gates[:-1])
-        for gate, values in zip(shown_units.gates, layer.gate_values[:, 30:, 0], strict=False):
+        for gate, values in zip(shown_units.gates, layer.a[:, 30:, 0], strict=False):
             assert gate.shut_share == np.mean([x < 0.1 for x in values.ravel()])
             assert gate.open_share == np.mean([x > 0.9 for x in values.ravel()])
         if cell == "rnn":
             assert shown_units.half_life_chars == ()
             continue
         for unit, half_life in enumerate(shown_units.half_life_chars):
-            keep = layer.gate_values[1, 30:, 0, unit]  # f of the LSTM, z of the GRU
+            keep = layer.a[1, 30:, 0, unit]  # f of the LSTM, z of the GRU
             naive = math.log(2) / -sum(math.log(x) for x in keep) * len(keep)
             assert half_life == pytest.approx(naive, rel=1e-9)
 

@@ -69,18 +69,17 @@ def naive_norm(
     for t, character in enumerate(inputs):
         for number, cell in enumerate(network.layers):
             if number:
-                cell.read(network.layers[number - 1].h[1:].transpose(1, 0, 2))
+                cell.read(network.layers[number - 1].h[1:])
             else:
                 cell.read_ids(np.full((1, H), character))
             cell.step(0)
             if number == layer and t == len(inputs) - 1 - lag:
                 cell.slots[state][1] += 1j * STEP * np.eye(H)
                 if state == "c":
-                    cell.slots["h"][1] = (cell.gate_values[2] * np.tanh(cell.slots["c"][1:]))[0]
+                    cell.h[1] = cell.a[2, 0] * np.tanh(cell.slots["c"][1])
         network.carry()
-    logits = network.layers[-1].slots["h"][1] @ network.parameters["W_hy"]
-    logits = (logits + network.parameters["b_y"]).T
-    nats = cross_entropy(logits, np.full(H, target), out=logits)
+    logits = network.layers[-1].h[1:] @ network.parameters["W_hy"] + network.parameters["b_y"]
+    nats = cross_entropy(logits, np.full((1, H), target), out=logits)
     return float(np.linalg.norm(nats.imag / STEP))
 
 
@@ -157,17 +156,17 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
         state[...] = np.random.default_rng(1).normal(size=state.shape)
     network.forward(ids[:-1])
     walk = WalkBack(network.layers)
-    sums = [np.zeros_like(cell_.weights["W_hh"]) for cell_ in network.layers]
+    sums = [np.zeros_like(cell_.W_hh) for cell_ in network.layers]
     for end in range(1, T + 1):
-        _, dh = loss_gradient(parameters, network.layers[-1].slots["h"][end], ids[end])
+        _, dh = loss_gradient(parameters, network.layers[-1].h[end], ids[end])
         walk.begin(dh)
         for t in reversed(range(end)):
             for number in reversed(range(layers)):
                 walk.receive(number)
-                scale = np.exp2(walk.leave(number, t))
+                scale = np.exp2(walk.leave(number, t))[:, None]
                 own = network.layers[number]
-                for gate, du in enumerate(own.du[t]):
-                    sums[number][gate] += own.h[t] @ (du * scale).T
+                for gate, du in enumerate(own.du[:, t]):
+                    sums[number][gate] += own.h[t].T @ (du * scale)
     again = Network(config, parameters, T, B, parameters.like())
     for (_, state), (_, begin) in zip(again.states(), network.states(), strict=True):
         state[...] = begin

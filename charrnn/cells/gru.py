@@ -36,16 +36,16 @@ class GRUCell(Cell):
     ) -> None:
         """Add q = h W_hh + b_n of the candidate, which the reset gate scales."""
         super().__init__(weights, gradients, T, B)
-        self.b_n = weights["b_n"][:, None]
+        self.b_n = weights["b_n"]
         self.q = np.zeros_like(self.h[1:])
-        self.scratch = np.zeros_like(self.h[0])
         if gradients is not None:
+            self.slope = np.zeros_like(self.a)
             self.du = np.zeros_like(self.da)  # da, but for the candidate r ⊙ da
-            self.du_window = np.zeros_like(self.da_window)
+        self.scratch = np.zeros_like(self.u[0])
 
     def step(self, t: int) -> None:
         """n = tanh(a_n + r ⊙ q);  h′ = n + z ⊙ (h − n)."""
-        a, u, h_next = self.a[t], self.recur(t), self.h[t + 1]
+        a, u, h_next = self.a[:, t], self.recur(t), self.h[t + 1]
         a[:2] += u[:2]
         r, z = sigmoid(a[:2], out=a[:2])
         n = a[2]
@@ -56,22 +56,28 @@ class GRUCell(Cell):
         h_next *= z
         h_next += n
 
-    def step_backward(self, t: int) -> None:
-        """Each gate through its slope;  dh = dh′ ⊙ z + W_hhᵀ du.
+    def begin_backward(self) -> None:
+        """Take, for the whole window at once, what one unit of dh′ does to a_z and a_n.
 
-        da_z = dh′ (h − n) z(1−z);  da_n = dh′ (1−z)(1−n²);  da_r = da_n q r(1−r);  du_n = r da_n.
+        ∂h′/∂a_z = (h − n) z(1−z);  ∂h′/∂a_n = (1−z)(1−n²);  ∂a_n/∂a_r = q r(1−r).
         """
-        gates, da, du, scratch = self.a[t], self.da[t], self.du[t], self.scratch
-        r, z, n = gates
-        sigmoid_slope(gates[:2], out=da[:2])
-        tanh_slope(n, out=da[2])
-        da[2] *= np.subtract(1, z, out=scratch)
-        da[1:] *= self.dh
-        da[1] *= np.subtract(self.h[t], n, out=scratch)
-        da[0] *= np.multiply(da[2], self.q[t], out=scratch)
+        super().begin_backward()
+        _, z, n = self.a
+        sigmoid_slope(self.a[:2], out=self.slope[:2])
+        tanh_slope(n, out=self.slope[2])
+        self.slope[0] *= self.q
+        self.slope[1] *= np.subtract(self.h[:-1], n, out=self.da[1])
+        self.slope[2] *= np.subtract(1, z, out=self.da[2])
+
+    def step_backward(self, t: int) -> None:
+        """da_n = dh′ ⊙ ∂h′/∂a_n;  da_r = da_n ⊙ ∂a_n/∂a_r;  dh = dh′ ⊙ z + Σ du W_hhᵀ."""
+        da, du = self.da[:, t], self.du[:, t]
+        r, z, _ = self.a[:, t]
+        np.multiply(self.dh, self.slope[1:, t], out=da[1:])
+        np.multiply(da[2], self.slope[0, t], out=da[0])
         du[:2] = da[:2]
         np.multiply(da[2], r, out=du[2])
-        direct = np.multiply(self.dh, z, out=scratch)
+        direct = np.multiply(self.dh, z, out=self.scratch)
         self.recur_backward(t, self.dh)
         self.dh += direct
 
@@ -79,4 +85,4 @@ class GRUCell(Cell):
         """As every cell, and db_n = Σ r ⊙ da_n."""
         super().backward(dh)
         assert self.gradients is not None
-        np.sum(self.du_window[2], axis=(1, 2), out=self.gradients["b_n"])
+        np.sum(self.du[2], axis=(0, 1), out=self.gradients["b_n"])

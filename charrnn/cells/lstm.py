@@ -33,48 +33,44 @@ class LSTMCell(Cell):
         super().__init__(weights, gradients, T, B)
         self.c = np.zeros_like(self.h)
         self.tanh_c = np.zeros_like(self.h[1:])
-        self.scratch = np.zeros_like(self.h[0])
         if gradients is not None:
+            self.slope = np.zeros_like(self.a)
             self.dc = np.zeros_like(self.dh)
+            self.dc_dh = np.zeros_like(self.tanh_c)
+        self.scratch = np.zeros_like(self.u[0])
 
     def step(self, t: int) -> None:
         """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
-        a = self.a[t]
+        a = self.a[:, t]
         a += self.recur(t)
         sigmoid(a[:3], out=a[:3])
         np.tanh(a[3], out=a[3])
         i, f, o, g = a
-        c_next = np.multiply(f, self.c[t], out=self.c[t + 1])
+        c, c_next = self.c[t], self.c[t + 1]
+        np.multiply(f, c, out=c_next)
         c_next += np.multiply(i, g, out=self.scratch)
         np.multiply(o, np.tanh(c_next, out=self.tanh_c[t]), out=self.h[t + 1])
 
     def begin_backward(self) -> None:
-        """As every cell, and dc = 0."""
+        """Take, for the whole window at once, what one unit of dc (of dh, for o) does to each gate.
+
+        ∂c′/∂a_i = g i(1−i);  ∂c′/∂a_f = c f(1−f);  ∂h′/∂a_o = tanh(c′) o(1−o);
+        ∂c′/∂a_g = i (1−g²);  ∂h′/∂c′ = o (1 − tanh²(c′)).
+        """
         super().begin_backward()
         self.dc.fill(0)
-
-    def through_output(self, t: int) -> Array:
-        """Return dh′ ⊙ o (1 − tanh²(c′)): what c′ receives by way of h′; a buffer (H, B)."""
-        dc = tanh_slope(self.tanh_c[t], out=self.scratch)
-        dc *= self.a[t, 2]
-        dc *= self.dh
-        return dc
+        i, _, o, g = self.a
+        sigmoid_slope(self.a[:3], out=self.slope[:3])
+        tanh_slope(g, out=self.slope[3])
+        for slope, factor in zip(self.slope, (g, self.c[:-1], self.tanh_c, i), strict=True):
+            slope *= factor
+        tanh_slope(self.tanh_c, out=self.dc_dh)
+        self.dc_dh *= o
 
     def step_backward(self, t: int) -> None:
-        """dc += ∂h′/∂c′ dh′, then each gate through its slope; dc ← dc ⊙ f;  dh = W_hhᵀ da.
-
-        da_i = dc g i(1−i);  da_f = dc c f(1−f);  da_o = dh′ tanh(c′) o(1−o);  da_g = dc i (1−g²).
-        """
-        gates, da = self.a[t], self.da[t]
-        i, f, _, g = gates
-        self.dc += self.through_output(t)
-        sigmoid_slope(gates[:3], out=da[:3])
-        tanh_slope(g, out=da[3])
-        da[:2] *= self.dc
-        da[3] *= self.dc
-        da[0] *= g
-        da[1] *= self.c[t]
-        da[2] *= np.multiply(self.dh, self.tanh_c[t], out=self.scratch)
-        da[3] *= i
-        self.dc *= f
+        """dc += dh′ ⊙ ∂h′/∂c′;  da = dc ⊙ ∂c′/∂a, but dh′ ⊙ ∂h′/∂a_o for o;  dc ← dc ⊙ f."""
+        self.dc += np.multiply(self.dh, self.dc_dh[t], out=self.scratch)
+        np.multiply(self.dc, self.slope[:, t], out=self.da[:, t])
+        np.multiply(self.dh, self.slope[2, t], out=self.da[2, t])
+        self.dc *= self.a[1, t]
         self.recur_backward(t, self.dh)
