@@ -16,7 +16,7 @@ from charrnn.cli.display import warn
 from charrnn.cli.inspection import as_csv, as_json, inspect
 from charrnn.cli.inspection_view import View, curves_of, heat_of
 from charrnn.cli.live import follow
-from charrnn.cli.options import Encoding, Quiet
+from charrnn.cli.options import Encoding, Quiet, option
 from charrnn.cli.plots import check_plot, save_plot
 from charrnn.cli.probe import run_probe
 from charrnn.cli.run import Signals, find_checkpoint, to_json
@@ -29,11 +29,6 @@ from charrnn.gradients import LAGS, WINDOWS
 from charrnn.initialisers import INITIALISERS
 
 WHAT, FRESH, HOW, OUTPUT = "Another view", "Networks at initialisation", "Measuring", "Output"
-
-
-def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
-    """Make an option of one of the panels."""
-    return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
 
 
 def inspect_gradients(

@@ -1,6 +1,6 @@
 """Options that several commands share, each with its help text once."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,3 +26,8 @@ OnUnknown = Annotated[
 Encoding = Annotated[
     str, typer.Option("--encoding", help="Encoding of text files, applied strictly.")
 ]
+
+
+def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
+    """Make an option of one panel of a command's help."""
+    return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cells import CELLS
+from charrnn.cli.options import option
 from charrnn.cli.start import Request, resume_run, start_run
 from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
@@ -21,11 +22,6 @@ DEFAULT_MINUTES = 3.0
 def names(registry: dict[str, Any]) -> str:
     """List the names of a registry for a help text."""
     return ", ".join(registry)
-
-
-def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
-    """Make an option of one of the panels."""
-    return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
 
 
 def refuse_new_settings(context: typer.Context) -> None:
