@@ -1,8 +1,8 @@
-"""How an inspection looks in a terminal: a table, a chart over lags, a heat map, a sentence."""
+"""How an inspection looks in a terminal: a table, a chart over lags, a heat map, a verdict."""
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -11,14 +11,12 @@ from rich.text import Text
 from charrnn.cli.charts import heat_map, log_chart
 from charrnn.cli.display import Screen, facts_table
 from charrnn.cli.inspection import Inspection
+from charrnn.cli.inspection_words import detail_lines, lag, power, rate, spectrum_cells
 from charrnn.cli.marks import bar, colour_ok, coloured_text, histogram
 from charrnn.cli.plots import Curve, HeatMap
 from charrnn.cli.subjects import Subject
 from charrnn.cli.terminal import one_line, unicode_ok
 from charrnn.context import Context, Influence
-from charrnn.gradients import Line
-from charrnn.jacobians import Spectrum
-from charrnn.units import Units
 
 CHART_ROWS = 14
 STYLES = {
@@ -97,12 +95,12 @@ class View:
         full = found.full_nats_per_char
         rows = [*zip(found.lags, found.nats_per_char, strict=True), (found.full_chars, full)]
         largest = max((n - full for _, n in rows if n is not None and full is not None), default=0)
-        for lag, nats in rows:
+        for seen, nats in rows:
             if nats is None or full is None:
-                table.add_row(str(lag), "-", "-", "not finite")
+                table.add_row(str(seen), "-", "-", "not finite")
                 continue
             drawn = bar(nats - full, largest, 30, self.unicode)
-            table.add_row(str(lag), f"{nats:.3f}", f"{nats / math.log(2):.3f}", Text(drawn))
+            table.add_row(str(seen), f"{nats:.3f}", f"{nats / math.log(2):.3f}", Text(drawn))
         self.console.print(Text(f"{one_line(subject.name)} on {one_line(subject.text_name)}"))
         self.console.print(table)
         effective = found.effective_chars
@@ -171,7 +169,6 @@ class View:
 
     def _jacobians(self, found: Sequence[Inspection]) -> Table:
         bounded = any(s.log_bound is not None for one in found for s in one.spectra)
-        several = any(s.condition_number is not None for one in found for s in one.spectra)
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("Jacobian of the state")
         titles = ["lag", "largest σ", "smallest σ", "condition"]
@@ -182,7 +179,7 @@ class View:
                 name = f"{one_line(one.subject.name)}" if not number else ""
                 if one.subject.config.layers > 1:
                     name = f"{one_line(one.subject.name)}, layer {spectrum.layer}"
-                cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum, several)]
+                cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum)]
                 if bounded:
                     cells.append(power(spectrum.log_bound))
                 table.add_row(Text(name), *cells)
@@ -207,78 +204,6 @@ class View:
                 )
                 self.console.print(Text("(powers of ten)", style="dim"))
                 self.console.print(shown)
-
-
-def detail_lines(one: Inspection) -> Iterator[tuple[str, str]]:
-    """Yield what `--all` adds, a line each."""
-    details = one.details
-    if details is None:
-        return
-    for matrix in details.matrices:
-        yield (
-            f"W_hh {matrix.layer} {matrix.gate}",
-            f"spectral radius {matrix.spectral_radius:.3f}, largest σ "
-            f"{matrix.largest_singular_value:.3f}, departure from normality "
-            f"{round(matrix.departure_from_normality, 9):.3g}",
-        )
-    if details.lyapunov is not None and details.lyapunov.nats_per_char[0] is not None:
-        error = details.lyapunov.standard_error[0]
-        spread = "" if error is None else f" ± {error:.4f}"
-        yield (
-            "Lyapunov",
-            f"first exponent {details.lyapunov.nats_per_char[0]:+.4f}{spread} nats per character",
-        )
-    for unit in details.units:
-        yield f"layer {unit.layer}", unit_line(unit)
-    advice = details.truncation.seq_length
-    yield (
-        "truncation",
-        "cannot be bounded: no decay"
-        if advice is None
-        else f"--seq-length {advice} keeps the bias of the gradient within 10%",
-    )
-
-
-def unit_line(unit: Units) -> str:
-    """Describe the units of a layer in a line."""
-    parts = [f"{unit.saturated_share:.1%} of |h| above 0.99"]
-    parts += [
-        f"{gate.name} shut {gate.shut_share:.0%}, open {gate.open_share:.0%}" for gate in unit.gates
-    ]
-    parts.append(f"{len(unit.dead_units)} dead units")
-    longest = [(n, unit.half_life_chars[n]) for n in unit.longest if unit.half_life_chars]
-    if longest:
-        named = ", ".join(f"{n} ({'∞' if v is None else f'{v:.0f}'})" for n, v in longest)
-        parts.append(f"longest memory: units {named}")
-    return "; ".join(parts)
-
-
-def spectrum_cells(spectrum: Spectrum, several: bool) -> list[str]:
-    """Return the largest and smallest singular value and the condition number, as shown."""
-    known = spectrum.condition_number
-    condition = "> 1e12" if known is None else f"{known:.1e}"
-    return [power(spectrum.log_largest), power(spectrum.log_smallest), condition]
-
-
-def power(log: float | None) -> str:
-    """Show eˣ for any x, also where a float would be 0 or infinite."""
-    if log is None:
-        return "-"
-    exponent = log / math.log(10)
-    if -3 <= exponent < 4:
-        return f"{math.exp(log):.3g}"
-    whole = math.floor(exponent)
-    return f"{10 ** (exponent - whole):.1f}e{whole:+d}"
-
-
-def lag(value: int | None, K: int) -> str:
-    """Show a lag, or that it lies beyond what was followed."""
-    return f"> {K}" if value is None else str(value)
-
-
-def rate(line: Line) -> str:
-    """Show the factor per character."""
-    return "-" if line.rate_per_char is None else f"×{line.rate_per_char:.3f}"
 
 
 def curves_of(found: Sequence[Inspection]) -> list[Curve]:
