@@ -7,11 +7,10 @@ must become a number of steps before the first one: the schedule and an exact re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 
 import numpy as np
 
-from charrnn.arrays import Ids
 from charrnn.evaluation import VALIDATION_LANES, WINDOW
 from charrnn.network import ModelConfig, Network
 from charrnn.optimisers import OPTIMISERS
@@ -44,49 +43,70 @@ class Speed:
         return self.step * WORTHWHILE < self.step_alone
 
 
-def measure(trainer: Trainer, ids: Ids, stop: Stop = lambda: False) -> Speed:
-    """Time training and evaluation on the windows of `ids`, leaving the trainer as it was.
+def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
+    """Time training on the run's own windows, and evaluation, leaving the trainer as it was.
 
-    Once `stop` says so, each figure is that of a single call.
+    Windows may differ in length: a step is what its positions take, times the positions of a mean
+    step. Once `stop` says so, each figure is that of a single call.
     """
     team, parts = trainer.team, trainer.team.size
     states = trainer.states.vector.copy()
     optimiser = OPTIMISERS[trainer.config.optimiser](trainer.parameters.vector)
     weights = trainer.parameters.vector.copy()
+    source = team.source
+    usual = mean(map(source.positions, range(min(MOST_CALLS, source.steps_per_epoch))))
+
+    def walk(compute: Callable[[int], float]) -> Callable[[int], float]:
+        def one(call: int) -> float:
+            compute(call)
+            return usual / source.positions(call)
+
+        return one
+
+    def update_once(_: int) -> float:
+        optimiser.update(weights, team.gradient, 0.0)
+        return 1.0
+
     with np.errstate(all="ignore"):
-        together = _seconds(lambda: team.compute(0), stop)
-        alone = together if parts == 1 else parts * _seconds(lambda: team.compute_own(0), stop)
-        update = _seconds(lambda: optimiser.update(weights, team.gradient, 0.0), stop)
+        together = _seconds(walk(team.compute), stop)
+        alone = together if parts == 1 else parts * _seconds(walk(team.compute_own), stop)
+        update = _seconds(update_once, stop)
     trainer.states.vector[...] = states
     model, parameters = trainer.model_config, trainer.parameters
-    many = _forward_seconds(model, parameters, ids, VALIDATION_LANES, stop)
-    one = _forward_seconds(model, parameters, ids, 1, stop)
+    many = _forward_seconds(model, parameters, VALIDATION_LANES, stop)
+    one = _forward_seconds(model, parameters, 1, stop)
     return Speed(together + update, alone + update, many, one)
 
 
-def _forward_seconds(
-    config: ModelConfig, parameters: Parameters, ids: Ids, lanes: int, stop: Stop
-) -> float:
+def _forward_seconds(config: ModelConfig, parameters: Parameters, lanes: int, stop: Stop) -> float:
     """Return the seconds that evaluating one character takes."""
     network = Network(config, parameters, WINDOW, lanes)
-    window = np.resize(ids[: WINDOW * lanes], (WINDOW, lanes))
+    inputs = np.resize(np.arange(config.inputs), (WINDOW, lanes))
+    targets = np.resize(np.arange(config.outputs), (WINDOW, lanes))
 
-    def walk() -> None:
-        network.forward(window)
-        network.loss(window)
+    def walk(_: int) -> float:
+        network.forward(inputs)
+        network.loss(targets)
+        return 1.0
 
     return _seconds(walk, stop) / (WINDOW * lanes)
 
 
-def _seconds(work: Callable[[], object], stop: Stop) -> float:
-    """Return the median time of some calls, the first of which, with cold caches, is left out."""
+def _seconds(work: Callable[[int], float], stop: Stop) -> float:
+    """Return the median time of some calls, the first of which, with cold caches, is left out.
+
+    `work` gets the number of the call and returns what its time is to be multiplied by.
+    """
     if not stop():
-        work()
+        work(0)
     times: list[float] = []
+    spent = 0.0
     while not times or (
-        not stop() and (len(times) < 2 or (sum(times) < PATIENCE and len(times) < MOST_CALLS))
+        not stop() and (len(times) < 2 or (spent < PATIENCE and len(times) < MOST_CALLS))
     ):
         began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
+        factor = work(len(times))
+        took = time.perf_counter() - began
+        times.append(factor * took)
+        spent += took
     return median(times)

@@ -16,7 +16,6 @@ A file is never trusted: `archive` proves its bytes, and here every value is hel
 configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -31,12 +30,16 @@ from charrnn.network import ModelConfig
 from charrnn.npz import JSON
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters, Shapes
-from charrnn.training import CURE, Progress, Trainer, TrainingConfig
+from charrnn.training import CURE, Trainer
+from charrnn.training_config import Progress, TrainingConfig
 from charrnn.vocabulary import Vocabulary
 from charrnn.workers import state_shapes
 
 FORMAT = 1
 """Version of the format; readers refuse what is newer."""
+
+ADDED_LATER: dict[str, JSON] = {"solved": False}
+"""Fields that files of this format may lack, and what is then meant."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,6 @@ def snapshot(
     trainer: Trainer,
     vocabulary: Vocabulary,
     corpus: CorpusRecord,
-    validation: Mapping[str, float] | None = None,
     *,
     resumable: bool,
 ) -> Checkpoint:
@@ -113,7 +115,7 @@ def snapshot(
             optimiser={slot: weights.like(array) for slot, array in optimiser.state.items()},
             states=trainer.states,
         )
-    step, figures = trainer.progress.step, dict(validation or {})
+    step, figures = trainer.progress.step, dict(trainer.figures)
     return Checkpoint(trainer.model_config, vocabulary, trainer.model, corpus, step, figures, state)
 
 
@@ -125,6 +127,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.parameters.vector[...] = (state.parameters or checkpoint.parameters).vector
     trainer.model.vector[...] = checkpoint.parameters.vector
     trainer.progress = Progress(**vars(state.progress))
+    trainer.figures = dict(checkpoint.validation)
     trainer.optimiser.updates = state.updates
     for slot, parameters in state.optimiser.items():
         trainer.optimiser.state[slot][...] = parameters.vector
@@ -273,6 +276,7 @@ Record = TypeVar("Record")
 def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
     """Make a dataclass of exactly the stored fields, each of its declared type."""
     hints = get_type_hints(kind)
+    stored = {name: value for name, value in ADDED_LATER.items() if name in hints} | stored
     if stored.keys() != hints.keys():
         odd = sorted(stored.keys() ^ hints.keys())[0]
         raise CheckpointError(f"{where}.{odd} is missing or unknown")

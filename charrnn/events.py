@@ -1,5 +1,6 @@
 """What happens in a run, as plain values: a step, a validation, a look at the gradient, the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,17 +25,18 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The validation part was scored, in nats per character."""
+    """What is held out was scored, in nats per character; `figures` holds all there is to log."""
 
     step: int
     nats: float
     best: bool
     best_nats: float
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Training is over, and why: `finished`, `plateau` or `interrupted`."""
+    """Training is over, and why: `finished`, `solved`, `plateau` or `interrupted`."""
 
     step: int
     reason: str

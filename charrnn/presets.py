@@ -14,7 +14,7 @@ from charrnn.cells import CELLS
 from charrnn.errors import UsageError
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS
-from charrnn.training import TrainingConfig
+from charrnn.training_config import TrainingConfig
 from charrnn.windows import fit
 
 Settings: TypeAlias = dict[str, Any]

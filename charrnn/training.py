@@ -6,119 +6,22 @@ stop. It never prints and never writes.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
 
-from charrnn.arrays import Array, Ids
-from charrnn.errors import DivergedError, UsageError
-from charrnn.evaluation import VALIDATION_LANES, evaluate
+from charrnn.arrays import Array
+from charrnn.errors import DivergedError
 from charrnn.events import Evaluation, Event, Look, Step, Stopped, Watch
+from charrnn.lessons import Lessons
 from charrnn.network import ModelConfig
-from charrnn.optimisers import (
-    OPTIMISERS,
-    SCHEDULES,
-    clip_by_norm,
-    clip_by_value,
-    learning_rate,
-    norm,
-)
+from charrnn.optimisers import OPTIMISERS, clip_by_norm, clip_by_value, learning_rate, norm
 from charrnn.parameters import Parameters
-from charrnn.workers import Lanes, Team
+from charrnn.training_config import Progress, TrainingConfig
+from charrnn.workers import Team
 
 SMOOTHING = 0.99
 """What the smoothed loss keeps of itself at each step."""
-
-LONGEST_VALIDATION = 1_000_000
-"""Characters that one validation reads at most."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train; `UsageError` if it makes no sense. The seed and these fix every number."""
-
-    steps: int
-    optimiser: str = "adagrad"
-    lr: float = 0.4
-    schedule: str = "cosine"
-    warm_up: int = 100
-    weight_decay: float = 0.0
-    clip_norm: float | None = 0.25
-    clip_value: float | None = None
-    seq_length: int = 64
-    batch: int = 32
-    reset_rate: float = 0.05
-    loss: str = "mean"
-    average: float = 0.0
-    eval_every: int = 0
-    patience: int = 0
-    seed: int = 0
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        for name, registry in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
-            if (value := getattr(self, name)) not in registry:
-                raise UsageError(f"no {name} called {value!r}; there are {', '.join(registry)}")
-        if self.loss not in ("mean", "sum"):
-            raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
-        for name in ("seq_length", "batch", "workers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
-        for name in ("steps", "warm_up", "weight_decay", "eval_every", "patience", "seed"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name.replace('_', ' ')} must not be negative")
-        for name in ("lr", "clip_norm", "clip_value"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be above 0")
-        for name in ("reset_rate", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name.replace('_', ' ')} must be from 0 to 1")
-
-    @property
-    def lanes(self) -> Lanes:
-        """How each step reads windows and weighs losses."""
-        count = self.batch * (self.seq_length if self.loss == "mean" else 1)
-        return Lanes(self.seq_length, self.batch, self.seed, self.reset_rate, 1 / count)
-
-    @property
-    def characters_per_step(self) -> int:
-        """Characters that one step reads."""
-        return self.seq_length * self.batch
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON values."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-
-@dataclass
-class Progress:
-    """Where a run stands: with the arrays, all that an exact resume needs."""
-
-    step: int = 0
-    smooth_nats: float = 0.0
-    best_nats: float | None = None
-    best_step: int = 0
-    since_best: int = 0
-    last_nats: float | None = None
-    evaluated: int = 0
-    """The step of the last validation, so that an interrupted one is made up for."""
-
-    def validation_due(self, config: TrainingConfig) -> bool:
-        """Whether this step should be validated and has not been yet."""
-        if self.step <= self.evaluated:
-            return False
-        due = config.eval_every and self.step % config.eval_every == 0
-        return bool(due) or self.step >= config.steps
-
-    def finished(self, config: TrainingConfig) -> bool:
-        """Whether the planned end was reached and validated, or patience came to its own."""
-        return self.evaluated >= self.step >= config.steps or self.on_plateau(config)
-
-    def on_plateau(self, config: TrainingConfig) -> bool:
-        """Whether the last `patience` validations brought nothing better."""
-        return 0 < config.patience <= self.since_best
 
 
 class Trainer:
@@ -129,10 +32,10 @@ class Trainer:
     """
 
     def __init__(
-        self, model: ModelConfig, config: TrainingConfig, ids: Ids, initial: Parameters
+        self, model: ModelConfig, config: TrainingConfig, lessons: Lessons, initial: Parameters
     ) -> None:
-        self.model_config, self.config = model, config
-        self.team = Team(model, config.lanes, ids, initial, config.workers)
+        self.model_config, self.config, self.lessons = model, config, lessons
+        self.team = Team(model, lessons.reading(config), lessons.arrays, initial, config.workers)
         self.parameters = self.team.parameters
         self.states = self.team.states
         optimiser = OPTIMISERS[config.optimiser]
@@ -141,9 +44,12 @@ class Trainer:
         if config.average:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
+        self.figures: dict[str, float] = {}
+        """What the last validation found, by name."""
         self.watch: Watch | None = None
         self.look: Look | None = None
-        self.steps_per_epoch = config.lanes.windows(ids).steps_per_epoch
+        self.steps_per_epoch = self.team.source.steps_per_epoch
+        self.characters_per_step = self.team.source.characters_per_step
 
     def step(self) -> Step:
         """Read one window, update the weights; `DivergedError` before anything is spoilt."""
@@ -151,7 +57,8 @@ class Trainer:
         config, progress = self.config, self.progress
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             total = self.team.compute(progress.step)
-            nats = total / config.characters_per_step
+            window = self.team.window
+            nats = total / window.scored
             gradient = self.team.gradient
             before = norm(gradient)
             if not (np.isfinite(nats) and np.isfinite(before)):
@@ -172,30 +79,31 @@ class Trainer:
             step=progress.step,
             steps=config.steps,
             epoch=progress.step / self.steps_per_epoch,
-            characters=progress.step * config.characters_per_step,
+            characters=round(progress.step * self.characters_per_step),
             nats=nats,
             smooth_nats=progress.smooth_nats,
             gradient_norm=before,
             gradient_norm_clipped=after,
             lr=lr,
-            chars_per_second=config.characters_per_step / (time.perf_counter() - began),
+            chars_per_second=window.read / (time.perf_counter() - began),
         )
 
-    def evaluate(self, ids: Ids, stop: Callable[[], bool] | None = None) -> Evaluation | None:
-        """Score the validation part and remember the best; None if `stop` said so on the way."""
-        part = ids[:LONGEST_VALIDATION]
-        nats = evaluate(self.model_config, self.model, part, VALIDATION_LANES, stop)
-        if nats is None:
+    def evaluate(self, stop: Callable[[], bool] | None = None) -> Evaluation | None:
+        """Score what is held out and remember the best; None if `stop` said so on the way."""
+        scores = self.lessons.validate(self.model_config, self.model, stop)
+        if scores is None:
             return None
-        progress = self.progress
+        progress, nats = self.progress, scores.nats
         if not np.isfinite(nats):
             raise DivergedError(f"the validation loss is {nats} at step {progress.step:,}; {CURE}")
+        self.figures = dict(scores.figures)
         best = progress.best_nats is None or nats < progress.best_nats
         progress.last_nats, progress.evaluated = nats, progress.step
+        progress.solved = scores.solved
         progress.since_best = 0 if best else progress.since_best + 1
         if best or progress.best_nats is None:
             progress.best_nats, progress.best_step = nats, progress.step
-        return Evaluation(progress.step, nats, best, progress.best_nats)
+        return Evaluation(progress.step, nats, best, progress.best_nats, self.figures)
 
     def close(self) -> None:
         """Send the workers home."""
@@ -238,27 +146,25 @@ class Trainer:
 CURE = "try a smaller --lr or --clip-norm"
 
 
-def train(
-    trainer: Trainer,
-    validation: Ids,
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Event]:
+def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
     """Train from where the trainer stands to its planned end, yielding what happens.
 
-    `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, and
-    not at all if `validation` has fewer than two characters.
+    `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, if
+    anything is held out.
     """
     config, progress = trainer.config, trainer.progress
-    scored = len(validation) >= 2
     while True:
-        if not scored:
+        if not trainer.lessons.held_out:
             progress.evaluated = progress.step
         elif progress.validation_due(config):
-            evaluation = trainer.evaluate(validation, stop)
+            evaluation = trainer.evaluate(stop)
             if evaluation is None:
                 yield Stopped(progress.step, "interrupted")
                 return
             yield evaluation
+        if progress.solved:
+            yield Stopped(progress.step, "solved")
+            return
         if progress.on_plateau(config):
             yield Stopped(progress.step, "plateau")
             return

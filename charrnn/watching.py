@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.arrays import Array, Ids
+from charrnn.arrays import Array
 from charrnn.events import Look
-from charrnn.gradients import profile
 from charrnn.optimisers import norm
 from charrnn.parameters import Parameters
 from charrnn.training import Trainer
@@ -26,7 +25,6 @@ from charrnn.training import Trainer
 NORMS_EVERY = 10
 PROFILE_LAGS = 100
 PROFILE_WINDOWS = 16
-LONGEST_TEXT = 1_000_000
 
 COST = 0.01
 """The share of the time that looking at the gradient by lag may take: half of what is promised."""
@@ -41,9 +39,8 @@ SPIKE = 5.0
 class Watcher:
     """Looks at a trainer's gradient; give it to `Trainer.watch`."""
 
-    def __init__(self, trainer: Trainer, text: Ids) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
-        self.text = text[:LONGEST_TEXT]
         began = time.perf_counter()
         self._by_lag: dict[str, Any] | None = self._profile()
         self._profile_seconds = time.perf_counter() - began
@@ -87,12 +84,9 @@ class Watcher:
 
     def _profile(self) -> dict[str, Any]:
         """Return the gradient by lag of each layer, as JSON values."""
-        found = profile(
-            self.trainer.model_config,
-            self.trainer.parameters,
-            self.text,
-            lags=PROFILE_LAGS,
-            windows=PROFILE_WINDOWS,
+        trainer = self.trainer
+        found = trainer.lessons.gradient_profile(
+            trainer.model_config, trainer.parameters, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
         )
         return {
             f"layers.{line.layer}.{line.state}": {

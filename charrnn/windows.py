@@ -5,7 +5,9 @@ characters of every lane, so the state carried from the window before is the rig
 window comes at which step is a function of the step alone: an exact resume needs no cursor.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -19,8 +21,55 @@ class Window:
     """What a network reads, what it should guess, and which lanes begin from the zero state."""
 
     inputs: Ids  # (T, B)
-    targets: Ids  # (T, B): the inputs one character later
+    targets: Ids  # (T, B): in a text, the inputs one character later
     fresh: Array  # (B,), bool
+    weights: Array | float  # (T, B): what the nats of each guess count in the loss
+    scored: int  # guesses that count, those of the step's other lanes included
+    read: int  # characters read, likewise: all positions but padding
+
+
+class Source(Protocol):
+    """Where windows come from, as a function of the step alone."""
+
+    steps_per_epoch: int
+    characters_per_step: float
+    """Characters that a step reads, on average."""
+
+    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+        """Return the window of this step, of all lanes or of some."""
+
+    def positions(self, step: int) -> int:
+        """Return T × B of this step, padding included: what its time goes with."""
+
+
+class Reading(Protocol):
+    """How steps read, as a plain value that worker processes receive."""
+
+    @property
+    def B(self) -> int:  # noqa: N802  # the letter of this axis
+        """Lanes of a step."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that is random about a step."""
+
+    def source(self, arrays: Mapping[str, Array]) -> Source:
+        """Return the windows over these arrays."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How a step reads a text: windows of T characters along B lanes."""
+
+    T: int
+    B: int
+    seed: int
+    reset_rate: float
+    loss_weight: float
+
+    def source(self, arrays: Mapping[str, Array]) -> "Windows":
+        """Return the windows of the text `ids` (N,)."""
+        return Windows(arrays["ids"], self.T, self.B, self.seed, self.reset_rate, self.loss_weight)
 
 
 class Windows:
@@ -31,12 +80,16 @@ class Windows:
     zero every epoch has the same windows, as in min-char-rnn.
     """
 
-    def __init__(self, ids: Ids, T: int, B: int, seed: int, reset_rate: float) -> None:
+    def __init__(
+        self, ids: Ids, T: int, B: int, seed: int, reset_rate: float, loss_weight: float = 1.0
+    ) -> None:
         """Lay B lanes of whole windows over `ids` (N,); `TextError` if not even one fits."""
         self.ids = ids
         self.T, self.B = T, B
         self.seed = seed
         self.reset_rate = reset_rate
+        self.loss_weight = loss_weight
+        self.characters_per_step = float(T * B)
         predictions = len(ids) - 1
         self.steps_per_epoch = predictions // (T * B)
         if self.steps_per_epoch < 1:
@@ -58,7 +111,12 @@ class Windows:
         if number and self.reset_rate:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
             fresh = draws < self.reset_rate
-        return Window(text[:-1], text[1:], fresh[lanes])
+        count = self.T * self.B
+        return Window(text[:-1], text[1:], fresh[lanes], self.loss_weight, count, count)
+
+    def positions(self, step: int) -> int:
+        """Return T × B."""
+        return self.T * self.B
 
     def _shift(self, epoch: int) -> int:
         """Return where this epoch's first lane begins: what fills no window is spare."""

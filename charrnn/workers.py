@@ -10,38 +10,25 @@ step number one way and a loss the other.
 
 import multiprocessing
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.arrays import Ids
+from charrnn.arrays import Array
 from charrnn.cells import CELLS
 from charrnn.errors import CharRNNError
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters, Shapes
 from charrnn.randomness import Purpose, generator
-from charrnn.windows import Windows
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """How a training step reads its windows, and how it weighs their losses."""
-
-    T: int
-    B: int
-    seed: int
-    reset_rate: float
-    loss_weight: float
-
-    def windows(self, ids: Ids) -> Windows:
-        """Return the windows of this text."""
-        return Windows(ids, self.T, self.B, self.seed, self.reset_rate)
+from charrnn.sharing import SharedArray, share, shared_zeros
+from charrnn.windows import Reading, Source, Window
 
 
 def state_shapes(config: ModelConfig, B: int) -> Shapes:
@@ -54,40 +41,52 @@ def state_shapes(config: ModelConfig, B: int) -> Shapes:
 
 
 class Replica:
-    """A network over some of the lanes: walks their windows, leaves the gradient of their share."""
+    """A network over some of the lanes: walks their windows, leaves the gradient of their share.
+
+    Windows may differ in length; there is one set of buffers for each that has come.
+    """
 
     def __init__(
         self,
         config: ModelConfig,
-        lanes: Lanes,
-        ids: Ids,
+        reading: Reading,
+        arrays: Mapping[str, Array],
         parameters: Parameters,
         gradients: Parameters,
         states: Parameters,
         part: slice,
     ) -> None:
-        self.lanes, self.part = lanes, part
-        self.windows = lanes.windows(ids)
-        self.states = states
-        self.network = Network(config, parameters, lanes.T, part.stop - part.start, gradients)
+        self.config, self.reading, self.part = config, reading, part
+        self.source = reading.source(arrays)
+        self.parameters, self.gradients, self.states = parameters, gradients, states
+        self.networks: dict[int, Network] = {}
 
     def compute(self, step: int) -> float:
         """Overwrite the gradients with those of window `step`; return the sum of its nats."""
-        network = self.network
-        window = self.windows.at(step, self.part)
+        self.window = window = self.source.at(step, self.part)
+        network = self.network(len(window.inputs))
         for name, state in network.states():
             state[...] = self.states[name][self.part]
         network.reset(window.fresh)
         rng = None
-        if network.config.dropout:
-            rng = generator(self.lanes.seed, Purpose.DROPOUT, step, self.part.start)
+        if self.config.dropout:
+            rng = generator(self.reading.seed, Purpose.DROPOUT, step, self.part.start)
         network.forward(window.inputs, rng)
-        nats = float(np.sum(network.loss(window.targets), dtype=np.float64))
-        network.backward(window.targets, self.lanes.loss_weight)
+        nats = network.loss(window.targets)
+        counts = True if isinstance(window.weights, float) else window.weights != 0
+        total = float(np.sum(nats, where=counts, dtype=np.float64))
+        network.backward(window.targets, window.weights)
         network.carry()
         for name, state in network.states():
             self.states[name][self.part] = state
-        return nats
+        return total
+
+    def network(self, T: int) -> Network:
+        """Return the network for windows of T steps."""
+        if T not in self.networks:
+            B = self.part.stop - self.part.start
+            self.networks[T] = Network(self.config, self.parameters, T, B, self.gradients)
+        return self.networks[T]
 
 
 class Team:
@@ -97,48 +96,69 @@ class Team:
     """
 
     def __init__(
-        self, config: ModelConfig, lanes: Lanes, ids: Ids, initial: Parameters, workers: int = 1
+        self,
+        config: ModelConfig,
+        reading: Reading,
+        arrays: Mapping[str, Array],
+        initial: Parameters,
+        workers: int = 1,
     ) -> None:
-        workers = max(1, min(workers, lanes.B))
-        share = multiprocessing.get_context("spawn") if workers > 1 else None
+        workers = max(1, min(workers, reading.B))
         dtype = initial.vector.dtype
-        # Children know the arrays by the buffers behind them, so that nothing large is copied.
-        buffers = [_buffer(share, len(initial.vector), dtype) for _ in range(workers + 1)]
-        shapes = state_shapes(config, lanes.B)
-        state_buffer = _buffer(share, len(Parameters(shapes).vector), dtype)
-        self.parameters = initial.like(np.frombuffer(buffers[0], dtype))
+        shapes = state_shapes(config, reading.B)
+        count = sum(prod(shape) for shape in shapes.values())
+        # Children know the arrays by where they lie, so that nothing large is copied.
+        lent: list[SharedArray] = []
+
+        def room(size: int) -> Array:
+            if workers == 1:
+                return np.zeros(size, dtype)
+            lent.append(shared_zeros((size,), dtype))
+            return lent[-1].open()
+
+        self.parameters = initial.like(room(len(initial.vector)))
         self.parameters.vector[...] = initial.vector
-        self.states = Parameters(shapes, vector=np.frombuffer(state_buffer, dtype))
-        self._gradients = [np.frombuffer(buffer, dtype) for buffer in buffers[1:]]
+        self.states = Parameters(shapes, vector=room(count))
+        self._gradients = [room(len(initial.vector)) for _ in range(workers)]
         self.gradient = self._gradients[0]
         self._workers: list[tuple[Any, Connection]] = []
 
-        edges = np.linspace(0, lanes.B, workers + 1).astype(int)
+        edges = np.linspace(0, reading.B, workers + 1).astype(int)
         parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self._replica = Replica(
             config,
-            lanes,
-            ids,
+            reading,
+            arrays,
             self.parameters,
             initial.like(self.gradient),
             self.states,
             parts[0],
         )
-        if share is None:
+        if workers == 1:
             return
-        ids_buffer = _buffer(share, len(ids), ids.dtype)
-        np.frombuffer(ids_buffer, ids.dtype)[...] = ids
-        for part, gradient in zip(parts[1:], buffers[2:], strict=True):
-            ours, theirs = share.Pipe()
-            types = ids.dtype.str, dtype.str
-            shared = Shared(ids_buffer, *types, buffers[0], gradient, state_buffer)
-            process = share.Process(
-                target=_work, args=(theirs, config, lanes, shared, part), daemon=True
+        context = multiprocessing.get_context("spawn")
+        material = {name: share(array) for name, array in arrays.items()}
+        parameters, states, _, *gradients = lent
+        for part, gradient in zip(parts[1:], gradients, strict=True):
+            ours, theirs = context.Pipe()
+            shared = Shared(material, parameters, gradient, states)
+            process = context.Process(
+                target=_work, args=(theirs, config, reading, shared, part), daemon=True
             )
             with signals_blocked():
                 process.start()
             theirs.close()
             self._workers.append((process, ours))
+
+    @property
+    def source(self) -> Source:
+        """Where the windows come from."""
+        return self._replica.source
+
+    @property
+    def window(self) -> Window:
+        """The window computed last, this process's own lanes of it."""
+        return self._replica.window
 
     def compute(self, step: int) -> float:
         """Walk window `step` on all lanes; return the sum of its nats.
@@ -184,29 +204,27 @@ class Team:
 
 @dataclass(frozen=True)
 class Shared:
-    """The shared buffers as a worker process receives them."""
+    """What lies in common, as a worker process receives it."""
 
-    ids: Any
-    ids_type: str
-    dtype: str
-    parameters: Any
-    gradients: Any
-    states: Any
+    material: dict[str, SharedArray]
+    parameters: SharedArray
+    gradients: SharedArray
+    states: SharedArray
 
 
 def _work(
-    connection: Connection, config: ModelConfig, lanes: Lanes, shared: Shared, part: slice
+    connection: Connection, config: ModelConfig, reading: Reading, shared: Shared, part: slice
 ) -> None:
     """Answer step numbers with losses until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
-    shapes, states = config.shapes(), state_shapes(config, lanes.B)
+    shapes, states = config.shapes(), state_shapes(config, reading.B)
     replica = Replica(
         config,
-        lanes,
-        np.frombuffer(shared.ids, shared.ids_type),
-        Parameters(shapes, vector=np.frombuffer(shared.parameters, shared.dtype)),
-        Parameters(shapes, vector=np.frombuffer(shared.gradients, shared.dtype)),
-        Parameters(states, vector=np.frombuffer(shared.states, shared.dtype)),
+        reading,
+        {name: array.open() for name, array in shared.material.items()},
+        Parameters(shapes, vector=shared.parameters.open()),
+        Parameters(shapes, vector=shared.gradients.open()),
+        Parameters(states, vector=shared.states.open()),
         part,
     )
     try:
@@ -215,12 +233,6 @@ def _work(
                 connection.send(replica.compute(connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
-
-
-def _buffer(share: Any, count: int, dtype: np.dtype[Any]) -> Any:
-    """Return zeroed memory for `count` numbers, shared between processes if asked for."""
-    size = max(1, count) * dtype.itemsize
-    return bytearray(size) if share is None else share.RawArray("b", size)
 
 
 @contextmanager

@@ -8,8 +8,10 @@ import pytest
 
 from charrnn import calibration
 from charrnn.calibration import MOST_CALLS, PATIENCE, WORTHWHILE, Speed, measure
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
-from charrnn.training import Trainer, TrainingConfig
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
 
 V = 5
 TEXT = np.random.default_rng(4).integers(V, size=200).astype(np.uint8)
@@ -24,7 +26,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 def begin(cell: str) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=4, layers=2, dropout=0.2)
     training = TrainingConfig(steps=8, seq_length=6, batch=4, reset_rate=0.2, average=0.9)
-    return Trainer(config, training, TEXT, initialise(config, np.random.default_rng(2)))
+    return Trainer(
+        config, training, TextLessons(TEXT), initialise(config, np.random.default_rng(2))
+    )
 
 
 def everything(trainer: Trainer) -> list[np.ndarray]:
@@ -44,7 +48,7 @@ def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
         for trainer in (measured, plain):
             for _ in range(steps):
                 trainer.step()
-        measure(measured, TEXT)
+        measure(measured)
         for left, right in zip(everything(measured), everything(plain), strict=True):
             np.testing.assert_array_equal(left, right)
         assert measured.step().nats == plain.step().nats
@@ -56,7 +60,7 @@ def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
 @pytest.mark.parametrize("characters", [30, 200])
 def test_everything_takes_time_even_on_a_short_text(cell: str, characters: int) -> None:
     with begin(cell) as trainer:
-        speed = measure(trainer, TEXT[:characters])
+        speed = measure(trainer)
     assert 0 < speed.validation_character < speed.stream_character
     assert 0 < speed.step == speed.step_alone
     assert not speed.sharing_pays
@@ -94,7 +98,12 @@ def test_the_time_of_work_is_a_median_without_the_first(
 ) -> None:
     ticks = clock(durations)
     monkeypatch.setattr(calibration, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
-    done: list[None] = []
-    seconds = calibration._seconds(lambda: done.append(None), lambda: False)
-    assert len(done) == calls
-    assert seconds == pytest.approx(expected)
+    done: list[int] = []
+
+    def work(call: int) -> float:
+        done.append(call)
+        return 3.0
+
+    seconds = calibration._seconds(work, lambda: False)
+    assert done == [0, *range(calls - 1)]
+    assert seconds == pytest.approx(3 * expected)

@@ -14,9 +14,11 @@ from charrnn.arrays import Array
 from charrnn.cells import CELLS
 from charrnn.checkpoint import Checkpoint, CorpusRecord, load, restore, save, snapshot
 from charrnn.errors import CheckpointError, DivergedError, StorageError
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
-from charrnn.training import Trainer, TrainingConfig
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
 from charrnn.vocabulary import Vocabulary
 
 CHARACTERS = "cab \n"
@@ -32,7 +34,9 @@ def make_trainer(
     run = TrainingConfig(
         steps=steps, optimiser=optimiser, lr=0.01, average=average, seq_length=5, batch=3, warm_up=2
     )
-    return Trainer(config, run, IDS, initialise(config, np.random.default_rng(1)))
+    return Trainer(
+        config, run, TextLessons(IDS, IDS[:50]), initialise(config, np.random.default_rng(1))
+    )
 
 
 def make(**settings: Any) -> Checkpoint:
@@ -40,8 +44,9 @@ def make(**settings: Any) -> Checkpoint:
     trainer = make_trainer(**settings)
     for _ in range(5):
         trainer.step()
-    trainer.evaluate(IDS[:50])
-    return snapshot(trainer, Vocabulary(CHARACTERS), RECORD, {"nats_per_char": 1.5}, resumable=True)
+    trainer.evaluate()
+    trainer.figures = {"nats_per_char": 1.5}
+    return snapshot(trainer, Vocabulary(CHARACTERS), RECORD, resumable=True)
 
 
 @pytest.mark.parametrize("cell", CELLS)

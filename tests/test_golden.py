@@ -7,10 +7,12 @@ import pytest
 
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, Network, initialise
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters
-from charrnn.training import Trainer, TrainingConfig
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
 
 GATES = {"rnn": ["h"], "lstm": ["i", "f", "g", "o"], "gru": ["r", "z", "n"]}
 """The order in which PyTorch stacks the gates of each cell."""
@@ -157,6 +159,8 @@ def test_the_first_ten_losses_of_a_run_stay_what_they_were(cell: str) -> None:
     config = TrainingConfig(
         steps=10, lr=0.1, warm_up=3, seq_length=12, batch=8, reset_rate=0.3, clip_norm=0.5, seed=5
     )
-    with Trainer(model, config, text, initialise(model, np.random.default_rng(5))) as trainer:
+    with Trainer(
+        model, config, TextLessons(text), initialise(model, np.random.default_rng(5))
+    ) as trainer:
         losses = [trainer.step().nats for _ in range(10)]
     np.testing.assert_allclose(losses, FIRST_LOSSES[cell], rtol=0, atol=1e-4)

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from charrnn.arrays import Array
 from charrnn.errors import UsageError
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
 from charrnn.presets import PRESETS, WARM_UP_SHARE, Budget, plan, with_steps
-from charrnn.training import Trainer, TrainingConfig
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
 from charrnn.windows import Windows
 
 LARGE = 1_000_000
@@ -241,7 +243,7 @@ def test_min_char_rnn_trains_as_the_loop_of_the_essay() -> None:
     assert planned.notes == ()
     config = with_steps(planned.training, steps=40, evaluations=1)
     initial = initialise(planned.model, np.random.default_rng(3), np.float64)
-    with Trainer(planned.model, config, text, initial) as trainer:
+    with Trainer(planned.model, config, TextLessons(text), initial) as trainer:
         assert trainer.steps_per_epoch == 7  # the steps go through several epochs
         steps = [trainer.step() for _ in range(config.steps)]
     losses = essay(dict(initial), text, config.steps)

@@ -17,14 +17,11 @@ from charrnn.cells import CELLS
 from charrnn.checkpoint import CorpusRecord, load, restore, save, snapshot
 from charrnn.errors import DivergedError, UsageError
 from charrnn.events import Evaluation, Event, Step, Stopped
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
-from charrnn.training import (
-    SMOOTHING,
-    Trainer,
-    TrainingConfig,
-    train,
-)
+from charrnn.training import SMOOTHING, Trainer, train
+from charrnn.training_config import TrainingConfig
 from charrnn.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("abcdef")
@@ -43,14 +40,25 @@ def model(cell: str = "rnn", layers: int = 1, dropout: float = 0.0) -> ModelConf
 
 
 def begin(config: ModelConfig, training: TrainingConfig, text: Array = TEXT) -> Trainer:
-    return Trainer(config, training, text, initialise(config, np.random.default_rng(1)))
+    return Trainer(
+        config,
+        training,
+        TextLessons(text, VALIDATION),
+        initialise(config, np.random.default_rng(1)),
+    )
+
+
+def text_of(trainer: Trainer) -> TextLessons:
+    assert isinstance(trainer.lessons, TextLessons)
+    return trainer.lessons
 
 
 def listen(
     trainer: Trainer, until: int | None = None, validation: Array = VALIDATION
 ) -> list[Event]:
     """Train to the end, or stop after that many steps."""
-    return list(train(trainer, validation, lambda: trainer.progress.step == until))
+    trainer.lessons = replace(text_of(trainer), held=validation)
+    return list(train(trainer, lambda: trainer.progress.step == until))
 
 
 def write(trainer: Trainer, path: Path) -> None:
@@ -61,7 +69,9 @@ def resume(path: Path) -> Trainer:
     checkpoint = load(path)
     assert checkpoint.training is not None
     config = checkpoint.training.config
-    trainer = Trainer(checkpoint.config, config, TEXT, checkpoint.parameters)
+    trainer = Trainer(
+        checkpoint.config, config, TextLessons(TEXT, VALIDATION), checkpoint.parameters
+    )
     restore(trainer, checkpoint)
     return trainer
 
@@ -257,7 +267,7 @@ def test_a_stop_during_the_evaluation_leaves_no_figure() -> None:
         return trainer.progress.step == 2
 
     with begin(model(), replace(PLAN, eval_every=2)) as trainer:
-        events = list(train(trainer, VALIDATION, stop))
+        events = list(train(trainer, stop))
         assert [type(event) for event in events] == [Step, Step, Stopped]
         assert trainer.progress.best_nats is None
         assert isinstance(listen(trainer)[0], Evaluation)  # which is made up for
@@ -308,7 +318,7 @@ def test_the_average_follows_the_weights() -> None:
 
 def spoilt(trainer: Trainer, name: str) -> None:
     """Put one number that is none where the next window reads it."""
-    ids = trainer.config.lanes.windows(TEXT).at(trainer.progress.step).inputs
+    ids = trainer.team.source.at(trainer.progress.step).inputs
     array = trainer.parameters[name]
     row = (0, int(ids[0, 0]), 0) if name == "layers.0.W_xh" else (0,) * array.ndim
     array[row] = np.nan
@@ -341,7 +351,7 @@ def test_an_infinite_validation_loss_is_divergence() -> None:
         trainer.step()
         trainer.parameters["b_y"][...] = np.nan
         with pytest.raises(DivergedError, match="validation loss is nan at step 1; try a smaller"):
-            trainer.evaluate(VALIDATION)
+            trainer.evaluate()
         assert trainer.progress.best_nats is None
 
 

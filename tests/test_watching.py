@@ -13,10 +13,12 @@ from charrnn import watching
 from charrnn.arrays import Array
 from charrnn.events import Look, Step
 from charrnn.gradients import profile
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters
-from charrnn.training import Trainer, TrainingConfig, train
+from charrnn.training import Trainer, train
+from charrnn.training_config import TrainingConfig
 from charrnn.watching import (
     COST,
     NORMS_EVERY,
@@ -40,14 +42,14 @@ PLAN = TrainingConfig(
 
 def begin(cell: str, plan: TrainingConfig = PLAN, layers: int = 2) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=5, layers=layers)
-    return Trainer(config, plan, TEXT, initialise(config, np.random.default_rng(1)))
+    return Trainer(config, plan, TextLessons(TEXT), initialise(config, np.random.default_rng(1)))
 
 
 class Spy:
     """Watches through a watcher, and notes down what it could have seen."""
 
     def __init__(self, trainer: Trainer, clock: Callable[[], None] = lambda: None) -> None:
-        self.trainer, self.watcher, self.clock = trainer, Watcher(trainer, TEXT), clock
+        self.trainer, self.watcher, self.clock = trainer, Watcher(trainer), clock
         self.gradients: list[dict[str, Array]] = []
         self.weights: list[dict[str, Array]] = [copies(trainer.parameters)]
 
@@ -73,7 +75,7 @@ def copies(parameters: Parameters) -> dict[str, Array]:
 
 def watched(trainer: Trainer, spy: Spy) -> tuple[list[Step], list[Look]]:
     trainer.watch = spy
-    events = list(train(trainer, NOTHING))
+    events = list(train(trainer))
     steps = [event for event in events if isinstance(event, Step)]
     return steps, [event for event in events if isinstance(event, Look)]
 
@@ -83,8 +85,8 @@ def test_a_watched_run_is_the_same_to_the_last_bit(cell: str) -> None:
     for watching_it in (False, True):
         with begin(cell) as trainer:
             if watching_it:
-                trainer.watch = Watcher(trainer, TEXT)
-            events = list(train(trainer, TEXT[:50]))
+                trainer.watch = Watcher(trainer)
+            events = list(train(trainer))
             assert any(isinstance(event, Look) for event in events) == watching_it
             kept = [
                 replace(event, chars_per_second=0.0) for event in events if isinstance(event, Step)

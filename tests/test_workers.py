@@ -10,13 +10,17 @@ import pytest
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
 from charrnn.errors import CharRNNError
+from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.parameters import Parameters
-from charrnn.training import Trainer, TrainingConfig
-from charrnn.workers import Lanes, Team, state_shapes
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
+from charrnn.windows import Lanes
+from charrnn.workers import Team, state_shapes
 
 V, T, B = 6, 5, 5
 TEXT = np.random.default_rng(8).integers(V, size=120).astype(np.uint8)
+ARRAYS = {"ids": TEXT}
 LANES = Lanes(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
 PATIENCE = 60.0
 """Seconds after which a step that should end at once counts as hanging."""
@@ -50,10 +54,10 @@ def walk(team: Team, steps: int) -> list[Array]:
 
 def test_two_processes_compute_what_one_computes(cell: str) -> None:
     config = model(cell)
-    with Team(config, LANES, TEXT, weights(config)) as alone:
+    with Team(config, LANES, ARRAYS, weights(config)) as alone:
         expected = walk(alone, 7)  # into the second epoch
         assert alone.size == 1
-    with Team(config, LANES, TEXT, weights(config), workers=2) as team:
+    with Team(config, LANES, ARRAYS, weights(config), workers=2) as team:
         assert team.size == 2
         computed = walk(team, 7)
     assert alone.states.vector.any()
@@ -66,7 +70,7 @@ def test_two_processes_compute_the_same_twice_bit_for_bit() -> None:
     ends = []
     for _ in range(2):
         initial = initialise(dropped, np.random.default_rng(1))
-        with Trainer(dropped, config, TEXT, initial) as trainer:
+        with Trainer(dropped, config, TextLessons(TEXT), initial) as trainer:
             nats = [trainer.step().nats for _ in range(config.steps)]
             ends.append((nats, trainer.parameters.vector.copy(), trainer.states.vector.copy()))
         assert not np.array_equal(ends[-1][1], initial.vector)
@@ -85,7 +89,7 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
         except CharRNNError as error:
             caught.append(error)
 
-    with Team(config, LANES, TEXT, weights(config), workers=2) as team:
+    with Team(config, LANES, ARRAYS, weights(config), workers=2) as team:
         team.compute(0)
         (process,) = multiprocessing.active_children()
         process.kill()
@@ -102,14 +106,14 @@ def test_there_are_never_more_processes_than_lanes() -> None:
     config = model("rnn")
     one_lane = Lanes(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
     for workers in (-1, 0, 1, 7):
-        with Team(config, one_lane, TEXT, weights(config), workers) as team:
+        with Team(config, one_lane, ARRAYS, weights(config), workers) as team:
             assert team.size == 1
             assert team.compute(0) > 0
 
 
 def test_closing_twice_is_no_mistake() -> None:
     config = model("rnn")
-    team = Team(config, LANES, TEXT, weights(config))
+    team = Team(config, LANES, ARRAYS, weights(config))
     team.close()
     team.close()
 
@@ -118,7 +122,7 @@ def test_a_team_trains_a_copy_of_the_initial_weights(cell: str) -> None:
     config = model(cell)
     initial = weights(config)
     before = initial.vector.copy()
-    with Team(config, LANES, TEXT, initial) as team:
+    with Team(config, LANES, ARRAYS, initial) as team:
         walk(team, 1)
         assert not np.array_equal(team.parameters.vector, before)
     np.testing.assert_array_equal(initial.vector, before)
@@ -126,8 +130,8 @@ def test_a_team_trains_a_copy_of_the_initial_weights(cell: str) -> None:
 
 def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
     config = model(cell)
-    with Team(config, LANES, TEXT, weights(config)) as team:
-        windows = LANES.windows(TEXT)
+    with Team(config, LANES, ARRAYS, weights(config)) as team:
+        windows = LANES.source(ARRAYS)
         step = next(k for k in range(1, 99) if 0 < windows.at(k).fresh.sum() < B)
         fresh = windows.at(step).fresh
         ends = []
@@ -142,7 +146,7 @@ def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
 
 def test_dropout_masks_are_a_function_of_the_step(cell: str) -> None:
     config = model(cell, dropout=0.5)
-    with Team(config, LANES, TEXT, weights(config)) as team:
+    with Team(config, LANES, ARRAYS, weights(config)) as team:
         start = team.states.vector.copy()
         nats = []
         for step in (4, 4, 5, 4):

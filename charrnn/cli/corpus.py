@@ -11,6 +11,7 @@ from charrnn.checkpoint import CorpusRecord
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
+from charrnn.lessons import TextLessons
 from charrnn.text import Corpus, read_corpus, split
 from charrnn.vocabulary import Vocabulary
 
@@ -22,8 +23,7 @@ class Material:
     """A text, ready to train on."""
 
     vocabulary: Vocabulary
-    train: Ids
-    held: Ids
+    lessons: TextLessons
     record: CorpusRecord
 
 
@@ -31,7 +31,7 @@ def encode(corpus: Corpus, vocabulary: Vocabulary, record: CorpusRecord) -> Mate
     """Make ids of a text and hold out its end; characters outside the vocabulary are left out."""
     ids = vocabulary.encode(corpus.text, "skip")
     begin = split(len(ids), record.val_fraction)
-    return Material(vocabulary, ids[:begin], ids[begin:], record)
+    return Material(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
 
 
 def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Corpus:

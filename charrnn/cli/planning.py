@@ -10,7 +10,8 @@ from charrnn.cli.run import clock
 from charrnn.errors import UsageError
 from charrnn.parameters import Parameters
 from charrnn.presets import Plan, with_steps
-from charrnn.training import LONGEST_VALIDATION, Trainer, TrainingConfig
+from charrnn.training import Trainer
+from charrnn.training_config import TrainingConfig
 
 EVALUATIONS = 10
 EVALUATION_SHARE = 0.05
@@ -34,9 +35,9 @@ def hire(
     workers = max(1, min(most, planned.training.batch))
     while True:
         config = replace(planned.training, workers=workers)
-        trainer = Trainer(planned.model, config, material.train, initial)
+        trainer = Trainer(planned.model, config, material.lessons, initial)
         try:
-            speed = measure(trainer, material.train, stop)
+            speed = measure(trainer, stop)
         except BaseException:
             trainer.close()
             raise
@@ -69,19 +70,21 @@ def total_seconds(speed: Speed, trainer: Trainer, material: Material) -> float:
 
 def validation_seconds(speed: Speed, material: Material) -> float:
     """Return about how long one validation takes."""
-    return len(material.held[:LONGEST_VALIDATION]) * speed.validation_character
+    return material.lessons.held_out * speed.validation_character
 
 
 def closing_seconds(speed: Speed, material: Material) -> float:
     """Return what the final scoring and the baselines will take."""
-    scored = len(material.held[:LONGEST_VALIDATION])
-    read = min(len(material.train), 10_000_000) + scored
+    scored = material.lessons.held_out
+    read = min(len(material.lessons.train), 10_000_000) + scored
     return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
 
 
 def megabytes(trainer: Trainer, material: Material) -> float:
     """Estimate the memory of a run: window buffers, five times the weights, the ids twice."""
     model, config = trainer.model_config, trainer.config
-    window = config.characters_per_step * (model.layers * model.hidden * 24 + 3 * model.outputs)
-    ids = 2 * (material.train.nbytes + material.held.nbytes)
+    window = (
+        config.batch * config.seq_length * (model.layers * model.hidden * 24 + 3 * model.outputs)
+    )
+    ids = 2 * (material.lessons.train.nbytes + material.lessons.held.nbytes)
     return (4 * (window + 5 * len(trainer.parameters.vector)) + ids) / 1e6 + 60 * config.workers

@@ -22,12 +22,12 @@ from charrnn.training import Trainer
 
 def what_is_given(planned: Plan, material: Material) -> Table:
     """Say what is known before anything is measured."""
-    model = planned.model
+    model, lessons = planned.model, material.lessons
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
     return facts_table(
         {
-            "corpus": f"{material.record.name}: {len(material.train):,} characters to train on, "
-            f"{len(material.held):,} held out",
+            "corpus": f"{material.record.name}: {len(lessons.train):,} characters to train on, "
+            f"{len(lessons.held):,} held out",
             "vocabulary": f"{len(material.vocabulary)} characters",
             "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters",
         }
@@ -39,7 +39,7 @@ def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: 
     config = trainer.config
     epochs = config.steps / trainer.steps_per_epoch
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
-    rate = config.characters_per_step / speed.step
+    rate = trainer.characters_per_step / speed.step
     return facts_table(
         {
             "memory": f"about {megabytes(trainer, material):,.0f} MB",

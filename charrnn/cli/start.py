@@ -57,7 +57,7 @@ def start_run(request: Request, habits: Habits) -> None:
     settings = dict(request.given)
     if parent is not None:
         settings = _inherit(settings, parent)
-    V, N = len(material.vocabulary), len(material.train)
+    V, N = len(material.vocabulary), len(material.lessons.train)
     planned = plan(request.preset, settings, V, N, request.budget)
     for note in (*corpus.notes, *planned.notes):
         warn(note)
@@ -73,13 +73,13 @@ def start_run(request: Request, habits: Habits) -> None:
         stack.callback(lambda: trainer.close())
         if stop():
             raise typer.Exit(stop.exit_code)
-        measured = trainer.config.characters_per_step / speed.step
+        measured = trainer.characters_per_step / speed.step
         budget = replace(request.budget, characters_per_second=measured)
         refined = plan(request.preset, settings, V, N, budget)
         if refined.model != planned.model:  # other epochs than guessed, so another dropout
             trainer.close()
             planned = refined
-            trainer = Trainer(planned.model, trainer.config, material.train, initial)
+            trainer = Trainer(planned.model, trainer.config, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
         wanted = Path(request.out) if request.out else RUNS / (request.name or corpus.name)
         folder = stack.enter_context(RunFolder.claim(wanted))
@@ -124,7 +124,7 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
             checkpoint.corpus,
         )
         parameters = checkpoint.parameters
-        trainer = Trainer(checkpoint.config, state.config, material.train, parameters)
+        trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
         stack.callback(trainer.close)
         restore(trainer, checkpoint)
         folder.drop_rows_after(checkpoint.step)

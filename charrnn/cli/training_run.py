@@ -18,10 +18,11 @@ from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
 from charrnn.evaluation import evaluate
 from charrnn.events import Evaluation, Look, Step, Stopped
+from charrnn.lessons import LONGEST_VALIDATION
 from charrnn.model import Model
 from charrnn.npz import JSON
 from charrnn.sampling import Sampling
-from charrnn.training import LONGEST_VALIDATION, Trainer, train
+from charrnn.training import Trainer, train
 from charrnn.watching import Watcher
 
 LN2 = math.log(2)
@@ -60,7 +61,7 @@ class Run:
         self.display = TrainingDisplay(trainer.config.steps, trainer.progress.step, habits.quiet)
         self.watched = WatchedRun()
         if habits.watch_gradients:
-            trainer.watch = Watcher(trainer, material.train)
+            trainer.watch = Watcher(trainer)
         self._saved_at = time.monotonic()
         self._failed_saves = 0
         self._log_every = max(1, trainer.config.steps // MOST_ROWS)
@@ -87,7 +88,7 @@ class Run:
         self._report(reason)
 
     def _listen(self) -> str:
-        for event in train(self.trainer, self.material.held, self.stop):
+        for event in train(self.trainer, self.stop):
             match event:
                 case Step():
                     self._on_step(event)
@@ -163,15 +164,8 @@ class Run:
         return "".join(next(model.samples("", PREVIEW_LENGTH, PREVIEW))).strip()
 
     def _checkpoint(self, *, resumable: bool) -> Checkpoint:
-        nats = self.trainer.progress.last_nats
-        validation = {} if nats is None else {"nats_per_char": nats}
-        return snapshot(
-            self.trainer,
-            self.material.vocabulary,
-            self.material.record,
-            validation,
-            resumable=resumable,
-        )
+        material = self.material
+        return snapshot(self.trainer, material.vocabulary, material.record, resumable=resumable)
 
     def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
         """Save; a full disk during a long run is a warning, three times in a row the end."""
@@ -192,7 +186,7 @@ class Run:
         """Score the best checkpoint as one stream beside the baselines."""
         best = load_checkpoint(self.folder.path / "best.npz")
         material = self.material
-        held = material.held[:LONGEST_VALIDATION]
+        held = material.lessons.held[:LONGEST_VALIDATION]
         nats: float | None = None
         carried: float | None = None
         table: Baselines | None = None
@@ -206,7 +200,7 @@ class Run:
                 carried = evaluate(config, model, held, stop=self.stop, state=state)
             vocabulary = material.vocabulary
             size, spell = len(vocabulary), spelling(vocabulary)
-            table = baselines(material.train, held, size, spell, stop=self.stop)
+            table = baselines(material.lessons.train, held, size, spell, stop=self.stop)
         result = Result(
             folder=self.folder.path,
             reason=reason,

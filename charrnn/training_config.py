@@ -1,0 +1,92 @@
+"""How to train, and where a run stands: plain values that a checkpoint stores."""
+
+from dataclasses import dataclass, fields
+
+from charrnn.errors import UsageError
+from charrnn.optimisers import OPTIMISERS, SCHEDULES
+from charrnn.windows import Lanes
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train; `UsageError` if it makes no sense. The seed and these fix every number."""
+
+    steps: int
+    optimiser: str = "adagrad"
+    lr: float = 0.4
+    schedule: str = "cosine"
+    warm_up: int = 100
+    weight_decay: float = 0.0
+    clip_norm: float | None = 0.25
+    clip_value: float | None = None
+    seq_length: int = 64
+    batch: int = 32
+    reset_rate: float = 0.05
+    loss: str = "mean"
+    average: float = 0.0
+    eval_every: int = 0
+    patience: int = 0
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, registry in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+            if (value := getattr(self, name)) not in registry:
+                raise UsageError(f"no {name} called {value!r}; there are {', '.join(registry)}")
+        if self.loss not in ("mean", "sum"):
+            raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
+        for name in ("seq_length", "batch", "workers"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
+        for name in ("steps", "warm_up", "weight_decay", "eval_every", "patience", "seed"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name.replace('_', ' ')} must not be negative")
+        for name in ("lr", "clip_norm", "clip_value"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be above 0")
+        for name in ("reset_rate", "average"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name.replace('_', ' ')} must be from 0 to 1")
+
+    @property
+    def lanes(self) -> Lanes:
+        """How each step reads windows and weighs losses."""
+        count = self.batch * (self.seq_length if self.loss == "mean" else 1)
+        return Lanes(self.seq_length, self.batch, self.seed, self.reset_rate, 1 / count)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON values."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+@dataclass
+class Progress:
+    """Where a run stands: with the arrays, all that an exact resume needs."""
+
+    step: int = 0
+    smooth_nats: float = 0.0
+    best_nats: float | None = None
+    best_step: int = 0
+    since_best: int = 0
+    last_nats: float | None = None
+    evaluated: int = 0
+    """The step of the last validation, so that an interrupted one is made up for."""
+    solved: bool = False
+    """Whether there is nothing left to learn: the last validation found no fault."""
+
+    def validation_due(self, config: TrainingConfig) -> bool:
+        """Whether this step should be validated and has not been yet."""
+        if self.step <= self.evaluated:
+            return False
+        due = config.eval_every and self.step % config.eval_every == 0
+        return bool(due) or self.step >= config.steps
+
+    def finished(self, config: TrainingConfig) -> bool:
+        """Whether the planned end was reached and validated, or another end came before it."""
+        at_end = self.evaluated >= self.step >= config.steps
+        return at_end or self.solved or self.on_plateau(config)
+
+    def on_plateau(self, config: TrainingConfig) -> bool:
+        """Whether the last `patience` validations brought nothing better."""
+        return 0 < config.patience <= self.since_best
