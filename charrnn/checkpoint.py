@@ -7,131 +7,41 @@
     training.states.layers.0.h …       the carried state of every lane (B, H)
 
 The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
-`ModelConfig`), `vocabulary`, `corpus` (fingerprint and how it was read), `validation` (the loss and
-its baselines) and `training` (the fields of `TrainingConfig` and `Progress`), which is null in a
-checkpoint that is only to be used. Random numbers are a function of seed and step, and so is the
-place in the corpus: these two are the generator's whole state.
+`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `Pairing`), `corpus`
+(fingerprint and how it was read), `validation` (the loss and what else was found) and `training`
+(the fields of `TrainingConfig` and `Progress`), which is null in a checkpoint that is only to be
+used. Random numbers are a function of seed and step, and so is the place in the corpus: these two
+are the generator's whole state.
 
 A file is never trusted: `archive` proves its bytes, and here every value is held against what the
 configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 import numpy as np
 
 from charrnn import __version__
 from charrnn.archive import read_archive, write_archive
 from charrnn.arrays import Array
-from charrnn.errors import CharRNNError, CheckpointError, DivergedError
+from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
 from charrnn.npz import JSON
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters, Shapes
-from charrnn.training import CURE, Trainer
+from charrnn.snapshot import Checkpoint, CorpusRecord, TrainingState
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.vocabulary import Vocabulary
 from charrnn.workers import state_shapes
 
-FORMAT = 1
-"""Version of the format; readers refuse what is newer."""
+FORMAT, PAIR_FORMAT = 1, 2
+"""Versions of the format, of texts and of pairs; readers refuse what is newer."""
 
 ADDED_LATER: dict[str, JSON] = {"solved": False}
 """Fields that files of this format may lack, and what is then meant."""
-
-
-@dataclass(frozen=True)
-class CorpusRecord:
-    """Which text a model was trained on, and how it was read: enough to know it again."""
-
-    name: str
-    sha256: str
-    characters: int
-    val_fraction: float
-    min_count: int = 1
-    encoding: str = "utf-8"
-    as_bytes: bool = False
-    normalise: str | None = None
-    built_in: str | None = None
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """All that continues a run, apart from its text."""
-
-    config: TrainingConfig
-    progress: Progress
-    updates: int
-    parameters: Parameters | None
-    optimiser: dict[str, Parameters]
-    states: Parameters
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to resume."""
-        return self.progress.finished(self.config)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A model with its vocabulary, and, if it can be resumed, its training state."""
-
-    config: ModelConfig
-    vocabulary: Vocabulary
-    parameters: Parameters
-    corpus: CorpusRecord
-    step: int
-    validation: dict[str, float] = field(default_factory=dict)
-    training: TrainingState | None = None
-
-
-def snapshot(
-    trainer: Trainer,
-    vocabulary: Vocabulary,
-    corpus: CorpusRecord,
-    *,
-    resumable: bool,
-) -> Checkpoint:
-    """Look at a run: the checkpoint's arrays are the trainer's own, to be saved at once.
-
-    Raises `DivergedError` rather than let a number that is not finite be saved.
-    """
-    arrays = [*trainer.parameters.items(), *trainer.model.items()]
-    if resumable:
-        arrays += [*trainer.optimiser.state.items(), *trainer.states.items()]
-    for name, array in arrays:
-        if not np.isfinite(array).all():
-            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}; {CURE}")
-    state = None
-    if resumable:
-        weights, optimiser = trainer.parameters, trainer.optimiser
-        state = TrainingState(
-            config=trainer.config,
-            progress=trainer.progress,
-            updates=optimiser.updates,
-            parameters=None if trainer.model is weights else weights,
-            optimiser={slot: weights.like(array) for slot, array in optimiser.state.items()},
-            states=trainer.states,
-        )
-    step, figures = trainer.progress.step, dict(trainer.figures)
-    return Checkpoint(trainer.model_config, vocabulary, trainer.model, corpus, step, figures, state)
-
-
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Put a fresh trainer where the saved run stood; `ValueError` without a training state."""
-    state = checkpoint.training
-    if state is None:
-        raise ValueError("this checkpoint holds no training state")
-    trainer.parameters.vector[...] = (state.parameters or checkpoint.parameters).vector
-    trainer.model.vector[...] = checkpoint.parameters.vector
-    trainer.progress = Progress(**vars(state.progress))
-    trainer.figures = dict(checkpoint.validation)
-    trainer.optimiser.updates = state.updates
-    for slot, parameters in state.optimiser.items():
-        trainer.optimiser.state[slot][...] = parameters.vector
-    trainer.states.vector[...] = state.states.vector
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -144,13 +54,14 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         for slot, parameters in state.optimiser.items():
             arrays |= _under(f"training.optimiser.{slot}", parameters)
         arrays |= _under("training.states", state.states)
-    vocabulary = checkpoint.vocabulary
+    symbols = checkpoint.symbols
+    of_pairs = isinstance(symbols, Pairing)
     metadata: dict[str, JSON] = {
-        "format": FORMAT,
+        "format": PAIR_FORMAT if of_pairs else FORMAT,
         "charrnn": __version__,
         "step": checkpoint.step,
         "model": _as_json(checkpoint.config),
-        "vocabulary": {"characters": vocabulary.characters, "as_bytes": vocabulary.as_bytes},
+        "pairs" if of_pairs else "vocabulary": _as_json(symbols),
         "corpus": _as_json(checkpoint.corpus),
         "validation": dict(checkpoint.validation),
         "training": None
@@ -182,18 +93,22 @@ class _Reader:
 
     def checkpoint(self) -> Checkpoint:
         version = self._value(self.metadata, "format", int)
-        if version > FORMAT:
+        if version > PAIR_FORMAT:
             raise CheckpointError(
-                f"its format is {version}, this charrnn reads up to {FORMAT}; try a newer charrnn"
+                f"its format is {version}, this charrnn reads up to {PAIR_FORMAT}; "
+                "try a newer charrnn"
             )
-        if version != FORMAT:
+        if version < FORMAT:
             raise CheckpointError(f"there is no format {version}")
         config = _build(ModelConfig, self._value(self.metadata, "model", dict), "model")
         if config.layers > len(self.arrays):
             raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
-        vocabulary = self._vocabulary(self._value(self.metadata, "vocabulary", dict))
-        if not config.inputs == config.outputs == len(vocabulary):
-            raise CheckpointError(f"model.inputs does not match {len(vocabulary)} characters")
+        symbols = self._pairing() if version == PAIR_FORMAT else self._vocabulary()
+        if (config.inputs, config.outputs) != (symbols.inputs, symbols.outputs):
+            raise CheckpointError(
+                f"model.inputs or model.outputs does not match {symbols.inputs} characters to read "
+                f"and {symbols.outputs} to guess"
+            )
         parameters = self._take("", config.shapes())
         corpus = _build(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
         step = self._value(self.metadata, "step", int)
@@ -205,7 +120,7 @@ class _Reader:
             raise CheckpointError("training.progress.step is not the step")
         if self.arrays:
             raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
-        return Checkpoint(config, vocabulary, parameters, corpus, step, self._figures(), state)
+        return Checkpoint(config, symbols, parameters, corpus, step, self._figures(), state)
 
     def _training(self, config: ModelConfig, training: Any) -> TrainingState:
         if not isinstance(training, dict):
@@ -248,13 +163,23 @@ class _Reader:
         parameters.fill_from(found)
         return parameters
 
-    def _vocabulary(self, stored: dict[str, Any]) -> Vocabulary:
+    def _vocabulary(self) -> Vocabulary:
+        stored = self._value(self.metadata, "vocabulary", dict)
         characters = self._value(stored, "characters", str, "vocabulary.")
         as_bytes = self._value(stored, "as_bytes", bool, "vocabulary.")
         try:
             return Vocabulary(characters, as_bytes=as_bytes)
         except ValueError as error:
             raise CheckpointError(f"vocabulary.characters: {error}") from error
+
+    def _pairing(self) -> Pairing:
+        stored = self._value(self.metadata, "pairs", dict)
+        for side in ("sources", "answers"):
+            symbols = self._value(stored, side, list, "pairs.")
+            if not all(isinstance(symbol, str) for symbol in symbols):
+                raise CheckpointError(f"pairs.{side} holds something that is not a text")
+            stored = stored | {side: tuple(symbols)}
+        return _build(Pairing, stored, "pairs")
 
     def _figures(self) -> dict[str, float]:
         figures = self._value(self.metadata, "validation", dict)
@@ -283,7 +208,7 @@ def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
     values = {}
     for name, hint in hints.items():
         value = stored[name]
-        allowed = getattr(hint, "__args__", (hint,))
+        allowed = (tuple,) if get_origin(hint) is tuple else getattr(hint, "__args__", (hint,))
         if float in allowed and type(value) is int:
             value = float(value)
         if type(value) not in allowed:

@@ -85,7 +85,7 @@ def built_in_corpus(name: str, seed: int = 0) -> Corpus:
         known = ", ".join(BUILT_IN)
         raise UsageError(f"no built-in corpus {name[:40]!r}; try one of {known}, france:GAP")
     if kind == "france":
-        return Corpus(france(_gap(gap) if colon else DEFAULT_GAP, seed), _run_name(name), (name,))
+        return Corpus(france(gap_of(gap) if colon else DEFAULT_GAP, seed), named(name), (name,))
     version = ".".join(map(str, sys.version_info[:3]))
     return Corpus(BUILT_IN[kind](), kind, (kind,), (f"{kind} is what Python {version} ships",))
 
@@ -157,14 +157,14 @@ def _filler(length: int, rng: random.Random) -> str:
     return " ".join(clauses)
 
 
-def _gap(text: str) -> int:
+def gap_of(text: str) -> int:
     """Read the number behind `france:`."""
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise UsageError(f"the gap {text[:40]!r} is not a number; try france:{DEFAULT_GAP}")
     return int(text)
 
 
-def _run_name(name: str) -> str:
+def named(name: str) -> str:
     """Return a name that a folder can have everywhere: Windows knows no colon."""
     return name.replace(":", "-")
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.arrays import Array, Ids
-from charrnn.checkpoint import Checkpoint, save
 from charrnn.checkpoint import load as load_checkpoint
+from charrnn.checkpoint import save
 from charrnn.errors import UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.network import Network
 from charrnn.sampling import Sampling, generate
+from charrnn.snapshot import Checkpoint
 from charrnn.vocabulary import Vocabulary
 
 

@@ -156,8 +156,8 @@ def plan(
     cell = settings.get("cell", ModelConfig.cell)
     if name in OPTIMISERS and cell in CELLS:
         settings.setdefault("lr", OPTIMISERS[name].learning_rate * CELLS[cell].rate_factor)
-    model = _pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
-    training = _pick(TrainingConfig, settings | {"steps": 0})
+    model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
+    training = pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)
     notes = []
     if (training.seq_length, training.batch) != (T, B):
@@ -176,6 +176,7 @@ def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> Traini
     return replace(training, steps=steps, warm_up=warm_up, eval_every=eval_every)
 
 
-def _pick(kind: type[Any], settings: Settings) -> Any:
+def pick(kind: type[Any], settings: Settings) -> Any:
+    """Make a record of the settings that are its fields."""
     names = {item.name for item in fields(kind)}
     return kind(**{name: value for name, value in settings.items() if name in names})

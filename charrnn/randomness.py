@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     RESETS = 2
     DROPOUT = 3
     SAMPLING = 4
+    SPLIT = 5
 
 
 def generator(seed: int, purpose: Purpose, *when: int) -> np.random.Generator:

@@ -27,6 +27,7 @@ from charrnn.decoding import FORMS, HEAD, STRICT_UTF_8, TextOptions, decode
 from charrnn.errors import StorageError, TextError, UsageError
 
 STDIN = "-"
+PAIR_ENDINGS = (".tsv", ".tsv.gz")
 GZIP_MAGIC = b"\x1f\x8b"
 
 SIZE_LIMIT = 4 * 2**30
@@ -80,16 +81,18 @@ def read_corpus(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> Co
     sources, notes = _find(paths, options)
     texts = []
     for source in sources:
-        text, remarks = _read(source, options)
+        text, remarks = read_source(source, options)
+        if source.endswith(PAIR_ENDINGS):
+            remarks.append(f"{shown(source)} is read as plain text; for pairs try --layout")
         texts.append(text)
         notes += remarks
     text = "\n".join(filter(None, texts))
     if text.count(text[:1]) >= len(text):
         lack = "needs at least two different characters" if text else "is empty"
-        which = _shown(paths[0]) if len(paths) == 1 else f"the text in {len(paths)} places"
+        which = shown(paths[0]) if len(paths) == 1 else f"the text in {len(paths)} places"
         raise TextError(f"{which} {lack}; try a longer text")
-    name = _run_name(min(paths, key=_place))
-    return Corpus(text, name, tuple(map(_place, sources)), tuple(notes))
+    name = run_name(min(paths, key=place))
+    return Corpus(text, name, tuple(map(place, sources)), tuple(notes))
 
 
 def split(text_length: int, val_fraction: float) -> int:
@@ -114,13 +117,13 @@ def _find(paths: Iterable[str], options: TextOptions) -> tuple[list[str], list[s
         if _is_folder(path):
             files, skipped = _search(path, options)
             if not files:
-                raise TextError(f"no text in the folder {_shown(path)}; try a file or --encoding")
+                raise TextError(f"no text in the folder {shown(path)}; try a file or --encoding")
             if skipped:
                 notes.append(f"skipped, not text: {_listed(skipped)}")
         for file in files:
-            if _place(file) in found:
-                notes.append(f"{_shown(file)} is named twice and read once")
-            found[_place(file)] = file
+            if place(file) in found:
+                notes.append(f"{shown(file)} is named twice and read once")
+            found[place(file)] = file
     return [found[place] for place in sorted(found)], notes
 
 
@@ -157,9 +160,9 @@ def _is_text(path: Path, options: TextOptions) -> bool:
         return False
 
 
-def _read(source: str, options: TextOptions) -> tuple[str, list[str]]:
+def read_source(source: str, options: TextOptions) -> tuple[str, list[str]]:
     """Return the text of one file or of standard input, and remarks about it."""
-    name = _shown(source)
+    name = shown(source)
     content = _content(source)
     if content.startswith(GZIP_MAGIC):
         content = _unpack(content, name)
@@ -170,8 +173,6 @@ def _read(source: str, options: TextOptions) -> tuple[str, list[str]]:
         remarks.append("has CRLF line ends, kept" if "\r\n" in text else "has lone CRs, kept")
     if "\0" in text:
         remarks.append("has NUL characters, kept")
-    if source.endswith(".tsv"):
-        remarks.append("is read as plain text; for pairs in columns see --layout")
     if options.normalise is not None:
         text = unicodedata.normalize(FORMS[options.normalise], text)
     return text, [f"{name} {remark}" for remark in remarks]
@@ -182,7 +183,7 @@ def _content(source: str) -> bytearray:
     with _naming(source):
         if source != STDIN:
             with Path(source).open("rb") as file:
-                return _drain(file, _shown(source))
+                return _drain(file, shown(source))
         if sys.stdin is None:
             raise TextError("standard input is closed; try a file, or pipe a text into charrnn")
         return _drain(sys.stdin.buffer, "standard input")
@@ -225,11 +226,11 @@ def _naming(source: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
-        message = f"there is no file {_shown(source)}; try another path, or --corpus python-docs"
+        message = f"there is no file {shown(source)}; try another path, or --corpus python-docs"
         raise TextError(message) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise StorageError(f"cannot read {_shown(source)} ({reason}); try another file") from error
+        raise StorageError(f"cannot read {shown(source)} ({reason}); try another file") from error
 
 
 def _is_folder(source: str) -> bool:
@@ -239,16 +240,16 @@ def _is_folder(source: str) -> bool:
     with _naming(source):
         mode = Path(source).stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-        raise TextError(f"{_shown(source)} is a device or a socket; try a file, a folder, or -")
+        raise TextError(f"{shown(source)} is a device or a socket; try a file, a folder, or -")
     return stat.S_ISDIR(mode)
 
 
-def _place(source: str) -> str:
+def place(source: str) -> str:
     """Return what finds a source again from any folder, and what the order goes by."""
     return source if source == STDIN else str(Path(source).absolute())
 
 
-def _run_name(source: str) -> str:
+def run_name(source: str) -> str:
     """Name a run after its source: the folder, or the file without its endings."""
     if source == STDIN:
         return "stdin"
@@ -258,7 +259,7 @@ def _run_name(source: str) -> str:
     return Path(path.stem).stem if path.suffix == ".gz" else path.stem
 
 
-def _shown(source: str) -> str:
+def shown(source: str) -> str:
     """Shorten a path so that a message about it fits on its line."""
     name = "standard input" if source == STDIN else source
     return name if len(name) <= 60 else "…" + name[-59:]
@@ -266,5 +267,5 @@ def _shown(source: str) -> str:
 
 def _listed(sources: Sequence[str]) -> str:
     """Name the first few of many paths."""
-    names = ", ".join(map(_shown, sources[:5]))
+    names = ", ".join(map(shown, sources[:5]))
     return names if len(sources) <= 5 else f"{names} and {len(sources) - 5} more"

@@ -71,6 +71,16 @@ class Vocabulary:
         return len(character) == 1 and character in self.characters
 
     @property
+    def inputs(self) -> int:
+        """How many characters a network reads."""
+        return len(self)
+
+    @property
+    def outputs(self) -> int:
+        """How many characters a network guesses among."""
+        return len(self)
+
+    @property
     def id_type(self) -> np.dtype[Any]:
         """The type of an id, as small as the vocabulary allows."""
         return smallest_id_type(len(self))

@@ -35,6 +35,9 @@ class Source(Protocol):
     characters_per_step: float
     """Characters that a step reads, on average."""
 
+    buffered: int
+    """Positions T × B of all windows of different length: what buffers are needed for."""
+
     def at(self, step: int, lanes: slice = slice(None)) -> Window:
         """Return the window of this step, of all lanes or of some."""
 
@@ -90,6 +93,7 @@ class Windows:
         self.reset_rate = reset_rate
         self.loss_weight = loss_weight
         self.characters_per_step = float(T * B)
+        self.buffered = T * B
         predictions = len(ids) - 1
         self.steps_per_epoch = predictions // (T * B)
         if self.steps_per_epoch < 1:

@@ -10,10 +10,10 @@ import pytest
 import charrnn
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
-from charrnn.checkpoint import Checkpoint, CorpusRecord
 from charrnn.errors import CheckpointError, StorageError, TextError, UsageError
 from charrnn.model import Model, before
 from charrnn.network import ModelConfig, initialise
+from charrnn.snapshot import Checkpoint, CorpusRecord
 from charrnn.vocabulary import Vocabulary
 
 CHARACTERS = "zyx wé\n"

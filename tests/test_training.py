@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
-from charrnn.checkpoint import CorpusRecord, load, restore, save, snapshot
+from charrnn.checkpoint import load, save
 from charrnn.errors import DivergedError, UsageError
 from charrnn.events import Evaluation, Event, Step, Stopped
 from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
+from charrnn.snapshot import CorpusRecord, restore, snapshot
 from charrnn.training import SMOOTHING, Trainer, train
 from charrnn.training_config import TrainingConfig
 from charrnn.vocabulary import Vocabulary

@@ -16,6 +16,7 @@ from charrnn.errors import CharRNNError
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a character-level network on a text."),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
+    "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model of pairs."),
     "inspect-gradients": (
         "charrnn.cli.inspect:inspect_gradients",
         "See the gradient vanish, explode, or arrive.",
@@ -115,6 +116,7 @@ def charrnn(
     """Train, sample and look inside character-level recurrent networks, in NumPy.
 
     Begin with: charrnn train corpus.txt, or charrnn train alone; then charrnn sample.
+    Pairs: charrnn train pairs.tsv --layout many-to-one; then charrnn predict.
     """
     if context.invoked_subcommand is None:
         print(context.get_help())

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.arrays import Ids
-from charrnn.checkpoint import CorpusRecord
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.lessons import TextLessons
+from charrnn.snapshot import CorpusRecord
 from charrnn.text import Corpus, read_corpus, split
 from charrnn.vocabulary import Vocabulary
 
@@ -19,19 +19,19 @@ DEFAULT_CORPUS = "python-docs"
 
 
 @dataclass(frozen=True)
-class Material:
+class TextMaterial:
     """A text, ready to train on."""
 
-    vocabulary: Vocabulary
+    symbols: Vocabulary
     lessons: TextLessons
     record: CorpusRecord
 
 
-def encode(corpus: Corpus, vocabulary: Vocabulary, record: CorpusRecord) -> Material:
+def encode(corpus: Corpus, vocabulary: Vocabulary, record: CorpusRecord) -> TextMaterial:
     """Make ids of a text and hold out its end; characters outside the vocabulary are left out."""
     ids = vocabulary.encode(corpus.text, "skip")
     begin = split(len(ids), record.val_fraction)
-    return Material(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
+    return TextMaterial(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
 
 
 def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Corpus:
@@ -54,7 +54,7 @@ def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) ->
     elif record.built_in is not None:
         corpus = built_in_corpus(record.built_in)
     else:
-        corpus = read_corpus(_sources(folder), options)
+        corpus = read_corpus(sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
             f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "
@@ -69,7 +69,8 @@ def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
     return lambda ids: vocabulary.decode(ids).encode(encoding)
 
 
-def _sources(folder: Path) -> list[str]:
+def sources_of(folder: Path) -> list[str]:
+    """Return where run.json says that the run's material was; `TextError` if it does not."""
     try:
         sources = json.loads((folder / "run.json").read_text(encoding="utf-8"))["sources"]
     except (OSError, ValueError, KeyError, TypeError):

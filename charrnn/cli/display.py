@@ -120,8 +120,13 @@ class TrainingDisplay:
         if self.quiet:
             return
         mark = "  best so far" if event.best else f"  (best {event.best_nats:.4f})"
+        shares = "".join(
+            f"{name.replace('_', ' ')} {event.figures[name]:.2%}, "
+            for name in ("exact_match", "symbol_accuracy")
+            if name in event.figures
+        )
         say(
-            f"step {event.step:,}, epoch {epoch:.2f}: validation {event.nats:.4f} nats, "
+            f"step {event.step:,}, epoch {epoch:.2f}: validation {shares}{event.nats:.4f} nats, "
             f"{event.nats / math.log(2):.4f} bits{mark}"
         )
         self._quote(sample)

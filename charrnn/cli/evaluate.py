@@ -1,22 +1,27 @@
 """`charrnn eval`: what a model is worth on any text, beside what is good."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from charrnn.baselines import Baselines, baselines
-from charrnn.checkpoint import CorpusRecord
+from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import find_again, spelling
 from charrnn.cli.display import answer, baseline_rows, loss_table, warn
 from charrnn.cli.options import Encoding, Json, OnUnknown
+from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.terminal import one_line
 from charrnn.decoding import TextOptions
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation import Score, evaluate
-from charrnn.model import Model, load
+from charrnn.layouts import Pairing
+from charrnn.model import Model
+from charrnn.pairs import arranged, read_pairs
+from charrnn.snapshot import Checkpoint, CorpusRecord
 from charrnn.text import read_corpus, split
 
 
@@ -26,7 +31,7 @@ def evaluate_text(
         typer.Argument(
             metavar="[CHECKPOINT] FILE",
             help="An .npz or a run's folder, if the first ends so; then the text: files, folders "
-            "or - for standard input.",
+            "or - for standard input; for a model of pairs, files of pairs.",
             show_default=False,
         ),
     ],
@@ -39,6 +44,7 @@ def evaluate_text(
 ) -> None:
     """Score a text: one stream from the zero state, N - 1 predictions, per character.
 
+    A model of pairs is scored on pairs: exact matches, accuracy, and F1 where answers are labels.
     Baselines are fitted on the model's own training text, if that is still where it was.
     """
     if on_unknown not in ("error", "skip"):
@@ -49,10 +55,14 @@ def evaluate_text(
     if not files:
         raise UsageError("no text to score; try charrnn eval CHECKPOINT FILE")
     path = find_checkpoint(checkpoint)
-    model = load(path)
+    loaded = load_checkpoint(path)
     if checkpoint is None:
         print(f"charrnn: evaluating {one_line(str(path))}", file=sys.stderr)
-    record = model.checkpoint.corpus
+    if isinstance(loaded.symbols, Pairing):
+        score_pairs(loaded, loaded.symbols, files, encoding, json=json)
+        return
+    model = Model(loaded)
+    record = loaded.corpus
     options = TextOptions(encoding, model.vocabulary.as_bytes, record.normalise)
     corpus = read_corpus(files, options)
     for note in corpus.notes:
@@ -72,6 +82,27 @@ def evaluate_text(
     answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model"))
     left = f", {skipped:,} unknown ones left out" if skipped else ""
     print(f"{score.characters:,} characters{left}")
+
+
+def score_pairs(
+    checkpoint: Checkpoint, pairing: Pairing, files: Sequence[str], encoding: str, *, json: bool
+) -> None:
+    """Score files of pairs: exact matches, accuracy, and for labels a confusion matrix and F1."""
+    corpus = read_pairs(files, TextOptions(encoding, normalise=checkpoint.corpus.normalise))
+    for note in corpus.notes:
+        warn(note)
+    examples = arranged(pairing, corpus.pairs)
+    with Signals() as stop:
+        found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, stop)
+    if found is None:
+        raise typer.Exit(stop.exit_code)
+    if json:
+        print(to_json(found.as_dict()))
+        return
+    answer(found.table())
+    for table in confusion_tables(found):
+        answer("")
+        answer(table)
 
 
 def compare(

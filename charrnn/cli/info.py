@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.display import answer, facts_table
 from charrnn.cli.options import CheckpointArgument, Json
 from charrnn.cli.run import find_checkpoint, to_json
+from charrnn.layouts import Pairing
+from charrnn.snapshot import Checkpoint
+from charrnn.vocabulary import Vocabulary
 
 
 def info(
@@ -36,11 +38,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "step": checkpoint.step,
         "parameters": len(checkpoint.parameters.vector),
         "model": checkpoint.config.as_dict(),
-        "vocabulary": {
-            "size": len(checkpoint.vocabulary),
-            "characters": checkpoint.vocabulary.characters,
-            "as_bytes": checkpoint.vocabulary.as_bytes,
-        },
+        **describe_symbols(checkpoint.symbols),
         "corpus": vars(checkpoint.corpus),
         "validation": checkpoint.validation,
         "training": None if training is None else training.config.as_dict(),
@@ -50,22 +48,49 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
+def describe_symbols(symbols: Vocabulary | Pairing) -> dict[str, Any]:
+    """Return what a network reads and guesses."""
+    if isinstance(symbols, Pairing):
+        return {"pairs": vars_of(symbols)}
+    return {
+        "vocabulary": {
+            "size": len(symbols),
+            "characters": symbols.characters,
+            "as_bytes": symbols.as_bytes,
+        }
+    }
+
+
+def vars_of(pairing: Pairing) -> dict[str, Any]:
+    """Return the layout and the symbols of both sides."""
+    return {
+        "layout": pairing.layout,
+        "sources": list(pairing.sources),
+        "answers": list(pairing.answers),
+        "longest": pairing.longest,
+    }
+
+
 def readable(facts: dict[str, Any]) -> dict[str, str]:
     """Return the same for people: a line each."""
-    model, corpus, vocabulary = facts["model"], facts["corpus"], facts["vocabulary"]
+    model, corpus = facts["model"], facts["corpus"]
     layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
     lines = {
         "checkpoint": facts["path"],
         "model": f"{layers}, {facts['parameters']:,} parameters, dropout {model['dropout']:g}",
         "initialised": f"{model['init']}, inputs {model['input_init'] or 'as the cell declares'}",
-        "vocabulary": f"{vocabulary['size']} characters: {vocabulary['characters']}",
+        **readable_symbols(facts),
         "corpus": f"{corpus['name']}, {corpus['characters']:,} characters",
         "fingerprint": f"sha256 {corpus['sha256'][:16]}…",
         "step": f"{facts['step']:,}",
     }
-    nats = facts["validation"].get("nats_per_char")
-    if nats is not None:
-        lines["validation"] = f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
+    for unit, name in (("char", "character"), ("symbol", "symbol")):
+        nats = facts["validation"].get(f"nats_per_{unit}")
+        if nats is not None:
+            lines["validation"] = f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per {name}"
+    for name in ("exact_match", "symbol_accuracy"):
+        if name in facts["validation"]:
+            lines[name.replace("_", " ")] = f"{facts['validation'][name]:.2%}"
     if facts["training"] is None:
         lines["training"] = "no state: to sample, to evaluate, or for --init-from"
         return lines
@@ -79,3 +104,21 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         f"finished, {place}" if facts["finished"] else f"{place}: charrnn train --resume goes on"
     )
     return lines
+
+
+def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the symbols for people: all of them, single characters side by side."""
+    if "vocabulary" in facts:
+        vocabulary = facts["vocabulary"]
+        return {"vocabulary": f"{vocabulary['size']} characters: {vocabulary['characters']}"}
+    pairs = facts["pairs"]
+
+    def shown(symbols: list[str]) -> str:
+        parted = any(len(symbol) > 1 for symbol in symbols)
+        return f"{len(symbols)}: {(', ' if parted else '').join(symbols)}"
+
+    return {
+        "layout": pairs["layout"],
+        "reads": shown(pairs["sources"]),
+        "answers": shown(pairs["answers"]),
+    }

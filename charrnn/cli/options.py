@@ -1,8 +1,11 @@
 """Options that several commands share, each with its help text once."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
+
+from charrnn.errors import UsageError
 
 CheckpointArgument = Annotated[
     str | None,
@@ -31,3 +34,40 @@ Encoding = Annotated[
 def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:
     """Make an option of one panel of a command's help."""
     return typer.Option(*flags, help=text, rich_help_panel=panel, **settings)
+
+
+def on_the_command_line(context: typer.Context) -> Iterator[tuple[str, str]]:
+    """Yield the options that were given, by the name of their parameter and as they are typed."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            yield parameter.name or "", parameter.opts[0]
+
+
+HEEDED_ON_RESUME = (
+    *("corpus", "resume", "sample_every", "save_every", "keep", "watch_gradients"),
+    *("json", "quiet"),
+)
+
+
+def refuse_new_settings(context: typer.Context) -> None:
+    """Raise `UsageError` for an option that a resumed run could not heed."""
+    for name, flag in on_the_command_line(context):
+        if name not in HEEDED_ON_RESUME:
+            raise UsageError(
+                f"--resume keeps the run's own settings and plan, {flag} would change them; "
+                "try --init-from for a new run"
+            )
+
+
+FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "reset_rate")
+
+
+def refuse_text_settings(context: typer.Context) -> None:
+    """Raise `UsageError` for an option that means nothing where examples are read whole."""
+    for name, flag in on_the_command_line(context):
+        if name in FOR_TEXTS:
+            raise UsageError(
+                f"{flag} is for texts, and --layout reads examples one by one, each whole; "
+                "try without it"
+            )

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from charrnn.calibration import Speed, measure
-from charrnn.cli.corpus import Material
+from charrnn.cli.corpus import TextMaterial
+from charrnn.cli.pair_material import Material
 from charrnn.cli.run import clock
 from charrnn.errors import UsageError
 from charrnn.parameters import Parameters
@@ -74,7 +75,9 @@ def validation_seconds(speed: Speed, material: Material) -> float:
 
 
 def closing_seconds(speed: Speed, material: Material) -> float:
-    """Return what the final scoring and the baselines will take."""
+    """Return what the final scoring and the baselines will take; pairs have none of these."""
+    if not isinstance(material, TextMaterial):
+        return validation_seconds(speed, material)
     scored = material.lessons.held_out
     read = min(len(material.lessons.train), 10_000_000) + scored
     return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
@@ -83,8 +86,7 @@ def closing_seconds(speed: Speed, material: Material) -> float:
 def megabytes(trainer: Trainer, material: Material) -> float:
     """Estimate the memory of a run: window buffers, five times the weights, the ids twice."""
     model, config = trainer.model_config, trainer.config
-    window = (
-        config.batch * config.seq_length * (model.layers * model.hidden * 24 + 3 * model.outputs)
-    )
-    ids = 2 * (material.lessons.train.nbytes + material.lessons.held.nbytes)
+    positions = trainer.team.source.buffered
+    window = positions * (model.layers * model.hidden * 24 + 3 * model.outputs)
+    ids = 2 * sum(array.nbytes for array in material.lessons.arrays.values())
     return (4 * (window + 5 * len(trainer.parameters.vector)) + ids) / 1e6 + 60 * config.workers

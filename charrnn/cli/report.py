@@ -8,30 +8,56 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.baselines import Baselines
+from charrnn.baselines import Baselines, Stop, baselines
 from charrnn.calibration import Speed
-from charrnn.cli.corpus import Material
+from charrnn.cli.corpus import TextMaterial, spelling
 from charrnn.cli.display import answer, baseline_rows, duration, facts_table, loss_table
+from charrnn.cli.pair_material import Material, PairMaterial
 from charrnn.cli.planning import megabytes, total_seconds
 from charrnn.cli.run import clock
 from charrnn.cli.terminal import one_line
+from charrnn.evaluation import evaluate
+from charrnn.lessons import LONGEST_VALIDATION
 from charrnn.npz import JSON
 from charrnn.presets import Plan
+from charrnn.snapshot import Checkpoint
 from charrnn.training import Trainer
 
 
 def what_is_given(planned: Plan, material: Material) -> Table:
     """Say what is known before anything is measured."""
-    model, lessons = planned.model, material.lessons
+    model = planned.model
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
-    return facts_table(
-        {
-            "corpus": f"{material.record.name}: {len(lessons.train):,} characters to train on, "
-            f"{len(lessons.held):,} held out",
-            "vocabulary": f"{len(material.vocabulary)} characters",
-            "model": f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters",
-        }
-    )
+    facts = text_facts(material) if isinstance(material, TextMaterial) else pair_facts(material)
+    layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
+    return facts_table(facts | {"model": layers})
+
+
+def text_facts(material: TextMaterial) -> dict[str, str]:
+    """Say what a text is made of."""
+    lessons = material.lessons
+    return {
+        "corpus": f"{material.record.name}: {len(lessons.train):,} characters to train on, "
+        f"{len(lessons.held):,} held out",
+        "vocabulary": f"{len(material.symbols)} characters",
+    }
+
+
+def pair_facts(material: PairMaterial) -> dict[str, str]:
+    """Say what a set of pairs is made of."""
+    lessons, pairing = material.lessons, material.symbols
+    train, held = lessons.train, lessons.held
+    seen = ", the same" if pairing.layout == "one-to-one" else ""
+    kinds = ("labels", "characters")
+    sources, answers = kinds[pairing.kind.source_is_text], kinds[pairing.kind.answer_is_text]
+    return {
+        "corpus": f"{material.record.name}: {len(train):,} pairs to train on, "
+        f"{len(held):,} to validate{seen}",
+        "layout": f"{pairing.layout}: {pairing.kind.meaning}; "
+        f"{train.lengths.mean():.1f} steps long, at most {train.lengths.max()}",
+        "vocabulary": f"{len(pairing.sources)} {sources} to read, "
+        f"{len(pairing.answers)} {answers} to answer with",
+    }
 
 
 def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: Path) -> Table:
@@ -40,15 +66,18 @@ def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: 
     epochs = config.steps / trainer.steps_per_epoch
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
     rate = trainer.characters_per_step / speed.step
+    if isinstance(material, TextMaterial):
+        each = f"{config.batch} × {config.seq_length} characters"
+    else:
+        each = f"{config.batch} pairs"
     return facts_table(
         {
             "memory": f"about {megabytes(trainer, material):,.0f} MB",
             "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
-            "plan": f"{config.steps:,} steps of {config.batch} × {config.seq_length} characters, "
-            f"{epochs:.2f} epochs",
+            "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
             "time": f"about {duration(total_seconds(speed, trainer, material))}",
             "folder": str(folder),
-            "chosen": explicit_options(trainer),
+            "chosen": explicit_options(trainer, material),
         }
     )
 
@@ -57,7 +86,7 @@ ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_l
 NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed")
 
 
-def explicit_options(trainer: Trainer) -> str:
+def explicit_options(trainer: Trainer, material: Material) -> str:
     """Return the options that repeat this run whatever is measured next time.
 
     What only the preset `min-char-rnn` sets has no option of its own: then the preset is named.
@@ -65,11 +94,15 @@ def explicit_options(trainer: Trainer) -> str:
     options: dict[str, object] = {}
     if trainer.config.loss == "sum":
         options["preset"] = "min-char-rnn"
+    hidden: tuple[str, ...] = NEVER_SHOWN
+    if not isinstance(material, TextMaterial):
+        options["layout"] = material.symbols.layout
+        hidden = (*hidden, "seq_length", "reset_rate")
     for config in (trainer.model_config, trainer.config):
         for item in fields(config):
             value = getattr(config, item.name)
             shown = item.name in ALWAYS_SHOWN or value not in (item.default, None)
-            if shown and item.name not in NEVER_SHOWN:
+            if shown and item.name not in hidden:
                 options[item.name.replace("_", "-")] = value
     config = trainer.config
     options |= {"steps": config.steps, "threads": config.workers, "seed": config.seed}
@@ -84,8 +117,8 @@ def _plain(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a run ended. Losses in nats per character; None where nothing was held out."""
+class TextResult:
+    """How a run on a text ended. Losses in nats per character; None where nothing was held out."""
 
     folder: Path
     reason: str
@@ -132,6 +165,40 @@ class Result:
             answer(Text(verdict(self.validation, self.baselines)))
         hint = f"charrnn sample {one_line(str(self.folder))} --temp 0.8"
         answer(Text(f"{duration(clock())} in all. Next: {hint}"))
+
+
+def text_result(
+    folder: Path,
+    reason: str,
+    trainer: Trainer,
+    material: TextMaterial,
+    best: Checkpoint,
+    stop: Stop,
+) -> TextResult:
+    """Score the best checkpoint as one stream beside the baselines."""
+    held = material.lessons.held[:LONGEST_VALIDATION]
+    nats: float | None = None
+    carried: float | None = None
+    table: Baselines | None = None
+    if len(held) >= 2:
+        nats = evaluate(best.config, best.parameters, held, stop=stop)
+        if not trainer.config.reset_rate:
+            state = {name: lanes[:1] for name, lanes in trainer.states.items()}
+            carried = evaluate(trainer.model_config, trainer.model, held, stop=stop, state=state)
+        size, spell = len(material.symbols), spelling(material.symbols)
+        table = baselines(material.lessons.train, held, size, spell, stop=stop)
+    return TextResult(
+        folder=folder,
+        reason=reason,
+        steps=trainer.progress.step,
+        best_step=best.step,
+        training=trainer.progress.smooth_nats,
+        validation=nats,
+        carried=carried,
+        validation_characters=len(held),
+        parameters=len(trainer.parameters.vector),
+        baselines=table,
+    )
 
 
 def verdict(nats: float, table: Baselines) -> str:

@@ -23,9 +23,10 @@ from threadpoolctl import threadpool_info
 
 from charrnn import __version__
 from charrnn.archive import remove_stale_temporaries
-from charrnn.checkpoint import Checkpoint, save
+from charrnn.checkpoint import save
 from charrnn.errors import CheckpointError, StorageError
 from charrnn.npz import JSON
+from charrnn.snapshot import Checkpoint
 
 try:
     import fcntl

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from charrnn.checkpoint import Checkpoint, CorpusRecord, restore
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
-from charrnn.cli.corpus import Material
+from charrnn.cli import pair_material
+from charrnn.cli.corpus import TextMaterial
 from charrnn.cli.display import say, warn
+from charrnn.cli.pair_material import Material
 from charrnn.cli.planning import fix_steps, hire
 from charrnn.cli.report import what_is_given, what_was_chosen
 from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine
@@ -23,8 +25,10 @@ from charrnn.cli.training_run import Habits, Run
 from charrnn.decoding import TextOptions
 from charrnn.errors import CheckpointError, UsageError
 from charrnn.network import initialise
-from charrnn.presets import Budget, plan
+from charrnn.pair_presets import plan_pairs
+from charrnn.presets import Budget, Plan, plan
 from charrnn.randomness import Purpose, generator
+from charrnn.snapshot import Checkpoint, CorpusRecord, restore
 from charrnn.text import Corpus
 from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
@@ -36,6 +40,7 @@ class Request:
 
     paths: list[str]
     built_in: str | None
+    layout: str | None
     text: TextOptions
     min_count: int
     val_fraction: float
@@ -48,45 +53,51 @@ class Request:
     init_from: str | None
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a new run begins with: its material, and what fits a network to it and to a budget."""
+
+    name: str
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+    material: Material
+    plan: Callable[[Budget], Plan]
+    parent: Checkpoint | None
+
+
 def start_run(request: Request, habits: Habits) -> None:
     """Train a new run to its end, or until a signal."""
     threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
-    parent = None if request.init_from is None else load_checkpoint(_parent(request.init_from))
-    corpus = corpora.read(request.paths, request.built_in, request.text)
-    material = _prepare(corpus, request, parent)
-    settings = dict(request.given)
-    if parent is not None:
-        settings = _inherit(settings, parent)
-    V, N = len(material.vocabulary), len(material.lessons.train)
-    planned = plan(request.preset, settings, V, N, request.budget)
-    for note in (*corpus.notes, *planned.notes):
+    start = _with_text(request) if request.layout is None else _with_pairs(request, request.layout)
+    material = start.material
+    planned = start.plan(request.budget)
+    for note in (*start.notes, *planned.notes):
         warn(note)
     screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
     screen.print(what_is_given(planned, material))
     with Signals() as stop, contextlib.ExitStack() as stack:
-        if parent is None:
+        if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
             initial = initialise(planned.model, rng)
         else:
-            initial = parent.parameters
+            initial = start.parent.parameters
         trainer, speed = hire(planned, material, request.threads, initial, stop)
         stack.callback(lambda: trainer.close())
         if stop():
             raise typer.Exit(stop.exit_code)
         measured = trainer.characters_per_step / speed.step
-        budget = replace(request.budget, characters_per_second=measured)
-        refined = plan(request.preset, settings, V, N, budget)
+        refined = start.plan(replace(request.budget, characters_per_second=measured))
         if refined.model != planned.model:  # other epochs than guessed, so another dropout
             trainer.close()
             planned = refined
             trainer = Trainer(planned.model, trainer.config, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
-        wanted = Path(request.out) if request.out else RUNS / (request.name or corpus.name)
+        wanted = Path(request.out) if request.out else RUNS / (request.name or start.name)
         folder = stack.enter_context(RunFolder.claim(wanted))
         folder.write_facts(
             {
                 "command": command_line(),
-                "sources": list(corpus.sources),
+                "sources": list(start.sources),
                 "steps": trainer.config.steps,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "machine": machine(),
@@ -95,6 +106,44 @@ def start_run(request: Request, habits: Habits) -> None:
         run = Run(folder, trainer, material, habits, stop)
         screen.print(what_was_chosen(trainer, material, speed, folder.path))
         run.go()
+
+
+def _with_text(request: Request) -> Start:
+    """Read a text, with its own vocabulary or that of the checkpoint to begin from."""
+    parent = _parent(request.init_from)
+    corpus = corpora.read(request.paths, request.built_in, request.text)
+    material = _prepare(corpus, request, parent)
+    settings = _inherit(request.given, parent)
+    V, N = len(material.symbols), len(material.lessons.train)
+
+    def fit(budget: Budget) -> Plan:
+        return plan(request.preset, settings, V, N, budget)
+
+    return Start(corpus.name, corpus.sources, corpus.notes, material, fit, parent)
+
+
+def _with_pairs(request: Request, layout: str) -> Start:
+    """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
+    parent = _parent(request.init_from)
+    corpus = pair_material.read(request.paths, request.built_in, layout, request.text)
+    record = CorpusRecord(
+        name=corpus.name,
+        **corpus.fingerprint,
+        val_fraction=request.val_fraction,
+        encoding=request.text.encoding,
+        normalise=request.text.normalise,
+        built_in=request.built_in,
+    )
+    known = None if parent is None else parent.pairing
+    material = pair_material.prepare(corpus, layout, record, request.given["seed"], known)
+    settings = _inherit(request.given, parent)
+
+    def fit(budget: Budget) -> Plan:
+        symbols, train = material.symbols, material.lessons.train
+        return plan_pairs(request.preset, settings, symbols, train, budget)
+
+    notes = (*corpus.notes, *material.notes)
+    return Start(corpus.name, corpus.sources, notes, material, fit, parent)
 
 
 def resume_run(path: str, paths: list[str], habits: Habits) -> None:
@@ -118,11 +167,7 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
             return
         if (before := folder.read_facts().get("machine")) not in (None, machine()):
             warn(f"another machine or build than before ({before}): the last bits may differ")
-        material = corpora.encode(
-            corpora.find_again(checkpoint.corpus, place, paths),
-            checkpoint.vocabulary,
-            checkpoint.corpus,
-        )
+        material = _find_material(checkpoint, state.config.seed, place, paths)
         parameters = checkpoint.parameters
         trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
         stack.callback(trainer.close)
@@ -133,7 +178,16 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
         Run(folder, trainer, material, habits, stop).go()
 
 
-def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> Material:
+def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]) -> Material:
+    """Read what a run was trained on once more."""
+    record, symbols = checkpoint.corpus, checkpoint.symbols
+    if isinstance(symbols, Vocabulary):
+        return corpora.encode(corpora.find_again(record, place, paths), symbols, record)
+    corpus = pair_material.find_again(record, symbols.layout, place, paths)
+    return pair_material.prepare(corpus, symbols.layout, record, seed, symbols)
+
+
+def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> TextMaterial:
     """Make ids of a text, with its own vocabulary or the parent's."""
     if parent is not None:
         vocabulary = parent.vocabulary
@@ -159,13 +213,18 @@ def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> Mat
     return corpora.encode(corpus, vocabulary, record)
 
 
-def _parent(path: str) -> Path:
+def _parent(path: str | None) -> Checkpoint | None:
+    """Load the checkpoint to begin from, if there is one."""
+    if path is None:
+        return None
     place = Path(path)
-    return place / "best.npz" if place.is_dir() else place
+    return load_checkpoint(place / "best.npz" if place.is_dir() else place)
 
 
-def _inherit(given: dict[str, Any], parent: Checkpoint) -> dict[str, Any]:
+def _inherit(given: dict[str, Any], parent: Checkpoint | None) -> dict[str, Any]:
     """Take the model from the parent; `UsageError` if an option asks for another one."""
+    if parent is None:
+        return given
     config = parent.config.as_dict()
     for key in ("cell", "layers", "hidden"):
         if given.get(key, config[key]) != config[key]:

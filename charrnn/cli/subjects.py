@@ -8,7 +8,6 @@ from typing import Any
 
 from charrnn.arrays import Ids
 from charrnn.cells import CELLS
-from charrnn.checkpoint import Checkpoint
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli.display import warn
@@ -20,6 +19,7 @@ from charrnn.errors import CharRNNError, TextError
 from charrnn.network import ModelConfig, initialise
 from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
+from charrnn.snapshot import Checkpoint
 from charrnn.text import read_corpus
 from charrnn.vocabulary import Vocabulary
 

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cells import CELLS
-from charrnn.cli.options import option
+from charrnn.cli.options import option, refuse_new_settings, refuse_text_settings
 from charrnn.cli.start import Request, resume_run, start_run
 from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
 from charrnn.decoding import TextOptions
+from charrnn.demonstrations import DEMONSTRATIONS, natural_layout
 from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
+from charrnn.layouts import LAYOUTS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.presets import PRESETS, Budget
 
@@ -22,30 +24,6 @@ DEFAULT_MINUTES = 3.0
 def names(registry: dict[str, Any]) -> str:
     """List the names of a registry for a help text."""
     return ", ".join(registry)
-
-
-def refuse_new_settings(context: typer.Context) -> None:
-    """Raise `UsageError` for an option that a resumed run could not heed."""
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if name not in HEEDED_ON_RESUME and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(
-                f"--resume keeps the run's own settings and plan, {parameter.opts[0]} would change "
-                "them; try --init-from for a new run"
-            )
-
-
-HEEDED_ON_RESUME = (
-    "corpus",
-    "resume",
-    "sample_every",
-    "save_every",
-    "keep",
-    "watch_gradients",
-    "json",
-    "quiet",
-)
 
 
 def train(
@@ -61,7 +39,20 @@ def train(
     ] = None,
     built_in: Annotated[
         str | None,
-        option(CORPUS, f"A built-in corpus: {names(BUILT_IN)}, france:GAP.", "--corpus"),
+        option(
+            CORPUS,
+            f"A built-in corpus: {names(BUILT_IN)}, france:GAP; of pairs: {names(DEMONSTRATIONS)}.",
+            "--corpus",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        option(
+            CORPUS,
+            "Learn pairs, one a line, instead of a text: input, tab, output (.csv and .jsonl too); "
+            + "; ".join(f"{name}: {one.meaning}" for name, one in LAYOUTS.items())
+            + ".",
+        ),
     ] = None,
     encoding: Annotated[
         str, option(CORPUS, "Encoding of the files, applied strictly: no character is guessed.")
@@ -276,9 +267,14 @@ def train(
         refuse_new_settings(context)
         resume_run(resume, corpus or [], habits)
         return
+    if layout is None and built_in is not None:
+        layout = natural_layout(built_in)
+    if layout is not None:
+        refuse_text_settings(context)
     request = Request(
         paths=corpus or [],
         built_in=built_in,
+        layout=layout,
         text=TextOptions(encoding, as_bytes, normalise),
         min_count=min_count,
         val_fraction=val_fraction,

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import typer
 
-from charrnn.baselines import Baselines, baselines
-from charrnn.checkpoint import Checkpoint, snapshot
 from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.corpus import Material, spelling
+from charrnn.cli.corpus import TextMaterial
 from charrnn.cli.display import TrainingDisplay, say, warn
-from charrnn.cli.report import Result
+from charrnn.cli.pair_material import Material
+from charrnn.cli.pair_report import PairResult, pair_result, quoted
+from charrnn.cli.report import TextResult, text_result
 from charrnn.cli.run import RunFolder, Signals, to_json
 from charrnn.cli.terminal import one_line
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
-from charrnn.evaluation import evaluate
 from charrnn.events import Evaluation, Look, Step, Stopped
-from charrnn.lessons import LONGEST_VALIDATION
 from charrnn.model import Model
 from charrnn.npz import JSON
+from charrnn.prediction import Predictor
 from charrnn.sampling import Sampling
+from charrnn.snapshot import Checkpoint, snapshot
 from charrnn.training import Trainer, train
 from charrnn.watching import Watcher
 
@@ -140,14 +140,13 @@ class Run:
         self.watched.add(row)
 
     def _on_evaluation(self, event: Evaluation) -> None:
-        self.folder.log(
-            {
-                "step": event.step,
-                "validation_nats_per_char": event.nats,
-                "validation_bits_per_char": event.nats / LN2,
-            }
-        )
-        self.watched.add({"step": event.step, "validation_nats_per_char": event.nats})
+        row: dict[str, JSON] = {"step": event.step}
+        for name, value in event.figures.items():
+            row[f"validation_{name}"] = value
+            if name.startswith("nats"):
+                row[f"validation_{name.replace('nats', 'bits')}"] = value / LN2
+        self.folder.log(row)
+        self.watched.add(row)
         self.folder.flush()
         epoch = event.step / self.trainer.steps_per_epoch
         sample = self._preview() if self.habits.sample_every is None else ""
@@ -158,14 +157,22 @@ class Run:
             self._save("best.npz", resumable=False)
 
     def _preview(self) -> str:
+        """Return what the model writes now, or answers to a few examples that are held out."""
         if self.habits.quiet:
             return ""
-        model = Model(self._checkpoint(resumable=False))
-        return "".join(next(model.samples("", PREVIEW_LENGTH, PREVIEW))).strip()
+        now, material = self._checkpoint(resumable=False), self.material
+        if isinstance(material, TextMaterial):
+            return "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW))).strip()
+        predictor = Predictor(now.config, now.parameters, now.pairing)
+        answers = predictor.answer([pair.input for pair in material.shown])
+        return "\n".join(
+            quoted(pair.input, pair.output, one.text)
+            for pair, one in zip(material.shown, answers, strict=True)
+        )
 
     def _checkpoint(self, *, resumable: bool) -> Checkpoint:
         material = self.material
-        return snapshot(self.trainer, material.vocabulary, material.record, resumable=resumable)
+        return snapshot(self.trainer, material.symbols, material.record, resumable=resumable)
 
     def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
         """Save; a full disk during a long run is a warning, three times in a row the end."""
@@ -183,36 +190,17 @@ class Run:
         return time.monotonic() - self._saved_at
 
     def _report(self, reason: str) -> None:
-        """Score the best checkpoint as one stream beside the baselines."""
+        """Score the best checkpoint on what is held out."""
         best = load_checkpoint(self.folder.path / "best.npz")
-        material = self.material
-        held = material.lessons.held[:LONGEST_VALIDATION]
-        nats: float | None = None
-        carried: float | None = None
-        table: Baselines | None = None
-        if len(held) >= 2:
-            if not self.habits.quiet:
-                say(f"{reason}; scoring {len(held):,} held-out characters as one stream ...")
-            nats = evaluate(best.config, best.parameters, held, stop=self.stop)
-            if not self.trainer.config.reset_rate:
-                state = {name: lanes[:1] for name, lanes in self.trainer.states.items()}
-                model, config = self.trainer.model, self.trainer.model_config
-                carried = evaluate(config, model, held, stop=self.stop, state=state)
-            vocabulary = material.vocabulary
-            size, spell = len(vocabulary), spelling(vocabulary)
-            table = baselines(material.lessons.train, held, size, spell, stop=self.stop)
-        result = Result(
-            folder=self.folder.path,
-            reason=reason,
-            steps=self.trainer.progress.step,
-            best_step=best.step,
-            training=self.trainer.progress.smooth_nats,
-            validation=nats,
-            carried=carried,
-            validation_characters=len(held),
-            parameters=len(self.trainer.parameters.vector),
-            baselines=table,
-        )
+        material, trainer, folder = self.material, self.trainer, self.folder.path
+        result: TextResult | PairResult
+        if isinstance(material, TextMaterial):
+            if material.lessons.held_out and not self.habits.quiet:
+                count = material.lessons.held_out
+                say(f"{reason}; scoring {count:,} held-out characters as one stream ...")
+            result = text_result(folder, reason, trainer, material, best, self.stop)
+        else:
+            result = pair_result(folder, reason, trainer, material, best, self.stop)
         if self.habits.json:
             print(to_json(result.as_dict()))
         elif not self.habits.quiet:

@@ -14,12 +14,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from charrnn.archive import read_archive
-from charrnn.checkpoint import Checkpoint, CorpusRecord
 from charrnn.cli.app import app
 from charrnn.cli.display import TrainingDisplay
 from charrnn.events import Step
 from charrnn.model import Model
 from charrnn.network import ModelConfig, initialise
+from charrnn.snapshot import Checkpoint, CorpusRecord
 from charrnn.vocabulary import Vocabulary
 
 LINE = "the cat sat on a mat and it was happy to see all of them there by noon"

@@ -1,0 +1,74 @@
+"""Finding the pairs of a run: given on the command line, made up, or where run.json says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from charrnn.cli.corpus import TextMaterial, sources_of
+from charrnn.decoding import TextOptions
+from charrnn.demonstrations import demonstration
+from charrnn.errors import TextError, UsageError
+from charrnn.layouts import Pairing
+from charrnn.pair_lessons import PairLessons
+from charrnn.pairs import Pair, PairCorpus, arranged, read_pairs, split_pairs
+from charrnn.snapshot import CorpusRecord
+
+
+@dataclass(frozen=True)
+class PairMaterial:
+    """Pairs, ready to train on; the first few of those held out, to be shown."""
+
+    symbols: Pairing
+    lessons: PairLessons
+    record: CorpusRecord
+    shown: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+
+Material: TypeAlias = TextMaterial | PairMaterial
+
+SHOWN = 3
+"""Examples whose answers are shown at each validation."""
+
+
+def read(
+    paths: Sequence[str], built_in: str | None, layout: str, options: TextOptions
+) -> PairCorpus:
+    """Read files of pairs, or make a demonstration up."""
+    if paths and built_in is not None:
+        raise UsageError("files and --corpus contradict each other; try one of them")
+    if not paths and built_in is None:
+        raise UsageError(f"--layout {layout} needs pairs; try a file, or --corpus dates")
+    return read_pairs(paths, options) if built_in is None else demonstration(built_in, layout)
+
+
+def prepare(
+    corpus: PairCorpus, layout: str, record: CorpusRecord, seed: int, known: Pairing | None = None
+) -> PairMaterial:
+    """Hold some pairs out and lay all of them out for training, in `known` symbols if given."""
+    split = split_pairs(corpus, layout, record.val_fraction, seed, known)
+    lessons = PairLessons(
+        split.pairing, arranged(split.pairing, split.train), arranged(split.pairing, split.held)
+    )
+    return PairMaterial(split.pairing, lessons, record, split.held[:SHOWN], split.notes)
+
+
+def find_again(
+    record: CorpusRecord, layout: str, folder: Path, paths: Sequence[str] = ()
+) -> PairCorpus:
+    """Read the pairs of a run once more and prove that they are the same.
+
+    Raises `TextError` if they are gone or others.
+    """
+    if record.built_in is not None and not paths:
+        corpus = demonstration(record.built_in, layout)
+    else:
+        options = TextOptions(record.encoding, normalise=record.normalise)
+        corpus = read_pairs(paths or sources_of(folder), options)
+    if corpus.fingerprint["sha256"] != record.sha256:
+        raise TextError(
+            f"{corpus.name!r} are not the pairs of this run ({record.characters:,} characters, "
+            f"sha256 {record.sha256[:12]}…); try the originals, or a new run"
+        )
+    return corpus

@@ -1,0 +1,187 @@
+"""What came of a run on pairs, and how well a model of pairs does on any of them."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.arrays import Array
+from charrnn.baselines import Stop
+from charrnn.batches import Examples
+from charrnn.cli.display import answer, duration
+from charrnn.cli.pair_material import PairMaterial
+from charrnn.cli.run import clock
+from charrnn.cli.terminal import one_line
+from charrnn.layouts import Pairing
+from charrnn.npz import JSON
+from charrnn.pair_evaluation import PairScore, confusion, label_scores, macro_f1, score
+from charrnn.snapshot import Checkpoint
+from charrnn.training import Trainer
+
+MOST_LABELS = 12
+"""Labels that a confusion matrix on a screen has room for."""
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """How well a model does on some pairs, and how well the commonest answer would."""
+
+    pairing: Pairing
+    score: PairScore
+    commonest: float
+    """Share of right symbols of one that always gives the commonest answer."""
+    confusion: Array | None
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values; the confusion matrix has a row for each true label."""
+        found: dict[str, JSON] = {
+            "layout": self.pairing.layout,
+            "examples": self.score.examples,
+            "symbols": self.score.symbols,
+            **self.score.figures(exact=self.exact_counts),
+            "bits_per_symbol": self.score.bits_per_symbol,
+            "commonest_answer_accuracy": self.commonest,
+        }
+        if self.confusion is not None:
+            scores = label_scores(self.confusion)
+            found["macro_f1"] = macro_f1(scores)
+            found["labels"] = {
+                label: {"precision": s.precision, "recall": s.recall, "f1": s.f1, "count": s.count}
+                for label, s in zip(self.pairing.answers, scores, strict=True)
+            }
+            found["confusion"] = self.confusion.tolist()
+        return found
+
+    @property
+    def exact_counts(self) -> bool:
+        """Whether an answer can be right or wrong as a whole."""
+        return self.pairing.layout != "one-to-many"
+
+    def table(self) -> Table:
+        """Lay the figures out, a line each."""
+        one, unit = self.score, "label" if not self.pairing.kind.answer_is_text else "symbol"
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="bold")
+        table.add_column()
+        if self.exact_counts and unit == "symbol":
+            table.add_row("exact match", f"{one.exact_match:.2%} of {one.examples:,} examples")
+        counted = f"{one.symbol_accuracy:.2%} of {one.symbols:,} {unit}s"
+        table.add_row("accuracy", f"{counted}; always the commonest: {self.commonest:.2%}")
+        nats = f"{one.nats_per_symbol:.4f} nats, {one.bits_per_symbol:.4f} bits per {unit}"
+        table.add_row("loss", nats)
+        if self.confusion is not None:
+            table.add_row("macro F1", f"{macro_f1(label_scores(self.confusion)):.4f}")
+        return table
+
+
+def figures(
+    config: Any, parameters: Any, pairing: Pairing, examples: Examples, stop: Stop
+) -> PairFigures | None:
+    """Score examples; None if `stop` said so."""
+    found = score(config, parameters, examples, stop)
+    if found is None:
+        return None
+    targets = examples.targets[examples.scored]
+    commonest = Counter(targets.tolist()).most_common(1)[0][1] / len(targets)
+    matrix = None
+    if pairing.layout == "many-to-one":
+        matrix = confusion(targets, found.answers, pairing.outputs)
+    return PairFigures(pairing, found, commonest, matrix)
+
+
+def confusion_tables(found: PairFigures) -> list[Table]:
+    """Draw the confusion matrix and the scores of each label, if there are few enough."""
+    if found.confusion is None:
+        return []
+    labels = [one_line(label)[:12] for label in found.pairing.answers]
+    tables = []
+    if len(labels) <= MOST_LABELS:
+        matrix = Table(box=None, pad_edge=False, header_style="dim")
+        matrix.add_column("true")
+        for label in labels:
+            matrix.add_column(Text(label[:3]), justify="right")
+        for label, row in zip(labels, found.confusion, strict=True):
+            matrix.add_row(Text(label), *(str(count) if count else "·" for count in row))
+        tables.append(matrix)
+    each = Table(box=None, pad_edge=False, header_style="dim")
+    each.add_column("label")
+    for name in ("precision", "recall", "F1", "examples"):
+        each.add_column(name, justify="right")
+    for label, one in zip(labels, label_scores(found.confusion), strict=True):
+        each.add_row(
+            Text(label),
+            *(f"{x:.3f}" for x in (one.precision, one.recall, one.f1)),
+            f"{one.count:,}",
+        )
+    return [*tables, each]
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """How a run on pairs ended."""
+
+    folder: Path
+    reason: str
+    steps: int
+    best_step: int
+    training: float
+    parameters: int
+    figures: PairFigures | None
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values, units in the names."""
+        return {
+            "run": str(self.folder),
+            "best": str(self.folder / "best.npz"),
+            "reason": self.reason,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "train_nats_per_symbol": self.training,
+            "train_bits_per_symbol": self.training / math.log(2),
+            "parameters": self.parameters,
+            "seconds": round(clock(), 1),
+            "validation": None if self.figures is None else self.figures.as_dict(),
+        }
+
+    def show(self) -> None:
+        """Print the figures, and what to type next."""
+        why = {"solved": " (no fault is left)", "plateau": " (nothing better came)"}
+        ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
+        if self.figures is not None:
+            answer(self.figures.table())
+        hint = f"charrnn predict {one_line(str(self.folder))}"
+        answer(Text(f"{ending}; {duration(clock())} in all. Next: {hint}"))
+
+
+def pair_result(
+    folder: Path,
+    reason: str,
+    trainer: Trainer,
+    material: PairMaterial,
+    best: Checkpoint,
+    stop: Stop,
+) -> PairResult:
+    """Score the best checkpoint on all that is held out."""
+    held = material.lessons.held
+    found = None
+    if len(held):
+        found = figures(best.config, best.parameters, material.symbols, held, stop)
+    return PairResult(
+        folder,
+        reason,
+        trainer.progress.step,
+        best.step,
+        trainer.progress.smooth_nats,
+        len(trainer.parameters.vector),
+        found,
+    )
+
+
+def quoted(source: str, wanted: str, given: str) -> str:
+    """Show one example: what was read, what was answered, and what would have been right."""
+    verdict = "" if given == wanted else f"   (right: {wanted})"
+    return f"{source} → {given}{verdict}"

@@ -1,0 +1,166 @@
+"""From inputs to answers: the likeliest by greedy or beam search, or drawn.
+
+Inputs of any length are read side by side; the state after its own last symbol is where each one's
+answer begins. Then all answers grow by a symbol a step, reading what they have written.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.arrays import Array, Ids
+from charrnn.errors import UsageError
+from charrnn.functions import log_softmax
+from charrnn.layouts import Pairing
+from charrnn.network import ModelConfig, Network
+from charrnn.pair_evaluation import like_lengths
+from charrnn.parameters import Parameters
+from charrnn.randomness import Purpose, generator
+from charrnn.sampling import Sampling, draw, probabilities
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and its probability under the model."""
+
+    text: str
+    probability: float
+
+
+class Predictor:
+    """A model of pairs that answers."""
+
+    def __init__(self, config: ModelConfig, parameters: Parameters, pairing: Pairing) -> None:
+        self.config, self.parameters, self.pairing = config, parameters, pairing
+
+    def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
+        """Return the likeliest answer to each input, found by a beam of that width.
+
+        A width of 1 is greedy search. Raises `TextError` for symbols the model has never read, and
+        `UsageError` for a width that is no width.
+        """
+        if beam < 1:
+            raise UsageError(f"--beam is {beam}; it must be at least 1")
+        prompts = [self.pairing.prompt(field) for field in inputs]
+        answers: list[Answer] = [Answer("", 0.0)] * len(prompts)
+        for chosen, _ in like_lengths(np.array([max(1, len(p)) * beam for p in prompts])):
+            group = [prompts[number] for number in chosen]
+            if self.pairing.kind.feeds_back:
+                found = self._search(group, beam)
+            else:
+                found = self._read_off(group)
+            for number, one in zip(chosen, found, strict=True):
+                answers[number] = one
+        return answers
+
+    def label_probabilities(self, inputs: Sequence[str]) -> Array:
+        """Return the probability of each answer symbol at the last guess (n, answers)."""
+        found = np.zeros((len(inputs), self.config.outputs))
+        prompts = [self.pairing.prompt(field) for field in inputs]
+        for chosen, _ in like_lengths(np.array([len(prompt) for prompt in prompts])):
+            group = [prompts[number] for number in chosen]
+            log_p, _ = self._read(group)
+            lengths = np.array([len(prompt) for prompt in group])
+            found[chosen] = np.exp(log_p[lengths - 1, np.arange(len(group))])
+        return found
+
+    def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
+        """Draw `count` answers to one input; `which` numbers inputs that share a seed."""
+        if count < 1:
+            raise UsageError(f"--count is {count}; it must be at least 1")
+        rng = generator(sampling.seed, Purpose.SAMPLING, which)
+        prompt = self.pairing.prompt(field)
+        log_p, states = self._read([prompt] * count)
+        logits = log_p[-1]
+        writer = self._writer(states)
+        drawn: list[Ids] = []
+        ended = np.zeros(count, bool)
+        while not ended.all() and len(drawn) < self.limit:
+            ids = draw(probabilities(logits, sampling), 1 - rng.random(count))
+            drawn.append(np.where(ended, self.pairing.end, ids))
+            ended |= ids == self.pairing.end
+            logits = self._write(writer, drawn[-1])
+        return [self.pairing.spell(lane) for lane in np.array(drawn).T]
+
+    @property
+    def limit(self) -> int:
+        """Symbols after which an answer without an end is cut."""
+        return 2 * self.pairing.longest + 10
+
+    def _read(self, prompts: Sequence[Ids]) -> tuple[Array, dict[str, Array]]:
+        """Read prompts side by side: ln p (T, B, V), and each state by name after its own last."""
+        lengths = np.array([len(prompt) for prompt in prompts])
+        lanes = np.arange(len(prompts))
+        inputs = np.zeros((lengths.max(), len(prompts)), np.int64)
+        for lane, prompt in enumerate(prompts):
+            inputs[: len(prompt), lane] = prompt
+        network = Network(self.config, self.parameters, *inputs.shape)
+        with np.errstate(over="ignore"):
+            logits = network.forward(inputs)
+        states = {
+            f"layers.{number}.{name}": slots[lengths, lanes]
+            for number, layer in enumerate(network.layers)
+            for name, slots in layer.slots.items()
+        }
+        return log_softmax(logits.astype(np.float64), np.empty(logits.shape)), states
+
+    def _read_off(self, prompts: Sequence[Ids]) -> list[Answer]:
+        """Answer where an answer stands under each input, or under its last symbol."""
+        log_p, _ = self._read(prompts)
+        answers = []
+        for lane, prompt in enumerate(prompts):
+            first = 0 if self.pairing.layout == "synced" else len(prompt) - 1
+            mine = log_p[first : len(prompt), lane]
+            total = float(mine.max(axis=-1).sum())
+            answers.append(Answer(self.pairing.spell(mine.argmax(axis=-1)), math.exp(total)))
+        return answers
+
+    def _writer(self, states: dict[str, Array]) -> Network:
+        """Return a network of one step that goes on from these states (B, H)."""
+        B = len(next(iter(states.values())))
+        network = Network(self.config, self.parameters, 1, B)
+        for name, state in network.states():
+            state[...] = states[name]
+        return network
+
+    def _write(self, network: Network, answers: Ids) -> Array:
+        """Read what was written (B,), END as anything, and return the next logits (B, V)."""
+        symbols = np.where(answers == self.pairing.end, 0, answers)
+        logits: Array = network.forward(self.pairing.fed_back(symbols)[None])[0]
+        network.carry()
+        return logits
+
+    def _search(self, prompts: Sequence[Ids], beam: int) -> list[Answer]:
+        """Keep the `beam` likeliest beginnings of each answer until all of them have ended."""
+        P, V, end = len(prompts), self.config.outputs, self.pairing.end
+        log_p, states = self._read(prompts)
+        lengths = np.array([len(prompt) for prompt in prompts])
+        writer = self._writer({name: np.repeat(s, beam, axis=0) for name, s in states.items()})
+        following = np.repeat(log_p[lengths - 1, np.arange(P)], beam, axis=0).reshape(P, beam, V)
+        scores = np.full((P, beam), -np.inf)
+        scores[:, 0] = 0.0  # at first all beams are the same one
+        written = np.zeros((P, beam, 0), np.int64)
+        ended = np.zeros((P, beam), bool)
+        row = np.arange(P)[:, None]
+        for _ in range(self.limit):
+            following[ended] = -np.inf
+            following[ended, end] = 0.0  # an answer that has ended stays as it is
+            totals = (scores[..., None] + following).reshape(P, -1)
+            best = np.argsort(-totals, axis=-1, kind="stable")[:, :beam]
+            scores = np.take_along_axis(totals, best, axis=-1)
+            parents, symbols = np.divmod(best, V)
+            written = np.concatenate([written[row, parents], symbols[..., None]], axis=-1)
+            ended = ended[row, parents] | (symbols == end)
+            if ended.all():
+                break
+            lanes = (row * beam + parents).ravel()
+            for _, state in writer.states():
+                state[...] = state[lanes]
+            logits = self._write(writer, symbols.ravel()).astype(np.float64)
+            following = log_softmax(logits, logits).reshape(P, beam, V)
+        return [
+            Answer(self.pairing.spell(answers[0]), math.exp(float(score[0])))
+            for answers, score in zip(written, scores, strict=True)
+        ]
