@@ -16,22 +16,31 @@ from charrnn.optimisers import OPTIMISERS
 from charrnn.presets import Budget, Plan, Settings, pick
 from charrnn.training_config import TrainingConfig
 
-POSITIONS = 2048
-"""Characters that a batch should have, as those of the language model's windows have."""
-
-FEWEST_EXAMPLES, MOST_EXAMPLES = 16, 128
 MOST_POSITIONS = 2**15
 """T × B of the longest batch: what its buffers have room for."""
 
-FEWEST_LABELLED = 64
-"""Examples in a batch where each has but one guess: fewer are too noisy to climb out of chance."""
+DENSE: Settings = {"hidden": 256, "batch": 32}
+"""Where most positions are guessed: the language model's recipe serves as it is."""
 
-SPARSE: Settings = {"hidden": 128, "optimiser": "adam", "lr": 2e-3}
-"""For a label at the end of a text. Adagrad, the best where every position is guessed, never finds
-evidence that lies a hundred characters before the label; Adam does."""
+SPARSE: Settings = {"hidden": 128, "batch": 64, "optimiser": "adam", "lr": 2e-3}
+"""For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
+Adagrad, the best where every position is guessed, never finds evidence that lies a hundred
+characters before the label, as Adam does."""
 
-DENSE: Settings = {"hidden": 256}
-"""For the other layouts, where most positions are guessed as in a language model."""
+TABLE: Settings = {"hidden": 128, "batch": 32, "dropout": 0.0}
+"""For symbols to symbols, which are learnt by heart."""
+
+RECIPES = {"many-to-one": SPARSE, "one-to-one": TABLE}
+
+FEWEST_BATCHES = 4
+"""Batches that an epoch should have at least."""
+
+DROPOUTS = ((0.0, 4), (0.1, 7.5))
+"""Dropout for fewer epochs than stand beside it."""
+STRONGEST_DROPOUT = 0.3
+
+PATIENCE = 8
+"""Validations without a new best, of some two dozen, after which a run ends."""
 
 SIZES: dict[str, Settings] = {
     "default": {},
@@ -60,13 +69,14 @@ def plan_pairs(
             f"the longest example has {longest:,} characters, and nothing is cut inside one; "
             f"try examples of at most {MOST_POSITIONS:,}"
         )
-    mean = float(train.lengths.mean())
-    sparse = pairing.layout == "many-to-one"
-    fewest = FEWEST_LABELLED if sparse else FEWEST_EXAMPLES
-    B = max(fewest, min(MOST_EXAMPLES, round(POSITIONS / mean)))
-    B = max(1, min(B, MOST_POSITIONS // longest, len(train)))
-    settings = (SPARSE if sparse else DENSE) | SIZES[preset]
-    settings |= {"batch": B, "seq_length": longest, "forget_bias": chrono_bias(longest)}
+    settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
+    most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
+    settings["batch"] = max(1, min(settings["batch"], most))
+    settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": chrono_bias(longest)}
+    characters, hidden = int(train.starts[-1]), settings["hidden"]
+    epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
+    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
+    settings.setdefault("dropout", dropout)
     if "optimiser" in given or "cell" in given:
         settings.pop("lr", None)  # the preset's rate is that of its own optimiser
     settings |= given

@@ -224,15 +224,14 @@ def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bo
     """Show what moved the guess that follows a text, for each model."""
     found = []
     for subject in chosen:
-        spelled = subject.vocabulary.spell(text)
-        ids = subject.vocabulary.encode(spelled)
+        spelled, ids = subject.prompt(text)
         found.append((subject, spelled, influence(subject.config, subject.parameters, ids)))
     if json:
         models = [
             {
                 "name": subject.name,
                 "text": spelled,
-                "target": subject.vocabulary.characters[one.target],
+                "target": subject.guess(one.target),
                 "probability": one.probability,
                 "log_norms": one.log_norms,
                 "shares": one.shares,
@@ -244,7 +243,7 @@ def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bo
         table = [
             (subject.name, number, character, share)
             for subject, spelled, one in found
-            for number, (character, share) in enumerate(zip(spelled, one.shares, strict=True))
+            for number, (character, share) in enumerate(zip(spelled, one.shares, strict=False))
         ]
         write_csv(("model", "position", "character", "share"), table)
     else:
@@ -255,6 +254,8 @@ def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bo
 
 def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool) -> None:
     """Show the loss by how much is seen, for each model."""
+    if any(subject.examples is not None for subject in chosen):
+        raise UsageError("--context is for models of texts; try --show TEXT with one of pairs")
     found = [
         (subject, context_losses(subject.config, subject.parameters, subject.ids, seed=seed))
         for subject in chosen

@@ -22,7 +22,7 @@ from typing import Any
 
 from charrnn.cli.subjects import Subject
 from charrnn.diagnosis import Truncation, Verdict, truncation, verdict
-from charrnn.gradients import Profile, profile
+from charrnn.gradients import Profile
 from charrnn.jacobians import RecurrentMatrix, Spectrum, recurrent_matrices, spectra
 from charrnn.lyapunov import Lyapunov, lyapunov
 from charrnn.units import Units, units
@@ -79,7 +79,7 @@ def inspect(
 ) -> Inspection:
     """Look at one model."""
     config, parameters, ids = subject.config, subject.parameters, subject.ids
-    found = profile(config, parameters, ids, lags=lags, windows=windows, seed=seed)
+    found = subject.profile(lags, windows, seed)
     judged = verdict(found, config, trained=subject.trained, seq_length=subject.seq_length)
     wanted = tuple(k for k in (MANY_LAGS if everything else FEW_LAGS) if k <= found.lags)
     jacobians: tuple[Spectrum, ...] = ()

@@ -71,12 +71,12 @@ class View:
 
     def influence(self, subject: Subject, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
-        target = one_line(subject.vocabulary.characters[found.target])
+        target = one_line(subject.guess(found.target))
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
         self.console.print(
             Text(f"{one_line(subject.name)}: what moved the guess {target!r}{chance}")
         )
-        strengths = [0.0 if share is None else share for share in found.shares]
+        strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]
         self.console.print(
             coloured_text(
                 text,

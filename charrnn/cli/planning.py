@@ -14,7 +14,9 @@ from charrnn.presets import Plan, with_steps
 from charrnn.training import Trainer
 from charrnn.training_config import TrainingConfig
 
-EVALUATIONS = 10
+EVALUATIONS, PAIR_EVALUATIONS = 10, 24
+"""Validations of a run on a text, and on pairs, which may be solved before its end."""
+
 EVALUATION_SHARE = 0.05
 """The largest part of the time that validation may take, two of them apart."""
 
@@ -50,13 +52,14 @@ def hire(
 
 def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> TrainingConfig:
     """Turn the budget into a number of steps, evaluations and baselines included."""
+    most = EVALUATIONS if isinstance(material, TextMaterial) else PAIR_EVALUATIONS
     steps = planned.budget.steps_of(trainer.steps_per_epoch)
     if steps is not None:
-        return with_steps(trainer.config, steps, EVALUATIONS)
+        return with_steps(trainer.config, steps, most)
     left = 60 * (planned.budget.minutes or 0) - clock() - closing_seconds(speed, material)
     once = validation_seconds(speed, material)
-    evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else EVALUATIONS
-    evaluations = max(2, min(EVALUATIONS, evaluations))
+    evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
+    evaluations = max(2, min(most, evaluations))
     steps = max(1, int((left - evaluations * once) / speed.step))
     return with_steps(trainer.config, steps, evaluations)
 

@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.arrays import Ids
+from charrnn.batches import Examples
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
+from charrnn.cli import pair_material
 from charrnn.cli.display import warn
 from charrnn.cli.run import RUNS, find_checkpoint
 from charrnn.cli.terminal import one_line
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
-from charrnn.errors import CharRNNError, TextError
+from charrnn.errors import CharRNNError, TextError, UsageError
+from charrnn.example_gradients import example_profile
+from charrnn.gradients import Profile, profile
+from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig, initialise
+from charrnn.pairs import arranged, read_pairs
 from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.snapshot import Checkpoint
@@ -38,16 +44,41 @@ LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @dataclass(frozen=True)
 class Subject:
-    """One model on one text."""
+    """One model on one text, or on pairs: then `ids` are their inputs one after another."""
 
     name: str
     config: ModelConfig
     parameters: Parameters
-    vocabulary: Vocabulary
+    symbols: Vocabulary | Pairing
     ids: Ids
     text_name: str
     trained: bool
     seq_length: int | None = None
+    examples: Examples | None = None
+
+    def profile(self, lags: int, windows: int, seed: int) -> Profile:
+        """Follow the gradient back from guesses in the text, or inside examples."""
+        config, parameters = self.config, self.parameters
+        if self.examples is None:
+            return profile(config, parameters, self.ids, lags=lags, windows=windows, seed=seed)
+        return example_profile(
+            config, parameters, self.examples, lags=lags, windows=windows, seed=seed
+        )
+
+    def prompt(self, text: str) -> tuple[str, Ids]:
+        """Return a text in the model's characters, and what is read up to the guess after it."""
+        if isinstance(self.symbols, Vocabulary):
+            spelled = self.symbols.spell(text)
+            return spelled, self.symbols.encode(spelled)
+        if not self.symbols.kind.source_is_text:
+            raise UsageError(f"--show needs a text, and {self.symbols.layout} reads a label")
+        return text, self.symbols.prompt(text)
+
+    def guess(self, target: int) -> str:
+        """Name what can be guessed."""
+        if isinstance(self.symbols, Vocabulary):
+            return self.symbols.characters[target]
+        return "the end" if target == self.symbols.end else self.symbols.answers[target]
 
 
 def trained_models(
@@ -61,7 +92,12 @@ def trained_models(
     for path in map(find_checkpoint, paths):
         checkpoint = load_checkpoint(path)
         name = path.parent.name if path.name == "best.npz" else str(path)
-        ids, text_name = text_of(checkpoint, path, text, encoding)
+        examples = None
+        if isinstance(checkpoint.symbols, Pairing):
+            examples, text_name = examples_of(checkpoint, path, text, encoding)
+            ids = examples.inputs
+        else:
+            ids, text_name = text_of(checkpoint, path, text, encoding)
         config, parameters = checkpoint.config, checkpoint.parameters
         if at_init:
             name = f"{name} at initialisation"
@@ -72,11 +108,12 @@ def trained_models(
                 name,
                 config,
                 parameters,
-                checkpoint.vocabulary,
+                checkpoint.symbols,
                 ids,
                 text_name,
                 trained=not at_init,
-                seq_length=window or window_beside(path),
+                seq_length=None if examples else window or window_beside(path),
+                examples=examples,
             )
         )
     return subjects
@@ -109,6 +146,18 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
     if not len(ids):
         raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")
     return ids, corpus.name
+
+
+def examples_of(
+    checkpoint: Checkpoint, path: Path, text: str | None, encoding: str
+) -> tuple[Examples, str]:
+    """Return the pairs to look at, and what they are called."""
+    pairing, record = checkpoint.pairing, checkpoint.corpus
+    if text is not None:
+        corpus = read_pairs([text], TextOptions(encoding, normalise=record.normalise))
+    else:
+        corpus = pair_material.find_again(record, pairing.layout, path.parent)
+    return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name
 
 
 def lecture(text: str | None, encoding: str) -> list[Subject]:

@@ -15,6 +15,7 @@ from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
 from charrnn.layouts import LAYOUTS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
+from charrnn.pair_presets import PATIENCE
 from charrnn.presets import PRESETS, Budget
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
@@ -172,8 +173,13 @@ def train(
     epochs: Annotated[float | None, option(RUN, "Read the text so often instead.")] = None,
     steps: Annotated[int | None, option(RUN, "Take so many steps instead.")] = None,
     patience: Annotated[
-        int, option(RUN, "Stop after so many validations without a new best; 0: never.")
-    ] = 0,
+        int | None,
+        option(
+            RUN,
+            "Stop after so many validations without a new best; 0: never. Default: 0, for pairs "
+            f"{PATIENCE}; and pairs end once validation finds no fault.",
+        ),
+    ] = None,
     seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
     threads: Annotated[
         int | None,
@@ -250,6 +256,7 @@ def train(
         "batch": batch,
         "reset_rate": reset_rate,
         "eval_every": eval_every,
+        "patience": patience,
     }
     given = {key: value for key, value in (model | training).items() if value is not None}
     budgeted = any(value is not None for value in (minutes, epochs, steps))
@@ -279,7 +286,7 @@ def train(
         min_count=min_count,
         val_fraction=val_fraction,
         preset=preset,
-        given=given | {"seed": seed, "patience": patience},
+        given=given | {"seed": seed},
         budget=Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps),
         threads=threads,
         out=out,

@@ -663,8 +663,8 @@ class TestHostile:
     ) -> None:
         model, view = found.subject, View()
         view.show([found, found], everything=True)
-        ids = model.vocabulary.encode(HOSTILE)
-        for target in range(len(model.vocabulary)):
+        _, ids = model.prompt(HOSTILE)
+        for target in range(model.config.outputs):
             moved = context.influence(model.config, model.parameters, ids, target)
             view.influence(model, HOSTILE, moved)
         losses = context.context_losses(
