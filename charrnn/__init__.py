@@ -1,6 +1,7 @@
 """Train, sample and look inside character-level recurrent networks, in NumPy.
 
 model = charrnn.load("checkpoints/corpus")      a trained model: step, generate, evaluate
+charrnn.Predictor.load("checkpoints/dates")     a model of pairs: answer, sample
 rnn = charrnn.RNN(input_size, 100, output_size) the lecture's network: y = rnn.step(x)
 """
 
@@ -12,14 +13,16 @@ if TYPE_CHECKING:
     from charrnn.errors import CharRNNError
     from charrnn.layer import GRU, LSTM, RNN
     from charrnn.model import Model, load
+    from charrnn.prediction import Predictor
 
-__all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "__version__", "load"]
+__all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "Predictor", "__version__", "load"]
 
 HOMES = {
     "CharRNNError": "charrnn.errors",
     "GRU": "charrnn.layer",
     "LSTM": "charrnn.layer",
     "Model": "charrnn.model",
+    "Predictor": "charrnn.prediction",
     "RNN": "charrnn.layer",
     "load": "charrnn.model",
 }

@@ -99,10 +99,10 @@ def word(language: Phonotactics, rng: random.Random) -> str:
 
 
 def languages(rng: random.Random) -> Iterator[tuple[str, str]]:
-    """Yield words and the invented language they are from, as many of each."""
-    for name, language in INVENTED.items():
-        found: set[str] = set()
-        while len(found) < WORDS:
+    """Yield words and the invented language they are from, as many of each, none of two."""
+    found: set[str] = set()
+    for number, (name, language) in enumerate(INVENTED.items(), 1):
+        while len(found) < number * WORDS:
             if (fresh := word(language, rng)) not in found:
                 found.add(fresh)
                 yield fresh, name

@@ -61,7 +61,7 @@ class Pairing:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise UsageError(f"no layout called {self.layout[:40]!r}; there are {names()}")
+            raise UsageError(f"no layout called {self.layout[:40]!r}; try {names()}")
         sides = (("sources", self.sources), ("answers", self.answers))
         texts = (self.kind.source_is_text, self.kind.answer_is_text)
         for (side, symbols), is_text in zip(sides, texts, strict=True):
@@ -195,7 +195,7 @@ def pairing_of(layout: str, pairs: Iterable[tuple[str, str]]) -> Pairing:
     """Number the symbols of both sides, sorted; `UsageError` for an unknown layout."""
     kind = LAYOUTS.get(layout)
     if kind is None:
-        raise UsageError(f"no layout called {layout[:40]!r}; there are {names()}")
+        raise UsageError(f"no layout called {layout[:40]!r}; try {names()}")
     sources: set[str] = set()
     answers: set[str] = set()
     longest = 1

@@ -62,7 +62,7 @@ def plan_pairs(
 ) -> Plan:
     """Complete what was `given`; `UsageError` for what makes no sense with pairs."""
     if preset not in SIZES:
-        raise UsageError(f"--preset {preset} is for texts; with pairs there are {', '.join(SIZES)}")
+        raise UsageError(f"--preset {preset} is for texts; try {', '.join(SIZES)}")
     longest = int(train.lengths.max())
     if longest > MOST_POSITIONS:
         raise TextError(

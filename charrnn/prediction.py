@@ -5,12 +5,16 @@ answer begins. Then all answers grow by a symbol a step, reading what they have 
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from charrnn.arrays import Array, Ids
+from charrnn.checkpoint import load
 from charrnn.errors import UsageError
 from charrnn.functions import log_softmax
 from charrnn.layouts import Pairing
@@ -34,6 +38,16 @@ class Predictor:
 
     def __init__(self, config: ModelConfig, parameters: Parameters, pairing: Pairing) -> None:
         self.config, self.parameters, self.pairing = config, parameters, pairing
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a checkpoint of pairs, or the best one of a run's folder.
+
+        Raises `CheckpointError`, and `UsageError` for a language model.
+        """
+        place = Path(path)
+        checkpoint = load(place / "best.npz" if place.is_dir() else place)
+        return cls(checkpoint.config, checkpoint.parameters, checkpoint.pairing)
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
         """Return the likeliest answer to each input, found by a beam of that width.

@@ -1,0 +1,316 @@
+"""Pairs through the command line: train, predict, eval, info, resume, inspect, and mistakes."""
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from charrnn.cli.app import app
+
+Charrnn = Callable[..., Result]
+TINY = ("--hidden", "12", "--steps", "60", "--threads", "1", "--eval-every", "30", "--lr", "0.1")
+
+
+def write_pairs(path: Path, layout: str) -> Path:
+    """Write pairs that a layout can learn, 120 of them."""
+    rng = random.Random(5)
+    rows: dict[str, tuple[str, str]] = {}
+    while len(rows) < 120:
+        text = "".join(rng.choice("abc") for _ in range(rng.randint(2, 9)))
+        rows[text] = {
+            "one-to-many": (f"L{len(rows) % 3}", text),
+            "many-to-one": (text, "ends in a" if text[-1] == "a" else "does not"),
+            "many-to-many": (text, text[:2]),
+            "synced": (text, text.upper()),
+            "one-to-one": (text, text[0]),
+        }[layout]
+    path.write_text("".join(f"{a}\t{b}\n" for a, b in rows.values()), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def trained(charrnn: Charrnn, empty_folder: Path) -> Callable[[str], Path]:
+    """Train on pairs of a layout, quietly; return the run's folder."""
+
+    def make(layout: str) -> Path:
+        pairs = write_pairs(empty_folder / f"{layout}.tsv", layout)
+        result = charrnn("train", pairs, "--layout", layout, *TINY, "--quiet")
+        assert result.exit_code == 0, result.stderr
+        return Path("checkpoints") / layout
+
+    return make
+
+
+LAYOUTS = ("one-to-one", "one-to-many", "many-to-one", "many-to-many", "synced")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_says_what_it_does_and_ends_with_figures(
+    charrnn: Charrnn, empty_folder: Path, layout: str, rows: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    pairs = write_pairs(empty_folder / "p.tsv", layout)
+    result = charrnn("train", pairs, "--layout", layout, *TINY)
+    assert result.exit_code == 0, result.stderr
+    assert f"{layout}: " in result.stderr
+    assert f"--layout {layout}" in result.stderr
+    assert "--seq-length" not in result.stderr
+    assert "charrnn predict checkpoints/p" in " ".join(result.stdout.split())
+    assert "accuracy" in result.stdout
+    assert ("exact match" in result.stdout) == (layout in ("many-to-many", "synced"))
+    evaluations = [
+        row for row in rows(Path("checkpoints/p")) if "validation_nats_per_symbol" in row
+    ]
+    assert [row["step"] for row in evaluations] in ([30], [30, 60])  # it may be solved
+    assert all(0 <= row["validation_symbol_accuracy"] <= 1 for row in evaluations)
+    assert all(
+        ("validation_exact_match" in row) == (layout != "one-to-many") for row in evaluations
+    )
+
+
+def test_json_of_a_run(charrnn: Charrnn, empty_folder: Path) -> None:
+    pairs = write_pairs(empty_folder / "p.tsv", "many-to-one")
+    result = charrnn("train", pairs, "--layout", "many-to-one", *TINY, "--json", "--quiet")
+    found = json.loads(result.stdout)
+    assert found["best"] == "checkpoints/p/best.npz"
+    assert found["validation"]["layout"] == "many-to-one"
+    assert found["validation"]["examples"] == 12
+    assert len(found["validation"]["confusion"]) == 2
+
+
+def test_a_label_is_predicted(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+    run = trained("many-to-one")
+    result = charrnn("predict", "abca", "abcb", "bbba")
+    assert result.stdout == "ends in a\ndoes not\nends in a\n"
+    assert "answering with" in result.stderr
+    named = charrnn("predict", run, stdin="abca\nabcb\n")
+    assert named.stdout == "ends in a\ndoes not\n"
+    assert named.stderr == ""
+    shares = charrnn("predict", run, "--proba", "abca").stdout.rstrip("\n").split("\t")
+    assert shares[::2] == ["ends in a", "does not"]
+    assert sum(map(float, shares[1::2])) == pytest.approx(1, abs=2e-4)
+    (row,) = charrnn("predict", run, "--proba", "--json", "abca").stdout.splitlines()
+    found = json.loads(row)
+    assert found["output"] == "ends in a"
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+
+
+def test_a_text_becomes_a_text(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+    run = trained("many-to-many")
+    greedy = charrnn("predict", run, "abca", "cb")
+    assert len(greedy.stdout.splitlines()) == 2
+    beam = charrnn("predict", run, "--beam", "4", "--proba", "abca")
+    answer, probability = beam.stdout.rstrip("\n").split("\t")
+    assert 0 < float(probability) <= 1
+    (row,) = charrnn("predict", run, "--beam", "4", "--json", "abca").stdout.splitlines()
+    assert json.loads(row)["output"] == answer
+
+
+def test_a_label_is_written_about(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+    run = trained("one-to-many")
+    one = charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temp", "0.8")
+    assert len(one.stdout.splitlines()) == 5
+    assert (
+        one.stdout
+        == charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temp", "0.8").stdout
+    )
+    assert one.stdout != charrnn("predict", run, "L1", "--count", "5", "--seed", "4").stdout
+    (row,) = charrnn("predict", run, "L1", "--json", "--seed", "4").stdout.splitlines()
+    assert json.loads(row)["seed"] == 4
+
+
+def test_every_character_is_marked(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+    trained("synced")
+    assert charrnn("predict", "abcab", "c").stdout == "ABCAB\nC\n"
+
+
+def test_eval_tells_accuracy_a_confusion_matrix_and_f1(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("many-to-one")
+    result = charrnn("eval", run, "many-to-one.tsv")
+    assert result.exit_code == 0, result.stderr
+    for words in ("accuracy", "macro F1", "precision", "ends in a", "true"):
+        assert words in result.stdout
+    found = json.loads(charrnn("eval", run, "many-to-one.tsv", "--json").stdout)
+    matrix = found["confusion"]
+    assert sum(map(sum, matrix)) == found["examples"] == 120
+    right = sum(matrix[n][n] for n in range(2))
+    assert found["symbol_accuracy"] == pytest.approx(right / 120)
+    assert set(found["labels"]) == {"ends in a", "does not"}
+
+
+def test_info_tells_the_layout_and_the_symbols(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("many-to-one")
+    shown = charrnn("info", run).stdout
+    for words in ("many-to-one", "3: abc", "2: does not, ends in a", "exact match"):
+        assert words in shown
+    found = json.loads(charrnn("info", run, "--json").stdout)
+    assert found["pairs"]["answers"] == ["does not", "ends in a"]
+
+
+def test_inspect_gradients_looks_back_from_the_label(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("many-to-one")
+    result = charrnn("inspect-gradients", run)
+    assert result.exit_code == 0, result.stderr
+    assert "followed for" in result.stdout
+    found = json.loads(charrnn("inspect-gradients", run, "--json", "--lags", "3").stdout)
+    (line, _) = found["models"][0]["profile"]["lines"]
+    assert len(line["ratio"]) == 4
+    assert line["ratio"][0] == 1
+    moved = charrnn("inspect-gradients", run, "--show", "abca")
+    assert "what moved the guess 'ends in a'" in moved.stdout
+    everything = charrnn("inspect-gradients", run, "--all")
+    assert everything.exit_code == 0, everything.stderr
+    refused = charrnn("inspect-gradients", run, "--context")
+    assert refused.exit_code == 2
+    watched = charrnn(
+        "train", "many-to-one.tsv", "--layout", "many-to-one", *TINY, "--watch-gradients"
+    )
+    assert "gradient at step" in watched.stderr
+
+
+@pytest.mark.parametrize("layout", ["many-to-many", "synced"])
+def test_an_interrupted_run_is_resumed_exactly(
+    charrnn: Charrnn,
+    empty_folder: Path,
+    layout: str,
+    at_step: Callable[[int, Callable[[], None]], None],
+    assert_same: Callable[[Path, Path], None],
+) -> None:
+    pairs = write_pairs(empty_folder / "p.tsv", layout)
+    command = ("train", pairs, "--layout", layout, *TINY, "--quiet")
+    assert charrnn(*command, "--out", "whole").exit_code == 0
+    at_step(41, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert charrnn(*command, "--out", "parts").exit_code == 130
+    at_step(10**9, lambda: None)
+    resumed = charrnn("train", "--resume", "parts")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert_same(Path("whole"), Path("parts"))
+    assert "finished" in charrnn("train", "--resume", "parts").stderr
+
+
+def test_resume_wants_the_same_pairs(
+    charrnn: Charrnn,
+    empty_folder: Path,
+    at_step: Callable[[int, Callable[[], None]], None],
+) -> None:
+    pairs = write_pairs(empty_folder / "p.tsv", "synced")
+    at_step(20, lambda: os.kill(os.getpid(), signal.SIGINT))
+    charrnn("train", pairs, "--layout", "synced", *TINY, "--quiet", "--out", "run")
+    pairs.write_text("ab\tAB\nabc\tABC\nc\tC\n", encoding="utf-8")
+    result = charrnn("train", "--resume", "run")
+    assert result.exit_code == 4
+    assert "not the pairs of this run" in result.stderr
+
+
+def test_a_run_can_begin_from_another_s_weights(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("synced")
+    result = charrnn("train", "synced.tsv", "--layout", "synced", *TINY, "--init-from", run)
+    assert result.exit_code == 0, result.stderr
+    other = charrnn("train", "synced.tsv", "--layout", "many-to-many", *TINY, "--init-from", run)
+    assert other.exit_code == 2
+    assert "the checkpoint's layout is synced" in other.stderr
+
+
+def test_a_demonstration_needs_no_layout(charrnn: Charrnn) -> None:
+    result = charrnn("train", "--corpus", "case", "--steps", "5", "--threads", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "one-to-one: a symbol to a symbol" in result.stderr
+
+
+MISTAKES = [
+    ("train p.tsv --layout diagonal", 2, ["diagonal", "many-to-one"]),
+    ("train p.tsv --layout synced --seq-length 9", 2, ["--seq-length is for texts"]),
+    ("train p.tsv --layout synced --bytes", 2, ["--bytes is for texts"]),
+    ("train p.tsv --layout synced --min-count 2", 2, ["--min-count is for texts"]),
+    ("train p.tsv --layout synced --preset min-char-rnn", 2, ["min-char-rnn is for texts"]),
+    ("train --layout synced", 2, ["needs pairs"]),
+    ("train --layout synced --corpus dates", 2, ["dates is not for --layout synced"]),
+    ("train p.tsv --layout synced --corpus dates", 2, ["contradict"]),
+    ("train --corpus nothing --layout synced", 2, ["no built-in pairs 'nothing'"]),
+    ("train no-tab.tsv --layout synced", 4, ["no-tab.tsv line 2 has no tab"]),
+    ("train uneven.tsv --layout synced", 4, ["uneven.tsv line 2: 3 characters but 2"]),
+    ("train empty.tsv --layout synced", 4, ["empty.tsv line 1: the output is empty"]),
+    ("train same.tsv --layout many-to-one", 4, ["the one answer 'x'"]),
+    ("train gone.tsv --layout synced", 4, ["no file gone.tsv"]),
+    ("eval checkpoints/many-to-one strange.tsv", 4, ["strange.tsv line 2", "'maybe'"]),
+    ("eval checkpoints/many-to-one unread.tsv", 4, ["unread.tsv line 1", "'ß'"]),
+    ("sample checkpoints/many-to-one", 2, ["learnt pairs (many-to-one)", "charrnn predict"]),
+    ("predict checkpoints/many-to-one abß", 4, ["'ß' never occurred"]),
+    ("predict checkpoints/many-to-one --beam 3 ab", 2, ["--beam is for many-to-many"]),
+    ("predict checkpoints/many-to-one --temp 1 ab", 2, ["--temp is for one-to-many"]),
+    ("inspect-gradients checkpoints/many-to-one --context", 2, ["--context is for"]),
+]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained model and files that are wrong in one way each."""
+    place = tmp_path_factory.mktemp("mistakes")
+    pairs = write_pairs(place / "many-to-one.tsv", "many-to-one")
+    options = ("--layout", "many-to-one", *TINY, "--quiet")
+    folder = place / "checkpoints" / "many-to-one"
+    result = CliRunner().invoke(app, ["train", str(pairs), *options, "--out", str(folder)])
+    assert result.exit_code == 0, result.stderr
+    for name, content in {
+        "p.tsv": "ab\tAB\nabc\tABC\nc\tC\n",
+        "no-tab.tsv": "ab\tAB\nabc\n",
+        "uneven.tsv": "ab\tAB\nabc\tAB\n",
+        "empty.tsv": "ab\t\n",
+        "same.tsv": "ab\tx\nabc\tx\n",
+        "strange.tsv": "ab\tdoes not\nabc\tmaybe\n",
+        "unread.tsv": "aß\tdoes not\n",
+    }.items():
+        (place / name).write_text(content, encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize(("line", "code", "words"), MISTAKES, ids=[line for line, *_ in MISTAKES])
+def test_every_mistake_has_its_line_and_its_code(
+    charrnn: Charrnn,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    code: int,
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(workplace)
+    result = charrnn(*line.split())
+    assert result.exit_code == code, result.stderr
+    (error,) = [row for row in result.stderr.splitlines() if "error" in row]
+    assert error.startswith("charrnn: error: ")
+    assert "; try " in error or ", try" in error
+    for word in words:
+        assert word in error
+    assert not list(workplace.glob("checkpoints/[!m]*"))
+
+
+def test_a_wrong_line_of_standard_input_is_named(
+    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    for stdin, words in (
+        ("ab\nabß\n", "standard input line 2: 'ß'"),
+        ("ab\n\n", "standard input line 2: an input is empty"),
+    ):
+        result = charrnn("predict", "checkpoints/many-to-one", stdin=stdin)
+        assert result.exit_code == 4
+        assert words in result.stderr
+
+
+def test_a_language_model_cannot_predict(charrnn: Charrnn, finished_run: Path) -> None:
+    result = charrnn("predict", finished_run, "x")
+    assert result.exit_code == 2
+    assert "try charrnn sample" in result.stderr
