@@ -88,6 +88,7 @@ class Predictor:
         prompt = self.pairing.prompt(field)
         log_p, states = self._read([prompt] * count)
         logits = log_p[-1]
+        logits[:, self.pairing.end] = -np.inf  # no text in training was empty
         writer = self._writer(states)
         drawn: list[Ids] = []
         ended = np.zeros(count, bool)

@@ -256,6 +256,7 @@ def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
 
 # --- demonstrations, learnt to the figures that README tells
 
+CharrnnRun = Callable[..., dict[str, Any]]
 FIGURES = {
     "dates": ("many-to-many", 0.98),
     "languages": ("many-to-one", 0.95),
@@ -267,9 +268,7 @@ FIGURES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
-def test_the_defaults_learn_the_demonstrations(
-    name: str, charrnn_run: Callable[..., dict[str, Any]]
-) -> None:
+def test_the_defaults_learn_the_demonstrations(name: str, charrnn_run: CharrnnRun) -> None:
     layout, least = FIGURES[name]
     found = charrnn_run("--corpus", name, "--layout", layout)
     assert found["validation"]["exact_match"] >= least
@@ -277,16 +276,14 @@ def test_the_defaults_learn_the_demonstrations(
 
 
 @pytest.mark.slow
-def test_a_plain_network_of_small_weights_does_not_learn_france(
-    charrnn_run: Callable[..., dict[str, Any]],
-) -> None:
+def test_a_plain_network_of_small_weights_does_not_learn_france(charrnn_run: CharrnnRun) -> None:
     small = ("--cell", "rnn", "--init", "normal:0.01", "--input-init", "normal:0.01")
     found = charrnn_run("--corpus", "france:100", "--layout", "many-to-one", *small)
     assert found["validation"]["symbol_accuracy"] < 0.2
 
 
 @pytest.fixture
-def charrnn_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def charrnn_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharrnnRun:
     """Run `charrnn train` in an empty folder; return its JSON."""
 
     def run(*options: str) -> dict[str, Any]:

@@ -137,8 +137,12 @@ def test_drawn_answers_have_the_model_s_frequencies() -> None:
     model = predictor("one-to-many", size=0.5)
     model.parameters["b_y"][model.pairing.end] = 1.0
     drawn = model.sample("red", Sampling(seed=1), count=4000)
+    assert "" not in drawn  # as no text in training is empty
+    network = Network(model.config, model.parameters, 1, 1)
+    logits = network.forward(model.pairing.prompt("red")[:, None])[0, 0]
+    begun = 1 - math.exp(log_softmax(logits, logits.copy())[model.pairing.end])
     for answer in ("x", "y", "xy"):
-        expected = math.exp(log_probability(model, "red", answer))
+        expected = math.exp(log_probability(model, "red", answer)) / begun
         assert drawn.count(answer) / 4000 == pytest.approx(expected, abs=0.03)
     assert drawn == model.sample("red", Sampling(seed=1), count=4000)
     assert drawn != model.sample("red", Sampling(seed=2), count=4000)

@@ -181,7 +181,12 @@ def pair_result(
     )
 
 
+QUOTED = 36
+"""Characters of an input that are shown beside its answer."""
+
+
 def quoted(source: str, wanted: str, given: str) -> str:
     """Show one example: what was read, what was answered, and what would have been right."""
+    shown = source if len(source) <= QUOTED else f"…{source[1 - QUOTED :]}"
     verdict = "" if given == wanted else f"   (right: {wanted})"
-    return f"{source} → {given}{verdict}"
+    return f"{shown} → {given}{verdict}"

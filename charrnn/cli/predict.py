@@ -122,14 +122,24 @@ class Answering:
 
     def _answer(self, inputs: Sequence[tuple[str, str]], first: int) -> Iterator[str]:
         """Yield a line for each input; `TextError`, with its place, for one that cannot be read."""
+        fields: list[str] = []
+        problem: TextError | None = None
         for field, place in inputs:
             try:
                 if not field:
                     raise TextError("an input is empty; try at least one character")
                 self.pairing.prompt(field)
             except TextError as error:
-                raise TextError(f"{place}{error}") from error
-        fields = [field for field, _ in inputs]
+                problem = TextError(f"{place}{error}")
+                break
+            fields.append(field)
+        yield from self._answers(fields, first)  # those before a bad one are not lost
+        if problem is not None:
+            raise problem
+
+    def _answers(self, fields: Sequence[str], first: int) -> Iterator[str]:
+        if not fields:
+            return
         if self.pairing.layout == "one-to-many":
             yield from self._drawn(fields, first)
         elif self.proba and not self.pairing.kind.answer_is_text:

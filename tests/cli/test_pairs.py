@@ -308,6 +308,7 @@ def test_a_wrong_line_of_standard_input_is_named(
         result = charrnn("predict", "checkpoints/many-to-one", stdin=stdin)
         assert result.exit_code == 4
         assert words in result.stderr
+        assert result.stdout == "does not\n"  # what came before is answered
 
 
 def test_a_language_model_cannot_predict(charrnn: Charrnn, finished_run: Path) -> None:
