@@ -80,9 +80,10 @@ class Model:
         drawn: list[Ids] = []
 
         def first() -> Iterator[str]:
+            characters = self.vocabulary.characters
             for ids in islice(steps, length):
                 drawn.append(ids)
-                yield self.vocabulary.decode(ids[:1])
+                yield characters[ids[0]]
 
         yield before(stop, first())
         drawn.extend(islice(steps, length - len(drawn)) if count > 1 else ())

@@ -1,5 +1,6 @@
 """`charrnn eval`: what a model is worth on any text, beside what is good."""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.terminal import one_line
 from charrnn.decoding import TextOptions
+from charrnn.dynamic_evaluation import dynamic_evaluate
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.layouts import Pairing
@@ -35,6 +37,14 @@ def evaluate_text(
             show_default=False,
         ),
     ],
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            help="Also let the model learn from what it has been scored on (dynamic evaluation); "
+            "told apart from the loss of the model as it is.",
+        ),
+    ] = False,
     json: Json = False,
     on_unknown: OnUnknown = "error",
     encoding: Encoding = "utf-8",
@@ -59,6 +69,8 @@ def evaluate_text(
     if checkpoint is None:
         print(f"charrnn: evaluating {one_line(str(path))}", file=sys.stderr)
     if isinstance(loaded.symbols, Pairing):
+        if dynamic:
+            raise UsageError("--dynamic is for models of texts; try without it")
         score_pairs(loaded, loaded.symbols, files, encoding, json=json)
         return
     model = Model(loaded)
@@ -71,14 +83,17 @@ def evaluate_text(
     skipped = len(corpus.text) - len(ids)
     with Signals() as stop:
         nats = evaluate(model.config, model.parameters, ids, stop=stop)
+        moving = None
+        if dynamic and not stop():
+            moving = dynamic_evaluate(model.config, model.parameters, ids, stop=stop)
         table = compare(model, record, path, ids, stop) if baselines_too and not stop() else None
         if nats is None or stop():
             raise typer.Exit(stop.exit_code)
     score = Score(nats, len(ids))
     if json:
-        print(to_json(as_json(score, skipped, table)))
+        print(to_json(as_json(score, skipped, table, moving)))
         return
-    rows: dict[str, float | None] = {"this model": nats}
+    rows: dict[str, float | None] = {"this model": nats, "this model, dynamic": moving}
     answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model"))
     left = f", {skipped:,} unknown ones left out" if skipped else ""
     print(f"{score.characters:,} characters{left}")
@@ -119,13 +134,17 @@ def compare(
     return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary), stop=stop)
 
 
-def as_json(score: Score, skipped: int, table: Baselines | None) -> dict[str, Any]:
+def as_json(
+    score: Score, skipped: int, table: Baselines | None, dynamic: float | None
+) -> dict[str, Any]:
     """Return the figures of one text as JSON values, units in the names."""
     return {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         "perplexity": score.perplexity,
         "characters": score.characters,
+        "dynamic_nats_per_char": dynamic,
+        "dynamic_bits_per_char": None if dynamic is None else dynamic / math.log(2),
         "skipped_characters": skipped,
         "baselines": None if table is None else table.as_dict(),
     }

@@ -1,0 +1,118 @@
+"""The preset min-char-rnn against the loop of 2015, character by character in plain NumPy.
+
+    python -m tests.benchmarks.min_char [--quick] [--json FILE]
+
+The loop is what a student writes from the published equations: one-hot column vectors, a Python
+loop forward and one backward, Adagrad over a list of arrays, float64.
+"""
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from charrnn.arrays import Array
+from charrnn.network import ModelConfig
+from charrnn.presets import Budget, min_char_rnn
+from tests.benchmarks import ours
+from tests.benchmarks.measuring import Work, in_turn, options, show, spread, write_json
+
+V, H, T = 65, 100, 25
+RATE, LIMIT, EPSILON = 0.1, 5.0, 1e-8
+
+
+def preset() -> Work:
+    """Return steps of our preset, batch 1."""
+    threadpool_limits(1, user_api="blas")
+    chosen = min_char_rnn(1_000_000, Budget(steps=1))
+    names = ("cell", "hidden", "init", "input_init", "readout_init")
+    config = ModelConfig(V, V, **{name: chosen[name] for name in names})
+    run = ours.trainer(config, 1, T, 1, chosen["optimiser"])
+
+    def work() -> float:
+        run.step()
+        return float(T)
+
+    return work
+
+
+class StudentsLoop:
+    """h′ = tanh(W_xh x + W_hh h + b_h), y = W_hy h + b_y, and the chain rule by hand."""
+
+    def __init__(self) -> None:
+        draw = np.random.default_rng(0).standard_normal
+        self.W_xh, self.W_hh, self.W_hy = (0.01 * draw(shape) for shape in ((H, V), (H, H), (V, H)))
+        self.b_h, self.b_y = np.zeros((H, 1)), np.zeros((V, 1))
+        self.weights = [self.W_xh, self.W_hh, self.W_hy, self.b_h, self.b_y]
+        self.memory = [np.zeros_like(weight) for weight in self.weights]
+        self.h = np.zeros((H, 1))
+
+    def gradients(self, inputs: list[int], targets: list[int]) -> list[Array]:
+        """Walk a window forward and back."""
+        xs, hs, ps = [], [self.h], []
+        loss = 0.0
+        for read, guessed in zip(inputs, targets, strict=True):
+            x = np.zeros((V, 1))
+            x[read] = 1
+            h = np.tanh(np.dot(self.W_xh, x) + np.dot(self.W_hh, hs[-1]) + self.b_h)
+            e = np.exp(np.dot(self.W_hy, h) + self.b_y)
+            p = e / np.sum(e)
+            loss -= float(np.log(p[guessed, 0]))
+            xs.append(x)
+            hs.append(h)
+            ps.append(p)
+        dW_xh, dW_hh, dW_hy, db_h, db_y = (np.zeros_like(weight) for weight in self.weights)
+        dh_next = np.zeros_like(self.h)
+        for t in reversed(range(len(inputs))):
+            dy = ps[t].copy()
+            dy[targets[t]] -= 1
+            dW_hy += np.dot(dy, hs[t + 1].T)
+            db_y += dy
+            da = (1 - hs[t + 1] ** 2) * (np.dot(self.W_hy.T, dy) + dh_next)
+            dW_xh += np.dot(da, xs[t].T)
+            dW_hh += np.dot(da, hs[t].T)
+            db_h += da
+            dh_next = np.dot(self.W_hh.T, da)
+        self.h = hs[-1]
+        return [dW_xh, dW_hh, dW_hy, db_h, db_y]
+
+    def step(self, inputs: list[int], targets: list[int]) -> None:
+        """Clip each element, and take an Adagrad step."""
+        found = self.gradients(inputs, targets)
+        for weight, gradient, memory in zip(self.weights, found, self.memory, strict=True):
+            np.clip(gradient, -LIMIT, LIMIT, out=gradient)
+            memory += gradient * gradient
+            weight -= RATE * gradient / np.sqrt(memory + EPSILON)
+
+
+def loop() -> Work:
+    """Return steps of the student's loop."""
+    threadpool_limits(1, user_api="blas")
+    student = StudentsLoop()
+    text = np.random.default_rng(0).integers(V, size=T * 400 + 1).tolist()
+    place = 0
+
+    def work() -> float:
+        nonlocal place
+        student.step(text[place : place + T], text[place + 1 : place + T + 1])
+        place = (place + T) % (T * 400)
+        return float(T)
+
+    return work
+
+
+def main() -> None:
+    """Compare them."""
+    asked = options(__doc__).parse_args()
+    rates = in_turn(
+        {"preset": (preset,), "loop": (loop,)}, *((1, 0.1) if asked.quick else (9, 1.0))
+    )
+    ratios = rates.ratios("preset", "loop")
+    rows = [
+        [name, f"{rates.middle(name) / 1000:.1f}k", spread(rates.ratios(name, "loop"))]
+        for name in ("preset", "loop")
+    ]
+    show(("min-char-rnn", "characters/s", "of the loop"), rows)
+    write_json(asked.json, {"ratio": ratios[len(ratios) // 2]})
+
+
+if __name__ == "__main__":
+    main()
