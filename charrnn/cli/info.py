@@ -95,9 +95,10 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         lines["training"] = "no state: to sample, to evaluate, or for --init-from"
         return lines
     run = facts["training"]
+    lanes = f"lanes of {run['seq_length']}" if "vocabulary" in facts else "pairs a step"
     lines["training"] = (
         f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
-        f"{run['batch']} lanes of {run['seq_length']}, seed {run['seed']}"
+        f"{run['batch']} {lanes}, seed {run['seed']}"
     )
     place = f"step {facts['step']:,} of {run['steps']:,}"
     lines["state"] = (

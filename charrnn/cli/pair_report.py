@@ -153,6 +153,8 @@ class PairResult:
         ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
         if self.figures is not None:
             answer(self.figures.table())
+            if self.figures.score.symbol_accuracy <= self.figures.commonest:
+                answer(Text(NOTHING_LEARNT))
         hint = f"charrnn predict {one_line(str(self.folder))}"
         answer(Text(f"{ending}; {duration(clock())} in all. Next: {hint}"))
 
@@ -180,6 +182,11 @@ def pair_result(
         found,
     )
 
+
+NOTHING_LEARNT = (
+    "It does no better than always giving the commonest answer: try more pairs, more --minutes, "
+    "or see whether the answers follow from the inputs at all."
+)
 
 QUOTED = 36
 """Characters of an input that are shown beside its answer."""

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,16 @@ def test_a_run_says_what_it_does_and_ends_with_figures(
     assert all(
         ("validation_exact_match" in row) == (layout != "one-to-many") for row in evaluations
     )
+
+
+def test_pairs_without_rhyme_or_reason_are_told_so(charrnn: Charrnn, empty_folder: Path) -> None:
+    rng = random.Random(2)
+    lines = [f"{n:03}\t{'x' if rng.random() < 0.5 else 'y'}\n" for n in range(60)]
+    (empty_folder / "noise.tsv").write_text("".join(lines), encoding="utf-8")
+    result = charrnn("train", "noise.tsv", "--layout", "many-to-one", *TINY)
+    found = " ".join(result.stdout.split())
+    (accuracy, commonest) = re.findall(r"([\d.]+)%", found)[:2]
+    assert ("no better than" in found) == (float(accuracy) <= float(commonest))
 
 
 def test_json_of_a_run(charrnn: Charrnn, empty_folder: Path) -> None:
