@@ -9,23 +9,30 @@ loop forward and one backward, Adagrad over a list of arrays, float64.
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.arrays import Array
-from charrnn.network import ModelConfig
-from charrnn.presets import Budget, min_char_rnn
-from tests.benchmarks import ours
+from charrnn.arrays import Array, Ids
+from charrnn.lessons import TextLessons
+from charrnn.network import initialise
+from charrnn.presets import Budget, plan, with_steps
+from charrnn.training import Trainer
 from tests.benchmarks.measuring import Work, in_turn, options, show, spread, write_json
 
 V, H, T = 65, 100, 25
+WINDOWS = 400
 RATE, LIMIT, EPSILON = 0.1, 5.0, 1e-8
+
+
+def text() -> Ids:
+    """Return random characters, which take as long as any."""
+    return np.random.default_rng(0).integers(V, size=T * WINDOWS + 1).astype(np.uint8)
 
 
 def preset() -> Work:
     """Return steps of our preset, batch 1."""
     threadpool_limits(1, user_api="blas")
-    chosen = min_char_rnn(1_000_000, Budget(steps=1))
-    names = ("cell", "hidden", "init", "input_init", "readout_init")
-    config = ModelConfig(V, V, **{name: chosen[name] for name in names})
-    run = ours.trainer(config, 1, T, 1, chosen["optimiser"])
+    planned = plan("min-char-rnn", {"seed": 0}, V, len(text()) - 1, Budget(steps=1))
+    initial = initialise(planned.model, np.random.default_rng(0))
+    config = with_steps(planned.training, 10**9, 1)
+    run = Trainer(planned.model, config, TextLessons(text()), initial)
 
     def work() -> float:
         run.step()
@@ -86,14 +93,13 @@ class StudentsLoop:
 def loop() -> Work:
     """Return steps of the student's loop."""
     threadpool_limits(1, user_api="blas")
-    student = StudentsLoop()
-    text = np.random.default_rng(0).integers(V, size=T * 400 + 1).tolist()
+    student, ids = StudentsLoop(), text().tolist()
     place = 0
 
     def work() -> float:
         nonlocal place
-        student.step(text[place : place + T], text[place + 1 : place + T + 1])
-        place = (place + T) % (T * 400)
+        student.step(ids[place : place + T], ids[place + 1 : place + T + 1])
+        place = (place + T) % (T * WINDOWS)
         return float(T)
 
     return work
