@@ -21,7 +21,7 @@ from charrnn.parameters import Parameters
 SEGMENT = 32
 """Characters between two updates."""
 
-RATE = 1e-3
+RATE = 2e-3
 """η, chosen on inner splits of two training texts."""
 
 DECAY = 1e-3

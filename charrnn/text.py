@@ -16,7 +16,7 @@ import stat
 import sys
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +69,10 @@ class Corpus:
         """The fingerprint of the text."""
         return fingerprint(self.text)
 
+    def part(self, begin: int, end: int) -> str:
+        """Return the characters from `begin` to before `end`."""
+        return self.text[begin:end]
+
 
 def read_corpus(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> Corpus:
     """Read files, folders and `-`, sorted by absolute path and joined by one newline.
@@ -76,9 +80,7 @@ def read_corpus(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> Co
     Raises TextError for a text that is missing, empty or undecodable, and StorageError where the
     operating system refuses.
     """
-    if not paths or "" in paths:
-        raise UsageError("the corpus has an empty path; try a file, a folder, or - for stdin")
-    sources, notes = _find(paths, options)
+    sources, notes = find_files(paths, options)
     texts = []
     for source in sources:
         text, remarks = read_source(source, options)
@@ -91,8 +93,7 @@ def read_corpus(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> Co
         lack = "needs at least two different characters" if text else "is empty"
         which = shown(paths[0]) if len(paths) == 1 else f"the text in {len(paths)} places"
         raise TextError(f"{which} {lack}; try a longer text")
-    name = run_name(min(paths, key=place))
-    return Corpus(text, name, tuple(map(place, sources)), tuple(notes))
+    return Corpus(text, name_of(paths), tuple(map(place, sources)), tuple(notes))
 
 
 def split(text_length: int, val_fraction: float) -> int:
@@ -108,8 +109,10 @@ def split(text_length: int, val_fraction: float) -> int:
     return begin
 
 
-def _find(paths: Iterable[str], options: TextOptions) -> tuple[list[str], list[str]]:
+def find_files(paths: Sequence[str], options: TextOptions) -> tuple[list[str], list[str]]:
     """Return the files meant by `paths`, each once and sorted, and notes about the others."""
+    if not paths or "" in paths:
+        raise UsageError("the corpus has an empty path; try a file, a folder, or - for stdin")
     found: dict[str, str] = {}
     notes = []
     for path in paths:
@@ -135,7 +138,7 @@ def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
 
     texts: list[str] = []
     others: list[str] = []
-    with _naming(folder):
+    with naming(folder):
         for root, folders, files in os.walk(folder, onerror=refuse):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
@@ -149,7 +152,7 @@ def _is_text(path: Path, options: TextOptions) -> bool:
     """Look at the head of a file: it is text if it decodes and holds no NUL."""
     if path.suffix == ".npz" or not path.is_file():
         return False
-    with _naming(str(path)), path.open("rb") as file:
+    with naming(str(path)), path.open("rb") as file:
         head = file.read(HEAD)
     decoder = codecs.getincrementaldecoder("latin-1" if options.as_bytes else options.encoding)()
     try:
@@ -180,7 +183,7 @@ def read_source(source: str, options: TextOptions) -> tuple[str, list[str]]:
 
 def _content(source: str) -> bytearray:
     """Return the bytes of a file or of standard input."""
-    with _naming(source):
+    with naming(source):
         if source != STDIN:
             with Path(source).open("rb") as file:
                 return _drain(file, shown(source))
@@ -221,7 +224,7 @@ def _unpack(packed: bytearray, name: str) -> bytearray:
 
 
 @contextmanager
-def _naming(source: str) -> Iterator[None]:
+def naming(source: str) -> Iterator[None]:
     """Turn a refusal of the operating system into an error that names the file."""
     try:
         yield
@@ -237,7 +240,7 @@ def _is_folder(source: str) -> bool:
     """Tell a folder from a file or pipe, and refuse what may never end."""
     if source == STDIN:
         return False
-    with _naming(source):
+    with naming(source):
         mode = Path(source).stat().st_mode
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
         raise TextError(f"{shown(source)} is a device or a socket; try a file, a folder, or -")
@@ -247,6 +250,11 @@ def _is_folder(source: str) -> bool:
 def place(source: str) -> str:
     """Return what finds a source again from any folder, and what the order goes by."""
     return source if source == STDIN else str(Path(source).absolute())
+
+
+def name_of(paths: Sequence[str]) -> str:
+    """Name a run after the first of its sources."""
+    return run_name(min(paths, key=place))
 
 
 def run_name(source: str) -> str:

@@ -20,6 +20,9 @@ CHUNK = 2**18
 
 CodePoints: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
+CodeCounts: TypeAlias = NDArray[np.intp]
+"""How often each code point occurs, from 0 to the highest that does."""
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -52,7 +55,13 @@ class Vocabulary:
             raise UsageError(
                 f"--min-count {min_count} is not a count; try 1 to keep all characters"
             )
-        counts = _count(text)
+        return cls.from_counts(count(text), min_count, as_bytes)
+
+    @classmethod
+    def from_counts(
+        cls, counts: CodeCounts, min_count: int = 1, as_bytes: bool = False
+    ) -> "Vocabulary":
+        """Take the code points that were counted at least `min_count` times."""
         kept = np.flatnonzero(counts >= min_count)
         if len(kept) < min(2, min_count):
             raise TextError(
@@ -125,7 +134,11 @@ class Vocabulary:
 
     def unknown(self, text: str) -> str:
         """The characters of `text` that are not in the vocabulary, each once and sorted."""
-        missing = _count(text)
+        return self.unknown_of(count(text))
+
+    def unknown_of(self, counts: CodeCounts) -> str:
+        """The characters that were counted and are not in the vocabulary, sorted."""
+        missing = counts.copy()
         missing[self._code_points[self._code_points < len(missing)]] = 0
         return _characters(np.flatnonzero(missing))
 
@@ -167,9 +180,13 @@ def _code_points(text: str) -> Iterator[tuple[int, CodePoints]]:
             yield start, np.frombuffer(chunk.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _count(text: str) -> NDArray[np.intp]:
+def count(text: str) -> CodeCounts:
     """Count each code point of `text`, from 0 to the highest that occurs."""
-    counts = np.zeros(0x100, np.intp)
+    return add_counts(np.zeros(0x100, np.intp), text)
+
+
+def add_counts(counts: CodeCounts, text: str) -> CodeCounts:
+    """Return counts of code points with those of `text` added."""
     for _, codes in _code_points(text):
         more = np.bincount(codes, minlength=len(counts))
         more[: len(counts)] += counts

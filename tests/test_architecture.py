@@ -24,6 +24,7 @@ ORDER = [
     "charrnn.text",
     "charrnn.corpora",
     "charrnn.vocabulary",
+    "charrnn.large_text",
     "charrnn.npz",
     "charrnn.archive",
     "charrnn.baselines",

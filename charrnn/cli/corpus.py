@@ -5,17 +5,21 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from charrnn.arrays import Ids
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
+from charrnn.large_text import LargeCorpus, is_large
 from charrnn.lessons import TextLessons
 from charrnn.snapshot import CorpusRecord
-from charrnn.text import Corpus, read_corpus, split
-from charrnn.vocabulary import Vocabulary
+from charrnn.text import Corpus, find_files, name_of, place, read_corpus, split
+from charrnn.vocabulary import CodeCounts, Vocabulary, count
 
 DEFAULT_CORPUS = "python-docs"
+
+AnyCorpus: TypeAlias = Corpus | LargeCorpus
 
 
 @dataclass(frozen=True)
@@ -27,34 +31,57 @@ class TextMaterial:
     record: CorpusRecord
 
 
-def encode(corpus: Corpus, vocabulary: Vocabulary, record: CorpusRecord) -> TextMaterial:
-    """Make ids of a text and hold out its end; characters outside the vocabulary are left out."""
-    ids = vocabulary.encode(corpus.text, "skip")
+def encode(
+    corpus: AnyCorpus, vocabulary: Vocabulary, record: CorpusRecord, where: Path
+) -> TextMaterial:
+    """Make ids of a text and hold out its end; characters outside the vocabulary are left out.
+
+    Those of a large text are written to `where`.
+    """
+    if isinstance(corpus, LargeCorpus):
+        ids = corpus.encode(vocabulary, where)
+    else:
+        ids = vocabulary.encode(corpus.text, "skip")
     begin = split(len(ids), record.val_fraction)
     return TextMaterial(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
 
 
-def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> Corpus:
+def counts_of(corpus: AnyCorpus) -> CodeCounts:
+    """Count the code points of a text."""
+    return corpus.counts if isinstance(corpus, LargeCorpus) else count(corpus.text)
+
+
+def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
     """Read files or a built-in corpus; without either, the text that every Python ships."""
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
         print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
-    return read_corpus(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
+    return read_files(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
 
 
-def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> Corpus:
+def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
+    """Read files, or look at them only, if they are many megabytes."""
+    files, notes = find_files(paths, options)
+    if not is_large(files, options):
+        return read_corpus(paths, options)
+    sources = tuple(map(place, files))
+    return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
+
+
+def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
     """Read the text of a run once more and prove that it is the same.
 
     Raises `TextError` if it is gone or another one.
     """
     options = TextOptions(record.encoding, record.as_bytes, record.normalise)
+    corpus: AnyCorpus
     if paths:
-        corpus = read_corpus(paths, options)
+        corpus = read_files(paths, options)
     elif record.built_in is not None:
         corpus = built_in_corpus(record.built_in)
     else:
-        corpus = read_corpus(sources_of(folder), options)
+        corpus = read_files(sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
             f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "

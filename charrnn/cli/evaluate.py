@@ -120,6 +120,10 @@ def score_pairs(
         answer(table)
 
 
+MOST_FITTED = 10_000_000
+"""Characters, the last ones before the split, that baselines are fitted on."""
+
+
 def compare(
     model: Model, record: CorpusRecord, path: Path, ids: Any, stop: Signals
 ) -> Baselines | None:
@@ -129,8 +133,8 @@ def compare(
     except CharRNNError as error:
         warn(f"no baselines: {error}")
         return None
-    text = corpus.text[: split(len(corpus.text), record.val_fraction)]
-    train = model.vocabulary.encode(text, "skip")
+    end = split(record.characters, record.val_fraction)
+    train = model.vocabulary.encode(corpus.part(max(0, end - MOST_FITTED), end), "skip")
     return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary), stop=stop)
 
 
@@ -138,13 +142,15 @@ def as_json(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None
 ) -> dict[str, Any]:
     """Return the figures of one text as JSON values, units in the names."""
-    return {
+    found: dict[str, Any] = {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         "perplexity": score.perplexity,
         "characters": score.characters,
-        "dynamic_nats_per_char": dynamic,
-        "dynamic_bits_per_char": None if dynamic is None else dynamic / math.log(2),
         "skipped_characters": skipped,
         "baselines": None if table is None else table.as_dict(),
     }
+    if dynamic is not None:
+        found["dynamic_nats_per_char"] = dynamic
+        found["dynamic_bits_per_char"] = dynamic / math.log(2)
+    return found

@@ -1,6 +1,7 @@
 """A run before its first step: a new one, or one that is resumed."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,22 +15,22 @@ from threadpoolctl import threadpool_limits
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
-from charrnn.cli.corpus import TextMaterial
+from charrnn.cli.corpus import AnyCorpus, TextMaterial
 from charrnn.cli.display import say, warn
 from charrnn.cli.pair_material import Material
 from charrnn.cli.planning import fix_steps, hire
 from charrnn.cli.report import what_is_given, what_was_chosen
-from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine
+from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine, storage
 from charrnn.cli.terminal import one_line
 from charrnn.cli.training_run import Habits, Run
 from charrnn.decoding import TextOptions
 from charrnn.errors import CheckpointError, UsageError
+from charrnn.large_text import ids_path
 from charrnn.network import initialise
 from charrnn.pair_presets import plan_pairs
 from charrnn.presets import Budget, Plan, plan
 from charrnn.randomness import Purpose, generator
 from charrnn.snapshot import Checkpoint, CorpusRecord, restore
-from charrnn.text import Corpus
 from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
 
@@ -75,7 +76,9 @@ def start_run(request: Request, habits: Habits) -> None:
         warn(note)
     screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
     screen.print(what_is_given(planned, material))
+    ids = _ids_before(request, start.name)
     with Signals() as stop, contextlib.ExitStack() as stack:
+        stack.callback(lambda: ids.unlink(missing_ok=True))
         if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
             initial = initialise(planned.model, rng)
@@ -92,8 +95,10 @@ def start_run(request: Request, habits: Habits) -> None:
             planned = refined
             trainer = Trainer(planned.model, trainer.config, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
-        wanted = Path(request.out) if request.out else RUNS / (request.name or start.name)
-        folder = stack.enter_context(RunFolder.claim(wanted))
+        folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
+        if ids.exists():
+            with storage(folder.path):
+                ids.replace(ids_path(folder.path))
         folder.write_facts(
             {
                 "command": command_line(),
@@ -182,20 +187,22 @@ def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[s
     """Read what a run was trained on once more."""
     record, symbols = checkpoint.corpus, checkpoint.symbols
     if isinstance(symbols, Vocabulary):
-        return corpora.encode(corpora.find_again(record, place, paths), symbols, record)
-    corpus = pair_material.find_again(record, symbols.layout, place, paths)
-    return pair_material.prepare(corpus, symbols.layout, record, seed, symbols)
+        corpus = corpora.find_again(record, place, paths)
+        return corpora.encode(corpus, symbols, record, ids_path(place))
+    pairs = pair_material.find_again(record, symbols.layout, place, paths)
+    return pair_material.prepare(pairs, symbols.layout, record, seed, symbols)
 
 
-def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> TextMaterial:
+def _prepare(corpus: AnyCorpus, request: Request, parent: Checkpoint | None) -> TextMaterial:
     """Make ids of a text, with its own vocabulary or the parent's."""
+    counts = corpora.counts_of(corpus)
     if parent is not None:
         vocabulary = parent.vocabulary
         if vocabulary.as_bytes != request.text.as_bytes:
             raise UsageError("bytes and characters do not mix; try --bytes as the old run did")
     else:
-        vocabulary = Vocabulary.from_text(corpus.text, request.min_count, request.text.as_bytes)
-    if unknown := vocabulary.unknown(corpus.text):
+        vocabulary = Vocabulary.from_counts(counts, request.min_count, request.text.as_bytes)
+    if unknown := vocabulary.unknown_of(counts):
         whose = "the checkpoint does not know" if parent else "rarer than --min-count"
         shown = one_line(unknown[:40]) + ("…" if len(unknown) > 40 else "")
         warn(f"left out {len(unknown)} different characters, {whose}: {shown}")
@@ -210,7 +217,18 @@ def _prepare(corpus: Corpus, request: Request, parent: Checkpoint | None) -> Tex
         normalise=request.text.normalise,
         built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
     )
-    return corpora.encode(corpus, vocabulary, record)
+    return corpora.encode(corpus, vocabulary, record, _ids_before(request, corpus.name))
+
+
+def _wanted(request: Request, name: str) -> Path:
+    """Return the folder that was asked for, or the one that is meant."""
+    return Path(request.out) if request.out else RUNS / (request.name or name)
+
+
+def _ids_before(request: Request, name: str) -> Path:
+    """Return where the ids of a large text lie until the run has its folder, beside it."""
+    wanted = _wanted(request, name)
+    return wanted.with_name(f".{wanted.name}.ids-{os.getpid()}")
 
 
 def _parent(path: str | None) -> Checkpoint | None:

@@ -131,6 +131,7 @@ def window_beside(path: Path) -> int | None:
 def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str) -> tuple[Ids, str]:
     """Return the ids to read and what they are called."""
     vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
+    corpus: corpora.AnyCorpus
     if text is not None:
         options = TextOptions(encoding, vocabulary.as_bytes, record.normalise)
         corpus = read_corpus([text], options)
@@ -140,9 +141,10 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
         except CharRNNError as error:
             warn(f"{error}; looking at {corpora.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
-    if unknown := vocabulary.unknown(corpus.text):
+    start = corpus.part(0, LONGEST_TEXT)
+    if unknown := vocabulary.unknown(start):
         warn(f"left out characters that the model does not know: {one_line(unknown[:MOST_NAMED])}")
-    ids = vocabulary.encode(corpus.text, "skip")[:LONGEST_TEXT]
+    ids = vocabulary.encode(start, "skip")
     if not len(ids):
         raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")
     return ids, corpus.name

@@ -159,3 +159,14 @@ def test_a_text_of_one_character_has_nothing_to_predict(charrnn: Call, finished_
     result = charrnn("eval", finished_run, "one.txt")
     assert result.exit_code == 4
     assert result.stderr.startswith("charrnn: error: ")
+
+
+def test_the_dynamic_figure_stands_beside_the_static_one(
+    charrnn: Call, finished_run: Path, text: str
+) -> None:
+    plain = json.loads(charrnn("eval", finished_run, text, "--json", "--no-baselines").stdout)
+    options = ("--dynamic", "--no-baselines")
+    both = json.loads(charrnn("eval", finished_run, text, "--json", *options).stdout)
+    assert both["nats_per_char"] == plain["nats_per_char"]
+    assert both["dynamic_nats_per_char"] != both["nats_per_char"]
+    assert "this model, dynamic" in charrnn("eval", finished_run, text, *options).stdout
