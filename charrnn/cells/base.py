@@ -116,8 +116,8 @@ class Cell(ABC):
         assert self.gradients is not None
         np.copyto(self.W_hh_T, self.W_hh.transpose(0, 2, 1))
         self.begin_backward()
-        for t in reversed(range(self.T)):
-            self.dh += dh[t]
+        for t, dh_t in reversed(list(enumerate(dh))):
+            self.dh += dh_t
             self.step_backward(t)
         G = len(self.du)
         du = self.du.reshape(G, -1, self.H, copy=False)

@@ -5,6 +5,7 @@
 Elman 1990, Cognitive Science 14(2); with tanh as in Karpathy's min-char-rnn (2015).
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -22,11 +23,24 @@ class RNNCell(Cell):
     input_init: ClassVar = "uniform"
     rate_factor: ClassVar = 0.125  # without gates a large step throws the whole state about
 
+    # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
+    # are made once. And one gate needs no batched product and no sum over gates.
+
+    def __init__(
+        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
+    ) -> None:
+        """Add views of every step and of the only gate."""
+        super().__init__(weights, gradients, T, B)
+        self.h_at, self.a_at = list(self.h), list(self.a[0])
+        self.W, self.product = self.W_hh[0], self.u[0]
+        if gradients is not None:
+            self.da_at, self.W_T = list(self.da[0]), self.W_hh_T[0]
+
     def step(self, t: int) -> None:
         """h′ = tanh(a + h W_hh)."""
-        a = self.a[0, t]
-        a += self.recur(t)
-        np.tanh(a, out=self.h[t + 1])
+        a = self.a_at[t]
+        a += np.dot(self.h_at[t], self.W, out=self.product)
+        np.tanh(a, out=self.h_at[t + 1])
 
     def begin_backward(self) -> None:
         """Take tanh′ of the whole window at once."""
@@ -35,16 +49,5 @@ class RNNCell(Cell):
 
     def step_backward(self, t: int) -> None:
         """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
-        np.multiply(self.dh, self.a[0, t], out=self.da[0, t])
-        self.recur_backward(t, self.dh)
-
-    # One gate needs no batched product and no sum: at batch 1 their overhead is a third of a step.
-
-    def recur(self, t: int) -> Array:
-        """u = h W_hh (B, H)."""
-        u: Array = np.dot(self.h[t], self.W_hh[0], out=self.u[0])
-        return u
-
-    def recur_backward(self, t: int, dh: Array) -> None:
-        """dh = da W_hhᵀ."""
-        np.dot(self.da[0, t], self.W_hh_T[0], out=dh)
+        da = np.multiply(self.dh, self.a_at[t], out=self.da_at[t])
+        np.dot(da, self.W_T, out=self.dh)
