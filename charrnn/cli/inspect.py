@@ -35,7 +35,7 @@ def inspect_gradients(
     checkpoints: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHECKPOINT]...",
+            metavar="CHECKPOINT",
             help="One or several .npz or run folders, side by side. Default: the newest run, or, "
             "if there is none, four fresh networks. With --live a run; with --probe a task.",
             show_default=False,

@@ -24,7 +24,7 @@ def predict(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CHECKPOINT] [TEXT]...",
+            metavar="CHECKPOINT TEXT",
             help="An .npz or a run's folder, if the first is one, else the newest run; then the "
             "inputs. Without any, lines from standard input.",
             show_default=False,

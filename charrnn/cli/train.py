@@ -32,9 +32,9 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CORPUS]...",
+            metavar="CORPUS",
             help="Text files (.gz too), folders, or - for standard input; joined by a newline. "
-            "Default: --corpus python-docs.",
+            "With --layout, files of pairs. Default: --corpus python-docs.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +69,10 @@ def train(
         int, option(CORPUS, "Leave out characters that occur less often than this.")
     ] = 1,
     val_fraction: Annotated[
-        float, option(CORPUS, "Share of the text, at its end, held out to validate on.")
+        float,
+        option(
+            CORPUS, "Share held out to validate on: the end of a text; of pairs, drawn by seed."
+        ),
     ] = 0.1,
     preset: Annotated[
         str,
