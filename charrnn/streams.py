@@ -146,7 +146,8 @@ class Stream:
         self.b_y = parameters["b_y"] / dtype(temperature)
         self.y = np.zeros_like(self.b_y)
         # |h| ≤ 1 in every cell, which bounds the logits whatever comes.
-        self.largest = float((np.abs(self.W_hy).sum(axis=0) + np.abs(self.b_y)).max())
+        with np.errstate(over="ignore"):  # an infinite bound is one too
+            self.largest = float((np.abs(self.W_hy).sum(axis=0) + np.abs(self.b_y)).max())
 
     def reader(self) -> Callable[[int], Array]:
         """Return what reads an id and returns logits / temperature (V,), a buffer."""

@@ -51,10 +51,6 @@ class Vocabulary:
 
         The rarer ones are what `unknown(text)` then names, and `encode(text, "skip")` drops.
         """
-        if min_count < 1:
-            raise UsageError(
-                f"--min-count {min_count} is not a count; try 1 to keep all characters"
-            )
         return cls.from_counts(count(text), min_count, as_bytes)
 
     @classmethod
@@ -62,6 +58,10 @@ class Vocabulary:
         cls, counts: CodeCounts, min_count: int = 1, as_bytes: bool = False
     ) -> "Vocabulary":
         """Take the code points that were counted at least `min_count` times."""
+        if min_count < 1:
+            raise UsageError(
+                f"--min-count {min_count} is not a count; try 1 to keep all characters"
+            )
         kept = np.flatnonzero(counts >= min_count)
         if len(kept) < min(2, min_count):
             raise TextError(

@@ -25,7 +25,7 @@ from charrnn.cli.terminal import one_line
 from charrnn.cli.training_run import Habits, Run
 from charrnn.decoding import TextOptions
 from charrnn.errors import CheckpointError, UsageError
-from charrnn.large_text import ids_path
+from charrnn.large_text import LargeCorpus, ids_path
 from charrnn.network import initialise
 from charrnn.pair_presets import plan_pairs
 from charrnn.presets import Budget, Plan, plan
@@ -64,6 +64,8 @@ class Start:
     material: Material
     plan: Callable[[Budget], Plan]
     parent: Checkpoint | None
+    ids: Path | None = None
+    """Where the ids of a large text lie until the run has its folder."""
 
 
 def start_run(request: Request, habits: Habits) -> None:
@@ -76,9 +78,10 @@ def start_run(request: Request, habits: Habits) -> None:
         warn(note)
     screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
     screen.print(what_is_given(planned, material))
-    ids = _ids_before(request, start.name)
+    ids = start.ids
     with Signals() as stop, contextlib.ExitStack() as stack:
-        stack.callback(lambda: ids.unlink(missing_ok=True))
+        if ids is not None:
+            stack.callback(ids.unlink, missing_ok=True)
         if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
             initial = initialise(planned.model, rng)
@@ -96,7 +99,7 @@ def start_run(request: Request, habits: Habits) -> None:
             trainer = Trainer(planned.model, trainer.config, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
-        if ids.exists():
+        if ids is not None:
             with storage(folder.path):
                 ids.replace(ids_path(folder.path))
         folder.write_facts(
@@ -124,7 +127,8 @@ def _with_text(request: Request) -> Start:
     def fit(budget: Budget) -> Plan:
         return plan(request.preset, settings, V, N, budget)
 
-    return Start(corpus.name, corpus.sources, corpus.notes, material, fit, parent)
+    ids = _ids_before(request, corpus.name) if isinstance(corpus, LargeCorpus) else None
+    return Start(corpus.name, corpus.sources, corpus.notes, material, fit, parent, ids)
 
 
 def _with_pairs(request: Request, layout: str) -> Start:
