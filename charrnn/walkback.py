@@ -32,7 +32,6 @@ class WalkBack:
     def __init__(self, layers: Sequence[Cell]) -> None:
         self.layers = layers
         for layer in layers:
-            np.copyto(layer.W_hh_T, layer.W_hh.transpose(0, 2, 1))
             layer.begin_backward()
         self.exponents = np.zeros((len(layers), layers[0].B))
         self.passed: tuple[Array, Array] | None = None  # dx for the layer below, its exponents

@@ -36,6 +36,7 @@ ORDER = [
     "charrnn.functions",
     "charrnn.parameters",
     "charrnn.initialisers",
+    "charrnn.products",
     "charrnn.cells.base",
     "charrnn.cells.rnn",
     "charrnn.cells.lstm",

@@ -17,6 +17,7 @@ import numpy as np
 from charrnn.arrays import Array, Ids
 from charrnn.functions import lookup, lookup_backward, rows
 from charrnn.parameters import Shapes
+from charrnn.products import RecurrentProduct
 
 
 class Cell(ABC):
@@ -51,12 +52,12 @@ class Cell(ABC):
         self.T, self.B, self.H = T, B, H
         self.a = np.zeros((G, T, B, H), dtype)  # pre-activations, then gates
         self.h = np.zeros((T + 1, B, H), dtype)
-        self.u = np.zeros((G, B, H), dtype)  # h W_hh of one step
+        self.recurrent = RecurrentProduct(self.W_hh, T, B)
         if gradients is not None:
             self.da = np.zeros((G, T, B, H), dtype)
             self.du = self.da  # the same, unless a gate treats h W_hh apart
             self.dh = np.zeros((B, H), dtype)
-            self.W_hh_T = np.zeros((G, H, H), dtype)
+            self.recurrent_T = RecurrentProduct(self.W_hh.transpose(0, 2, 1), T, B)
 
     @property
     def slots(self) -> dict[str, Array]:
@@ -107,6 +108,7 @@ class Cell(ABC):
 
     def forward(self) -> Array:
         """Walk from slot 0 to slot T; return the outputs h[1:] (T, B, H)."""
+        self.recurrent.renew()
         for t in range(self.T):
             self.step(t)
         return self.h[1:]
@@ -114,7 +116,6 @@ class Cell(ABC):
     def backward(self, dh: Array) -> None:
         """Walk back: dh (T, B, H) is the gradient from above; fills `da`, overwrites dW_hh."""
         assert self.gradients is not None
-        np.copyto(self.W_hh_T, self.W_hh.transpose(0, 2, 1))
         self.begin_backward()
         for t, dh_t in reversed(list(enumerate(dh))):
             self.dh += dh_t
@@ -125,11 +126,11 @@ class Cell(ABC):
 
     def recur(self, t: int) -> Array:
         """u = h W_hh (G, B, H): what the state before step t says to each gate."""
-        return np.matmul(self.h[t], self.W_hh, out=self.u)
+        return self.recurrent.of_state(self.h[t])
 
     def recur_backward(self, t: int, dh: Array) -> None:
         """Overwrite dh (B, H) with Σ over the gates of du W_hhᵀ."""
-        np.add.reduce(np.matmul(self.du[:, t], self.W_hh_T, out=self.u), axis=0, out=dh)
+        np.add.reduce(self.recurrent_T.of_gates(self.du[:, t]), axis=0, out=dh)
 
     @abstractmethod
     def step(self, t: int) -> None:
@@ -140,5 +141,6 @@ class Cell(ABC):
         """Turn the gradient of slot t + 1, complete in `dh`, into that of slot t and `da[:, t]`."""
 
     def begin_backward(self) -> None:
-        """Set the gradient that comes from beyond the window to zero: the truncation."""
+        """Take the weights as they are, and no gradient from beyond the window: the truncation."""
+        self.recurrent_T.renew()
         self.dh.fill(0)

@@ -41,7 +41,7 @@ class GRUCell(Cell):
         if gradients is not None:
             self.slope = np.zeros_like(self.a)
             self.du = np.zeros_like(self.da)  # da, but for the candidate r ⊙ da
-        self.scratch = np.zeros_like(self.u[0])
+        self.scratch = np.zeros_like(self.h[0])
 
     def step(self, t: int) -> None:
         """n = tanh(a_n + r ⊙ q);  h′ = n + z ⊙ (h − n)."""

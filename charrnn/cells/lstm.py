@@ -37,7 +37,7 @@ class LSTMCell(Cell):
             self.slope = np.zeros_like(self.a)
             self.dc = np.zeros_like(self.dh)
             self.dc_dh = np.zeros_like(self.tanh_c)
-        self.scratch = np.zeros_like(self.u[0])
+        self.scratch = np.zeros_like(self.h[0])
 
     def step(self, t: int) -> None:
         """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""

@@ -24,7 +24,7 @@ class RNNCell(Cell):
     rate_factor: ClassVar = 0.125  # without gates a large step throws the whole state about
 
     # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
-    # are made once. And one gate needs no batched product and no sum over gates.
+    # are made once. And one gate needs no sum over gates: the product is the gradient.
 
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
@@ -32,14 +32,15 @@ class RNNCell(Cell):
         """Add views of every step and of the only gate."""
         super().__init__(weights, gradients, T, B)
         self.h_at, self.a_at = list(self.h), list(self.a[0])
-        self.W, self.product = self.W_hh[0], self.u[0]
+        self.u = self.recurrent.out[0]
         if gradients is not None:
-            self.da_at, self.W_T = list(self.da[0]), self.W_hh_T[0]
+            self.da_at, self.dh = list(self.da[0]), self.recurrent_T.out[0]
 
     def step(self, t: int) -> None:
         """h′ = tanh(a + h W_hh)."""
         a = self.a_at[t]
-        a += np.dot(self.h_at[t], self.W, out=self.product)
+        self.recurrent.of_state(self.h_at[t])
+        a += self.u
         np.tanh(a, out=self.h_at[t + 1])
 
     def begin_backward(self) -> None:
@@ -50,4 +51,4 @@ class RNNCell(Cell):
     def step_backward(self, t: int) -> None:
         """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
         da = np.multiply(self.dh, self.a_at[t], out=self.da_at[t])
-        np.dot(da, self.W_T, out=self.dh)
+        self.recurrent_T.of_state(da)

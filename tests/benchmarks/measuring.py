@@ -29,7 +29,10 @@ PAUSE = 0.1
 
 
 class Rival:
-    """A maker of `Work`, run in a process of its own; a context manager."""
+    """A maker of `Work`, run in a process of its own; a context manager.
+
+    It is ready once it is made: a rival that chooses among its ways by trying them must be alone.
+    """
 
     def __init__(self, name: str, make: Callable[..., Work], *arguments: Any) -> None:
         self.name = name
@@ -38,14 +41,12 @@ class Rival:
         self._process = context.Process(target=_serve, args=(theirs, make, arguments))
         self._process.start()
         theirs.close()
+        self.rate(0.0)
 
     def rate(self, seconds: float) -> float:
         """Let it work for about so long; return its work per second."""
         self._connection.send(seconds)
-        found = self._connection.recv()
-        if isinstance(found, str):
-            raise RuntimeError(f"{self.name}: {found}")
-        return float(found)
+        return float(self._connection.recv())
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +59,6 @@ class Rival:
 def _serve(connection: Connection, make: Callable[..., Work], arguments: Sequence[Any]) -> None:
     try:
         work = make(*arguments)
-        work()
         while True:
             seconds = connection.recv()
             connection.send(rate_of(work, seconds))
