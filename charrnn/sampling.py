@@ -122,7 +122,8 @@ def _stream(stream: Stream, id_: int, sampling: Sampling, *, limited: bool) -> I
             id_ = int(draw(probabilities(y[None], sampling), chance)[0])
         else:
             if not safe:
-                y -= y.max()
+                with np.errstate(over="ignore"):  # −∞ is the right limit
+                    y -= y.max()
             np.add.accumulate(np.exp(y, out=y), dtype=np.float64, out=heap)
             id_ = int(heap.searchsorted(chance[0] * heap[-1]))
         yield np.array([id_])
