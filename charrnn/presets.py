@@ -2,7 +2,7 @@
 
 The rule behind `default` was tried on the built-in corpora and on the training part of a third
 text, each with its own inner split; README tells the figures. In words: the more time, the more
-units; and once a text is read several times, dropout.
+units; and once a text is read several times, dropout and weight decay.
 """
 
 import math
@@ -69,7 +69,8 @@ def default(characters: int, budget: Budget) -> Settings:
     hidden = next((H for H, enough in SIZES if minutes < enough), LARGEST)
     epochs = budget.epochs_of(characters, hidden, characters_per_step=2048)
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
-    return {"hidden": hidden, "dropout": dropout}
+    decay = WEIGHT_DECAY if dropout else 0.0
+    return {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
 
 
 SIZES = ((128, 0.75), (192, 1.5), (256, 6), (384, 15))
@@ -79,6 +80,9 @@ LARGEST = 512
 DROPOUTS = ((0.0, 4), (0.1, 7.5), (0.25, 11), (0.4, 15))
 """Dropout for fewer epochs than stand beside it."""
 STRONGEST_DROPOUT = 0.5
+
+WEIGHT_DECAY = 1e-3
+"""Weight decay beside dropout, for Adagrad at its usual rate."""
 
 
 def small(characters: int, budget: Budget) -> Settings:
@@ -148,7 +152,8 @@ def plan(
         raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
     settings = PRESETS[preset](characters, budget)
     if "optimiser" in given:
-        settings.pop("lr", None)  # the preset's rate is that of its own optimiser
+        for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
+            settings.pop(name, None)
     settings |= given
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)

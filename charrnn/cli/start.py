@@ -93,10 +93,12 @@ def start_run(request: Request, habits: Habits) -> None:
             raise typer.Exit(stop.exit_code)
         measured = trainer.characters_per_step / speed.step
         refined = start.plan(replace(request.budget, characters_per_second=measured))
-        if refined.model != planned.model:  # other epochs than guessed, so another dropout
+        if (refined.model, refined.training) != (planned.model, planned.training):
+            # Other epochs than guessed, so other regularisation.
+            workers = trainer.config.workers
             trainer.close()
-            planned = refined
-            trainer = Trainer(planned.model, trainer.config, material.lessons, initial)
+            planned = replace(refined, training=replace(refined.training, workers=workers))
+            trainer = Trainer(planned.model, planned.training, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
         if ids is not None:

@@ -138,7 +138,8 @@ def train(
         option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a tenth."),
     ] = None,
     weight_decay: Annotated[
-        float | None, option(OPTIMISATION, "Pull of all weights towards zero. Default: 0.")
+        float | None,
+        option(OPTIMISATION, "Pull of all weights towards zero. Default: from the preset."),
     ] = None,
     average: Annotated[
         float | None,
