@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -115,17 +116,19 @@ SAFE_LOGIT = 80.0
 def _stream(stream: Stream, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
     """Yield the ids (1,) of a single sample, for ever: as `generate`, in fewer calls."""
     read, heap = stream.reader(), np.zeros(stream.y.shape)
+    accumulate = np.add.accumulate
     safe = stream.largest < SAFE_LOGIT
-    for chance in _chances(sampling.seed, 1):
+    for chance in map(float, chain.from_iterable(_chances(sampling.seed, 1))):
         y = read(id_)
         if limited:
-            id_ = int(draw(probabilities(y[None], sampling), chance)[0])
+            id_ = int(draw(probabilities(y[None], sampling), np.array([chance]))[0])
         else:
             if not safe:
                 with np.errstate(over="ignore"):  # −∞ is the right limit
                     y -= y.max()
-            np.add.accumulate(np.exp(y, out=y), dtype=np.float64, out=heap)
-            id_ = int(heap.searchsorted(chance[0] * heap[-1]))
+            heap[...] = np.exp(y, y)
+            accumulate(heap, out=heap)
+            id_ = int(heap.searchsorted(chance * heap.item(-1)))
         yield np.array([id_])
 
 
