@@ -48,14 +48,14 @@ def affine(x: Array, W: Array, b: Array, out: Array) -> Array:
 def affine_backward(dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array) -> None:
     """From dy (…, K) overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine`."""
     np.matmul(rows(x).T, rows(dy), out=dW)
-    np.sum(rows(dy), axis=0, out=db)
+    np.add.reduce(rows(dy), axis=0, out=db)
     np.matmul(rows(dy), W.T, out=rows(dx))
 
 
 def log_softmax(logits: Array, out: Array) -> Array:
     """ln p = y − ln Σ eʸ over the last axis, safe for logits of any size, written to `out`."""
-    np.subtract(logits, np.max(logits.real, axis=-1, keepdims=True), out=out)
-    out -= np.log(np.sum(np.exp(out), axis=-1, keepdims=True))
+    np.subtract(logits, np.maximum.reduce(logits.real, axis=-1, keepdims=True), out=out)
+    out -= np.log(np.add.reduce(np.exp(out), axis=-1, keepdims=True))
     return out
 
 

@@ -53,7 +53,7 @@ class RecurrentProduct:
         if self._single is None:
             np.matmul(x, self._blocks, out=self._out_blocks)
         else:  # the cheaper call, where there is but one
-            np.dot(x, self._single[0], out=self._single[1])
+            x.dot(*self._single)
         return self.out
 
     def of_gates(self, x: Array) -> Array:

@@ -90,7 +90,7 @@ class Cell(ABC):
             self.da, self.gradients["W_xh"], self.gradients["b_h"], strict=True
         ):
             lookup_backward(da, ids, out=dtable)
-            np.sum(dtable, axis=0, out=db)
+            np.add.reduce(dtable, axis=0, out=db)
 
     def read(self, x: Array) -> None:
         """a = x W_xh + b_h for x (T, B, D), all steps in one product."""

@@ -40,8 +40,8 @@ class RNNCell(Cell):
         """h′ = tanh(a + h W_hh)."""
         a = self.a_at[t]
         self.recurrent.of_state(self.h_at[t])
-        a += self.u
-        np.tanh(a, out=self.h_at[t + 1])
+        np.add(a, self.u, a)
+        np.tanh(a, self.h_at[t + 1])
 
     def begin_backward(self) -> None:
         """Take tanh′ of the whole window at once."""
@@ -50,5 +50,5 @@ class RNNCell(Cell):
 
     def step_backward(self, t: int) -> None:
         """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
-        da = np.multiply(self.dh, self.a_at[t], out=self.da_at[t])
+        da = np.multiply(self.dh, self.a_at[t], self.da_at[t])
         self.recurrent_T.of_state(da)
