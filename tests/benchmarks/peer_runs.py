@@ -108,6 +108,8 @@ def our_recipe(
             nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
         rate = learning_rate(config.lr, config.schedule, config.warm_up, number, config.steps)
         update.param_groups[0]["lr"] = rate
+        with torch.no_grad():  # decoupled from the gradient, as ours: PyTorch's Adagrad has L2
+            torch._foreach_mul_(list(net.parameters()), 1 - rate * config.weight_decay)
         update.step()
 
     yield from timed(step, config.steps, limit, lambda: stream_loss(net, held))
