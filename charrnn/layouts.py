@@ -60,8 +60,7 @@ class Pairing:
     longest: int = 1
 
     def __post_init__(self) -> None:
-        if self.layout not in LAYOUTS:
-            raise UsageError(f"no layout called {self.layout[:40]!r}; try {names()}")
+        layout_called(self.layout)
         sides = (("sources", self.sources), ("answers", self.answers))
         texts = (self.kind.source_is_text, self.kind.answer_is_text)
         for (side, symbols), is_text in zip(sides, texts, strict=True):
@@ -186,16 +185,16 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def names() -> str:
-    """List the layouts."""
-    return ", ".join(LAYOUTS)
+def layout_called(name: str) -> Layout:
+    """Return the layout of this name; `UsageError` if there is none."""
+    if name not in LAYOUTS:
+        raise UsageError(f"no layout called {name[:40]!r}; try {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]
 
 
 def pairing_of(layout: str, pairs: Iterable[tuple[str, str]]) -> Pairing:
     """Number the symbols of both sides, sorted; `UsageError` for an unknown layout."""
-    kind = LAYOUTS.get(layout)
-    if kind is None:
-        raise UsageError(f"no layout called {layout[:40]!r}; try {names()}")
+    kind = layout_called(layout)
     sources: set[str] = set()
     answers: set[str] = set()
     longest = 1

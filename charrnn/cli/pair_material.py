@@ -9,7 +9,7 @@ from charrnn.cli.corpus import TextMaterial, sources_of
 from charrnn.decoding import TextOptions
 from charrnn.demonstrations import demonstration
 from charrnn.errors import TextError, UsageError
-from charrnn.layouts import Pairing
+from charrnn.layouts import Pairing, layout_called
 from charrnn.pair_lessons import PairLessons
 from charrnn.pairs import Pair, PairCorpus, arranged, read_pairs, split_pairs
 from charrnn.snapshot import CorpusRecord
@@ -35,7 +35,8 @@ SHOWN = 3
 def read(
     paths: Sequence[str], built_in: str | None, layout: str, options: TextOptions
 ) -> PairCorpus:
-    """Read files of pairs, or make a demonstration up."""
+    """Read files of pairs, or make a demonstration up; `UsageError` for an unknown layout."""
+    layout_called(layout)
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
     if not paths and built_in is None:

@@ -243,6 +243,7 @@ def test_a_demonstration_needs_no_layout(charrnn: Charrnn) -> None:
 
 MISTAKES = [
     ("train p.tsv --layout diagonal", 2, ["diagonal", "many-to-one"]),
+    ("train no-tab.tsv --layout diagonal", 2, ["diagonal", "many-to-one"]),
     ("train p.tsv --layout synced --seq-length 9", 2, ["--seq-length is for texts"]),
     ("train p.tsv --layout synced --bytes", 2, ["--bytes is for texts"]),
     ("train p.tsv --layout synced --min-count 2", 2, ["--min-count is for texts"]),
