@@ -13,7 +13,7 @@ from charrnn.errors import TextError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS
-from charrnn.presets import Budget, Plan, Settings, pick
+from charrnn.presets import Budget, Plan, Settings, pick, usual_rate
 from charrnn.training_config import TrainingConfig
 
 MOST_POSITIONS = 2**15
@@ -89,7 +89,7 @@ def plan_pairs(
     name = settings.get("optimiser", TrainingConfig.optimiser)
     cell = settings.get("cell", ModelConfig.cell)
     if name in OPTIMISERS and cell in CELLS:
-        settings.setdefault("lr", OPTIMISERS[name].learning_rate * CELLS[cell].rate_factor)
+        settings.setdefault("lr", usual_rate(name, cell, settings["hidden"]))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
     model = pick(ModelConfig, settings | shape)
     training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})

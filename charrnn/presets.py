@@ -1,8 +1,8 @@
 """What is not said is chosen here: presets, and the rule that fits a network to text and time.
 
-The rule behind `default` was tried on the built-in corpora and on the training part of a third
-text, each with its own inner split; README tells the figures. In words: the more time, the more
-units; and once a text is read several times, dropout and weight decay.
+The rule behind `default` was tried on the built-in corpora and on the training parts of two more
+texts, each with its own inner split; README tells the figures. In words: the more time, the more
+units; and the more units and passes over the text, the more dropout.
 """
 
 import math
@@ -59,43 +59,60 @@ class Budget:
 
 
 def speed(hidden: int) -> float:
-    """Return characters a second that an LSTM layer learns from on two cores of 2021, roughly."""
-    return 40_000.0 * math.pow(256 / hidden, 1.7)
+    """Return characters a second that an LSTM layer learns from on two cores, roughly."""
+    return 70_000.0 * math.pow(256 / max(1, hidden), 1.7)
 
 
-def default(characters: int, budget: Budget) -> Settings:
-    """Fit the size to the time, and dropout to how often the text will be read."""
+def default(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Fit the size to the time, and dropout to the size and how often the text will be read."""
     minutes = 3.0 if budget.minutes is None else budget.minutes
-    hidden = next((H for H, enough in SIZES if minutes < enough), LARGEST)
-    epochs = budget.epochs_of(characters, hidden, characters_per_step=2048)
-    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
-    decay = WEIGHT_DECAY if dropout else 0.0
-    return {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
+    fitting = next((H for H, enough in SIZES if minutes < enough), LARGEST)
+    return regularised(hidden or fitting, characters, budget)
 
 
-SIZES = ((128, 0.75), (192, 1.5), (256, 6), (384, 15))
-"""Units of the one LSTM layer for fewer minutes than stand beside them."""
-LARGEST = 512
+def small(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Return a network for a first look, or for a slow machine."""
+    return regularised(hidden or SMALLEST, characters, budget)
 
-DROPOUTS = ((0.0, 4), (0.1, 7.5), (0.25, 11), (0.4, 15))
-"""Dropout for fewer epochs than stand beside it."""
+
+def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Return a network for half an hour and more."""
+    return regularised(hidden or LARGEST, characters, budget)
+
+
+def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
+    """Choose dropout for so many units: the more of them, and the more passes, the more."""
+    passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
+    weighed = passes * hidden / 256
+    dropout = next((rate for rate, enough in DROPOUTS if weighed < enough), STRONGEST_DROPOUT)
+    return {"hidden": hidden, "dropout": dropout, "weight_decay": WEIGHT_DECAY}
+
+
+SMALLEST, LARGEST = 128, 768
+SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 2), (512, 10))
+"""Units of the one LSTM layer for fewer minutes than stand beside them; `LARGEST` for more."""
+
+DROPOUTS = ((0.0, 5), (0.1, 7), (0.25, 16), (0.4, 28))
+"""Dropout for fewer passes over the text, times units / 256, than stand beside it."""
 STRONGEST_DROPOUT = 0.5
 
-WEIGHT_DECAY = 1e-3
-"""Weight decay beside dropout, for Adagrad at its usual rate; tried on two texts."""
+WEIGHT_DECAY = 2e-3
+"""Weight decay for Adagrad at its usual rate. It is more than a guard against overfitting: while
+weights shrink a little, what Adagrad's ever smaller steps add to them counts for more, so that even
+a text that is read once is learnt better."""
 
 
-def small(characters: int, budget: Budget) -> Settings:
-    """Return a network for a first look, or for a slow machine."""
-    return {"hidden": 128}
+def usual_rate(optimiser: str, cell: str, hidden: int) -> float:
+    """Return the learning rate to begin with, below that of the optimiser for a delicate network.
+
+    Optimisers that scale each gradient move all weights of a unit by about as much, so the more
+    units there are below it the further it is thrown: above 256 the rate falls with √H.
+    """
+    usual = OPTIMISERS[optimiser].learning_rate * CELLS[cell].rate_factor
+    return round(usual * math.sqrt(256 / max(256, hidden)), 4)
 
 
-def large(characters: int, budget: Budget) -> Settings:
-    """Return a network for half an hour and more."""
-    return {"hidden": 512, "dropout": STRONGEST_DROPOUT}
-
-
-def min_char_rnn(characters: int, budget: Budget) -> Settings:
+def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Settings:
     """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
 
     Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
@@ -120,12 +137,13 @@ def min_char_rnn(characters: int, budget: Budget) -> Settings:
     }
 
 
-PRESETS: dict[str, Callable[[int, Budget], Settings]] = {
+PRESETS: dict[str, Callable[[int, Budget, int | None], Settings]] = {
     "default": default,
     "small": small,
     "large": large,
     "min-char-rnn": min_char_rnn,
 }
+"""By name: from the characters of a text, a budget, and the units if they were said."""
 
 WARM_UP_SHARE = 0.1
 """The largest part of a run that the learning rate may take to rise."""
@@ -150,7 +168,7 @@ def plan(
     """
     if preset not in PRESETS:
         raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
-    settings = PRESETS[preset](characters, budget)
+    settings = PRESETS[preset](characters, budget, given.get("hidden"))
     if "optimiser" in given:
         for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
             settings.pop(name, None)
@@ -160,7 +178,8 @@ def plan(
     name = settings.get("optimiser", TrainingConfig.optimiser)
     cell = settings.get("cell", ModelConfig.cell)
     if name in OPTIMISERS and cell in CELLS:
-        settings.setdefault("lr", OPTIMISERS[name].learning_rate * CELLS[cell].rate_factor)
+        hidden = settings.get("hidden", ModelConfig.hidden)
+        settings.setdefault("lr", usual_rate(name, cell, hidden))
     model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)

@@ -92,8 +92,25 @@ def test_what_is_said_overrules_every_preset(preset: str) -> None:
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
-    planned = plan("default", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
+    planned = plan("small", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
     assert planned.training.lr == OPTIMISERS[optimiser].learning_rate
+
+
+def test_more_units_never_mean_a_higher_rate() -> None:
+    rates = [
+        plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
+        for hidden in (1, 128, 256, 512, 1024)
+    ]
+    assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].learning_rate
+    assert rates[2] > rates[3] > rates[4]
+
+
+def test_dropout_is_chosen_for_the_units_that_were_said() -> None:
+    few, many = (
+        plan("default", {"hidden": hidden}, 60, LARGE, Budget(epochs=8)).model.dropout
+        for hidden in (64, 1024)
+    )
+    assert few == 0 < many
 
 
 def test_clipping_by_value_replaces_clipping_by_norm_unless_both_are_said() -> None:
@@ -255,4 +272,4 @@ def test_min_char_rnn_trains_as_the_loop_of_the_essay() -> None:
 def test_presets_are_plain_settings_of_the_two_configs() -> None:
     known = {*ModelConfig(1, 1).as_dict(), *TrainingConfig(steps=1).as_dict()}
     for preset in PRESETS.values():
-        assert set(preset(LARGE, THREE_MINUTES)) <= known
+        assert set(preset(LARGE, THREE_MINUTES, None)) <= known

@@ -16,7 +16,7 @@ from charrnn.initialisers import INITIALISERS
 from charrnn.layouts import LAYOUTS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
-from charrnn.presets import PRESETS, Budget
+from charrnn.presets import LARGEST, PRESETS, SMALLEST, WEIGHT_DECAY, Budget
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
@@ -87,11 +87,12 @@ def train(
     ] = None,
     layers: Annotated[int | None, option(MODEL, "Layers. Default: 1.")] = None,
     hidden: Annotated[
-        int | None, option(MODEL, "Units of each layer. Default: 128 to 512, by the time given.")
+        int | None,
+        option(MODEL, f"Units of each layer. Default: {SMALLEST} to {LARGEST}, by the time given."),
     ] = None,
     dropout: Annotated[
         float | None,
-        option(MODEL, "Share of layer outputs silenced in training. Default: by the epochs."),
+        option(MODEL, "Share of layer outputs silenced in training. Default: by units and epochs."),
     ] = None,
     init: Annotated[
         str | None,
@@ -126,7 +127,7 @@ def train(
             + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.rate_factor:g} {name}" for name, cell in CELLS.items())
-            + ".",
+            + "; less above 256 units.",
         ),
     ] = None,
     schedule: Annotated[
@@ -139,7 +140,9 @@ def train(
     ] = None,
     weight_decay: Annotated[
         float | None,
-        option(OPTIMISATION, "Pull of all weights towards zero. Default: from the preset."),
+        option(
+            OPTIMISATION, f"Pull of all weights towards zero. Default: {WEIGHT_DECAY:g} for a text."
+        ),
     ] = None,
     average: Annotated[
         float | None,
