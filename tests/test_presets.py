@@ -13,7 +13,7 @@ from charrnn.errors import UsageError
 from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
 from charrnn.optimisers import OPTIMISERS
-from charrnn.presets import PRESETS, WARM_UP_SHARE, Budget, plan, with_steps
+from charrnn.presets import PRESETS, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan, with_steps
 from charrnn.training import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.windows import Windows
@@ -99,10 +99,16 @@ def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
 def test_more_units_never_mean_a_higher_rate() -> None:
     rates = [
         plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
-        for hidden in (1, 128, 256, 512, 1024)
+        for hidden in (1, 128, 384, 512, 1024)
     ]
     assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].learning_rate
     assert rates[2] > rates[3] > rates[4]
+
+
+def test_a_step_shrinks_weights_as_much_whatever_the_units() -> None:
+    for hidden in (64, 384, 512, 768, 2000):
+        training = plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training
+        assert training.lr * training.weight_decay == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
 
 
 def test_dropout_is_chosen_for_the_units_that_were_said() -> None:

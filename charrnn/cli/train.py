@@ -16,7 +16,7 @@ from charrnn.initialisers import INITIALISERS
 from charrnn.layouts import LAYOUTS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
-from charrnn.presets import LARGEST, PRESETS, SMALLEST, WEIGHT_DECAY, Budget
+from charrnn.presets import LARGEST, MOST_AT_FULL_RATE, PRESETS, SMALLEST, WEIGHT_DECAY, Budget
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
@@ -127,7 +127,7 @@ def train(
             + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.rate_factor:g} {name}" for name, cell in CELLS.items())
-            + "; less above 256 units.",
+            + f"; less above {MOST_AT_FULL_RATE} units.",
         ),
     ] = None,
     schedule: Annotated[
@@ -141,7 +141,9 @@ def train(
     weight_decay: Annotated[
         float | None,
         option(
-            OPTIMISATION, f"Pull of all weights towards zero. Default: {WEIGHT_DECAY:g} for a text."
+            OPTIMISATION,
+            f"Pull of all weights towards zero. Default: {WEIGHT_DECAY:g} for a text, "
+            f"more above {MOST_AT_FULL_RATE} units.",
         ),
     ] = None,
     average: Annotated[
