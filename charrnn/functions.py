@@ -5,6 +5,7 @@ derivatives, which need holomorphic code: no `abs`, no comparison of values on t
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from charrnn.arrays import Array, Ids
 
@@ -106,3 +107,12 @@ def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
 
 LARGEST_ONE_HOT = 128
 """The vocabulary up to which a one-hot product is faster than sorting (measured, H 128 to 512)."""
+
+
+def dropout_mask(
+    shape: tuple[int, ...], rate: float, rng: np.random.Generator, dtype: DTypeLike
+) -> Array:
+    """Zeros with probability `rate`, elsewhere 1/(1 − rate), so that the mean stays as it was."""
+    mask = (rng.random(shape, dtype=np.float32) >= rate).astype(dtype)
+    mask *= 1 / (1 - rate)
+    return mask

@@ -15,7 +15,13 @@ from numpy.typing import DTypeLike
 from charrnn.arrays import Array, Ids
 from charrnn.cells import CELLS, Cell
 from charrnn.errors import UsageError
-from charrnn.functions import affine, affine_backward, cross_entropy, cross_entropy_backward
+from charrnn.functions import (
+    affine,
+    affine_backward,
+    cross_entropy,
+    cross_entropy_backward,
+    dropout_mask,
+)
 from charrnn.initialisers import Initialiser
 from charrnn.parameters import Parameters, Shapes
 
@@ -39,6 +45,7 @@ class ModelConfig:
     hidden: int = 256
     layers: int = 1
     dropout: float = 0.0
+    recurrent_dropout: float = 0.0
     init: str = "orthogonal"
     gain: float = 1.0
     input_init: str | None = None
@@ -55,8 +62,10 @@ class ModelConfig:
                 raise UsageError(f"{name} is {size!r}; it must be a whole number from 1")
         if self.hidden > SIZE_LIMIT or self.layers > SIZE_LIMIT:
             raise UsageError(f"hidden units and layers end at {SIZE_LIMIT}")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout}; it must be from 0 to below 1")
+        for name in ("dropout", "recurrent_dropout"):
+            if not 0 <= (rate := getattr(self, name)) < 1:
+                words = name.replace("_", " ")
+                raise UsageError(f"{words} is {rate}; it must be from 0 to below 1")
         for init in (self.init, self.input_init, self.readout_init):
             if init is not None:
                 Initialiser.parse(init)
@@ -103,8 +112,9 @@ class Network:
     """Buffers for windows of T steps and B lanes over shared parameters.
 
     With `gradients`, `backward` may follow `forward` and overwrites them. Inputs are ids (T, B)
-    or vectors (T, B, D). Dropout (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329:
-    on layer outputs only) applies when `forward` is given a generator.
+    or vectors (T, B, D). Both dropouts apply when `forward` is given a generator: that of layer
+    outputs (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329), and that of recurrent
+    weights, the same ones for all of a window (Merity et al. 2018, arXiv 1708.02182).
     """
 
     def __init__(
@@ -120,14 +130,21 @@ class Network:
         self.gradients = gradients
         self.T, self.B = T, B
         self.layers: list[Cell] = []
+        self.thinned: list[Array] = []
+        """Each layer's W_hh (G, H, H) as it is while some of it is dropped; else none."""
         for layer in range(config.layers):
             name = f"layers.{layer}"
+            weights = dict(parameters.below(name))
             below = None if gradients is None else gradients.below(name)
+            if config.recurrent_dropout and gradients is not None:  # others only evaluate
+                weights["W_hh"] = np.zeros_like(weights["W_hh"])
+                self.thinned.append(weights["W_hh"])
             cell = CELLS[config.cell]
-            self.layers.append(cell(parameters.below(name), below, T, B))
+            self.layers.append(cell(weights, below, T, B))
         dtype = parameters.vector.dtype
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.masks: list[Array] = []
+        self.kept: list[Array] = []
         self.logits = np.zeros((T, B, config.outputs), dtype)
         self.log_p = np.zeros_like(self.logits)
         if gradients is not None:
@@ -154,6 +171,7 @@ class Network:
         self.inputs = inputs
         drop = self.config.dropout if rng is not None else 0.0
         self.masks = []
+        self._thin(rng)
         for number, layer in enumerate(self.layers):
             if number:
                 layer.read(self.outputs[number - 1])
@@ -171,6 +189,18 @@ class Network:
         return affine(
             self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
         )
+
+    def _thin(self, rng: np.random.Generator | None) -> None:
+        """Take the recurrent weights as they are, but for those that are dropped."""
+        self.kept = []
+        for number, thinned in enumerate(self.thinned):
+            W_hh = self.parameters[f"layers.{number}.W_hh"]
+            if rng is None:
+                np.copyto(thinned, W_hh)
+            else:
+                rate = self.config.recurrent_dropout
+                self.kept.append(dropout_mask(W_hh.shape, rate, rng, W_hh.dtype))
+                np.multiply(W_hh, self.kept[number], out=thinned)
 
     def loss(self, targets: Ids) -> Array:
         """Return the nats (T, B) that `targets` (T, B) cost after `forward`."""
@@ -196,18 +226,11 @@ class Network:
             if self.masks:
                 dh *= self.masks[number]
             layer.backward(dh)
+            if self.kept:
+                gradients[f"layers.{number}.W_hh"] *= self.kept[number]
             if number:
                 layer.read_backward(self.outputs[number - 1], dx=dh)
             elif self.inputs.ndim == 2:
                 layer.read_ids_backward(self.inputs)
             else:
                 layer.read_backward(self.inputs, dx=None)
-
-
-def dropout_mask(
-    shape: tuple[int, ...], rate: float, rng: np.random.Generator, dtype: DTypeLike
-) -> Array:
-    """Zeros with probability `rate`, elsewhere 1/(1 − rate), so that the mean stays as it was."""
-    mask = (rng.random(shape, dtype=np.float32) >= rate).astype(dtype)
-    mask *= 1 / (1 - rate)
-    return mask

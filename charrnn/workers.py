@@ -69,7 +69,7 @@ class Replica:
             state[...] = self.states[name][self.part]
         network.reset(window.fresh)
         rng = None
-        if self.config.dropout:
+        if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.reading.seed, Purpose.DROPOUT, step, self.part.start)
         network.forward(window.inputs, rng)
         nats = network.loss(window.targets)

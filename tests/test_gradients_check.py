@@ -52,14 +52,14 @@ def pose(network: Network, rng: np.random.Generator, dense: bool) -> Problem:
         targets=rng.integers(V, size=(T, B)),
         weights=rng.normal(1, 0.5, size=(T, B)),
         states={name: state.copy() for name, state in network.states()},
-        dropout_seed=7 if network.config.dropout else None,
+        dropout_seed=7 if network.config.dropout or network.config.recurrent_dropout else None,
     )
 
 
 def by_complex_steps(network: Network, problem: Problem) -> Parameters:
     """Return the derivative of the loss by every parameter, one at a time."""
     stepped = network.parameters.astype(complex)
-    walker = Network(network.config, stepped, T, B)
+    walker = Network(network.config, stepped, T, B, stepped.like())  # so that it drops alike
     result = network.parameters.like()
     for i in range(len(stepped.vector)):
         stepped.vector[i] += STEP * 1j
@@ -79,7 +79,11 @@ def assert_same(gradients: Parameters, expected: Parameters, tolerance: float) -
 
 layers = pytest.mark.parametrize("layers", [1, 2, 3])
 dense = pytest.mark.parametrize("dense", [False, True], ids=["ids", "dense"])
-dropout = pytest.mark.parametrize("dropout", [0.0, 0.4], ids=["all units", "dropout"])
+dropout = pytest.mark.parametrize(
+    "dropout",
+    [{}, {"dropout": 0.4}, {"recurrent_dropout": 0.4}],
+    ids=["all units", "dropout", "recurrent dropout"],
+)
 
 
 @layers
@@ -91,9 +95,9 @@ def test_every_gradient_is_the_complex_step_derivative(
     cell: str,
     layers: int,
     dense: bool,
-    dropout: float,
+    dropout: dict[str, Any],
 ) -> None:
-    config = ModelConfig(D, V, cell=cell, hidden=H, layers=layers, dropout=dropout)
+    config = ModelConfig(D, V, cell=cell, hidden=H, layers=layers, **dropout)
     network = build(config, T, B, size=0.7)
     problem = pose(network, rng, dense)
     assert all(np.abs(state).min() > 0 for state in problem.states.values())

@@ -1,6 +1,7 @@
 """How weights begin, which configurations are refused, and what the network promises."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from charrnn.cells import CELLS
 from charrnn.errors import UsageError
-from charrnn.network import FORGET_BIAS, ModelConfig, Network, dropout_mask, initialise
+from charrnn.functions import dropout_mask
+from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 
 V, H = 7, 6
 
@@ -105,6 +107,7 @@ def test_a_config_names_every_parameter_in_the_order_data_meets_them(cell: str) 
         ({"layers": 0}, "layers is 0; it must be a whole number from 1"),
         ({"layers": 2**17}, "hidden units and layers end at 65536"),
         ({"dropout": 1.0}, "dropout is 1.0; it must be from 0 to below 1"),
+        ({"recurrent_dropout": 1.0}, "recurrent dropout is 1.0; it must be from 0 to below 1"),
         ({"dropout": -0.1}, "dropout is -0.1; it must be from 0 to below 1"),
         ({"dropout": float("nan")}, "dropout is nan; it must be from 0 to below 1"),
         ({"init": "xavier"}, "no initialiser called 'xavier'"),
@@ -157,12 +160,43 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate(rng: np.random.Generator) 
     assert mask.mean() == pytest.approx(1, abs=0.01)
 
 
-def test_dropout_needs_a_generator(build: Callable[..., Network], rng: np.random.Generator) -> None:
-    network = build(ModelConfig(V, V, hidden=H, dropout=0.5), 3, 2)
+@pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
+def test_dropout_needs_a_generator(
+    build: Callable[..., Network], rng: np.random.Generator, kind: str
+) -> None:
+    dropped: dict[str, Any] = {kind: 0.5}
+    network = build(ModelConfig(V, V, hidden=H, **dropped), 3, 2)
     inputs = np.zeros((3, 2), int)
     plain = network.forward(inputs).copy()
     np.testing.assert_array_equal(network.forward(inputs), plain)
     assert not np.allclose(network.forward(inputs, rng), plain)
+    np.testing.assert_array_equal(network.forward(inputs), plain)
+    nothing: dict[str, Any] = {kind: 0.0}
+    network.reset()
+    plain = network.forward(inputs).copy()
+    without = Network(replace(network.config, **nothing), network.parameters, 3, 2)
+    np.testing.assert_array_equal(without.forward(inputs), plain)
+
+
+def test_dropped_recurrent_weights_are_silent_for_a_window(
+    build: Callable[..., Network], rng: np.random.Generator, cell: str
+) -> None:
+    network = build(ModelConfig(V, V, cell=cell, hidden=H, layers=2, recurrent_dropout=0.5), 4, 2)
+    inputs, targets = np.zeros((4, 2), int), np.ones((4, 2), int)
+    network.reset()
+    logits = network.forward(inputs, rng).copy()
+    assert network.gradients is not None
+    network.loss(targets)
+    network.backward(targets, 1.0)
+    thin = network.parameters.like(network.parameters.vector.copy())
+    for number in range(2):
+        W_hh = thin[f"layers.{number}.W_hh"]
+        kept = network.kept[number]
+        assert 0.2 < np.mean(kept == 0) < 0.8
+        assert not network.gradients[f"layers.{number}.W_hh"][kept == 0].any()
+        W_hh *= kept
+    plain = Network(replace(network.config, recurrent_dropout=0.0), thin, 4, 2)
+    np.testing.assert_allclose(plain.forward(inputs), logits, rtol=1e-12)
 
 
 def test_saturated_gates_raise_no_warning(cell: str) -> None:

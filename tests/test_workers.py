@@ -3,6 +3,7 @@
 import multiprocessing
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def _no_process_is_left() -> Iterator[None]:
     assert set(multiprocessing.active_children()) == before
 
 
-def model(cell: str, dropout: float = 0.0) -> ModelConfig:
-    return ModelConfig(V, V, cell=cell, hidden=4, layers=2, dropout=dropout)
+def model(cell: str, **settings: Any) -> ModelConfig:
+    return ModelConfig(V, V, cell=cell, hidden=4, layers=2, **settings)
 
 
 def weights(config: ModelConfig) -> Parameters:
@@ -144,8 +145,9 @@ def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
         np.testing.assert_array_equal(same, fresh, err_msg=name)
 
 
-def test_dropout_masks_are_a_function_of_the_step(cell: str) -> None:
-    config = model(cell, dropout=0.5)
+@pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
+def test_dropout_masks_are_a_function_of_the_step(cell: str, kind: str) -> None:
+    config = model(cell, **{kind: 0.5})
     with Team(config, LANES, ARRAYS, weights(config)) as team:
         start = team.states.vector.copy()
         nats = []

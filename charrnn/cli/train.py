@@ -94,6 +94,10 @@ def train(
         float | None,
         option(MODEL, "Share of layer outputs silenced in training. Default: by units and epochs."),
     ] = None,
+    recurrent_dropout: Annotated[
+        float | None,
+        option(MODEL, "Share of recurrent weights silenced, anew for each window. Default: 0."),
+    ] = None,
     init: Annotated[
         str | None,
         option(
@@ -142,8 +146,7 @@ def train(
         float | None,
         option(
             OPTIMISATION,
-            f"Pull of all weights towards zero. Default: {WEIGHT_DECAY:g} for a text, "
-            f"more above {MOST_AT_FULL_RATE} units.",
+            f"Pull of all weights towards zero. Default: for a text {WEIGHT_DECAY:g} or more.",
         ),
     ] = None,
     average: Annotated[
@@ -241,18 +244,17 @@ def train(
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
     Ctrl-C saves, and --resume goes on to the same end.
     """
-    model = {
+    settings = {
         "cell": cell,
         "layers": layers,
         "hidden": hidden,
         "dropout": dropout,
+        "recurrent_dropout": recurrent_dropout,
         "init": init,
         "gain": gain,
         "input_init": input_init,
         "input_gain": input_gain,
         "forget_bias": forget_bias,
-    }
-    training = {
         "optimiser": optimiser,
         "lr": lr,
         "schedule": schedule,
@@ -267,18 +269,11 @@ def train(
         "eval_every": eval_every,
         "patience": patience,
     }
-    given = {key: value for key, value in (model | training).items() if value is not None}
+    given = {key: value for key, value in settings.items() if value is not None}
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other; try one of them")
-    habits = Habits(
-        sample_every=sample_every,
-        save_every=save_every,
-        keep=keep,
-        watch_gradients=watch_gradients,
-        json=json,
-        quiet=quiet,
-    )
+    habits = Habits(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
         resume_run(resume, corpus or [], habits)
