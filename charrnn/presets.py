@@ -89,7 +89,10 @@ def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     weighed = passes * hidden / 256
     dropout = next((rate for rate, enough in DROPOUTS if weighed < enough), STRONGEST_DROPOUT)
     decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
-    return {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
+    settings: Settings = {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
+    if dropout == STRONGEST_DROPOUT and hidden > MOST_AT_FULL_RATE:
+        settings["recurrent_dropout"] = RECURRENT_DROPOUT
+    return settings
 
 
 SMALLEST, LARGEST = 128, 768
@@ -99,6 +102,10 @@ SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 6), (512, 15))
 DROPOUTS = ((0.0, 5), (0.1, 7), (0.25, 16), (0.4, 28))
 """Dropout for fewer passes over the text, times units / 256, than stand beside it."""
 STRONGEST_DROPOUT = 0.5
+
+RECURRENT_DROPOUT = 0.25
+"""Beside the strongest dropout, where the learning rate is below its usual height: at that height
+networks with half of their recurrent weights dropped diverged."""
 
 WEIGHT_DECAY = 2e-3
 """Weight decay for Adagrad at its usual rate. It is more than a guard against overfitting: while
