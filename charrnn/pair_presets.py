@@ -89,7 +89,8 @@ def plan_pairs(
     name = settings.get("optimiser", TrainingConfig.optimiser)
     cell = settings.get("cell", ModelConfig.cell)
     if name in OPTIMISERS and cell in CELLS:
-        settings.setdefault("lr", usual_rate(name, cell, settings["hidden"]))
+        thinned = settings.get("recurrent_dropout", 0.0)
+        settings.setdefault("lr", usual_rate(name, cell, settings["hidden"], thinned))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
     model = pick(ModelConfig, settings | shape)
     training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})

@@ -81,31 +81,30 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 
 
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
-    """Choose dropout for so many units: the more of them, and the more passes, the more.
+    """Choose what keeps so many units from learning the text by heart in so many passes.
 
-    Weight decay makes up for `usual_rate`: a step shrinks the weights as much, whatever the units.
+    Weight decay makes up for `rate_of_size`: a step shrinks the weights as much, whatever the
+    units.
     """
     passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
-    weighed = passes * hidden / 256
-    dropout = next((rate for rate, enough in DROPOUTS if weighed < enough), STRONGEST_DROPOUT)
-    decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
-    settings: Settings = {"hidden": hidden, "dropout": dropout, "weight_decay": decay}
-    if dropout == STRONGEST_DROPOUT and hidden > MOST_AT_FULL_RATE:
-        settings["recurrent_dropout"] = RECURRENT_DROPOUT
-    return settings
+    weighed = passes * (hidden / 256) ** 2
+    for rate, enough in DROPOUTS:
+        if weighed < enough:
+            decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
+            return {"hidden": hidden, "dropout": rate, "weight_decay": decay}
+    return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_PASSES
 
 
 SMALLEST, LARGEST = 128, 768
 SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 6), (512, 15))
 """Units of the one LSTM layer for fewer minutes than stand beside them; `LARGEST` for more."""
 
-DROPOUTS = ((0.0, 5), (0.1, 7), (0.25, 16), (0.4, 28))
-"""Dropout for fewer passes over the text, times units / 256, than stand beside it."""
-STRONGEST_DROPOUT = 0.5
+DROPOUTS = ((0.0, 6), (0.1, 8), (0.25, 18), (0.4, 30))
+"""Dropout for fewer passes over the text, times (units / 256)², than stand beside it."""
 
-RECURRENT_DROPOUT = 0.25
-"""Beside the strongest dropout, where the learning rate is below its usual height: at that height
-networks with half of their recurrent weights dropped diverged."""
+MANY_PASSES: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
+"""For more passes. Without the second of them a network overfits all the same, with it validation
+falls to the end; but it wants half the rate."""
 
 WEIGHT_DECAY = 2e-3
 """Weight decay for Adagrad at its usual rate. It is more than a guard against overfitting: while
@@ -114,12 +113,18 @@ a text that is read once is learnt better."""
 
 
 MOST_AT_FULL_RATE = 384
+"""Units up to which the usual rate is safe."""
+
+MOST_WITH_RECURRENT_DROPOUT = 0.5
+"""What the rate is multiplied by, at most, where recurrent weights are dropped: those that are kept
+are made larger, and at the full rate a network with half of them dropped diverged."""
 
 
-def usual_rate(optimiser: str, cell: str, hidden: int) -> float:
-    """Return the learning rate to begin with: the optimiser's, for this cell and size."""
+def usual_rate(optimiser: str, cell: str, hidden: int, recurrent_dropout: float = 0.0) -> float:
+    """Return the learning rate to begin with: the optimiser's, for this cell, size and dropout."""
     usual = OPTIMISERS[optimiser].learning_rate * CELLS[cell].rate_factor
-    return round(usual * rate_of_size(hidden), 4)
+    most = MOST_WITH_RECURRENT_DROPOUT if recurrent_dropout else 1.0
+    return round(usual * min(most, rate_of_size(hidden)), 4)
 
 
 def rate_of_size(hidden: int) -> float:
@@ -189,6 +194,8 @@ def plan(
     if preset not in PRESETS:
         raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
+    if "dropout" in given or given.get("cell", ModelConfig.cell) != ModelConfig.cell:
+        settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs
     if "optimiser" in given:
         for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
             settings.pop(name, None)
@@ -199,7 +206,8 @@ def plan(
     cell = settings.get("cell", ModelConfig.cell)
     if name in OPTIMISERS and cell in CELLS:
         hidden = settings.get("hidden", ModelConfig.hidden)
-        settings.setdefault("lr", usual_rate(name, cell, hidden))
+        thinned = settings.get("recurrent_dropout", 0.0)
+        settings.setdefault("lr", usual_rate(name, cell, hidden, thinned))
     model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.arrays import Array
+from charrnn.cells import CELLS
 from charrnn.errors import UsageError
 from charrnn.lessons import TextLessons
 from charrnn.network import ModelConfig, initialise
@@ -103,6 +104,19 @@ def test_more_units_never_mean_a_higher_rate() -> None:
     ]
     assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].learning_rate
     assert rates[2] > rates[3] > rates[4]
+
+
+@pytest.mark.parametrize(
+    ("said", "thinned"),
+    [({}, 0.25), ({"dropout": 0.1}, 0), ({"cell": "gru"}, 0), ({"recurrent_dropout": 0.1}, 0.1)],
+)
+def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
+    said: dict[str, Any], thinned: float
+) -> None:
+    planned = plan("default", said, 60, LARGE, Budget(epochs=40))
+    assert planned.model.recurrent_dropout == thinned
+    usual = OPTIMISERS["adagrad"].learning_rate * CELLS[planned.model.cell].rate_factor
+    assert planned.training.lr == pytest.approx(usual / 2 if thinned else usual)
 
 
 def test_a_step_shrinks_weights_as_much_whatever_the_units() -> None:

@@ -75,9 +75,12 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
     """Return the same for people: a line each."""
     model, corpus = facts["model"], facts["corpus"]
     layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
+    dropout = f"dropout {model['dropout']:g}"
+    if model["recurrent_dropout"]:
+        dropout += f", recurrent {model['recurrent_dropout']:g}"
     lines = {
         "checkpoint": facts["path"],
-        "model": f"{layers}, {facts['parameters']:,} parameters, dropout {model['dropout']:g}",
+        "model": f"{layers}, {facts['parameters']:,} parameters, {dropout}",
         "initialised": f"{model['init']}, inputs {model['input_init'] or 'as the cell declares'}",
         **readable_symbols(facts),
         "corpus": f"{corpus['name']}, {corpus['characters']:,} characters",
