@@ -386,3 +386,11 @@ def test_what_was_not_altered_is_accepted(good: Path, tmp_path: Path) -> None:
     write_archive(tmp_path / "same.npz", *read_archive(good))
     assert (tmp_path / "same.npz").read_bytes() == good.read_bytes()
     assert load(tmp_path / "same.npz").step == 5
+
+
+def test_files_from_before_a_setting_existed_are_read(good: Path, tmp_path: Path) -> None:
+    arrays, metadata = read_archive(good)
+    drop("model", "recurrent_dropout")(arrays, metadata)
+    drop("training", "progress", "solved")(arrays, metadata)
+    write_archive(tmp_path / "old.npz", arrays, metadata)
+    assert load(tmp_path / "old.npz").config == load(good).config
