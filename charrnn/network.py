@@ -137,7 +137,7 @@ class Network:
             weights = dict(parameters.below(name))
             below = None if gradients is None else gradients.below(name)
             if config.recurrent_dropout and gradients is not None:  # others only evaluate
-                weights["W_hh"] = np.zeros_like(weights["W_hh"])
+                weights["W_hh"] = weights["W_hh"].copy()
                 self.thinned.append(weights["W_hh"])
             cell = CELLS[config.cell]
             self.layers.append(cell(weights, below, T, B))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -338,3 +339,14 @@ def test_looking_changes_nothing_and_repeats_itself() -> None:
     for look in (spectra, lyapunov, profile):
         assert look(config, parameters, ids) == look(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)
+
+
+def test_what_is_dropped_in_training_is_there_when_one_looks(cell: str) -> None:
+    config, parameters = random_network(cell, layers=2)
+    dropping = replace(config, dropout=0.5, recurrent_dropout=0.5)
+    ids = text(200)
+    found, expected = (spectra(kind, parameters, ids, lags=(1, 3)) for kind in (dropping, config))
+    assert found == expected
+    seen, wanted = (profile(kind, parameters, ids, lags=8) for kind in (dropping, config))
+    assert seen == wanted
+    assert lyapunov(dropping, parameters, ids) == lyapunov(config, parameters, ids)
