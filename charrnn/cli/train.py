@@ -96,7 +96,7 @@ def train(
     ] = None,
     recurrent_dropout: Annotated[
         float | None,
-        option(MODEL, "Share of recurrent weights silenced, anew for each window. Default: 0."),
+        option(MODEL, "Share of recurrent weights silenced in training. Default: by epochs."),
     ] = None,
     init: Annotated[
         str | None,
