@@ -79,7 +79,7 @@ def train(
         option(
             MODEL,
             f"What to choose where nothing is said: {names(PRESETS)}. The default fits the "
-            "network to the time, and dropout to how often the text will be read.",
+            "network to the time, and dropout to it and how often the text will be read.",
         ),
     ] = "default",
     cell: Annotated[
@@ -131,7 +131,7 @@ def train(
             + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.rate_factor:g} {name}" for name, cell in CELLS.items())
-            + f"; less above {MOST_AT_FULL_RATE} units.",
+            + f"; less above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",
         ),
     ] = None,
     schedule: Annotated[
