@@ -8,11 +8,9 @@ import math
 from collections.abc import Mapping
 
 from charrnn.batches import Examples
-from charrnn.cells import CELLS
 from charrnn.errors import TextError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
-from charrnn.optimisers import OPTIMISERS
 from charrnn.presets import Budget, Plan, Settings, pick, usual_rate
 from charrnn.training_config import TrainingConfig
 
@@ -86,11 +84,7 @@ def plan_pairs(
             f"{len(train)} examples do not fill a batch of {settings['batch']}: all in one"
         )
         settings["batch"] = len(train)
-    name = settings.get("optimiser", TrainingConfig.optimiser)
-    cell = settings.get("cell", ModelConfig.cell)
-    if name in OPTIMISERS and cell in CELLS:
-        thinned = settings.get("recurrent_dropout", 0.0)
-        settings.setdefault("lr", usual_rate(name, cell, settings["hidden"], thinned))
+    settings.setdefault("lr", usual_rate(settings))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
     model = pick(ModelConfig, settings | shape)
     training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})

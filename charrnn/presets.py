@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
-from charrnn.cells import CELLS
+from charrnn.cells import CELLS, Cell
 from charrnn.errors import UsageError
 from charrnn.network import ModelConfig
-from charrnn.optimisers import OPTIMISERS
+from charrnn.optimisers import OPTIMISERS, Adagrad
 from charrnn.training_config import TrainingConfig
 from charrnn.windows import fit
 
@@ -120,11 +120,16 @@ MOST_WITH_RECURRENT_DROPOUT = 0.5
 are made larger, and at the full rate a network with half of them dropped diverged."""
 
 
-def usual_rate(optimiser: str, cell: str, hidden: int, recurrent_dropout: float = 0.0) -> float:
-    """Return the learning rate to begin with: the optimiser's, for this cell, size and dropout."""
-    usual = OPTIMISERS[optimiser].learning_rate * CELLS[cell].rate_factor
-    most = MOST_WITH_RECURRENT_DROPOUT if recurrent_dropout else 1.0
-    return round(usual * min(most, rate_of_size(hidden)), 4)
+def usual_rate(settings: Settings) -> float:
+    """Return the learning rate to begin with: the optimiser's, for the cell, units and dropout.
+
+    For names that are unknown it is any: the configs refuse them.
+    """
+    optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
+    cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
+    most = MOST_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
+    factor = min(most, rate_of_size(settings.get("hidden", ModelConfig.hidden)))
+    return round(optimiser.learning_rate * cell.rate_factor * factor, 4)
 
 
 def rate_of_size(hidden: int) -> float:
@@ -202,12 +207,7 @@ def plan(
     settings |= given
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
-    name = settings.get("optimiser", TrainingConfig.optimiser)
-    cell = settings.get("cell", ModelConfig.cell)
-    if name in OPTIMISERS and cell in CELLS:
-        hidden = settings.get("hidden", ModelConfig.hidden)
-        thinned = settings.get("recurrent_dropout", 0.0)
-        settings.setdefault("lr", usual_rate(name, cell, hidden, thinned))
+    settings.setdefault("lr", usual_rate(settings))
     model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)
