@@ -11,7 +11,7 @@ from charrnn.batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
-from charrnn.presets import Budget, Plan, Settings, pick, usual_rate
+from charrnn.presets import Budget, Plan, Settings, is_another, pick, usual_rate
 from charrnn.training_config import TrainingConfig
 
 MOST_POSITIONS = 2**15
@@ -75,7 +75,7 @@ def plan_pairs(
     epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
     settings.setdefault("dropout", dropout)
-    if "optimiser" in given or "cell" in given:
+    if is_another("optimiser", given, settings) or is_another("cell", given, settings):
         settings.pop("lr", None)  # the preset's rate is that of its own optimiser
     settings |= given
     notes = []

@@ -199,9 +199,9 @@ def plan(
     if preset not in PRESETS:
         raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
-    if "dropout" in given or given.get("cell", ModelConfig.cell) != ModelConfig.cell:
+    if "dropout" in given or is_another("cell", given, settings):
         settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs
-    if "optimiser" in given:
+    if is_another("optimiser", given, settings):
         for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
             settings.pop(name, None)
     settings |= given
@@ -219,6 +219,13 @@ def plan(
         )
         training = replace(training, seq_length=T, batch=B, workers=min(training.workers, B))
     return Plan(model, training, budget, tuple(notes))
+
+
+def is_another(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether another cell or optimiser, by `name`, is given than a preset's settings mean."""
+    usual = {"cell": ModelConfig.cell, "optimiser": TrainingConfig.optimiser}
+    own = settings.get(name, usual[name])
+    return bool(given.get(name, own) != own)
 
 
 def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:

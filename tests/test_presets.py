@@ -97,6 +97,13 @@ def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
     assert planned.training.lr == OPTIMISERS[optimiser].learning_rate
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_to_say_what_a_preset_means_changes_nothing(preset: str) -> None:
+    silent = plan(preset, {}, 60, LARGE, THREE_MINUTES)
+    said = {"cell": silent.model.cell, "optimiser": silent.training.optimiser}
+    assert plan(preset, said, 60, LARGE, THREE_MINUTES) == silent
+
+
 def test_more_units_never_mean_a_higher_rate() -> None:
     rates = [
         plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr

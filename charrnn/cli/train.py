@@ -79,7 +79,7 @@ def train(
         option(
             MODEL,
             f"What to choose where nothing is said: {names(PRESETS)}. The default fits the "
-            "network to the time, and dropout to it and how often the text will be read.",
+            "network to the time, and dropout to units and passes over the text.",
         ),
     ] = "default",
     cell: Annotated[
@@ -146,7 +146,7 @@ def train(
         float | None,
         option(
             OPTIMISATION,
-            f"Pull of all weights towards zero. Default: for a text {WEIGHT_DECAY:g} or more.",
+            f"Pull of weights towards zero. Default: texts with adagrad {WEIGHT_DECAY:g} or more.",
         ),
     ] = None,
     average: Annotated[
