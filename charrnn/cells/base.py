@@ -86,11 +86,8 @@ class Cell(ABC):
     def read_ids_backward(self, ids: Ids) -> None:
         """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
-        for da, dtable, db in zip(
-            self.da, self.gradients["W_xh"], self.gradients["b_h"], strict=True
-        ):
-            lookup_backward(da, ids, out=dtable)
-            np.add.reduce(dtable, axis=0, out=db)
+        dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
+        np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
 
     def read(self, x: Array) -> None:
         """a = x W_xh + b_h for x (T, B, D), all steps in one product."""
