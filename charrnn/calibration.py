@@ -13,7 +13,6 @@ import numpy as np
 
 from charrnn.evaluation import VALIDATION_LANES, WINDOW
 from charrnn.network import ModelConfig, Network
-from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters
 from charrnn.training import Trainer
 
@@ -51,7 +50,7 @@ def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
     """
     team, parts = trainer.team, trainer.team.size
     states = trainer.states.vector.copy()
-    optimiser = OPTIMISERS[trainer.config.optimiser](trainer.parameters.vector)
+    optimiser = type(trainer.optimiser)(trainer.parameters.vector)
     weights = trainer.parameters.vector.copy()
     source = team.source
     usual = mean(map(source.positions, range(min(MOST_CALLS, source.steps_per_epoch))))

@@ -40,7 +40,7 @@ from charrnn.workers import state_shapes
 FORMAT, PAIR_FORMAT = 1, 2
 """Versions of the format, of texts and of pairs; readers refuse what is newer."""
 
-ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0}
+ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0, "kernel": "numpy"}
 """Fields that files of this format may lack, and what is then meant."""
 
 

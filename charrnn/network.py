@@ -6,7 +6,7 @@ The same code trains (T steps, B lanes), evaluates and samples (T = 1): a `Netwo
 buffers of one size over `Parameters` that any number of networks may share.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -114,7 +114,8 @@ class Network:
     With `gradients`, `backward` may follow `forward` and overwrites them. Inputs are ids (T, B)
     or vectors (T, B, D). Both dropouts apply when `forward` is given a generator: that of layer
     outputs (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329), and that of recurrent
-    weights, the same ones for all of a window (Merity et al. 2018, arXiv 1708.02182).
+    weights, the same ones for all of a window (Merity et al. 2018, arXiv 1708.02182). `cells` are
+    those of a kernel.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Network:
         T: int,
         B: int,
         gradients: Parameters | None = None,
+        cells: Mapping[str, type[Cell]] = CELLS,
     ) -> None:
         self.config = config
         self.parameters = parameters
@@ -139,8 +141,7 @@ class Network:
             if config.recurrent_dropout and gradients is not None:  # others only evaluate
                 weights["W_hh"] = weights["W_hh"].copy()
                 self.thinned.append(weights["W_hh"])
-            cell = CELLS[config.cell]
-            self.layers.append(cell(weights, below, T, B))
+            self.layers.append(cells[config.cell](weights, below, T, B))
         dtype = parameters.vector.dtype
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.masks: list[Array] = []

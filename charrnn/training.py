@@ -13,9 +13,10 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.errors import DivergedError
 from charrnn.events import Evaluation, Event, Look, Step, Stopped, Watch
+from charrnn.kernels import kernel
 from charrnn.lessons import Lessons
 from charrnn.network import ModelConfig
-from charrnn.optimisers import OPTIMISERS, clip_by_norm, clip_by_value, learning_rate, norm
+from charrnn.optimisers import clip_by_norm, clip_by_value, learning_rate, norm
 from charrnn.parameters import Parameters
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.workers import Team
@@ -35,10 +36,11 @@ class Trainer:
         self, model: ModelConfig, config: TrainingConfig, lessons: Lessons, initial: Parameters
     ) -> None:
         self.model_config, self.config, self.lessons = model, config, lessons
-        self.team = Team(model, lessons.reading(config), lessons.arrays, initial, config.workers)
+        reading = lessons.reading(config)
+        self.team = Team(model, reading, lessons.arrays, initial, config.workers, config.kernel)
         self.parameters = self.team.parameters
         self.states = self.team.states
-        optimiser = OPTIMISERS[config.optimiser]
+        optimiser = kernel(config.kernel).optimisers[config.optimiser]
         self.optimiser = optimiser(self.parameters.vector, config.weight_decay)
         self.model = self.parameters
         if config.average:

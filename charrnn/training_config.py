@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from charrnn.errors import UsageError
+from charrnn.kernels import KERNELS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.windows import Lanes
 
@@ -28,9 +29,14 @@ class TrainingConfig:
     patience: int = 0
     seed: int = 0
     workers: int = 1
+    kernel: str = "numpy"
 
     def __post_init__(self) -> None:
-        for name, registry in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+        for name, registry in (
+            ("optimiser", OPTIMISERS),
+            ("schedule", SCHEDULES),
+            ("kernel", KERNELS),
+        ):
             if (value := getattr(self, name)) not in registry:
                 raise UsageError(f"no {name} called {value!r}; there are {', '.join(registry)}")
         if self.loss not in ("mean", "sum"):

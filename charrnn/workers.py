@@ -10,6 +10,7 @@ step number one way and a loss the other.
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
 from charrnn.errors import CharRNNError
+from charrnn.kernels import kernel as kernel_called
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters, Shapes
 from charrnn.randomness import Purpose, generator
@@ -55,10 +57,12 @@ class Replica:
         gradients: Parameters,
         states: Parameters,
         part: slice,
+        kernel: str,
     ) -> None:
         self.config, self.reading, self.part = config, reading, part
         self.source = reading.source(arrays)
         self.parameters, self.gradients, self.states = parameters, gradients, states
+        self.cells = kernel_called(kernel).cells
         self.networks: dict[int, Network] = {}
 
     def compute(self, step: int) -> float:
@@ -85,7 +89,9 @@ class Replica:
         """Return the network for windows of T steps."""
         if T not in self.networks:
             B = self.part.stop - self.part.start
-            self.networks[T] = Network(self.config, self.parameters, T, B, self.gradients)
+            self.networks[T] = Network(
+                self.config, self.parameters, T, B, self.gradients, self.cells
+            )
         return self.networks[T]
 
 
@@ -102,6 +108,7 @@ class Team:
         arrays: Mapping[str, Array],
         initial: Parameters,
         workers: int = 1,
+        kernel: str = "numpy",
     ) -> None:
         workers = max(1, min(workers, reading.B))
         dtype = initial.vector.dtype
@@ -133,6 +140,7 @@ class Team:
             initial.like(self.gradient),
             self.states,
             parts[0],
+            kernel,
         )
         if workers == 1:
             return
@@ -143,7 +151,7 @@ class Team:
             ours, theirs = context.Pipe()
             shared = Shared(material, parameters, gradient, states)
             process = context.Process(
-                target=_work, args=(theirs, config, reading, shared, part), daemon=True
+                target=_work, args=(theirs, config, reading, shared, part, kernel), daemon=True
             )
             with signals_blocked():
                 process.start()
@@ -170,7 +178,7 @@ class Team:
                 connection.send(step)
             nats = self._replica.compute(step)
             for (_, connection), gradient in zip(self._workers, self._gradients[1:], strict=True):
-                nats += connection.recv()
+                nats += receive(connection)
                 self.gradient += gradient
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise CharRNNError(
@@ -213,7 +221,12 @@ class Shared:
 
 
 def _work(
-    connection: Connection, config: ModelConfig, reading: Reading, shared: Shared, part: slice
+    connection: Connection,
+    config: ModelConfig,
+    reading: Reading,
+    shared: Shared,
+    part: slice,
+    kernel: str,
 ) -> None:
     """Answer step numbers with losses until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
@@ -226,13 +239,26 @@ def _work(
         Parameters(shapes, vector=shared.gradients.open()),
         Parameters(states, vector=shared.states.open()),
         part,
+        kernel,
     )
     try:
         with np.errstate(all="ignore"):  # the parent looks whether the sum is finite
             while True:
-                connection.send(replica.compute(connection.recv()))
+                connection.send(replica.compute(receive(connection)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+AWAKE = 1e-3
+"""Seconds that a process waits for the other without going to sleep."""
+
+
+def receive(connection: Connection) -> Any:
+    """Return what the other end sends: a process that sleeps takes 0.3 ms to wake up."""
+    tired = time.perf_counter() + AWAKE
+    while not connection.poll() and time.perf_counter() < tired:
+        pass
+    return connection.recv()
 
 
 @contextmanager

@@ -105,21 +105,29 @@ class Cell(ABC):
 
     def forward(self) -> Array:
         """Walk from slot 0 to slot T; return the outputs h[1:] (T, B, H)."""
+        self.walk()
+        return self.h[1:]
+
+    def walk(self) -> None:
+        """Take every step, the first one first."""
         self.recurrent.renew()
         for t in range(self.T):
             self.step(t)
-        return self.h[1:]
 
     def backward(self, dh: Array) -> None:
         """Walk back: dh (T, B, H) is the gradient from above; fills `da`, overwrites dW_hh."""
         assert self.gradients is not None
+        self.walk_backward(dh)
+        G = len(self.du)
+        du = self.du.reshape(G, -1, self.H, copy=False)
+        np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
+
+    def walk_backward(self, dh: Array) -> None:
+        """Take every step back, the last one first; fills `da`."""
         self.begin_backward()
         for t, dh_t in reversed(list(enumerate(dh))):
             self.dh += dh_t
             self.step_backward(t)
-        G = len(self.du)
-        du = self.du.reshape(G, -1, self.H, copy=False)
-        np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
 
     def recur(self, t: int) -> Array:
         """u = h W_hh (G, B, H): what the state before step t says to each gate."""

@@ -83,7 +83,7 @@ def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: 
 
 
 ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_length", "batch")
-NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed")
+NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "kernel")
 
 
 def explicit_options(trainer: Trainer, material: Material) -> str:
@@ -105,7 +105,8 @@ def explicit_options(trainer: Trainer, material: Material) -> str:
             if shown and item.name not in hidden:
                 options[item.name.replace("_", "-")] = value
     config = trainer.config
-    options |= {"steps": config.steps, "threads": config.workers, "seed": config.seed}
+    options |= {"steps": config.steps, "threads": config.workers, "kernel": config.kernel}
+    options["seed"] = config.seed
     return " ".join(f"--{name} {_plain(value)}" for name, value in options.items())
 
 

@@ -14,6 +14,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Self
@@ -202,6 +204,7 @@ def machine() -> dict[str, JSON]:
         "charrnn": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "numba": version("numba") if find_spec("numba") else None,
         "blas": blas,
         "platform": platform.platform(),
         "cores": os.cpu_count() or 1,

@@ -13,6 +13,7 @@ from charrnn.decoding import TextOptions
 from charrnn.demonstrations import DEMONSTRATIONS, natural_layout
 from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
+from charrnn.kernels import KERNELS, usual_kernel
 from charrnn.layouts import LAYOUTS
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
@@ -20,6 +21,13 @@ from charrnn.presets import LARGEST, MOST_AT_FULL_RATE, PRESETS, SMALLEST, WEIGH
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
+SETTINGS = (
+    *("cell", "layers", "hidden", "dropout", "recurrent_dropout", "init", "gain", "input_init"),
+    *("input_gain", "forget_bias", "optimiser", "lr", "schedule", "warm_up", "weight_decay"),
+    *("average", "clip_norm", "clip_value", "seq_length", "batch", "reset_rate", "eval_every"),
+    *("patience", "seed", "kernel"),
+)
+"""The options that are fields of `ModelConfig` and `TrainingConfig`, by name."""
 
 
 def names(registry: dict[str, Any]) -> str:
@@ -199,6 +207,14 @@ def train(
             RUN, "Processes that share the lanes. Default: measured, at most one a core.", min=1
         ),
     ] = None,
+    kernel: Annotated[
+        str | None,
+        option(
+            RUN,
+            f"Whose code trains: {' or '.join(KERNELS)}. Default: numba if charrnn[fast] is "
+            "installed, which is faster; the same to rounding.",
+        ),
+    ] = None,
     out: Annotated[
         str | None, option(RUN, "The run's folder. Default: checkpoints/NAME.", show_default=False)
     ] = None,
@@ -244,32 +260,8 @@ def train(
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
     Ctrl-C saves, and --resume goes on to the same end.
     """
-    settings = {
-        "cell": cell,
-        "layers": layers,
-        "hidden": hidden,
-        "dropout": dropout,
-        "recurrent_dropout": recurrent_dropout,
-        "init": init,
-        "gain": gain,
-        "input_init": input_init,
-        "input_gain": input_gain,
-        "forget_bias": forget_bias,
-        "optimiser": optimiser,
-        "lr": lr,
-        "schedule": schedule,
-        "warm_up": warm_up,
-        "weight_decay": weight_decay,
-        "average": average,
-        "clip_norm": clip_norm,
-        "clip_value": clip_value,
-        "seq_length": seq_length,
-        "batch": batch,
-        "reset_rate": reset_rate,
-        "eval_every": eval_every,
-        "patience": patience,
-    }
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = {name: context.params[name] for name in SETTINGS if context.params[name] is not None}
+    given.setdefault("kernel", usual_kernel())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other; try one of them")
@@ -290,7 +282,7 @@ def train(
         min_count=min_count,
         val_fraction=val_fraction,
         preset=preset,
-        given=given | {"seed": seed},
+        given=given,
         budget=Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps),
         threads=threads,
         out=out,

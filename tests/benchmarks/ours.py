@@ -16,24 +16,37 @@ TRIAL = 0.7
 
 
 def trainer(
-    config: ModelConfig, B: int, T: int, workers: int, optimiser: str = "adagrad"
+    config: ModelConfig,
+    B: int,
+    T: int,
+    workers: int,
+    kernel: str,
+    optimiser: str = "adagrad",
 ) -> Trainer:
     """Return a run on random characters, which take as long as any."""
     rng = np.random.default_rng(0)
     ids = rng.integers(config.inputs, size=40 * B * T + 1).astype(np.uint8)
     training = TrainingConfig(
-        10**9, optimiser=optimiser, lr=1e-3, seq_length=T, batch=B, workers=workers
+        10**9,
+        optimiser=optimiser,
+        lr=1e-3,
+        seq_length=T,
+        batch=B,
+        workers=workers,
+        kernel=kernel,
     )
     return Trainer(config, training, TextLessons(ids), initialise(config, rng))
 
 
-def training(cell: str, V: int, H: int, layers: int, B: int, T: int, threads: int) -> Work:
+def training(
+    cell: str, V: int, H: int, layers: int, B: int, T: int, threads: int, kernel: str
+) -> Work:
     """Return whole steps of a trainer, with as many workers as `charrnn train` would take."""
     threadpool_limits(1, user_api="blas")
     config = ModelConfig(V, V, cell=cell, hidden=H, layers=layers)
 
     def stepping(workers: int) -> Work:
-        run = trainer(config, B, T, workers)
+        run = trainer(config, B, T, workers, kernel)
 
         def work() -> float:
             run.step()

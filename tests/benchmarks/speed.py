@@ -1,6 +1,7 @@
 """Training steps against PyTorch's, in turn: ratios, and the share of the sgemm peak.
 
     python -m tests.benchmarks.speed [--quick] [--json FILE] [--cells lstm] [--threads 1]
+                                     [--kernel numpy]
 
 A step is forward, loss, backward, clip and update, float32, the state carried on. PyTorch takes the
 fastest of embedding and one-hot input and of fused Adam and Adagrad; ours the faster of one worker
@@ -10,6 +11,7 @@ and as many as threads. Needs `pip install '.[bench]'` for the peer; without it 
 import math
 from statistics import median
 
+from charrnn.kernels import KERNELS, usual_kernel
 from tests.benchmarks import ours
 from tests.benchmarks.measuring import (
     in_turn,
@@ -31,6 +33,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--kernel", choices=KERNELS, default=usual_kernel())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.7)
     asked = parser.parse_args()
@@ -42,7 +45,10 @@ def main() -> None:
         for cell in cells:
             for H, layers, B, T in grid:
                 arguments = (cell, V, H, layers, B, T, threads)
-                rivals = {"ours": (ours.training, *arguments), "sgemm": (sgemm, threads)}
+                rivals = {
+                    "ours": (ours.training, *arguments, asked.kernel),
+                    "sgemm": (sgemm, threads),
+                }
                 if torch_is_there():
                     from tests.benchmarks import peers
 

@@ -52,7 +52,7 @@ COMBINATIONS = [
 EXTRAS = ("--dropout", "0.3", "--average", "0.9", "--schedule", "step")
 QUICK = [
     COMBINATIONS[0],
-    (*COMBINATIONS[5], "--dropout", "0.3"),
+    (*COMBINATIONS[5], "--dropout", "0.3", "--kernel", "numpy"),
     (*COMBINATIONS[8], "--average", "0.9"),
     (*COMBINATIONS[11], *EXTRAS, "--reset-rate", "0.5"),
 ]
@@ -227,6 +227,7 @@ def test_a_run_that_ended_on_a_plateau_is_finished_too(
         *("--threads 1", "--preset small", "--out there", "--name it", "--init-from x.npz"),
         *("--corpus france", "--bytes", "--encoding latin-1", "--normalise nfc", "--min-count 2"),
         *("--val-fraction 0.2", "--patience 3", "--eval-every 5", "--init normal"),
+        "--kernel numpy",
     ],
 )
 def test_settings_that_contradict_the_run_are_refused(

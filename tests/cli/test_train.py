@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import shlex
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from typer.testing import Result
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load
 from charrnn.initialisers import INITIALISERS
+from charrnn.kernels import KERNELS, usual_kernel
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.text import split
 
@@ -263,9 +265,40 @@ def test_the_chosen_options_repeat_the_run(
     chosen = shlex.split(" ".join(block))
     assert "--steps" in chosen
     assert "--threads" in chosen
+    assert chosen[chosen.index("--kernel") + 1] == usual_kernel()
     again = charrnn("train", "corpus.txt", "--quiet", *chosen)
     assert again.exit_code == 0
     assert_same(Path("checkpoints/corpus"), Path("checkpoints/corpus-2"))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kernel_is_used_and_stored(
+    charrnn: Call, corpus: Path, tiny: Sequence[str], kernel: str, metadata: Metadata
+) -> None:
+    result = charrnn("train", "corpus.txt", *tiny, "--kernel", kernel, "--out", "there")
+    if kernel == "numba" and usual_kernel() == "numpy":
+        assert result.exit_code == 2
+        assert "pip install 'charrnn[fast]'" in result.stderr
+    else:
+        assert result.exit_code == 0
+        assert metadata(Path("there/last.npz"))["training"]["config"]["kernel"] == kernel
+
+
+def test_a_kernel_that_is_not_installed_is_not_taken(
+    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("charrnn.compiled", "numba"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr(sys.modules["charrnn"], "compiled", raising=False)
+    result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
+    assert result.exit_code == 0
+    assert "--kernel numpy" in " ".join(result.stderr.split())
+    refused = charrnn("train", "corpus.txt", *tiny, "--kernel", "numba", "--out", "there")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("charrnn: error: the kernel numba cannot be used (")
+    assert refused.stderr.endswith("; try pip install 'charrnn[fast]'\n")
+    assert refused.stderr.count("\n") == 1
+    assert not Path("there").exists()
 
 
 def test_progress_is_plain_lines_with_samples_where_there_is_no_terminal(

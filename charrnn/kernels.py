@@ -1,0 +1,40 @@
+"""Whose code trains: NumPy's calls, or loops that Numba compiles, where it is installed."""
+
+from dataclasses import dataclass
+
+from charrnn.cells import CELLS, Cell
+from charrnn.errors import UsageError
+from charrnn.optimisers import OPTIMISERS, Optimiser
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Cells and optimisers by name."""
+
+    cells: dict[str, type[Cell]]
+    optimisers: dict[str, type[Optimiser]]
+
+
+KERNELS = ("numpy", "numba")
+
+
+def kernel(name: str) -> Kernel:
+    """Return one of `KERNELS`; `UsageError` if it is not installed."""
+    if name == "numpy":
+        return Kernel(CELLS, OPTIMISERS)
+    try:
+        from charrnn import compiled
+    except ImportError as error:  # not there, or not for this NumPy
+        raise UsageError(
+            f"the kernel {name} cannot be used ({error}); try pip install 'charrnn[fast]'"
+        ) from error
+    return Kernel(CELLS | compiled.CELLS, OPTIMISERS | compiled.OPTIMISERS)
+
+
+def usual_kernel() -> str:
+    """Return the name of the fastest kernel that is installed."""
+    try:
+        kernel("numba")
+    except UsageError:
+        return "numpy"
+    return "numba"
