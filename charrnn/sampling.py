@@ -97,7 +97,7 @@ def generate(
     network = Network(config, parameters, 1, count)
     for (_, state), (_, read) in zip(network.states(), reader.states(), strict=True):
         state[...] = read
-    chances = _chances(sampling.seed, count)
+    chances = chain.from_iterable(_chances(sampling.seed, count))
     ids: Ids = np.full(count, prime[-1])
     while True:
         logits = network.forward(ids[None])[0]
@@ -118,7 +118,11 @@ def _stream(stream: Stream, id_: int, sampling: Sampling, *, limited: bool) -> I
     read, heap = stream.reader(), np.zeros(stream.y.shape)
     accumulate = np.add.accumulate
     safe = stream.largest < SAFE_LOGIT
-    for chance in map(float, chain.from_iterable(_chances(sampling.seed, 1))):
+    every_id = np.arange(len(heap))[:, None]
+    every_id.flags.writeable = False  # each may be yielded again
+    ids = list(every_id)
+    blocks = (block.ravel().tolist() for block in _chances(sampling.seed, 1))
+    for chance in chain.from_iterable(blocks):
         y = read(id_)
         if limited:
             id_ = int(draw(probabilities(y[None], sampling), np.array([chance]))[0])
@@ -129,14 +133,14 @@ def _stream(stream: Stream, id_: int, sampling: Sampling, *, limited: bool) -> I
             heap[...] = np.exp(y, y)
             accumulate(heap, out=heap)
             id_ = int(heap.searchsorted(chance * heap.item(-1)))
-        yield np.array([id_])
+        yield ids[id_]
 
 
 CHANCES = 256
 
 
 def _chances(seed: int, count: int) -> Iterator[Array]:
-    """Yield numbers (count,) in (0, 1], each lane from its own generator."""
+    """Yield blocks of numbers (CHANCES, count) in (0, 1], each lane from its own generator."""
     generators = [generator(seed, Purpose.SAMPLING, lane) for lane in range(count)]
     while True:
-        yield from np.stack([1 - rng.random(CHANCES) for rng in generators], axis=-1)
+        yield np.stack([1 - rng.random(CHANCES) for rng in generators], axis=-1)

@@ -9,13 +9,18 @@ A test holds every stream against the network that trains.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from charrnn.arrays import Array
 from charrnn.network import ModelConfig
 from charrnn.parameters import Parameters
+
+add, multiply, subtract, tanh = np.add, np.multiply, np.subtract, np.tanh
+"""Called as f(x, y, out), which is cheaper than x += y or out=out."""
+
+Step: TypeAlias = Callable[[Array], None]
 
 HALF = np.array(0.5, np.float32)
 """An array, which NumPy need not make of a number at every step; float64 takes it too."""
@@ -46,18 +51,27 @@ class StreamLayer(ABC):
         return a
 
     @abstractmethod
-    def step(self, share: Array) -> None:
-        """Take one step, in `h` (H,), with the input's share (G H,) of the gates."""
+    def stepper(self) -> Step:
+        """Return what takes one step, in `h` (H,), with the input's share (G H,) of the gates.
+
+        A function, not a method: it has all arrays at hand, where looking them up in `self` would
+        take as long as one of its calls.
+        """
 
 
 class RNNStream(StreamLayer):
     """h′ = tanh(a + h W_hh)."""
 
-    def step(self, share: Array) -> None:
-        """Take one step."""
-        a = self.h.dot(self.W_hh, self.a)
-        a += share
-        np.tanh(a, self.h)
+    def stepper(self) -> Step:
+        """Return what takes one step."""
+        W_hh, h, a = self.W_hh, self.h, self.a
+
+        def step(share: Array) -> None:
+            h.dot(W_hh, a)
+            add(a, share, a)
+            tanh(a, h)
+
+        return step
 
 
 class LSTMStream(StreamLayer):
@@ -71,21 +85,25 @@ class LSTMStream(StreamLayer):
         H = len(self.h)
         gates_and_c = np.append(self.a, state["c"])
         self.a = gates_and_c[: 4 * H]
-        self.sigmoids = gates_and_c[: 3 * H]
-        self.i_and_f, self.g_and_c = gates_and_c[: 2 * H], gates_and_c[3 * H :]
-        _, _, self.o, self.g, self.c = gates_and_c.reshape(5, H)
+        self.gates_and_c = gates_and_c
 
-    def step(self, share: Array) -> None:
-        """Take one step."""
-        a, s, g, g_and_c = self.a, self.sigmoids, self.g, self.g_and_c
-        self.h.dot(self.W_hh, a)
-        a += share
-        np.tanh(a, a)
-        s *= HALF
-        s += HALF
-        g_and_c *= self.i_and_f
-        c = np.add(self.c, g, self.c)
-        np.multiply(np.tanh(c, g), self.o, self.h)
+    def stepper(self) -> Step:
+        """Return what takes one step."""
+        W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
+        i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
+        _, _, o, g, c = self.gates_and_c.reshape(5, H)
+
+        def step(share: Array) -> None:
+            h.dot(W_hh, a)
+            add(a, share, a)
+            tanh(a, a)
+            multiply(sigmoids, HALF, sigmoids)
+            add(sigmoids, HALF, sigmoids)
+            multiply(g_and_c, i_and_f, g_and_c)
+            add(c, g, c)
+            multiply(tanh(c, g), o, h)
+
+        return step
 
 
 class GRUStream(StreamLayer):
@@ -96,26 +114,29 @@ class GRUStream(StreamLayer):
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
         """Add the candidate's inner bias."""
         super().__init__(weights, state)
-        H = len(self.h)
-        self.sigmoids = self.a[: 2 * H]
-        self.r, self.z, self.n = self.a.reshape(3, H)
         self.b_n = weights["b_n"]
 
-    def step(self, share: Array) -> None:
-        """Take one step."""
-        H, s, n, h = len(self.h), self.sigmoids, self.n, self.h
-        h.dot(self.W_hh, self.a)
-        s += share[: 2 * H]
-        np.tanh(s, out=s)
-        s *= HALF
-        s += HALF
-        n += self.b_n
-        n *= self.r
-        n += share[2 * H :]
-        np.tanh(n, out=n)
-        h -= n
-        h *= self.z
-        h += n
+    def stepper(self) -> Step:
+        """Return what takes one step."""
+        W_hh, b_n, h, a, H = self.W_hh, self.b_n, self.h, self.a, len(self.h)
+        sigmoids = a[: 2 * H]
+        r, z, n = a.reshape(3, H)
+
+        def step(share: Array) -> None:
+            h.dot(W_hh, a)
+            add(sigmoids, share[: 2 * H], sigmoids)
+            tanh(sigmoids, sigmoids)
+            multiply(sigmoids, HALF, sigmoids)
+            add(sigmoids, HALF, sigmoids)
+            add(n, b_n, n)
+            multiply(n, r, n)
+            add(n, share[2 * H :], n)
+            tanh(n, n)
+            subtract(h, n, h)
+            multiply(h, z, h)
+            add(h, n, h)
+
+        return step
 
 
 STREAMS: dict[str, type[StreamLayer]] = {"rnn": RNNStream, "lstm": LSTMStream, "gru": GRUStream}
@@ -151,17 +172,21 @@ class Stream:
 
     def reader(self) -> Callable[[int], Array]:
         """Return what reads an id and returns logits / temperature (V,), a buffer."""
-        first, *above = self.layers
-        table, step, top = first.table, first.step, self.layers[-1].h_and_1
-        W_hy_and_b = self.W_hy_and_b
+        rows = list(self.layers[0].table)
+        step, *above = (layer.stepper() for layer in self.layers)
+        shares = [
+            (layer.share, below.h_and_1, next_step)
+            for below, layer, next_step in zip(
+                self.layers[:-1], self.layers[1:], above, strict=True
+            )
+        ]
+        W_hy_and_b, top = self.W_hy_and_b, self.layers[-1].h_and_1
         y: Array = self.y
 
         def read(id_: int) -> Array:
-            step(table[id_])
-            below = first
-            for layer in above:
-                layer.step(layer.share(below.h_and_1))
-                below = layer
+            step(rows[id_])
+            for share, h_and_1, step_above in shares:
+                step_above(share(h_and_1))
             top.dot(W_hy_and_b, y)
             return y
 
