@@ -63,35 +63,37 @@ class Replica:
         self.source = reading.source(arrays)
         self.parameters, self.gradients, self.states = parameters, gradients, states
         self.cells = kernel_called(kernel).cells
-        self.networks: dict[int, Network] = {}
+        self.networks: dict[int, tuple[Network, list[tuple[Array, Array]]]] = {}
+        """By their T, each with pairs of its first slots and the shared states they come from."""
 
     def compute(self, step: int) -> float:
         """Overwrite the gradients with those of window `step`; return the sum of its nats."""
         self.window = window = self.source.at(step, self.part)
-        network = self.network(len(window.inputs))
-        for name, state in network.states():
-            state[...] = self.states[name][self.part]
+        network, states = self.network(len(window.inputs))
+        for state, shared in states:
+            np.copyto(state, shared)
         network.reset(window.fresh)
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.reading.seed, Purpose.DROPOUT, step, self.part.start)
         network.forward(window.inputs, rng)
         nats = network.loss(window.targets)
-        counts = True if isinstance(window.weights, float) else window.weights != 0
-        total = float(np.sum(nats, where=counts, dtype=np.float64))
+        if not isinstance(window.weights, float):
+            nats = nats[window.weights != 0]
+        total = float(np.add.reduce(nats, axis=None, dtype=np.float64))
         network.backward(window.targets, window.weights)
         network.carry()
-        for name, state in network.states():
-            self.states[name][self.part] = state
+        for state, shared in states:
+            np.copyto(shared, state)
         return total
 
-    def network(self, T: int) -> Network:
-        """Return the network for windows of T steps."""
+    def network(self, T: int) -> tuple[Network, list[tuple[Array, Array]]]:
+        """Return the network for windows of T steps, with its states and where they lie shared."""
         if T not in self.networks:
             B = self.part.stop - self.part.start
-            self.networks[T] = Network(
-                self.config, self.parameters, T, B, self.gradients, self.cells
-            )
+            made = Network(self.config, self.parameters, T, B, self.gradients, self.cells)
+            states = [(state, self.states[name][self.part]) for name, state in made.states()]
+            self.networks[T] = made, states
         return self.networks[T]
 
 

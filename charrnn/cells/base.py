@@ -87,6 +87,8 @@ class Cell(ABC):
         """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
         dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
+        if ids.size < self.D:  # the sum over positions is that over characters
+            dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
         np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
 
     def read(self, x: Array) -> None:
