@@ -13,6 +13,7 @@ import numpy as np
 
 from charrnn.evaluation import VALIDATION_LANES, WINDOW
 from charrnn.network import ModelConfig, Network
+from charrnn.optimisers import norm
 from charrnn.parameters import Parameters
 from charrnn.training import Trainer
 
@@ -49,32 +50,39 @@ def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
     step. Once `stop` says so, each figure is that of a single call.
     """
     team, parts = trainer.team, trainer.team.size
-    states = trainer.states.vector.copy()
-    optimiser = type(trainer.optimiser)(trainer.parameters.vector)
-    weights = trainer.parameters.vector.copy()
+    states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
+    optimiser = type(trainer.optimiser)(trainer.parameters.vector, trainer.config.weight_decay)
     source = team.source
     usual = mean(map(source.positions, range(min(MOST_CALLS, source.steps_per_epoch))))
 
-    def walk(compute: Callable[[int], float]) -> Callable[[int], float]:
-        def one(call: int) -> float:
-            compute(call)
-            return usual / source.positions(call)
+    def update() -> None:
+        """Update at a rate of zero: all is written, as if it had changed."""
+        trainer.clip(team.gradient, norm(team.gradient))
+        optimiser.update(trainer.parameters.vector, team.gradient, 0.0)
 
-        return one
+    def whole(call: int) -> float:
+        team.compute(call)
+        update()  # workers fetch the weights anew after each
+        return usual / source.positions(call)
 
-    def update_once(_: int) -> float:
-        optimiser.update(weights, team.gradient, 0.0)
+    def own(call: int) -> float:
+        team.compute_own(call)
+        return usual / source.positions(call)
+
+    def update_alone(_: int) -> float:
+        update()
         return 1.0
 
     with np.errstate(all="ignore"):
-        together = _seconds(walk(team.compute), stop)
-        alone = together if parts == 1 else parts * _seconds(walk(team.compute_own), stop)
-        update = _seconds(update_once, stop)
-    trainer.states.vector[...] = states
+        together = _seconds(whole, stop)
+        alone = together
+        if parts > 1:
+            alone = parts * _seconds(own, stop) + _seconds(update_alone, stop)
+    trainer.states.vector[...], trainer.parameters.vector[...] = states, weights
     model, parameters = trainer.model_config, trainer.parameters
     many = _forward_seconds(model, parameters, VALIDATION_LANES, stop)
     one = _forward_seconds(model, parameters, 1, stop)
-    return Speed(together + update, alone + update, many, one)
+    return Speed(together, alone, many, one)
 
 
 def _forward_seconds(config: ModelConfig, parameters: Parameters, lanes: int, stop: Stop) -> float:

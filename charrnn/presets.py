@@ -2,7 +2,7 @@
 
 The rule behind `default` was tried on the built-in corpora and on the training parts of two more
 texts, each with its own inner split; README tells the figures. In words: the more time, the more
-units; and the more units and passes over the text, the more dropout.
+units; and the more units and passes over the text, and the smaller it is, the more dropout.
 """
 
 import math
@@ -29,7 +29,7 @@ class Budget:
     epochs: float | None = None
     steps: int | None = None
     characters_per_second: float | None = None
-    """What this machine was measured to learn from; a guess is made until then."""
+    """What this machine was measured to learn from, all in all; a guess is made until then."""
 
     def __post_init__(self) -> None:
         budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
@@ -87,7 +87,7 @@ def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     units.
     """
     passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
-    weighed = passes * (hidden / 256) ** 2
+    weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
     for rate, enough in DROPOUTS:
         if weighed < enough:
             decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
@@ -99,8 +99,9 @@ SMALLEST, LARGEST = 128, 768
 SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 6), (512, 15))
 """Units of the one LSTM layer for fewer minutes than stand beside them; `LARGEST` for more."""
 
-DROPOUTS = ((0.0, 6), (0.1, 8), (0.25, 18), (0.4, 30))
-"""Dropout for fewer passes over the text, times (units / 256)², than stand beside it."""
+DROPOUTS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
+"""Dropout for fewer passes over the text, times (units / 256)² and √(a million / characters), than
+stand beside it."""
 
 MANY_PASSES: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
 """For more passes. Without the second of them a network overfits all the same, with it validation
@@ -175,8 +176,9 @@ PRESETS: dict[str, Callable[[int, Budget, int | None], Settings]] = {
 }
 """By name: from the characters of a text, a budget, and the units if they were said."""
 
-WARM_UP_SHARE = 0.1
-"""The largest part of a run that the learning rate may take to rise."""
+WARM_UP_SHARE = 1 / 3
+"""The largest part of a run that the learning rate may take to rise. Adagrad needs the time: its
+first steps are as large as the rate, whatever the gradient, until it has squares to divide by."""
 
 
 @dataclass(frozen=True)

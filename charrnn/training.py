@@ -67,7 +67,7 @@ class Trainer:
                 raise DivergedError(self._post_mortem(nats))
             if self.watch is not None:
                 self.watch.before_update(gradient)
-            after = self._clip(gradient, before)
+            after = self.clip(gradient, before)
             lr = learning_rate(
                 config.lr, config.schedule, config.warm_up, progress.step, config.steps
             )
@@ -117,7 +117,8 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _clip(self, gradient: Array, before: float) -> float:
+    def clip(self, gradient: Array, before: float) -> float:
+        """Clip a gradient of norm `before`, in place; return its norm afterwards."""
         after = before
         if self.config.clip_norm is not None:
             after = clip_by_norm(gradient, self.config.clip_norm, before)

@@ -93,6 +93,21 @@ def test_a_cell_walks_as_numpy_does(cell: str, T: int, B: int, H: int) -> None:
         np.testing.assert_allclose(mine, expected, atol=2e-5 * scale, rtol=0)
 
 
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = compiled.numba.njit
+
+    def njit(function: Any = None, **options: Any) -> Any:
+        if options.get("cache"):
+            raise RuntimeError("no locator available")
+        return real(function, **options)
+
+    monkeypatch.setattr(compiled.numba, "njit", njit)
+    double = compiled.compiled()(lambda x: x + x)
+    assert double(np.float32(2)) == 4
+
+
 def test_every_cell_is_compiled() -> None:
     assert compiled.CELLS.keys() == CELLS.keys()
     for name, cell in compiled.CELLS.items():

@@ -71,6 +71,15 @@ def test_reading_more_often_never_means_less_dropout(a: float, b: float) -> None
     assert 0 <= less.dropout <= more.dropout < 1
 
 
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_the_smaller_a_text_the_more_dropout_for_as_many_passes(a: int, b: int) -> None:
+    small, large = (
+        plan("default", {}, 60, characters, Budget(epochs=5)).model.dropout
+        for characters in sorted((a, b))
+    )
+    assert 0 <= large <= small < 1
+
+
 def test_presets_grow_from_small_to_large() -> None:
     sizes = [
         plan(preset, {}, 60, LARGE, THREE_MINUTES).model.hidden

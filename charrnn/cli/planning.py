@@ -64,6 +64,14 @@ def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed)
     return with_steps(trainer.config, steps, evaluations)
 
 
+def pace(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> float | None:
+    """Return characters a second of all the time, start and scoring included, if time decides."""
+    if planned.budget.minutes is None:
+        return None
+    steps = fix_steps(planned, trainer, material, speed).steps
+    return steps * trainer.characters_per_step / (60 * planned.budget.minutes)
+
+
 def total_seconds(speed: Speed, trainer: Trainer, material: Material) -> float:
     """Return about how long the whole run will take."""
     steps, every = trainer.config.steps, trainer.config.eval_every

@@ -18,7 +18,7 @@ from charrnn.cli import pair_material
 from charrnn.cli.corpus import AnyCorpus, TextMaterial
 from charrnn.cli.display import say, warn
 from charrnn.cli.pair_material import Material
-from charrnn.cli.planning import fix_steps, hire
+from charrnn.cli.planning import fix_steps, hire, pace
 from charrnn.cli.report import what_is_given, what_was_chosen
 from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine, storage
 from charrnn.cli.terminal import one_line
@@ -91,7 +91,7 @@ def start_run(request: Request, habits: Habits) -> None:
         stack.callback(lambda: trainer.close())
         if stop():
             raise typer.Exit(stop.exit_code)
-        measured = trainer.characters_per_step / speed.step
+        measured = pace(planned, trainer, material, speed)
         refined = start.plan(replace(request.budget, characters_per_second=measured))
         if (refined.model, refined.training) != (planned.model, planned.training):
             # Other epochs than guessed, so other regularisation.

@@ -87,7 +87,7 @@ def train(
         option(
             MODEL,
             f"What to choose where nothing is said: {names(PRESETS)}. The default fits the "
-            "network to the time, and dropout to units and passes over the text.",
+            "network to the time, and dropout to units, text and passes over it.",
         ),
     ] = "default",
     cell: Annotated[
@@ -148,7 +148,7 @@ def train(
     ] = None,
     warm_up: Annotated[
         int | None,
-        option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a tenth."),
+        option(OPTIMISATION, "Steps in which the rate rises. Default: 200, at most a third."),
     ] = None,
     weight_decay: Annotated[
         float | None,
