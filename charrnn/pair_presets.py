@@ -37,9 +37,6 @@ DROPOUTS = ((0.0, 4), (0.1, 7.5))
 """Dropout for fewer epochs than stand beside it."""
 STRONGEST_DROPOUT = 0.3
 
-WARM_UP = 100
-"""Steps in which the rate rises: not as many as for texts, as some pairs are learnt in hundreds."""
-
 PATIENCE = 8
 """Validations without a new best, of some two dozen, after which a run ends."""
 
@@ -74,7 +71,6 @@ def plan_pairs(
     most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
     settings["batch"] = max(1, min(settings["batch"], most))
     settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": chrono_bias(longest)}
-    settings["warm_up"] = WARM_UP
     characters, hidden = int(train.starts[-1]), settings["hidden"]
     epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)

@@ -16,7 +16,7 @@ class TrainingConfig:
     optimiser: str = "adagrad"
     lr: float = 0.4
     schedule: str = "cosine"
-    warm_up: int = 200
+    warm_up: int = 100
     weight_decay: float = 0.0
     clip_norm: float | None = 0.25
     clip_value: float | None = None

@@ -148,7 +148,7 @@ def train(
     ] = None,
     warm_up: Annotated[
         int | None,
-        option(OPTIMISATION, "Steps in which the rate rises. Default: 200, at most a third."),
+        option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a third."),
     ] = None,
     weight_decay: Annotated[
         float | None,
