@@ -211,8 +211,8 @@ def train(
         str | None,
         option(
             RUN,
-            f"Whose code trains: {' or '.join(KERNELS)}. Default: numba if charrnn[fast] is "
-            "installed, which is faster; the same to rounding.",
+            f"Whose code trains: {' or '.join(KERNELS)}. Default: numba, which is faster, where it "
+            "is installed (the extra fast); they agree to rounding.",
         ),
     ] = None,
     out: Annotated[
