@@ -42,7 +42,7 @@ def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 LN2 = np.float32(np.log(2))
 LN2_HIGH = np.float32(0.693359375)  # of so few digits that its small multiples are exact
 LN2_LOW = np.float32(np.log(2) - 0.693359375)
-SERIES = tuple(np.float32(1 / n) for n in range(1, 8))
+SERIES = tuple(np.float32(1 / n) for n in range(2, 8))
 LARGEST = np.float32(87)  # e⁸⁷ is about the last that float32 holds
 BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float32's exponent
 
@@ -55,8 +55,8 @@ def expm1(x: Any) -> Any:
     """
     n = np.rint(x / LN2)
     r = (x - n * LN2_HIGH) - n * LN2_LOW
-    series = ONE + r * SERIES[6]
-    for k in (5, 4, 3, 2, 1):
+    series = ONE + r * SERIES[5]
+    for k in (4, 3, 2, 1, 0):
         series = ONE + series * r * SERIES[k]
     power = np.int32((np.int32(n) + BIAS) << MANTISSA).view(np.float32)
     return power * (series * r) + (power - ONE)

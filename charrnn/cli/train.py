@@ -1,5 +1,6 @@
 """`charrnn train`: from a text to a run's folder."""
 
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -15,19 +16,17 @@ from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
 from charrnn.kernels import KERNELS, usual_kernel
 from charrnn.layouts import LAYOUTS
+from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
 from charrnn.presets import LARGEST, MOST_AT_FULL_RATE, PRESETS, SMALLEST, WEIGHT_DECAY, Budget
+from charrnn.training_config import TrainingConfig
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
-SETTINGS = (
-    *("cell", "layers", "hidden", "dropout", "recurrent_dropout", "init", "gain", "input_init"),
-    *("input_gain", "forget_bias", "optimiser", "lr", "schedule", "warm_up", "weight_decay"),
-    *("average", "clip_norm", "clip_value", "seq_length", "batch", "reset_rate", "eval_every"),
-    *("patience", "seed", "kernel"),
-)
-"""The options that are fields of `ModelConfig` and `TrainingConfig`, by name."""
+FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
+SETTINGS = {field.name for field in FIELDS} - {"steps"}
+"""Names of the options that set a field; steps are part of the budget."""
 
 
 def names(registry: dict[str, Any]) -> str:
@@ -260,7 +259,8 @@ def train(
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
     Ctrl-C saves, and --resume goes on to the same end.
     """
-    given = {name: context.params[name] for name in SETTINGS if context.params[name] is not None}
+    said = {name: value for name, value in context.params.items() if value is not None}
+    given = {name: value for name, value in said.items() if name in SETTINGS}
     given.setdefault("kernel", usual_kernel())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
