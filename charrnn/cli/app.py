@@ -1,7 +1,7 @@
 """`charrnn`: the commands on one screen, and the one place where errors become one line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
@@ -49,13 +49,16 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with reported():
+        with reported(lambda: options_of(ctx.invoked_subcommand)):
             return super().invoke(ctx)
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Turn what is the user's to mend into one line and an exit code, a full disk included."""
+def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[None]:
+    """Turn what is the user's to mend into one line and an exit code, a full disk included.
+
+    `options` returns the options of the command at hand: advice names no others.
+    """
     try:
         try:
             yield
@@ -63,7 +66,7 @@ def reported() -> Iterator[None]:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except CharRNNError as error:
-        raise fail(str(error), error.exit_code) from error
+        raise fail(error.message(options()), error.exit_code) from error
     except typer.TyperException as error:
         raise fail(usage_message(error), error.exit_code) from error
     except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
@@ -82,6 +85,13 @@ def load_command(name: str) -> Any:
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name, context_settings=SETTINGS)(getattr(import_module(home), function))
     return typer.main.get_command(single)
+
+
+def options_of(name: str | None) -> set[str] | None:
+    """Return every option of a command, as it is typed; None if there is no such command."""
+    if name not in COMMANDS:
+        return None
+    return {flag for parameter in load_command(name).params for flag in parameter.opts}
 
 
 def usage_message(error: typer.TyperException) -> str:

@@ -7,6 +7,7 @@ Everything that comes from a text, a checkpoint or a path passes through `visibl
 import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import TextIO
@@ -39,6 +40,16 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """Return `visible` text with its newlines and tabs shown too."""
     return visible(text).replace("\n", "␊").replace("\t", "␉")
+
+
+def shell_command(*words: str) -> str:
+    """Return a command that a person can copy and paste: words with blanks are quoted.
+
+    Example:
+        >>> shell_command("charrnn", "sample", "my run")
+        "charrnn sample 'my run'"
+    """
+    return one_line(shlex.join(words))
 
 
 def accept_any_character() -> None:
