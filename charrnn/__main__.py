@@ -1,6 +1,19 @@
-"""`python -m charrnn` is `charrnn`."""
+"""The program `charrnn`, also as `python -m charrnn`."""
 
-from charrnn.cli.app import app
+import signal
+import sys
+
+
+def main() -> None:
+    """Run the command line; a signal that arrives while it is still loading ends it quietly."""
+    try:
+        from charrnn.cli.app import app
+
+        app()
+    except KeyboardInterrupt as error:
+        print("charrnn: interrupted", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from error
+
 
 if __name__ == "__main__":
-    app()
+    main()

@@ -23,22 +23,30 @@ def write_archive(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str
     written; then `path` is as it was, or as it should be if only the last step failed, which makes
     the folder durable. Raises ValueError for content that `read_archive` would refuse.
     """
-    content = serialise(arrays, metadata)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        try:
-            temporary.unlink(missing_ok=True)  # a killed process may have had our number
-            write_durably(temporary, content)
-            os.replace(temporary, path)  # noqa: PTH105 (stands beside the other calls of `os`)
-        finally:
-            temporary.unlink(missing_ok=True)
-        make_folder_durable(path.parent)
+        write_atomically(path, serialise(arrays, metadata))
     except OSError as error:
         problem = f"cannot write {shown(path)}: {error.strerror}"
         raise StorageError(f"{problem}; try to free some space, or another folder") from error
 
 
-def write_durably(path: Path, content: bytearray) -> None:
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
+    """Replace the file at `path`; fsync the file and its folder before returning.
+
+    Raises OSError; then the file that was there still is, and no temporary file is left.
+    """
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        temporary.unlink(missing_ok=True)  # a killed process may have had our number
+        write_durably(temporary, content)
+        os.replace(temporary, path)  # noqa: PTH105 (stands beside the other calls of `os`)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    make_folder_durable(path.parent)
+
+
+def write_durably(path: Path, content: bytes | bytearray) -> None:
     """Create the file `path`, and return when its content has reached the disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags, mode=0o666)

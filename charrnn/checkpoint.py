@@ -17,6 +17,8 @@ A file is never trusted: `archive` proves its bytes, and here every value is hel
 configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
 """
 
+import json
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
@@ -26,10 +28,10 @@ import numpy as np
 from charrnn import __version__
 from charrnn.archive import read_archive, write_archive
 from charrnn.arrays import Array
-from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
-from charrnn.npz import JSON
+from charrnn.npz import JSON, MAXIMUM_METADATA, MAXIMUM_SIZE
 from charrnn.optimisers import OPTIMISERS
 from charrnn.parameters import Parameters, Shapes
 from charrnn.snapshot import Checkpoint, CorpusRecord, TrainingState
@@ -73,6 +75,37 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         },
     }
     write_archive(path, arrays, metadata)
+
+
+def check_storable(
+    config: ModelConfig, training: TrainingConfig, symbols: Vocabulary | Pairing
+) -> None:
+    """Raise before the first step if a checkpoint of this run could not be written.
+
+    Raises `TextError` for more symbols than the metadata have room for, and `UsageError` for more
+    parameters than a file can hold.
+    """
+    size = len(json.dumps(_as_json(symbols)))
+    if size > MAXIMUM_METADATA - ROOM_FOR_THE_REST:
+        raise TextError(
+            f"{config.outputs:,} different symbols take {size:,} bytes, a checkpoint has room for "
+            f"{MAXIMUM_METADATA:,}",
+            "--bytes or a larger --min-count"
+            if isinstance(symbols, Vocabulary)
+            else "a --layout that reads characters",
+        )
+    numbers = sum(math.prod(shape) for shape in config.shapes().values())
+    copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.average > 0)
+    if 4 * numbers * copies > 0.99 * MAXIMUM_SIZE:
+        raise UsageError(
+            f"{numbers:,} parameters and the optimiser's state do not fit into a checkpoint of "
+            f"{MAXIMUM_SIZE:,} bytes",
+            "a smaller --hidden",
+        )
+
+
+ROOM_FOR_THE_REST = 64_000
+"""Bytes of the metadata that are kept free for all but the symbols."""
 
 
 def load(path: Path) -> Checkpoint:

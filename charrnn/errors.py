@@ -5,6 +5,7 @@
     ├── CheckpointError   3   no checkpoint, or one that cannot be trusted
     ├── TextError         4   a text that is missing, empty, undecodable, or the wrong one
     ├── StorageError      5   the disk is full, a folder is in use, permission is denied
+    ├── WorkerError       5   a worker process ended, for instance for lack of memory
     └── DivergedError     6   the loss or the gradient is no longer a finite number
 
 A message says what is wrong, where, and what to try, in one line: `what, where; try …`.
@@ -78,6 +79,12 @@ class TextError(CharRNNError):
 
 class StorageError(CharRNNError):
     """Reading or writing failed for a reason outside the data: space, permission, a lock."""
+
+    exit_code = 5
+
+
+class WorkerError(CharRNNError):
+    """A worker process ended before its work was done."""
 
     exit_code = 5
 

@@ -18,6 +18,7 @@ from charrnn.checkpoint import save
 from charrnn.errors import UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.network import Network
+from charrnn.runs import checkpoint_in
 from charrnn.sampling import Sampling, generate
 from charrnn.snapshot import Checkpoint
 from charrnn.vocabulary import Vocabulary
@@ -115,9 +116,11 @@ class Model:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a checkpoint, or the best one of a run's folder; raises `CheckpointError`."""
-    place = Path(path)
-    return Model(load_checkpoint(place / "best.npz" if place.is_dir() else place))
+    """Read a checkpoint, or that of a run's folder (`runs.checkpoint_in`).
+
+    Raises `CheckpointError`.
+    """
+    return Model(load_checkpoint(checkpoint_in(Path(path))))
 
 
 def before(stop: str, characters: Iterator[str]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from charrnn.network import ModelConfig, Network
 from charrnn.pair_evaluation import like_lengths
 from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
+from charrnn.runs import checkpoint_in
 from charrnn.sampling import Sampling, draw, probabilities
 
 
@@ -41,12 +42,11 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a checkpoint of pairs, or the best one of a run's folder.
+        """Read a checkpoint of pairs, or that of a run's folder (`runs.checkpoint_in`).
 
         Raises `CheckpointError`, and `UsageError` for a language model.
         """
-        place = Path(path)
-        checkpoint = load(place / "best.npz" if place.is_dir() else place)
+        checkpoint = load(checkpoint_in(Path(path)))
         return cls(checkpoint.config, checkpoint.parameters, checkpoint.pairing)
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:

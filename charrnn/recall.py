@@ -13,24 +13,22 @@ writes text.
 """
 
 import math
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import TypeAlias, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.errors import CharRNNError, UsageError
+from charrnn.child_processes import GONE, ChildProcess
+from charrnn.errors import UsageError
 from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.optimisers import OPTIMISERS, clip_by_norm, norm
 from charrnn.randomness import Purpose, generator
 from charrnn.recall_tasks import TASKS, Batch, Task
-from charrnn.workers import signals_blocked
 
 HIDDEN, LANES = 64, 64
 OPTIMISER, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
@@ -236,22 +234,20 @@ def _share_out(
     trials: Sequence[Trial], processes: int, stop: Stop | None
 ) -> Iterator[Look | Result]:
     """Let child processes run the trials, each the next one as soon as it is free."""
-    context = multiprocessing.get_context("spawn")
     waiting = iter(trials)
-    children: dict[Connection, BaseProcess] = {}
+    children: dict[Connection, ChildProcess] = {}
     try:
         for trial in islice(waiting, processes):
-            ours, theirs = context.Pipe()
-            child = context.Process(target=_work, args=(theirs,), daemon=True)
-            with signals_blocked():
-                child.start()
-            theirs.close()
-            children[ours] = child
-            ours.send(trial)
+            child = ChildProcess(_work)
+            children[child.connection] = child
+            child.connection.send(trial)
         busy = set(children)
         while busy and not (stop is not None and stop()):
             for connection in cast(list[Connection], wait(busy, timeout=0.1)):
-                event = connection.recv()
+                try:
+                    event = connection.recv()
+                except GONE as error:
+                    raise children[connection].failure() from error
                 yield event
                 if isinstance(event, Result):
                     following = next(waiting, None)
@@ -259,23 +255,14 @@ def _share_out(
                         busy.remove(connection)
                     else:
                         connection.send(following)
-    except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-        raise CharRNNError(
-            "a process of the probe ended, perhaps for want of memory; try --threads 1"
-        ) from error
     finally:
-        for connection, process in children.items():
-            connection.close()
-            process.kill()  # it holds nothing that must be put down
-            process.join()
+        for child in children.values():
+            child.kill()
 
 
 def _work(connection: Connection) -> None:
     """Run trials as they arrive, until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
-    try:
-        while True:
-            for event in run(connection.recv()):
-                connection.send(event)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    while True:
+        for event in run(connection.recv()):
+            connection.send(event)

@@ -48,6 +48,9 @@ class Trainer:
         self.progress = Progress()
         self.figures: dict[str, float] = {}
         """What the last validation found, by name."""
+        self.updating = False
+        """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
+        It stays true if an exception ends the step there."""
         self.watch: Watch | None = None
         self.look: Look | None = None
         self.steps_per_epoch = self.team.source.steps_per_epoch
@@ -71,12 +74,14 @@ class Trainer:
             lr = learning_rate(
                 config.lr, config.schedule, config.warm_up, progress.step, config.steps
             )
+            self.updating = True
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()
             self.look = None if self.watch is None else self.watch.after_update()
         progress.step += 1
         keep = SMOOTHING * (1 - SMOOTHING ** (progress.step - 1)) / (1 - SMOOTHING**progress.step)
         progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
+        self.updating = False
         return Step(
             step=progress.step,
             steps=config.steps,

@@ -8,23 +8,19 @@ Weights, gradients and carried states lie in shared memory; what travels through
 step number one way and a loss the other.
 """
 
-import multiprocessing
-import signal
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import Array
 from charrnn.cells import CELLS
-from charrnn.errors import CharRNNError
+from charrnn.child_processes import GONE, ChildProcess, receive
 from charrnn.kernels import kernel as kernel_called
 from charrnn.network import ModelConfig, Network
 from charrnn.parameters import Parameters, Shapes
@@ -130,7 +126,8 @@ class Team:
         self.states = Parameters(shapes, vector=room(count))
         self._gradients = [room(len(initial.vector)) for _ in range(workers)]
         self.gradient = self._gradients[0]
-        self._workers: list[tuple[Any, Connection]] = []
+        self._workers: list[ChildProcess] = []
+        self._states_before = np.empty_like(self.states.vector) if workers > 1 else None
 
         edges = np.linspace(0, reading.B, workers + 1).astype(int)
         parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
@@ -146,19 +143,11 @@ class Team:
         )
         if workers == 1:
             return
-        context = multiprocessing.get_context("spawn")
         material = {name: share(array) for name, array in arrays.items()}
         parameters, states, _, *gradients = lent
         for part, gradient in zip(parts[1:], gradients, strict=True):
-            ours, theirs = context.Pipe()
             shared = Shared(material, parameters, gradient, states)
-            process = context.Process(
-                target=_work, args=(theirs, config, reading, shared, part, kernel), daemon=True
-            )
-            with signals_blocked():
-                process.start()
-            theirs.close()
-            self._workers.append((process, ours))
+            self._workers.append(ChildProcess(_work, config, reading, shared, part, kernel))
 
     @property
     def source(self) -> Source:
@@ -173,19 +162,25 @@ class Team:
     def compute(self, step: int) -> float:
         """Walk window `step` on all lanes; return the sum of its nats.
 
-        Raises `CharRNNError` if a worker process is gone.
+        Raises `WorkerError` if a worker process has ended; the carried states are then those from
+        before the step, so that a checkpoint of this moment continues the run exactly.
         """
+        if self._states_before is None:
+            return self._replica.compute(step)
+        self._states_before[...] = self.states.vector
+        worker = self._workers[0]
         try:
-            for _, connection in self._workers:
-                connection.send(step)
+            for worker in self._workers:
+                worker.connection.send(step)
             nats = self._replica.compute(step)
-            for (_, connection), gradient in zip(self._workers, self._gradients[1:], strict=True):
-                nats += receive(connection)
+            for worker, gradient in zip(self._workers, self._gradients[1:], strict=True):
+                nats += receive(worker.connection)
                 self.gradient += gradient
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            raise CharRNNError(
-                "a worker process ended, perhaps for want of memory; try --threads 1"
-            ) from error
+        except GONE as error:
+            failure = worker.failure()
+            self.close()  # no other worker may write to the states once they are restored
+            self.states.vector[...] = self._states_before
+            raise failure from error
         return nats
 
     def compute_own(self, step: int) -> float:
@@ -198,11 +193,11 @@ class Team:
         return 1 + len(self._workers)
 
     def close(self) -> None:
-        """Send the workers home."""
-        for _, connection in self._workers:
-            connection.close()
-        for process, _ in self._workers:
-            process.join()
+        """End the worker processes."""
+        for worker in self._workers:
+            worker.connection.close()  # all at once, before waiting for the first
+        for worker in self._workers:
+            worker.close()
         self._workers.clear()
 
     def __enter__(self) -> Self:
@@ -243,34 +238,6 @@ def _work(
         part,
         kernel,
     )
-    try:
-        with np.errstate(all="ignore"):  # the parent looks whether the sum is finite
-            while True:
-                connection.send(replica.compute(receive(connection)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
-
-
-AWAKE = 1e-3
-"""Seconds that a process waits for the other without going to sleep."""
-
-
-def receive(connection: Connection) -> Any:
-    """Return what the other end sends: a process that sleeps takes 0.3 ms to wake up."""
-    tired = time.perf_counter() + AWAKE
-    while not connection.poll() and time.perf_counter() < tired:
-        pass
-    return connection.recv()
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Let children be born deaf to Ctrl-C and SIGTERM: their parent tells them when to stop."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with np.errstate(all="ignore"):  # the parent checks whether the sum is finite
+        while True:
+            connection.send(replica.compute(receive(connection)))

@@ -227,7 +227,7 @@ def test_a_process_that_dies_is_an_error_of_one_line() -> None:
     assert isinstance(next(events), Look)
     for child in multiprocessing.active_children():
         child.kill()
-    with pytest.raises(CharRNNError, match="a process of the probe ended"):
+    with pytest.raises(CharRNNError, match="a worker process was killed by SIGKILL"):
         list(events)
     assert not multiprocessing.active_children()
 

@@ -1,5 +1,6 @@
 """`charrnn`: the commands on one screen, and the one place where errors become one line."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.terminal import abandon_stdout, accept_any_character, one_line
+from charrnn.cli.interrupts import handled
+from charrnn.cli.standard_streams import prepare_streams
+from charrnn.cli.terminal import abandon_stdout, one_line
 from charrnn.errors import CharRNNError
 
 COMMANDS = {
@@ -44,12 +47,12 @@ class Commands(TyperGroup):
         return name, load_command(name) if name and stub else stub, rest
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        accept_any_character()
+        prepare_streams()
         with reported():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with reported(lambda: options_of(ctx.invoked_subcommand)):
+        with handled(), reported(lambda: options_of(ctx.invoked_subcommand)):
             return super().invoke(ctx)
 
 
@@ -63,8 +66,9 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
         try:
             yield
         finally:
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
+    except KeyboardInterrupt as error:
+        raise interrupted(error) from error
     except CharRNNError as error:
         raise fail(error.message(options()), error.exit_code) from error
     except typer.TyperException as error:
@@ -77,6 +81,15 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
         raise fail(f"{error.strerror or error}; try another place to write to", 5) from error
     except MemoryError as error:
         raise fail("not enough memory; try a smaller --hidden, --batch or text", 5) from error
+
+
+def interrupted(error: KeyboardInterrupt) -> typer.Exit:
+    """Say on one line that a signal ended the command; return the exit to raise."""
+    abandon_stdout()
+    start = "\n" if sys.stderr.isatty() else ""
+    name = "interrupted" if error.args in ((), ("SIGINT",)) else f"ended by {error.args[0]}"
+    print(f"{start}charrnn: {name}", file=sys.stderr)
+    return typer.Exit(getattr(error, "exit_code", 128 + signal.SIGINT))
 
 
 def load_command(name: str) -> Any:

@@ -12,9 +12,10 @@ from charrnn.baselines import Baselines, baselines
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import find_again, spelling
 from charrnn.cli.display import answer, baseline_rows, loss_table, warn
+from charrnn.cli.interrupts import Interrupts
 from charrnn.cli.options import Encoding, Json, OnUnknown
 from charrnn.cli.pair_report import confusion_tables, figures
-from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
+from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.terminal import one_line
 from charrnn.decoding import TextOptions
 from charrnn.dynamic_evaluation import dynamic_evaluate
@@ -81,7 +82,7 @@ def evaluate_text(
         warn(note)
     ids = model.vocabulary.encode(corpus.text, "skip" if on_unknown == "skip" else "error")
     skipped = len(corpus.text) - len(ids)
-    with Signals() as stop:
+    with Interrupts() as stop:
         nats = evaluate(model.config, model.parameters, ids, stop=stop)
         moving = None
         if dynamic and not stop():
@@ -107,7 +108,7 @@ def score_pairs(
     for note in corpus.notes:
         warn(note)
     examples = arranged(pairing, corpus.pairs)
-    with Signals() as stop:
+    with Interrupts() as stop:
         found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, stop)
     if found is None:
         raise typer.Exit(stop.exit_code)
@@ -125,7 +126,7 @@ MOST_FITTED = 10_000_000
 
 
 def compare(
-    model: Model, record: CorpusRecord, path: Path, ids: Any, stop: Signals
+    model: Model, record: CorpusRecord, path: Path, ids: Any, stop: Interrupts
 ) -> Baselines | None:
     """Return the baselines fitted on the model's training part, or None if it cannot be had."""
     try:

@@ -15,11 +15,12 @@ from charrnn.cli import subjects
 from charrnn.cli.display import warn
 from charrnn.cli.inspection import as_csv, as_json, inspect
 from charrnn.cli.inspection_view import View, curves_of, heat_of
+from charrnn.cli.interrupts import Interrupts
 from charrnn.cli.live import follow
 from charrnn.cli.options import Encoding, Quiet, option
 from charrnn.cli.plots import check_plot, save_plot
 from charrnn.cli.probe import run_probe
-from charrnn.cli.run import Signals, find_checkpoint, to_json
+from charrnn.cli.run import find_checkpoint, to_json
 from charrnn.cli.subjects import Subject
 from charrnn.cli.terminal import one_line
 from charrnn.context import context_losses, influence
@@ -143,7 +144,7 @@ def inspect_gradients(
         follow(paths)
         return
     if probe:
-        with Signals() as stop:
+        with Interrupts() as stop:
             run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet, stop=stop)
         if stop():
             raise typer.Exit(stop.exit_code)

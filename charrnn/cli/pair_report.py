@@ -15,7 +15,7 @@ from charrnn.batches import Examples
 from charrnn.cli.display import answer, duration
 from charrnn.cli.pair_material import PairMaterial
 from charrnn.cli.run import clock
-from charrnn.cli.terminal import one_line
+from charrnn.cli.terminal import one_line, shell_command
 from charrnn.layouts import Pairing
 from charrnn.npz import JSON
 from charrnn.pair_evaluation import PairScore, confusion, label_scores, macro_f1, score
@@ -155,7 +155,7 @@ class PairResult:
             answer(self.figures.table())
             if self.figures.score.symbol_accuracy <= self.figures.commonest:
                 answer(Text(NOTHING_LEARNT))
-        hint = f"charrnn predict {one_line(str(self.folder))}"
+        hint = shell_command("charrnn", "predict", str(self.folder))
         answer(Text(f"{ending}; {duration(clock())} in all. Next: {hint}"))
 
 

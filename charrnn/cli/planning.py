@@ -1,16 +1,17 @@
 """From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
 
 from charrnn.calibration import Speed, measure
 from charrnn.cli.corpus import TextMaterial
 from charrnn.cli.pair_material import Material
 from charrnn.cli.run import clock
 from charrnn.errors import UsageError
+from charrnn.lessons import LONGEST_VALIDATION
 from charrnn.parameters import Parameters
-from charrnn.presets import Plan, with_steps
+from charrnn.presets import Budget, Plan, with_steps
 from charrnn.training import Trainer
 from charrnn.training_config import TrainingConfig
 
@@ -23,13 +24,42 @@ EVALUATION_SHARE = 0.05
 BASELINE_SECONDS = 3.5e-6
 """Seconds that count tables and compressors take for each character, roughly."""
 
+SCORING_SHARE, CLOSING_SHARE = 0.2, 1 / 3
+"""The largest parts of the time for the final scoring, and for scoring and baselines together."""
+
+FEW_STEPS = 20
+"""Below so many steps the user is told that the time is too short."""
+
+
+@dataclass(frozen=True)
+class ScoringLimits:
+    """How many characters are read at the end of a run, so that `--minutes` is kept.
+
+    Args:
+        scored: the first characters of the held-out part, which the model is scored on.
+        fitted: the last characters of the training part, which baselines are fitted on.
+    """
+
+    scored: int = LONGEST_VALIDATION
+    fitted: int = 10_000_000
+
+
+def scoring_limits(budget: Budget, speed: Speed, material: Material) -> ScoringLimits:
+    """Return what a run by `--minutes` has time to score; all of it for a run by steps."""
+    if budget.minutes is None or not isinstance(material, TextMaterial):
+        return ScoringLimits()
+    seconds, usual = 60 * budget.minutes, ScoringLimits()
+    scored = min(material.lessons.held_out, usual.scored)
+    scored = min(scored, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
+    left = CLOSING_SHARE * seconds - scored * (speed.stream_character + BASELINE_SECONDS)
+    return ScoringLimits(scored, min(usual.fitted, max(10_000, int(left / BASELINE_SECONDS))))
+
 
 def hire(
     planned: Plan,
     material: Material,
     threads: int | None,
     initial: Parameters,
-    stop: Callable[[], bool],
 ) -> tuple[Trainer, Speed]:
     """Make the trainer with as many workers as were asked for, or as pay off when measured."""
     if threads is not None and threads < 1:
@@ -40,7 +70,7 @@ def hire(
         config = replace(planned.training, workers=workers)
         trainer = Trainer(planned.model, config, material.lessons, initial)
         try:
-            speed = measure(trainer, stop)
+            speed = measure(trainer)
         except BaseException:
             trainer.close()
             raise
@@ -50,18 +80,36 @@ def hire(
         workers = 1
 
 
+def evaluations_at_most(material: Material) -> int:
+    """Return how many validations a run has at most by itself."""
+    return EVALUATIONS if isinstance(material, TextMaterial) else PAIR_EVALUATIONS
+
+
 def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> TrainingConfig:
     """Turn the budget into a number of steps, evaluations and baselines included."""
-    most = EVALUATIONS if isinstance(material, TextMaterial) else PAIR_EVALUATIONS
+    most = evaluations_at_most(material)
     steps = planned.budget.steps_of(trainer.steps_per_epoch)
     if steps is not None:
         return with_steps(trainer.config, steps, most)
-    left = 60 * (planned.budget.minutes or 0) - clock() - closing_seconds(speed, material)
+    limits = scoring_limits(planned.budget, speed, material)
+    closing = closing_seconds(speed, material, limits)
+    left = 60 * (planned.budget.minutes or 0) - clock() - closing
     once = validation_seconds(speed, material)
     evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
-    evaluations = max(2, min(most, evaluations))
+    fewest = 2 if 8 * once < left else 1
+    evaluations = max(fewest, min(most, evaluations))
     steps = max(1, int((left - evaluations * once) / speed.step))
     return with_steps(trainer.config, steps, evaluations)
+
+
+def too_short(budget: Budget, steps: int) -> str | None:
+    """Return a note if the time given leaves room for a few steps only."""
+    if budget.minutes is None or steps >= FEW_STEPS:
+        return None
+    return (
+        f"--minutes {budget.minutes:g} leaves time for {steps} step{'s' * (steps > 1)} only, after "
+        "reading, measuring and scoring; try more --minutes, or a smaller --hidden"
+    )
 
 
 def pace(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> float | None:
@@ -72,12 +120,14 @@ def pace(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> f
     return steps * trainer.characters_per_step / (60 * planned.budget.minutes)
 
 
-def total_seconds(speed: Speed, trainer: Trainer, material: Material) -> float:
+def total_seconds(
+    speed: Speed, trainer: Trainer, material: Material, limits: ScoringLimits
+) -> float:
     """Return about how long the whole run will take."""
     steps, every = trainer.config.steps, trainer.config.eval_every
     evaluations = steps / every if every else 0
     once = validation_seconds(speed, material)
-    return steps * speed.step + evaluations * once + closing_seconds(speed, material)
+    return steps * speed.step + evaluations * once + closing_seconds(speed, material, limits)
 
 
 def validation_seconds(speed: Speed, material: Material) -> float:
@@ -85,19 +135,43 @@ def validation_seconds(speed: Speed, material: Material) -> float:
     return material.lessons.held_out * speed.validation_character
 
 
-def closing_seconds(speed: Speed, material: Material) -> float:
+def closing_seconds(speed: Speed, material: Material, limits: ScoringLimits) -> float:
     """Return what the final scoring and the baselines will take; pairs have none of these."""
     if not isinstance(material, TextMaterial):
         return validation_seconds(speed, material)
-    scored = material.lessons.held_out
-    read = min(len(material.lessons.train), 10_000_000) + scored
+    scored = min(material.lessons.held_out, limits.scored)
+    read = min(len(material.lessons.train), limits.fitted) + scored
     return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
 
 
-def megabytes(trainer: Trainer, material: Material) -> float:
-    """Estimate the memory of a run: window buffers, five times the weights, the ids twice."""
-    model, config = trainer.model_config, trainer.config
-    positions = trainer.team.source.buffered
-    window = positions * (model.layers * model.hidden * 24 + 3 * model.outputs)
-    ids = 2 * sum(array.nbytes for array in material.lessons.arrays.values())
-    return (4 * (window + 5 * len(trainer.parameters.vector)) + ids) / 1e6 + 60 * config.workers
+def megabytes(trainer: Trainer, material: Material, limits: ScoringLimits) -> float:
+    """Estimate the peak memory of a run, all processes together.
+
+    What has been used so far is measured: reading and the first steps have allocated all that
+    training needs. Added are the other processes and the count tables of the final scoring.
+    """
+    own = peak_megabytes()
+    parameters = 20 * len(trainer.parameters.vector) / 1e6
+    others = (trainer.config.workers - 1) * (WORKER_MEGABYTES + parameters)
+    baselines = 0.0
+    if isinstance(material, TextMaterial) and material.lessons.held_out:
+        read = min(len(material.lessons.train), limits.fitted) + limits.scored
+        baselines = BASELINE_BYTES * read / 1e6
+    return own + others + baselines
+
+
+WORKER_MEGABYTES = 90.0
+"""What the Python process of a worker holds with NumPy loaded."""
+
+BASELINE_BYTES = 40
+"""Bytes for each character that the count tables of the final scoring take."""
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has held so far; a guess where no one tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 120.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

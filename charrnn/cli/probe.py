@@ -9,7 +9,8 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.cli.display import Screen
-from charrnn.cli.run import Signals, to_json
+from charrnn.cli.interrupts import Interrupts
+from charrnn.cli.run import to_json
 from charrnn.cli.terminal import unicode_ok
 from charrnn.errors import UsageError
 from charrnn.recall import Look, Result, Trial, plan, probe
@@ -23,7 +24,7 @@ def run_probe(
     json: bool,
     as_table: bool,
     quiet: bool,
-    stop: Signals,
+    stop: Interrupts,
 ) -> None:
     """Run the experiment of one task and print its table."""
     if len(tasks) > 1:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -13,11 +13,10 @@ from charrnn.calibration import Speed
 from charrnn.cli.corpus import TextMaterial, spelling
 from charrnn.cli.display import answer, baseline_rows, duration, facts_table, loss_table
 from charrnn.cli.pair_material import Material, PairMaterial
-from charrnn.cli.planning import megabytes, total_seconds
+from charrnn.cli.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.cli.run import clock
-from charrnn.cli.terminal import one_line
+from charrnn.cli.terminal import shell_command
 from charrnn.evaluation import evaluate
-from charrnn.lessons import LONGEST_VALIDATION
 from charrnn.npz import JSON
 from charrnn.presets import Plan
 from charrnn.snapshot import Checkpoint
@@ -60,7 +59,14 @@ def pair_facts(material: PairMaterial) -> dict[str, str]:
     }
 
 
-def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: Path) -> Table:
+def what_was_chosen(
+    trainer: Trainer,
+    material: Material,
+    speed: Speed,
+    folder: Path,
+    limits: ScoringLimits,
+    options: str,
+) -> Table:
     """Say what is about to happen, and with which settings."""
     config = trainer.config
     epochs = config.steps / trainer.steps_per_epoch
@@ -72,49 +78,14 @@ def what_was_chosen(trainer: Trainer, material: Material, speed: Speed, folder: 
         each = f"{config.batch} pairs"
     return facts_table(
         {
-            "memory": f"about {megabytes(trainer, material):,.0f} MB",
+            "memory": f"about {megabytes(trainer, material, limits):,.0f} MB",
             "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
             "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
-            "time": f"about {duration(total_seconds(speed, trainer, material))}",
+            "time": f"about {duration(total_seconds(speed, trainer, material, limits))}",
             "folder": str(folder),
-            "chosen": explicit_options(trainer, material),
+            "chosen": options,
         }
     )
-
-
-ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_length", "batch")
-NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "kernel")
-
-
-def explicit_options(trainer: Trainer, material: Material) -> str:
-    """Return the options that repeat this run whatever is measured next time.
-
-    What only the preset `min-char-rnn` sets has no option of its own: then the preset is named.
-    """
-    options: dict[str, object] = {}
-    if trainer.config.loss == "sum":
-        options["preset"] = "min-char-rnn"
-    hidden: tuple[str, ...] = NEVER_SHOWN
-    if not isinstance(material, TextMaterial):
-        options["layout"] = material.symbols.layout
-        hidden = (*hidden, "seq_length", "reset_rate")
-    for config in (trainer.model_config, trainer.config):
-        for item in fields(config):
-            value = getattr(config, item.name)
-            shown = item.name in ALWAYS_SHOWN or value not in (item.default, None)
-            if shown and item.name not in hidden:
-                options[item.name.replace("_", "-")] = value
-    config = trainer.config
-    options |= {"steps": config.steps, "threads": config.workers, "kernel": config.kernel}
-    options["seed"] = config.seed
-    return " ".join(f"--{name} {_plain(value)}" for name, value in options.items())
-
-
-def _plain(value: object) -> str:
-    """Write a number shortly, but with all the digits that make it what it is."""
-    if isinstance(value, float) and float(f"{value:g}") == value:
-        return f"{value:g}"
-    return str(value)
 
 
 @dataclass(frozen=True)
@@ -164,7 +135,7 @@ class TextResult:
         answer(loss_table(rows, ours))
         if self.validation is not None and self.baselines is not None:
             answer(Text(verdict(self.validation, self.baselines)))
-        hint = f"charrnn sample {one_line(str(self.folder))} --temp 0.8"
+        hint = shell_command("charrnn", "sample", str(self.folder), "--temp", "0.8")
         answer(Text(f"{duration(clock())} in all. Next: {hint}"))
 
 
@@ -174,10 +145,11 @@ def text_result(
     trainer: Trainer,
     material: TextMaterial,
     best: Checkpoint,
+    limits: ScoringLimits,
     stop: Stop,
 ) -> TextResult:
-    """Score the best checkpoint as one stream beside the baselines."""
-    held = material.lessons.held[:LONGEST_VALIDATION]
+    """Score the best checkpoint as one stream beside the baselines, within `limits`."""
+    held = material.lessons.held[: limits.scored]
     nats: float | None = None
     carried: float | None = None
     table: Baselines | None = None
@@ -187,7 +159,8 @@ def text_result(
             state = {name: lanes[:1] for name, lanes in trainer.states.items()}
             carried = evaluate(trainer.model_config, trainer.model, held, stop=stop, state=state)
         size, spell = len(material.symbols), spelling(material.symbols)
-        table = baselines(material.lessons.train, held, size, spell, stop=stop)
+        train = material.lessons.train
+        table = baselines(train, held, size, spell, limit=limits.fitted, stop=stop)
     return TextResult(
         folder=folder,
         reason=reason,
@@ -202,20 +175,42 @@ def text_result(
     )
 
 
+TIE = 5e-4
+"""Nats per character below which two losses count as equal: they are printed with four digits."""
+
+FEW_CHARACTERS = 1_000
+"""Held-out characters below which a comparison is called uncertain."""
+
+
 def verdict(nats: float, table: Baselines) -> str:
-    """Say in a sentence whether the model has learnt more than counting would have."""
-    rivals = {"5-gram counts": table.five_gram, "gzip": table.gzip, "xz": table.xz}
+    """Compare a model with every baseline of the table, in a sentence."""
+    counts = {
+        "uniform guessing": table.uniform,
+        "unigram counts": table.unigram,
+        "5-gram counts": table.five_gram,
+    }
+    rivals = counts | {"gzip": table.gzip, "xz": table.xz}
     name = min(rivals, key=lambda key: rivals[key])
+    counted = min(counts, key=lambda key: counts[key])
     gap = rivals[name] - nats
-    part = " (baselines fitted on a part of the text)" if table.sampled else ""
-    if gap > 0:
+    remarks = ["baselines fitted on a part of the text"] if table.sampled else []
+    if table.characters < FEW_CHARACTERS:
+        remarks.append(f"uncertain: only {table.characters:,} characters were scored")
+    part = f" ({'; '.join(remarks)})" if remarks else ""
+    if gap > TIE:
         return f"The model beats the best of them, {name}, by {gap:.3f} nats per character{part}."
-    if name == "xz" and nats < table.five_gram:
+    if nats > min(table.uniform, table.unigram) - TIE:
+        plain = min(("uniform guessing", "unigram counts"), key=lambda key: counts[key])
         return (
-            f"The model beats 5-gram counts by {table.five_gram - nats:.3f} nats per character; "
-            f"xz, which copies long repeated passages, is {-gap:.3f} ahead{part}."
+            f"The model does not beat {plain}: it has learned nothing that counting single "
+            f"characters would not tell{part}. Try more --minutes, or check the text."
+        )
+    if name not in counts and counts[counted] - nats > TIE:
+        return (
+            f"The model beats {counted} by {counts[counted] - nats:.3f} nats per character; "
+            f"{name}, which copies repeated passages, is {max(0.0, -gap):.3f} ahead{part}."
         )
     return (
-        f"The model does not beat {name} yet ({-gap:.3f} nats behind{part}): "
+        f"The model does not beat {name} yet ({max(0.0, -gap):.3f} nats behind{part}): "
         "try more --minutes, or more text."
     )

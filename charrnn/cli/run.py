@@ -1,33 +1,37 @@
-"""A run's folder: whose it is, what is written there, and the signals that end it politely.
+"""A run's folder: who writes to it, and what is written there besides checkpoints.
 
-best.npz  last.npz  step-NNNNNN.npz    checkpoints
-metrics.jsonl                          one JSON object a line
-run.json                               the command, its paths, the machine
-lock                                   held while a run writes here
+`run_files` lists the files, `runs` finds the checkpoint that a path means, `metrics_log` writes
+metrics.jsonl.
 """
 
 import contextlib
 import json
 import os
 import platform
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from charrnn import __version__
-from charrnn.archive import remove_stale_temporaries
+from charrnn.archive import remove_stale_temporaries, write_atomically
 from charrnn.checkpoint import save
-from charrnn.errors import CheckpointError, StorageError
+from charrnn.cli.metrics_log import MetricsLog
+from charrnn.cli.metrics_log import to_json as to_json
+from charrnn.errors import StorageError, UsageError
 from charrnn.npz import JSON
+from charrnn.run_files import is_run_file
+from charrnn.runs import RUNS as RUNS
+from charrnn.runs import find_checkpoint as find_checkpoint
+from charrnn.runs import is_checkpoint_argument as is_checkpoint_argument
+from charrnn.runs import numbered_saves
 from charrnn.snapshot import Checkpoint
 
 try:
@@ -35,101 +39,107 @@ try:
 except ImportError:  # Windows has no flock; there two runs in one folder are not kept apart
     fcntl = None  # type: ignore[assignment]  # a module or None
 
-RUNS = Path("checkpoints")
-
 
 class RunFolder:
     """The folder of one run, locked; a context manager."""
 
-    def __init__(self, path: Path) -> None:
-        """Take possession of an existing folder; `StorageError` if another run has it."""
-        self.path = path
+    def __init__(self, path: Path, *, new: bool = False, made: tuple[Path, ...] = ()) -> None:
+        """Take possession of an existing folder.
+
+        Args:
+            path: the folder.
+            new: whether it holds no run yet; what a failed run leaves is then removed.
+            made: the folders that were made for it, `path` first; they are removed with it.
+
+        Raises `StorageError` if another run is writing there.
+        """
+        self.path, self._new, self._made = path, new, made
         self._lock = self._take_lock()
         remove_stale_temporaries(path)
-        self._metrics: IO[str] | None = None
+        self.metrics = MetricsLog(path / "metrics.jsonl")
 
     @classmethod
     def claim(cls, wanted: Path) -> Self:
-        """Make a new folder: `wanted`, or `wanted-2`, `-3`, … so that no run is overwritten."""
-        number = 1
-        path = wanted
-        while True:
+        """Return the folder for a new run: `wanted`, or `wanted-2`, `-3`, … if it holds a run.
+
+        A folder that exists and holds no file of a run is used as it is. Raises `UsageError` if
+        `wanted` holds a run and has no name to count on from, and `StorageError` if the folder
+        cannot be made.
+        """
+        if not wanted.resolve().name:
+            raise UsageError(f"{str(wanted)!r} is the root folder", "--out DIR")
+        for number in count(1):
+            path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
             try:
-                path.mkdir(parents=True)
-                return cls(path)
+                made = make_folders(path)
             except FileExistsError:
-                number += 1
-                path = wanted.with_name(f"{wanted.name}-{number}")
+                if path.is_dir() and not holds_run_files(path):
+                    with contextlib.suppress(FolderInUseError):
+                        return cls(path, new=True)
+                if wanted.name in ("", ".."):
+                    raise UsageError(
+                        f"the folder {str(wanted)!r} holds a run already", "--out DIR"
+                    ) from None
             except OSError as error:
                 raise StorageError(
-                    f"cannot make the folder {str(path)!r}: {error.strerror}; try --out DIR"
+                    f"cannot make the folder {str(path)!r}: {error.strerror}", "--out DIR"
                 ) from error
+            else:
+                return cls(path, new=True, made=made)
+        raise RuntimeError("there is always a next number")
 
-    def log(self, row: Mapping[str, JSON]) -> None:
-        """Append one object to metrics.jsonl; numbers that are not finite become null."""
-        with storage(self.path / "metrics.jsonl"):
-            if self._metrics is None:
-                self._metrics = (self.path / "metrics.jsonl").open("a", encoding="utf-8")
-            self._metrics.write(to_json(row) + "\n")
-
-    def flush(self) -> None:
-        """Let a second terminal see what was logged."""
-        if self._metrics is not None:
-            with storage(self.path / "metrics.jsonl"):
-                self._metrics.flush()
-
-    def drop_rows_after(self, step: int) -> None:
-        """Forget the rows that a killed run wrote after its last checkpoint."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
+    def discard(self) -> None:
+        """Remove what a failed run without a checkpoint has left; keeps all files of others."""
+        if not self._new or any(self.path.glob("*.npz")):
             return
-        with storage(path):
-            kept = []
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the last line of a killed run may be cut
-                if isinstance(row, dict) and row.get("step", 0) <= step:
-                    kept.append(line + "\n")
-            temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-            temporary.write_text("".join(kept), encoding="utf-8")
-            temporary.replace(path)
+        self.metrics.discard_rows()
+        self.metrics.close()
+        for path in self.path.iterdir():
+            if is_run_file(path.name):
+                path.unlink(missing_ok=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # not empty: something else lies there
+                folder.rmdir()
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write a checkpoint here, atomically, after the rows that led to it."""
-        self.flush()
+        self.metrics.flush()
         save(self.path / name, checkpoint)
 
     def prune(self, keep: int) -> None:
         """Delete all but the newest `keep` numbered checkpoints."""
-        numbered = sorted(self.path.glob("step-*.npz"))
-        for old in numbered[: len(numbered) - keep]:
-            old.unlink(missing_ok=True)
+        numbered = numbered_saves(self.path)
+        for old in numbered[: max(0, len(numbered) - keep)]:
+            with contextlib.suppress(OSError):  # one too many is no reason to stop
+                old.unlink(missing_ok=True)
 
     def write_facts(self, facts: Mapping[str, JSON]) -> None:
         """Write run.json: what is true of this machine and this call, and not of the model."""
         path = self.path / "run.json"
-        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         with storage(path):
-            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(path)
+            write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
     def read_facts(self) -> dict[str, Any]:
-        """Return run.json, or nothing if it is gone or broken."""
+        """Return run.json, or nothing if it is missing or damaged."""
         try:
             facts = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return facts if isinstance(facts, dict) else {}
 
+    def update_facts(self, facts: Mapping[str, JSON]) -> None:
+        """Replace some values of run.json; a run goes on if that fails."""
+        with contextlib.suppress(StorageError):
+            self.write_facts(self.read_facts() | dict(facts))
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._metrics is not None:
-            with contextlib.suppress(OSError):  # what mattered was flushed before each checkpoint
-                self._metrics.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError):  # what mattered was written before each checkpoint
+            self.metrics.close()
+            if kind is not None:
+                self.discard()
         os.close(self._lock)
 
     def _take_lock(self) -> int:
@@ -140,33 +150,34 @@ class RunFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 os.close(lock)
-                raise StorageError(
-                    f"another run is writing to {str(self.path)!r}; try --out DIR"
+                raise FolderInUseError(
+                    f"another run is writing to {str(self.path)!r}", "again once it has ended"
                 ) from error
         return lock
 
 
-def newest_run(runs: Path = RUNS) -> Path:
-    """Return the run whose last.npz was written last; `CheckpointError` if there is none."""
-    candidates = list(runs.glob("*/last.npz"))
-    if not candidates:
-        raise CheckpointError(f"no run under {str(runs)!r}; try charrnn train, or give a path")
-    return max(candidates, key=lambda path: (path.stat().st_mtime_ns, path)).parent
+class FolderInUseError(StorageError):
+    """Another process holds the lock of a run's folder."""
 
 
-def is_checkpoint_argument(argument: str) -> bool:
-    """Say whether a first argument names a checkpoint: an .npz, or a folder with a best.npz."""
-    path = Path(argument)
-    return argument.endswith(".npz") or (path / "best.npz").exists()
+def make_folders(path: Path) -> tuple[Path, ...]:
+    """Make a folder and those above it; return the ones that were made, the innermost first.
+
+    Raises OSError, among them FileExistsError if `path` itself exists.
+    """
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    path.mkdir(parents=True)
+    return tuple(missing)
 
 
-def find_checkpoint(argument: str | None) -> Path:
-    """Return the file meant by a checkpoint argument; without one, the newest run's best."""
-    path = newest_run() if argument is None else Path(argument)
-    if path.is_dir():
-        best = path / "best.npz"
-        return best if best.exists() else path / "last.npz"
-    return path
+def holds_run_files(folder: Path) -> bool:
+    """Return whether a folder holds any file that a run would write."""
+    try:
+        return any(is_run_file(path.name) for path in folder.iterdir())
+    except OSError:
+        return True  # what cannot be listed is left alone
 
 
 @contextlib.contextmanager
@@ -176,21 +187,6 @@ def storage(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-def to_json(value: Any) -> str:
-    """Return one line of JSON without NaN or Infinity, which are not JSON: null instead."""
-    return json.dumps(_finite(value), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def machine() -> dict[str, JSON]:
@@ -209,40 +205,6 @@ def machine() -> dict[str, JSON]:
         "platform": platform.platform(),
         "cores": os.cpu_count() or 1,
     }
-
-
-class Signals:
-    """Ctrl-C and SIGTERM set a flag that training looks at; a second one ends the program at once.
-
-    Called, it says whether to stop. That it may end at once is safe since saving is atomic.
-    """
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        return self.received is not None
-
-    @property
-    def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM, 0 without either."""
-        return 0 if self.received is None else 128 + self.received
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
-            os._exit(128 + number)
-        self.received = number
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")
 
 
 def clock() -> float:

@@ -3,34 +3,44 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
+from charrnn.archive import remove_stale_temporaries
+from charrnn.checkpoint import check_storable
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
+from charrnn.cli.chosen import Planner, repeating_options
 from charrnn.cli.corpus import AnyCorpus, TextMaterial
-from charrnn.cli.display import say, warn
+from charrnn.cli.display import warn
+from charrnn.cli.interrupts import Interrupts
 from charrnn.cli.pair_material import Material
-from charrnn.cli.planning import fix_steps, hire, pace
+from charrnn.cli.planning import (
+    fix_steps,
+    hire,
+    pace,
+    scoring_limits,
+    too_short,
+)
 from charrnn.cli.report import what_is_given, what_was_chosen
-from charrnn.cli.run import RUNS, RunFolder, Signals, command_line, machine, storage
+from charrnn.cli.run import RunFolder, command_line, machine, storage
 from charrnn.cli.terminal import one_line
 from charrnn.cli.training_run import Habits, Run
 from charrnn.decoding import TextOptions
-from charrnn.errors import CheckpointError, UsageError
+from charrnn.errors import UsageError
 from charrnn.large_text import LargeCorpus, ids_path
 from charrnn.network import initialise
 from charrnn.pair_presets import plan_pairs
 from charrnn.presets import Budget, Plan, plan
 from charrnn.randomness import Purpose, generator
-from charrnn.snapshot import Checkpoint, CorpusRecord, restore
+from charrnn.runs import RUNS, checkpoint_in
+from charrnn.snapshot import Checkpoint, CorpusRecord
 from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
 
@@ -62,7 +72,7 @@ class Start:
     sources: tuple[str, ...]
     notes: tuple[str, ...]
     material: Material
-    plan: Callable[[Budget], Plan]
+    planner: Planner
     parent: Checkpoint | None
     ids: Path | None = None
     """Where the ids of a large text lie until the run has its folder."""
@@ -71,28 +81,32 @@ class Start:
 def start_run(request: Request, habits: Habits) -> None:
     """Train a new run to its end, or until a signal."""
     threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
-    start = _with_text(request) if request.layout is None else _with_pairs(request, request.layout)
-    material = start.material
-    planned = start.plan(request.budget)
-    for note in (*start.notes, *planned.notes):
-        warn(note)
-    screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
-    screen.print(what_is_given(planned, material))
-    ids = start.ids
-    with Signals() as stop, contextlib.ExitStack() as stack:
-        if ids is not None:
-            stack.callback(ids.unlink, missing_ok=True)
+    wanted_check(request)
+    with contextlib.ExitStack() as stack:
+        if request.layout is None:
+            start = _with_text(request, stack)
+        else:
+            start = _with_pairs(request, request.layout)
+        material = start.material
+
+        def plan_for(budget: Budget) -> Plan:
+            return start.planner(request.preset, request.given, budget)
+
+        planned = plan_for(request.budget)
+        check_storable(planned.model, planned.training, material.symbols)
+        for note in (*start.notes, *planned.notes):
+            warn(note)
+        screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
+        screen.print(what_is_given(planned, material))
         if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
             initial = initialise(planned.model, rng)
         else:
             initial = start.parent.parameters
-        trainer, speed = hire(planned, material, request.threads, initial, stop)
+        trainer, speed = hire(planned, material, request.threads, initial)
         stack.callback(lambda: trainer.close())
-        if stop():
-            raise typer.Exit(stop.exit_code)
         measured = pace(planned, trainer, material, speed)
-        refined = start.plan(replace(request.budget, characters_per_second=measured))
+        refined = plan_for(replace(request.budget, characters_per_second=measured))
         if (refined.model, refined.training) != (planned.model, planned.training):
             # Other epochs than guessed, so other regularisation.
             workers = trainer.config.workers
@@ -100,10 +114,15 @@ def start_run(request: Request, habits: Habits) -> None:
             planned = replace(refined, training=replace(refined.training, workers=workers))
             trainer = Trainer(planned.model, planned.training, material.lessons, initial)
         trainer.config = fix_steps(planned, trainer, material, speed)
+        short = too_short(request.budget, trainer.config.steps)
+        if short is not None:
+            warn(short)
+        limits = scoring_limits(request.budget, speed, material)
+        stop = stack.enter_context(Interrupts())  # from here on there is something to save
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
-        if ids is not None:
+        if start.ids is not None:
             with storage(folder.path):
-                ids.replace(ids_path(folder.path))
+                start.ids.replace(ids_path(folder.path))
         folder.write_facts(
             {
                 "command": command_line(),
@@ -111,26 +130,43 @@ def start_run(request: Request, habits: Habits) -> None:
                 "steps": trainer.config.steps,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "machine": machine(),
+                "scored": False,
+                "scoring_limits": vars(limits),
             }
         )
-        run = Run(folder, trainer, material, habits, stop)
-        screen.print(what_was_chosen(trainer, material, speed, folder.path))
+        run = Run(folder, trainer, material, habits, stop, limits)
+        options = repeating_options(trainer, material, start.planner, request.init_from)
+        screen.print(what_was_chosen(trainer, material, speed, folder.path, limits, options))
         run.go()
 
 
-def _with_text(request: Request) -> Start:
-    """Read a text, with its own vocabulary or that of the checkpoint to begin from."""
+def wanted_check(request: Request) -> None:
+    """Raise `UsageError` for a name that is a path or nothing, before anything is read."""
+    if request.out == "":
+        raise UsageError("--out is empty", "--out DIR")
+    if request.name is not None and request.name != Path(request.name).name:
+        raise UsageError(f"--name {request.name!r} is not a plain name", "--out DIR for a path")
+
+
+def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
+    """Read a text, with its own vocabulary or that of the checkpoint to begin from.
+
+    `stack` removes the ids of a large text, unless the run's folder has taken them.
+    """
     parent = _parent(request.init_from)
     corpus = corpora.read(request.paths, request.built_in, request.text)
-    material = _prepare(corpus, request, parent)
-    settings = _inherit(request.given, parent)
+    ids = None
+    if isinstance(corpus, LargeCorpus):
+        ids = _ids_before(_wanted(request, corpus.name))
+        remove_stale_temporaries(ids.parent)
+        stack.callback(ids.unlink, missing_ok=True)
+    material = _prepare(corpus, request, parent, ids)
     V, N = len(material.symbols), len(material.lessons.train)
 
-    def fit(budget: Budget) -> Plan:
-        return plan(request.preset, settings, V, N, budget)
+    def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
+        return plan(preset, _inherit(given, parent), V, N, budget)
 
-    ids = _ids_before(request, corpus.name) if isinstance(corpus, LargeCorpus) else None
-    return Start(corpus.name, corpus.sources, corpus.notes, material, fit, parent, ids)
+    return Start(corpus.name, corpus.sources, corpus.notes, material, planner, parent, ids)
 
 
 def _with_pairs(request: Request, layout: str) -> Start:
@@ -147,59 +183,18 @@ def _with_pairs(request: Request, layout: str) -> Start:
     )
     known = None if parent is None else parent.pairing
     material = pair_material.prepare(corpus, layout, record, request.given["seed"], known)
-    settings = _inherit(request.given, parent)
 
-    def fit(budget: Budget) -> Plan:
+    def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         symbols, train = material.symbols, material.lessons.train
-        return plan_pairs(request.preset, settings, symbols, train, budget)
+        return plan_pairs(preset, _inherit(given, parent), symbols, train, budget)
 
     notes = (*corpus.notes, *material.notes)
-    return Start(corpus.name, corpus.sources, notes, material, fit, parent)
+    return Start(corpus.name, corpus.sources, notes, material, planner, parent)
 
 
-def resume_run(path: str, paths: list[str], habits: Habits) -> None:
-    """Continue an unfinished run to its planned end, exactly as if it had never stopped."""
-    threadpool_limits(1, user_api="blas")
-    place = Path(path).parent if path.endswith(".npz") else Path(path)
-    if not (place / "last.npz").exists():
-        raise CheckpointError(f"no last.npz in {str(place)!r} to resume from; try another run")
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(Signals())
-        folder = stack.enter_context(RunFolder(place))
-        checkpoint = load_checkpoint(place / "last.npz")
-        state = checkpoint.training
-        if state is None:
-            raise CheckpointError(f"{str(place)!r} holds no training state; try --init-from")
-        if state.finished:
-            say(
-                f"charrnn: this run is finished, at step {checkpoint.step:,} of "
-                f"{state.config.steps:,}; try charrnn train --init-from {one_line(str(place))}"
-            )
-            return
-        if (before := folder.read_facts().get("machine")) not in (None, machine()):
-            warn(f"another machine or build than before ({before}): the last bits may differ")
-        material = _find_material(checkpoint, state.config.seed, place, paths)
-        parameters = checkpoint.parameters
-        trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
-        stack.callback(trainer.close)
-        restore(trainer, checkpoint)
-        folder.drop_rows_after(checkpoint.step)
-        if not habits.quiet:
-            say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}")
-        Run(folder, trainer, material, habits, stop).go()
-
-
-def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]) -> Material:
-    """Read what a run was trained on once more."""
-    record, symbols = checkpoint.corpus, checkpoint.symbols
-    if isinstance(symbols, Vocabulary):
-        corpus = corpora.find_again(record, place, paths)
-        return corpora.encode(corpus, symbols, record, ids_path(place))
-    pairs = pair_material.find_again(record, symbols.layout, place, paths)
-    return pair_material.prepare(pairs, symbols.layout, record, seed, symbols)
-
-
-def _prepare(corpus: AnyCorpus, request: Request, parent: Checkpoint | None) -> TextMaterial:
+def _prepare(
+    corpus: AnyCorpus, request: Request, parent: Checkpoint | None, ids: Path | None
+) -> TextMaterial:
     """Make ids of a text, with its own vocabulary or the parent's."""
     counts = corpora.counts_of(corpus)
     if parent is not None:
@@ -223,7 +218,7 @@ def _prepare(corpus: AnyCorpus, request: Request, parent: Checkpoint | None) -> 
         normalise=request.text.normalise,
         built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
     )
-    return corpora.encode(corpus, vocabulary, record, _ids_before(request, corpus.name))
+    return corpora.encode(corpus, vocabulary, record, ids or Path())
 
 
 def _wanted(request: Request, name: str) -> Path:
@@ -231,21 +226,24 @@ def _wanted(request: Request, name: str) -> Path:
     return Path(request.out) if request.out else RUNS / (request.name or name)
 
 
-def _ids_before(request: Request, name: str) -> Path:
-    """Return where the ids of a large text lie until the run has its folder, beside it."""
-    wanted = _wanted(request, name)
-    return wanted.with_name(f".{wanted.name}.ids-{os.getpid()}")
+def _ids_before(wanted: Path) -> Path:
+    """Return where the ids of a large text lie until the run has its folder.
+
+    That is in the nearest folder above it that exists. The name is that of a temporary file, so
+    that one which a killed process leaves is removed by the next.
+    """
+    folder = wanted.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return folder / f".{wanted.name or 'run'}.ids.tmp-{os.getpid()}"
 
 
 def _parent(path: str | None) -> Checkpoint | None:
     """Load the checkpoint to begin from, if there is one."""
-    if path is None:
-        return None
-    place = Path(path)
-    return load_checkpoint(place / "best.npz" if place.is_dir() else place)
+    return None if path is None else load_checkpoint(checkpoint_in(Path(path)))
 
 
-def _inherit(given: dict[str, Any], parent: Checkpoint | None) -> dict[str, Any]:
+def _inherit(given: Mapping[str, Any], parent: Checkpoint | None) -> Mapping[str, Any]:
     """Take the model from the parent; `UsageError` if an option asks for another one."""
     if parent is None:
         return given
@@ -255,4 +253,4 @@ def _inherit(given: dict[str, Any], parent: Checkpoint | None) -> dict[str, Any]
             raise UsageError(
                 f"--{key} {given[key]} does not fit the checkpoint's {config[key]}; try without it"
             )
-    return config | given
+    return config | dict(given)

@@ -7,7 +7,8 @@ import typer
 
 from charrnn.cells import CELLS
 from charrnn.cli.options import option, refuse_new_settings, refuse_text_settings
-from charrnn.cli.start import Request, resume_run, start_run
+from charrnn.cli.resume import resume_run
+from charrnn.cli.start import Request, start_run
 from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
 from charrnn.decoding import TextOptions

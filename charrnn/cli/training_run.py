@@ -2,20 +2,24 @@
 
 import math
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import typer
 
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import TextMaterial
 from charrnn.cli.display import TrainingDisplay, say, warn
+from charrnn.cli.interrupts import Interrupts
+from charrnn.cli.metrics_log import to_json
 from charrnn.cli.pair_material import Material
 from charrnn.cli.pair_report import PairResult, pair_result, quoted
+from charrnn.cli.planning import ScoringLimits
 from charrnn.cli.report import TextResult, text_result
-from charrnn.cli.run import RunFolder, Signals, to_json
-from charrnn.cli.terminal import one_line
+from charrnn.cli.run import RunFolder
+from charrnn.cli.terminal import shell_command
 from charrnn.cli.watch import WatchedRun
-from charrnn.errors import DivergedError, StorageError
+from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.events import Evaluation, Look, Step, Stopped
 from charrnn.model import Model
 from charrnn.npz import JSON
@@ -27,8 +31,9 @@ from charrnn.watching import Watcher
 
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0
-MOST_ROWS = 5_000
-MOST_FAILED_SAVES = 3
+MAX_ROWS = 5_000
+MAX_FAILED_SAVES = 3
+RESUME = ("charrnn", "train", "--resume")
 PREVIEW = Sampling(temperature=0.8)
 PREVIEW_LENGTH = 140
 
@@ -54,8 +59,10 @@ class Run:
         trainer: Trainer,
         material: Material,
         habits: Habits,
-        stop: Signals,
+        stop: Interrupts,
+        limits: ScoringLimits,
     ) -> None:
+        self.limits = limits
         self.folder, self.trainer, self.material = folder, trainer, material
         self.habits, self.stop = habits, stop
         self.display = TrainingDisplay(trainer.config.steps, trainer.progress.step, habits.quiet)
@@ -64,28 +71,58 @@ class Run:
             trainer.watch = Watcher(trainer)
         self._saved_at = time.monotonic()
         self._failed_saves = 0
-        self._log_every = max(1, trainer.config.steps // MOST_ROWS)
+        self._metrics_failed = False
+        self._unsaved_best: Checkpoint | None = None
+        self._log_every = max(1, trainer.config.steps // MAX_ROWS)
 
     def go(self) -> None:
-        """Train; on every way out the last good checkpoint is on disk."""
+        """Train to the planned end; on every way out the last good state is on disk.
+
+        Any exception except `DivergedError` is raised again after last.npz was saved.
+        """
         try:
             reason = self._listen()
         except DivergedError as error:
             self.display.close()
             kept = " (last.npz is from before)" if (self.folder.path / "last.npz").exists() else ""
-            raise DivergedError(f"{error}{kept}") from error
+            raise DivergedError(f"{error.problem}{kept}", *error.advice) from error
+        except WorkerError as error:
+            if not self._rescue():
+                raise
+            raise WorkerError(
+                f"{error.problem}; saved at step {self.trainer.progress.step:,}",
+                self._resume_command(),
+            ) from error
+        except BaseException:
+            if self._rescue():
+                say(f"saved at step {self.trainer.progress.step:,}; {self._resume_hint()}")
+            raise
         finally:
             self.display.close()
         self._save("last.npz", resumable=True, final=True)
         if reason == "interrupted":
-            say(
-                f"stopped at step {self.trainer.progress.step:,}; go on with: "
-                f"charrnn train --resume {one_line(str(self.folder.path))}"
-            )
+            self._save_best_again()
+            say(f"stopped at step {self.trainer.progress.step:,}; {self._resume_hint()}")
             raise typer.Exit(self.stop.exit_code)
-        if not (self.folder.path / "best.npz").exists():
+        if self._unsaved_best is not None or not (self.folder.path / "best.npz").exists():
             self._save("best.npz", resumable=False, final=True)
-        self._report(reason)
+        self.report(reason)
+
+    def _rescue(self) -> bool:
+        """Save the state before an unexpected end; return whether that was possible."""
+        if self.trainer.updating:  # then last.npz of before is the newest state there is
+            return False
+        try:
+            self._save("last.npz", resumable=True, final=True)
+        except (StorageError, DivergedError, MemoryError):
+            return False
+        return True
+
+    def _resume_hint(self) -> str:
+        return f"go on with: {self._resume_command()}"
+
+    def _resume_command(self) -> str:
+        return shell_command(*RESUME, str(self.folder.path))
 
     def _listen(self) -> str:
         for event in train(self.trainer, self.stop):
@@ -101,7 +138,6 @@ class Run:
         raise RuntimeError("training ended without saying so")
 
     def _on_step(self, event: Step) -> None:
-        self.display.step(event)
         if event.step % self._log_every == 0 or event.step == event.steps:
             row: dict[str, JSON] = {
                 "step": event.step,
@@ -114,8 +150,8 @@ class Run:
                 "lr": event.lr,
                 "chars_per_second": round(event.chars_per_second, 1),
             }
-            self.folder.log(row)
-            self.watched.add(row)
+            self._log(row)
+        self.display.step(event)
         every = self.habits.sample_every
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
@@ -136,8 +172,7 @@ class Run:
         }
         if event.gradient_by_lag is not None:
             row["gradient_by_lag"] = event.gradient_by_lag
-        self.folder.log(row)
-        self.watched.add(row)
+        self._log(row)
 
     def _on_evaluation(self, event: Evaluation) -> None:
         row: dict[str, JSON] = {"step": event.step}
@@ -145,9 +180,8 @@ class Run:
             row[f"validation_{name}"] = value
             if name.startswith("nats"):
                 row[f"validation_{name.replace('nats', 'bits')}"] = value / LN2
-        self.folder.log(row)
-        self.watched.add(row)
-        self.folder.flush()
+        self._log(row)
+        self.folder.metrics.flush()
         epoch = event.step / self.trainer.steps_per_epoch
         sample = self._preview() if self.habits.sample_every is None else ""
         self.display.evaluation(event, epoch, sample)
@@ -174,36 +208,75 @@ class Run:
         material = self.material
         return snapshot(self.trainer, material.symbols, material.record, resumable=resumable)
 
+    def _log(self, row: dict[str, JSON]) -> None:
+        """Log a row; that metrics.jsonl cannot be written is said once, and training goes on."""
+        self.watched.add(row)
+        metrics = self.folder.metrics
+        metrics.add(row)
+        if metrics.failure is not None and not self._metrics_failed:
+            warn(f"metrics.jsonl cannot be written ({metrics.failure}); training goes on")
+        self._metrics_failed = metrics.failure is not None
+
     def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
-        """Save; a full disk during a long run is a warning, three times in a row the end."""
+        """Save; a full disk during a long run is a warning, several times in a row the end."""
+        best = name == "best.npz"
         try:
-            self.folder.save(name, self._checkpoint(resumable=resumable))
+            if best and final and self._unsaved_best is not None:
+                self.folder.save(name, self._unsaved_best)
+            else:
+                self.folder.save(name, self._checkpoint(resumable=resumable))
             self._failed_saves = 0
+            if best:
+                self._unsaved_best = None
+            elif self._unsaved_best is not None:
+                self._save_best_again()
         except StorageError as error:
+            if best and self._unsaved_best is None:
+                self._unsaved_best = copied(self._checkpoint(resumable=False))
             self._failed_saves += 1
-            if final or self._failed_saves >= MOST_FAILED_SAVES:
+            if final or self._failed_saves >= MAX_FAILED_SAVES:
                 raise
-            warn(f"not saved, training goes on: {error}")
+            warn(f"not saved, training goes on: {error.problem}")
         self._saved_at = time.monotonic()
+
+    def _save_best_again(self) -> None:
+        """Save the best model so far, which could not be saved when it was found."""
+        if self._unsaved_best is not None:
+            with suppress(StorageError):
+                self.folder.save("best.npz", self._unsaved_best)
+                self._unsaved_best = None
 
     def _seconds_since_save(self) -> float:
         return time.monotonic() - self._saved_at
 
-    def _report(self, reason: str) -> None:
-        """Score the best checkpoint on what is held out."""
+    def report(self, reason: str) -> None:
+        """Score the best checkpoint on what is held out, and print how the run ended."""
         best = load_checkpoint(self.folder.path / "best.npz")
         material, trainer, folder = self.material, self.trainer, self.folder.path
         result: TextResult | PairResult
         if isinstance(material, TextMaterial):
-            if material.lessons.held_out and not self.habits.quiet:
-                count = material.lessons.held_out
-                say(f"{reason}; scoring {count:,} held-out characters as one stream ...")
-            result = text_result(folder, reason, trainer, material, best, self.stop)
+            count = min(material.lessons.held_out, self.limits.scored)
+            if count and not self.habits.quiet:
+                say(f"{reason}; scoring {count:,} held-out characters as one stream")
+            result = text_result(folder, reason, trainer, material, best, self.limits, self.stop)
         else:
             result = pair_result(folder, reason, trainer, material, best, self.stop)
+        if self.stop():
+            nats = trainer.progress.best_nats
+            known = "" if nats is None else f" (best validation {nats:.4f} nats)"
+            say(
+                f"stopped while scoring; the run is complete and saved{known}; score it with: "
+                f"{self._resume_command()}"
+            )
+            raise typer.Exit(self.stop.exit_code)
+        self.folder.update_facts({"scored": True})
         if self.habits.json:
             print(to_json(result.as_dict()))
         elif not self.habits.quiet:
             result.show()
-        if self.stop():
-            raise typer.Exit(self.stop.exit_code)
+
+
+def copied(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint without training state whose parameters no further step changes."""
+    parameters = checkpoint.parameters
+    return replace(checkpoint, parameters=parameters.like(parameters.vector.copy()), training=None)

@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from typer.testing import CliRunner, Result
 from charrnn.archive import read_archive
 from charrnn.cli.app import app
 from charrnn.cli.display import TrainingDisplay
+from charrnn.cli.metrics_log import MetricsLog
+from charrnn.cli.run import RunFolder
+from charrnn.cli.training_run import Run
 from charrnn.events import Step
 from charrnn.model import Model
 from charrnn.network import ModelConfig, initialise
@@ -173,19 +176,34 @@ def assert_same() -> Callable[[Path, Path], None]:
 
 
 @pytest.fixture
-def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
-    """Let something happen just after training has taken this step."""
+def at_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[int, Callable[[], None]], None]]:
+    """Let something happen just after training has taken this step.
+
+    An exception that it raises stands for SIGKILL: nothing more is written.
+    """
     plain = TrainingDisplay.step
+    dead = pytest.MonkeyPatch()
 
     def arrange(step: int, happens: Callable[[], None]) -> None:
+        dead.undo()
+
         def watch(self: TrainingDisplay, event: Step) -> None:
             plain(self, event)
             if event.step == step:
-                happens()
+                try:
+                    happens()
+                except BaseException:
+                    dead.setattr(Run, "_rescue", lambda _: False)
+                    dead.setattr(RunFolder, "discard", lambda _: None)
+                    dead.setattr(MetricsLog, "close", MetricsLog.discard_rows)
+                    raise
 
         monkeypatch.setattr(TrainingDisplay, "step", watch)
 
-    return arrange
+    yield arrange
+    dead.undo()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,8 +14,8 @@ from typer.testing import CliRunner, Result
 from charrnn import recall
 from charrnn.cli import probe
 from charrnn.cli.app import app
+from charrnn.cli.interrupts import Interrupted, Interrupts
 from charrnn.cli.probe import lesson
-from charrnn.cli.run import Signals
 from charrnn.recall import CONTESTANTS, EVALUATE_EVERY, Look, Trial
 
 Call = Callable[..., Result]
@@ -108,9 +109,9 @@ def test_a_mistake_is_one_line(arguments: list[str], fragment: str) -> None:
 
 
 def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(trials: list[Trial], processes: int, stop: Signals) -> Iterator[Look]:
+    def interrupted(trials: list[Trial], processes: int, stop: Interrupts) -> Iterator[Look]:
         yield Look(trials[0], 1, 0.5)
-        stop.received = 2
+        raise Interrupted(signal.SIGINT)
 
     monkeypatch.setattr(probe, "probe", interrupted)
     result = look("--gaps", "2")

@@ -245,10 +245,10 @@ def test_rows_past_the_checkpoint_and_a_cut_line_are_dropped(
     at_step(15, kill)
     with pytest.raises(Killed):
         charrnn("train", "corpus.txt", *tiny, "--save-every", "4")
-    assert rows(RUN)[-1]["step"] == 14
+    assert rows(RUN)[-1]["step"] == 12
     assert load(RUN / "last.npz").step == 12
     with (RUN / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-        metrics.write('{"step": 14, "epo')
+        metrics.write('{"step": 13, "lr": 1}\n{"step": 14, "epo')
     at_step(0, kill)
     assert charrnn("train", "--resume", RUN).exit_code == 0
     found = rows(RUN)
@@ -335,11 +335,13 @@ def test_real_signals_end_a_process_and_leave_no_trace(
 
 
 SECOND_SIGNAL = """
-import os, signal, time
-from charrnn.cli.run import Signals
-with Signals() as stop:
+import os, signal, sys, time
+from charrnn.cli.interrupts import SAME_SIGNAL_SECONDS, Interrupts, handled
+with handled(), Interrupts() as stop:
     os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)  # the same one once more, as timeout delivers it
     print("goes on" if stop() else "?", flush=True)
+    time.sleep(2 * SAME_SIGNAL_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
 """
@@ -354,7 +356,6 @@ def test_a_second_interruption_ends_at_once(
     assert time.monotonic() - began < 20
     assert done.returncode == 130
     assert done.stdout == b"goes on\n"
-    assert b"once more to stop at once" in done.stderr
 
 
 @pytest.mark.slow

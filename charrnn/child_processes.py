@@ -1,0 +1,123 @@
+"""Child processes that compute for this one, each at the other end of a pipe.
+
+A terminal (Ctrl-C), `timeout`, systemd and batch schedulers send signals to the whole process
+group. Only the parent process reacts to them: children ignore them and end when their pipe is
+closed, which also happens when the parent is killed.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from charrnn.errors import WorkerError
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""What ends a command politely: Ctrl-C, `kill`, and a terminal that is closed."""
+
+BUSY_WAIT_SECONDS = 1e-3
+"""Seconds that `receive` polls before it blocks: waking a blocked process takes 0.3 ms."""
+
+JOIN_SECONDS = 5.0
+"""Seconds that a child may take to notice that its pipe is closed before it is killed."""
+
+GONE = (EOFError, BrokenPipeError, ConnectionResetError)
+"""What a connection raises once the process at its other end has ended."""
+
+
+class ChildProcess:
+    """A spawned process that runs `target(connection, *args)`; `connection` is our end.
+
+    Args:
+        target: an importable function. It receives its end of the pipe first and should return
+            when `connection.recv()` raises one of `GONE`.
+        args: further arguments; they must be picklable.
+    """
+
+    def __init__(self, target: Callable[..., None], *args: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(
+            target=_run, args=(target, theirs, *args), daemon=True
+        )
+        with signals_blocked():
+            self.process.start()
+        theirs.close()
+
+    def close(self) -> None:
+        """Close the pipe and wait until the process has ended; kill it if it does not."""
+        self.connection.close()
+        self.process.join(JOIN_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self.connection.close()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+    def failure(self) -> WorkerError:
+        """Return the error that reports the end of this process; waits for its exit code."""
+        self.process.join(JOIN_SECONDS)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            how = "ended" if code is None else f"ended with exit code {code}"
+        else:
+            how = f"was killed by {signal.Signals(-code).name}"
+        hint = " (perhaps for lack of memory)" if code in (-9, OUT_OF_MEMORY) else ""
+        return WorkerError(
+            f"a worker process {how}{hint}", "a smaller --hidden or --batch", "--threads 1"
+        )
+
+
+OUT_OF_MEMORY = 77
+"""Exit code of a child that could not allocate memory."""
+
+
+def _run(target: Callable[..., None], connection: Connection, *args: Any) -> None:
+    """Run `target` in the child, with the signals of `SIGNALS` ignored."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        target(connection, *args)
+    except GONE:
+        return
+    except MemoryError as error:
+        raise SystemExit(OUT_OF_MEMORY) from error
+
+
+def receive(connection: Connection) -> Any:
+    """Return what the other end sends; raises one of `GONE` if it has ended."""
+    until = time.perf_counter() + BUSY_WAIT_SECONDS
+    while not connection.poll() and time.perf_counter() < until:
+        pass
+    return connection.recv()
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block `SIGNALS` while a child starts: it inherits the mask until it ignores them itself.
+
+    The resource tracker of `multiprocessing` is started first: starting it unblocks SIGINT and
+    SIGTERM (Python 3.11 to 3.13), so that a child started afterwards would inherit neither.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

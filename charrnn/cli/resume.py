@@ -1,0 +1,99 @@
+"""`charrnn train --resume`: an interrupted run, continued to its planned end."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from charrnn.checkpoint import load as load_checkpoint
+from charrnn.cli import corpus as corpora
+from charrnn.cli import pair_material
+from charrnn.cli.display import say, warn
+from charrnn.cli.interrupts import Interrupts
+from charrnn.cli.pair_material import Material
+from charrnn.cli.planning import ScoringLimits
+from charrnn.cli.run import RunFolder, machine, storage
+from charrnn.cli.terminal import one_line, shell_command
+from charrnn.cli.training_run import Habits, Run
+from charrnn.errors import CheckpointError
+from charrnn.large_text import ids_path
+from charrnn.runs import resumable_in
+from charrnn.snapshot import Checkpoint, restore
+from charrnn.text import place as source_path
+from charrnn.training import Trainer
+from charrnn.vocabulary import Vocabulary
+
+
+def resume_run(path: str, paths: list[str], habits: Habits) -> None:
+    """Continue an unfinished run to its planned end, exactly as if it had never stopped.
+
+    Of a finished run, an interrupted final scoring is repeated.
+    """
+    threadpool_limits(1, user_api="blas")
+    source = resumable_in(Path(path))
+    place = source.parent
+    with contextlib.ExitStack() as stack:
+        checkpoint = load_checkpoint(source)
+        folder = stack.enter_context(RunFolder(place))
+        facts = folder.read_facts()
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointError(
+                f"{str(source)!r} holds no training state",
+                shell_command("charrnn", "train", "--resume", str(place)),
+                shell_command("charrnn", "train", "--init-from", str(source)),
+            )
+        if state.finished and facts.get("scored") is not False:
+            say(
+                f"charrnn: this run is finished, at step {checkpoint.step:,} of "
+                f"{state.config.steps:,}; try "
+                + shell_command("charrnn", "train", "--init-from", str(place))
+            )
+            return
+        if (before := facts.get("machine")) not in (None, machine()):
+            warn(f"another machine or build than before ({before}): the last bits may differ")
+        material = _find_material(checkpoint, state.config.seed, place, paths)
+        if paths:
+            folder.update_facts({"sources": [source_path(one) for one in paths]})
+        parameters = checkpoint.parameters
+        trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
+        stack.callback(trainer.close)
+        restore(trainer, checkpoint)
+        stop = stack.enter_context(Interrupts())
+        run = Run(folder, trainer, material, habits, stop, limits_from(facts))
+        if state.finished:
+            run.report("finished")
+            return
+        with storage(folder.metrics.path):
+            folder.metrics.drop_after(checkpoint.step)
+        if not habits.quiet:
+            say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
+        run.go()
+
+
+def _from(source: Path) -> str:
+    """Name the file that is resumed from, unless it is the usual one."""
+    return "" if source.name == "last.npz" else f" (from {one_line(source.name)})"
+
+
+def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
+    """Return the limits of the final scoring that run.json tells, or the usual ones."""
+    stored, usual = facts.get("scoring_limits"), ScoringLimits()
+    if not isinstance(stored, dict):
+        return usual
+    scored, fitted = stored.get("scored"), stored.get("fitted")
+    if type(scored) is not int or type(fitted) is not int or min(scored, fitted) < 2:
+        return usual
+    return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
+
+
+def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]) -> Material:
+    """Read what a run was trained on once more."""
+    record, symbols = checkpoint.corpus, checkpoint.symbols
+    if isinstance(symbols, Vocabulary):
+        corpus = corpora.find_again(record, place, paths)
+        return corpora.encode(corpus, symbols, record, ids_path(place))
+    pairs = pair_material.find_again(record, symbols.layout, place, paths)
+    return pair_material.prepare(pairs, symbols.layout, record, seed, symbols)

@@ -1,0 +1,69 @@
+"""Which checkpoint is meant by a path: one rule for the commands and for the Python API.
+
+A path that is a file is that file. Of a run's folder `best.npz` is used, or `last.npz` as long as
+nothing has been validated. To resume, it is `last.npz`, or the newest numbered save.
+"""
+
+from pathlib import Path
+
+from charrnn.errors import CheckpointError
+from charrnn.run_files import NUMBERED, is_run
+
+RUNS = Path("checkpoints")
+"""Where runs are made and looked for."""
+
+
+def numbered_saves(folder: Path) -> list[Path]:
+    """Return the checkpoints `step-N.npz` of a run, sorted by N."""
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("step-*.npz")
+        if (match := NUMBERED.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
+def checkpoint_in(path: Path) -> Path:
+    """Return the file to use a model from. Raises `CheckpointError` for a folder without one."""
+    if not path.is_dir():
+        return path
+    for candidate in (path / "best.npz", path / "last.npz", *reversed(numbered_saves(path))):
+        if candidate.exists():
+            return candidate
+    raise CheckpointError(
+        f"no checkpoint in the folder {str(path)!r}", "the path of an .npz or of a run's folder"
+    )
+
+
+def resumable_in(path: Path) -> Path:
+    """Return the file to resume training from. Raises `CheckpointError` for a folder without."""
+    if path.suffix == ".npz":
+        return path
+    for candidate in (path / "last.npz", *reversed(numbered_saves(path))):
+        if candidate.exists():
+            return candidate
+    raise CheckpointError(
+        f"no last.npz in {str(path)!r} to resume from", "another run, which charrnn info shows"
+    )
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """Return the run that was saved last. Raises `CheckpointError` if there is none."""
+    saved = {
+        folder: max(path.stat().st_mtime_ns for path in folder.glob("*.npz"))
+        for folder in sorted(runs.glob("*/"))
+        if is_run(folder) and any(folder.glob("*.npz"))
+    }
+    if not saved:
+        raise CheckpointError(f"no run under {str(runs)!r}", "charrnn train first", "a path")
+    return max(saved, key=lambda folder: (saved[folder], folder))
+
+
+def is_checkpoint_argument(argument: str) -> bool:
+    """Return whether a first argument means a checkpoint: an .npz, or the folder of a run."""
+    return argument.endswith(".npz") or is_run(Path(argument))
+
+
+def find_checkpoint(argument: str | None) -> Path:
+    """Return the file meant by a checkpoint argument; without one, that of the newest run."""
+    return checkpoint_in(newest_run() if argument is None else Path(argument))
