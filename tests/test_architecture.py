@@ -100,6 +100,7 @@ ORDER = [
     "charrnn.cli.chosen",
     "charrnn.cli.start",
     "charrnn.cli.resume",
+    "charrnn.cli.train_checks",
     "charrnn.cli.train",
     "charrnn.cli.sample",
     "charrnn.cli.predict",

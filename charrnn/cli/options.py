@@ -58,16 +58,3 @@ def refuse_new_settings(context: typer.Context) -> None:
                 f"--resume keeps the run's own settings and plan, {flag} would change them; "
                 "try --init-from for a new run"
             )
-
-
-FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "reset_rate")
-
-
-def refuse_text_settings(context: typer.Context) -> None:
-    """Raise `UsageError` for an option that means nothing where examples are read whole."""
-    for name, flag in on_the_command_line(context):
-        if name in FOR_TEXTS:
-            raise UsageError(
-                f"{flag} is for texts, and --layout reads examples one by one, each whole; "
-                "try without it"
-            )

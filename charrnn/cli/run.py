@@ -66,8 +66,6 @@ class RunFolder:
         `wanted` holds a run and has no name to count on from, and `StorageError` if the folder
         cannot be made.
         """
-        if not wanted.resolve().name:
-            raise UsageError(f"{str(wanted)!r} is the root folder", "--out DIR")
         for number in count(1):
             path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
             try:

@@ -142,10 +142,11 @@ def start_run(request: Request, habits: Habits) -> None:
 
 def wanted_check(request: Request) -> None:
     """Raise `UsageError` for a name that is a path or nothing, before anything is read."""
-    if request.out == "":
-        raise UsageError("--out is empty", "--out DIR")
-    if request.name is not None and request.name != Path(request.name).name:
-        raise UsageError(f"--name {request.name!r} is not a plain name", "--out DIR for a path")
+    if request.out is not None and (not request.out or not Path(request.out).resolve().name):
+        raise UsageError(f"--out {request.out!r} is no folder for a run", "--out DIR")
+    name = request.name
+    if name is not None and (name in ("", ".", "..") or name != Path(name).name):
+        raise UsageError(f"--name {name!r} is not a plain name", "--out DIR for a path")
 
 
 def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cells import CELLS
-from charrnn.cli.options import option, refuse_new_settings, refuse_text_settings
+from charrnn.cli.options import option, refuse_new_settings
 from charrnn.cli.resume import resume_run
 from charrnn.cli.start import Request, start_run
+from charrnn.cli.train_checks import refuse_unread_options
 from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
 from charrnn.decoding import TextOptions
@@ -273,8 +274,7 @@ def train(
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)
-    if layout is not None:
-        refuse_text_settings(context)
+    refuse_unread_options(context, layout=layout)
     request = Request(
         paths=corpus or [],
         built_in=built_in,
