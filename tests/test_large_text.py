@@ -11,7 +11,8 @@ from charrnn import large_text
 from charrnn.decoding import TextOptions
 from charrnn.errors import StorageError, TextError
 from charrnn.large_text import LargeCorpus, is_large, mapped
-from charrnn.text import find_files, name_of, place, read_corpus
+from charrnn.text import read_corpus
+from charrnn.text_files import find_files, name_of, place
 from charrnn.vocabulary import Vocabulary, count
 
 TEXT = "Zwölf Boxkämpfer jagen Viktor.\r\nЖизнь – 数学 🦉\n" * 3
@@ -81,7 +82,7 @@ def test_what_does_not_decode_is_placed(make: Make, piece: int, bad: bytes) -> N
     start = "ä\nöü\n".encode()
     corpus = make(start + bad + b"and so on")
     with pytest.raises(
-        TextError, match=rf"0\.txt is not UTF-8 \(offset {len(start)}, line 3\); try"
+        TextError, match=rf"0\.txt is not UTF-8 \(byte 0x.. at offset {len(start)}, line 3\); try"
     ):
         corpus.fingerprint  # noqa: B018
     cut = make(start + bad[:1])

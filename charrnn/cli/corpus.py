@@ -13,8 +13,10 @@ from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.large_text import LargeCorpus, is_large
 from charrnn.lessons import TextLessons
+from charrnn.notes import FileNotes
 from charrnn.snapshot import CorpusRecord
-from charrnn.text import Corpus, find_files, name_of, place, read_corpus, split
+from charrnn.text import Corpus, join_files, split
+from charrnn.text_files import PAIR_ENDINGS, find_files, name_of, place, shown
 from charrnn.vocabulary import CodeCounts, Vocabulary, count
 
 DEFAULT_CORPUS = "python-docs"
@@ -57,16 +59,27 @@ def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> An
         raise UsageError("files and --corpus contradict each other; try one of them")
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
         print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
-    return read_files(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
+    if not paths:
+        return built_in_corpus(built_in or DEFAULT_CORPUS, options=options)
+    return read_files(paths, options)
 
 
 def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
     """Read files, or look at them only, if they are many megabytes."""
     files, notes = find_files(paths, options)
     if not is_large(files, options):
-        return read_corpus(paths, options)
+        return join_files(files, notes, paths, options)
     sources = tuple(map(place, files))
     return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
+
+
+def remarks(corpus: AnyCorpus, options: TextOptions) -> tuple[str, ...]:
+    """Return what to say about a text before training on it: what looks wrong, in one line each."""
+    found = FileNotes()
+    for source in corpus.sources:
+        if source.endswith(PAIR_ENDINGS):
+            found.add(shown(source), "is read as plain text (for pairs try --layout)")
+    return found.lines()
 
 
 def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
@@ -79,7 +92,8 @@ def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) ->
     if paths:
         corpus = read_files(paths, options)
     elif record.built_in is not None:
-        corpus = built_in_corpus(record.built_in)
+        options = TextOptions(as_bytes=record.as_bytes, normalise=record.normalise)
+        corpus = built_in_corpus(record.built_in, options=options)
     else:
         corpus = read_files(sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:

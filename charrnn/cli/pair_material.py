@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from charrnn.cli.corpus import TextMaterial, sources_of
+from charrnn.corpora import refuse_encoding
 from charrnn.decoding import TextOptions
 from charrnn.demonstrations import demonstration
 from charrnn.errors import TextError, UsageError
 from charrnn.layouts import Pairing, layout_called
+from charrnn.pair_files import Pair
 from charrnn.pair_lessons import PairLessons
-from charrnn.pairs import Pair, PairCorpus, arranged, read_pairs, split_pairs
+from charrnn.pairs import (
+    PairCorpus,
+    arranged,
+    normalised_pairs,
+    read_pairs,
+    refuse_bytes,
+    split_pairs,
+)
 from charrnn.snapshot import CorpusRecord
 
 
@@ -41,7 +50,11 @@ def read(
         raise UsageError("files and --corpus contradict each other; try one of them")
     if not paths and built_in is None:
         raise UsageError(f"--layout {layout} needs pairs; try a file, or --corpus dates")
-    return read_pairs(paths, options) if built_in is None else demonstration(built_in, layout)
+    if built_in is None:
+        return read_pairs(paths, options)
+    refuse_bytes(options)
+    refuse_encoding(built_in, options)
+    return normalised_pairs(demonstration(built_in, layout), options)
 
 
 def prepare(
@@ -63,7 +76,8 @@ def find_again(
     Raises `TextError` if they are gone or others.
     """
     if record.built_in is not None and not paths:
-        corpus = demonstration(record.built_in, layout)
+        options = TextOptions(normalise=record.normalise)
+        corpus = normalised_pairs(demonstration(record.built_in, layout), options)
     else:
         options = TextOptions(record.encoding, normalise=record.normalise)
         corpus = read_pairs(paths or sources_of(folder), options)

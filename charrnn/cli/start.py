@@ -130,7 +130,8 @@ def _with_text(request: Request) -> Start:
         return plan(request.preset, settings, V, N, budget)
 
     ids = _ids_before(request, corpus.name) if isinstance(corpus, LargeCorpus) else None
-    return Start(corpus.name, corpus.sources, corpus.notes, material, fit, parent, ids)
+    notes = (*corpus.notes, *corpora.remarks(corpus, request.text))
+    return Start(corpus.name, corpus.sources, notes, material, fit, parent, ids)
 
 
 def _with_pairs(request: Request, layout: str) -> Start:
