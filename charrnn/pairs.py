@@ -5,10 +5,11 @@ For training an identical pair is read once. `charrnn.pair_files` tells how file
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from charrnn.arrays import Ids
 from charrnn.batches import Examples
 from charrnn.decoding import STRICT_UTF_8, TextOptions
 from charrnn.errors import TextError, UsageError
@@ -171,3 +172,70 @@ def arranged(pairing: Pairing, pairs: Sequence[Pair]) -> Examples:
         except TextError as error:
             raise TextError(f"{pair.where}: {error}") from error
     return Examples.of(examples, pairing.inputs, pairing.outputs)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Pairs to score that hold symbols the model has never seen: wrong, whatever it answers."""
+
+    inputs: int = 0
+    """Pairs whose input cannot be read."""
+    outputs: int = 0
+    """Pairs that can be read, and whose output cannot be answered."""
+    symbols: int = 0
+    """Symbols of all these outputs, END included."""
+    unread_labels: tuple[str, ...] = ()
+    """In many-to-one: the known labels of the inputs that cannot be read, one for each."""
+    first: str = ""
+    """Where the first of these pairs is."""
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs these are."""
+        return self.inputs + self.outputs
+
+    def note(self) -> str:
+        """Say how many there are and what becomes of them."""
+        found = [(self.inputs, "input"), (self.outputs, "output")]
+        parts = " and ".join(f"the {side} of {count:,}" for count, side in found if count)
+        rows = "row, which counts" if self.pairs == 1 else "rows, which count"
+        return (
+            f"symbols that the model has never seen are in {parts} {rows} as wrong, and not in the "
+            f"loss; the first is {self.first}"
+        )
+
+
+def arranged_known(pairing: Pairing, pairs: Sequence[Pair]) -> tuple[Examples, Unknown]:
+    """Lay out the pairs whose symbols are all known, and count the others.
+
+    Raises `TextError` if no pair is known, or one does not fit its layout.
+    """
+    known: list[Pair] = []
+    labels: list[str] = []
+    inputs = outputs = symbols = 0
+    first = ""
+    for pair in pairs:
+        read = _knows(pairing.source_ids, pair.input)
+        answered = _knows(pairing.answer_ids, pair.output)
+        if read and answered:
+            known.append(pair)
+            continue
+        first = first or pair.where
+        inputs += not read
+        outputs += read
+        one = not pairing.kind.answer_is_text
+        symbols += (1 if one else len(pair.output)) + pairing.kind.feeds_back
+        if one and answered:
+            labels.append(pair.output)
+    if not known:
+        arranged(pairing, pairs[:1])  # raises the error of the first
+    return arranged(pairing, known), Unknown(inputs, outputs, symbols, tuple(labels), first)
+
+
+def _knows(ids: Callable[[str], Ids], field: str) -> bool:
+    """Whether all symbols of a field have an id."""
+    try:
+        ids(field)
+    except TextError:
+        return False
+    return True
