@@ -28,6 +28,7 @@ ORDER = [
     "charrnn.text",
     "charrnn.corpora",
     "charrnn.vocabulary",
+    "charrnn.corpus_checks",
     "charrnn.large_text",
     "charrnn.npz",
     "charrnn.archive",

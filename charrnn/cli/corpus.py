@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from charrnn.arrays import Ids
 from charrnn.corpora import built_in_corpus
+from charrnn.corpus_checks import look_at_characters, look_at_text, sample_of
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.large_text import LargeCorpus, is_large
@@ -73,13 +74,27 @@ def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
     return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
 
 
-def remarks(corpus: AnyCorpus, options: TextOptions) -> tuple[str, ...]:
-    """Return what to say about a text before training on it: what looks wrong, in one line each."""
+def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
+    """Return what to say about a text before training on it: what looks wrong, in one line each.
+
+    Characters outside the vocabulary are left out. With `min_count` the option may be advised.
+    """
     found = FileNotes()
     for source in corpus.sources:
         if source.endswith(PAIR_ENDINGS):
             found.add(shown(source), "is read as plain text (for pairs try --layout)")
-    return found.lines()
+    if isinstance(corpus, LargeCorpus):
+        parts, whole = list(corpus.scan.sample), corpus.fingerprint["characters"]
+    else:
+        parts, whole = sample_of(corpus.text), len(corpus.text)
+    sampled = sum(map(len, parts)) < whole
+    if vocabulary.as_bytes:
+        parts = [part.encode("latin-1").decode("utf-8", "replace") for part in parts]
+        return (*found.lines(), *look_at_text(parts, sampled=sampled))
+    counts = counts_of(corpus).copy()
+    counts[list(map(ord, vocabulary.unknown_of(counts)))] = 0
+    about_characters = look_at_characters(counts, min_count=min_count)
+    return (*found.lines(), *look_at_text(parts, sampled=sampled), *about_characters)
 
 
 def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from charrnn.cli.corpus import TextMaterial, sources_of
 from charrnn.corpora import refuse_encoding
+from charrnn.corpus_checks import look_at_pairs
 from charrnn.decoding import TextOptions
 from charrnn.demonstrations import demonstration
 from charrnn.errors import TextError, UsageError
@@ -55,6 +56,12 @@ def read(
     refuse_bytes(options)
     refuse_encoding(built_in, options)
     return normalised_pairs(demonstration(built_in, layout), options)
+
+
+def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
+    """Return what to say about pairs before training on them: what looks wrong, a line each."""
+    label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
+    return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
 
 def prepare(

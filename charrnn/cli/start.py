@@ -130,7 +130,8 @@ def _with_text(request: Request) -> Start:
         return plan(request.preset, settings, V, N, budget)
 
     ids = _ids_before(request, corpus.name) if isinstance(corpus, LargeCorpus) else None
-    notes = (*corpus.notes, *corpora.remarks(corpus, request.text))
+    remarks = corpora.remarks(corpus, material.symbols, min_count=parent is None)
+    notes = (*corpus.notes, *remarks)
     return Start(corpus.name, corpus.sources, notes, material, fit, parent, ids)
 
 
@@ -154,7 +155,7 @@ def _with_pairs(request: Request, layout: str) -> Start:
         symbols, train = material.symbols, material.lessons.train
         return plan_pairs(request.preset, settings, symbols, train, budget)
 
-    notes = (*corpus.notes, *material.notes)
+    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *material.notes)
     return Start(corpus.name, corpus.sources, notes, material, fit, parent)
 
 
