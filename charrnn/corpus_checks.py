@@ -1,5 +1,6 @@
 """Corpus checks before training: what looks wrong in a text or in pairs, one line for each."""
 
+import random
 import re
 import unicodedata
 from collections import Counter
@@ -17,7 +18,7 @@ PARTS = 8
 """Parts of a sample."""
 
 MOST_PAIRS = 20_000
-"""Pairs that are looked at, evenly spread."""
+"""Pairs that are looked at, drawn at random."""
 
 LEAST_LINES = 50
 """Lines, blank ones aside, below which nothing is said about lines."""
@@ -221,8 +222,9 @@ def look_at_pairs(pairs: Sequence[tuple[str, str]], *, label: int | None) -> lis
 
 def look_at_labels(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
     """Return a remark if a single character decides the label of nearly every text."""
-    step = max(1, len(texts) // MOST_PAIRS)
-    texts, labels = texts[::step], labels[::step]
+    if len(texts) > MOST_PAIRS:
+        chosen = sorted(random.Random(0).sample(range(len(texts)), MOST_PAIRS))
+        texts, labels = [texts[n] for n in chosen], [labels[n] for n in chosen]
     if len(texts) < LEAST_PAIRS or len(set(labels)) < 2:
         return []
     commonest = Counter(labels).most_common(1)[0][1] / len(labels)
@@ -250,6 +252,8 @@ def _decided(values: Sequence[object], labels: Sequence[str]) -> float:
 def _best_presence(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, str]:
     """Return how much is decided by whether a character occurs, for the best character."""
     per_label = Counter(labels)
+    if sum(count for _, count in per_label.most_common(2)) < SURE * len(labels):
+        return 0.0, ""  # it has two values only
     present: dict[str, Counter[str]] = {}
     for text, label in zip(texts, labels, strict=True):
         for character in set(text):

@@ -2,12 +2,14 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from charrnn.arrays import Ids
+from charrnn.cli.terminal import shell_command
 from charrnn.corpora import built_in_corpus
 from charrnn.corpus_checks import look_at_characters, look_at_text, sample_of
 from charrnn.decoding import TextOptions
@@ -104,19 +106,35 @@ def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) ->
     """
     options = TextOptions(record.encoding, record.as_bytes, record.normalise)
     corpus: AnyCorpus
-    if paths:
-        corpus = read_files(paths, options)
-    elif record.built_in is not None:
+    if record.built_in is not None and not paths:
         options = TextOptions(as_bytes=record.as_bytes, normalise=record.normalise)
         corpus = built_in_corpus(record.built_in, options=options)
     else:
-        corpus = read_files(sources_of(folder), options)
+        with advising_resume(folder, paths):
+            corpus = read_files(paths or sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
             f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "
-            f"sha256 {record.sha256[:12]}…); try the original, or --init-from for a new run"
+            f"sha256 {record.sha256[:12]}…)",
+            "the original",
+            "--init-from for a new run",
         )
     return corpus
+
+
+@contextmanager
+def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
+    """Let errors about the material of a run advise what `--resume` can be given: other files.
+
+    How they are read is part of the run.
+    """
+    try:
+        yield
+    except TextError as error:
+        advice = [text for text in error.advice if "--" not in text]
+        if not paths:
+            advice = [shell_command("--resume", str(folder), "FILE")]
+        raise TextError(error.problem, *advice) from error
 
 
 def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
@@ -133,5 +151,5 @@ def sources_of(folder: Path) -> list[str]:
         sources = []
     known = [s for s in sources if isinstance(s, str) and s != "-"] if sources else []
     if not known:
-        raise TextError(f"nothing in {str(folder)!r} says where the text was; try naming the file")
+        raise TextError(f"nothing in {str(folder)!r} says where the text was")
     return known

@@ -285,7 +285,7 @@ MISTAKES = [
     ("train p.tsv --layout synced --bytes", 2, ["--bytes is for texts"]),
     ("train p.tsv --layout synced --min-count 2", 2, ["--min-count is for texts"]),
     ("train p.tsv --layout synced --preset min-char-rnn", 2, ["min-char-rnn is for texts"]),
-    ("train --layout synced", 2, ["needs pairs"]),
+    ("train --layout synced", 2, ["needs pairs", "--corpus vowels"]),
     ("train --layout synced --corpus dates", 2, ["dates is not for --layout synced"]),
     ("train p.tsv --layout synced --corpus dates", 2, ["contradict"]),
     ("train --corpus nothing --layout synced", 2, ["no built-in pairs 'nothing'"]),
