@@ -112,8 +112,8 @@ def python_docs() -> str:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        message = "this Python came without pydoc_data; try --corpus python-source or a file"
-        raise TextError(message) from error
+        problem = "this Python came without pydoc_data"
+        raise TextError(problem, "--corpus python-source", "a file") from error
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
 
 
@@ -128,8 +128,8 @@ def python_source() -> str:
             modules.append(path.read_text(encoding="utf-8"))
             size += len(modules[-1])
     if not modules:
-        message = "this Python came without its source; try --corpus python-docs or a file"
-        raise TextError(message)
+        problem = "this Python came without its source"
+        raise TextError(problem, "--corpus python-docs", "a file")
     return "\n".join(modules)
 
 

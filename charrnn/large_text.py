@@ -119,25 +119,38 @@ class LargeCorpus:
     def encode(self, vocabulary: Vocabulary, path: Path) -> Ids:
         """Write the ids of the known characters to `path`, atomically; return them mapped.
 
-        Raises StorageError if there is no room for them.
+        Raises StorageError if there is no room for them, TextError if the text has changed since
+        it was counted or holds no known character; then nothing is left behind.
         """
         temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-        size = 0
+        new_folders = [folder for folder in path.parents if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                for piece in self.pieces():
-                    size += file.write(vocabulary.encode(piece, "skip").tobytes())
+            self._write_ids(vocabulary, temporary)
             temporary.replace(path)
         except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StorageError(
+                f"cannot write {str(path)!r}: {reason}", "a disk with room, writable"
+            ) from error
+        finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            reason = error.strerror or type(error).__name__
-            raise StorageError(f"cannot write {str(path)!r}: {reason}; try --out DIR") from error
-        if not size:
-            path.unlink()
-            raise TextError(f"the model knows no character of {self.name!r}; try another text")
+            for folder in new_folders:  # those that are empty
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         return mapped(path, vocabulary)
+
+    def _write_ids(self, vocabulary: Vocabulary, path: Path) -> None:
+        size = characters = 0
+        with path.open("wb") as file:
+            for piece in self.pieces():
+                characters += len(piece)
+                size += file.write(vocabulary.encode(piece, "skip").tobytes())
+        if characters != self.fingerprint["characters"]:
+            raise TextError(f"{self.name!r} has changed while it was read", "a copy of it")
+        if not size:
+            raise TextError(f"the model knows no character of {self.name!r}", "another text")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def normalised_pairs(corpus: PairCorpus, options: TextOptions) -> PairCorpus:
 def refuse_bytes(options: TextOptions) -> None:
     """Raise UsageError for pairs of bytes, which there are not."""
     if options.as_bytes:
-        raise UsageError("--bytes and --layout do not go together; try --encoding latin-1")
+        raise UsageError("--bytes and --layout do not go together", "--encoding latin-1")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def split_pairs(
     numbered as in `known`, or anew. Raises `TextError` for pairs the layout cannot learn from.
     """
     if known is not None and known.layout != layout:
-        raise UsageError(f"the checkpoint's layout is {known.layout}; try --layout {known.layout}")
+        raise UsageError(f"the checkpoint's layout is {known.layout}", f"--layout {known.layout}")
     pairing = known or pairing_of(layout, (pair[:2] for pair in corpus.pairs))
     kind = LAYOUTS[layout]
     if not 0 <= val_fraction <= 0.5:
@@ -152,7 +152,7 @@ def split_pairs(
     count = max(1, round(len(groups) * val_fraction)) if val_fraction else 0
     if len(groups) - count < 1:
         raise TextError(
-            f"{len(groups)} different input is too few to hold one out; try --val-fraction 0"
+            f"{len(groups)} different input is too few to hold one out", "--val-fraction 0"
         )
     members = list(groups.values())
     order = generator(seed, Purpose.SPLIT).permutation(len(members))
@@ -170,7 +170,7 @@ def arranged(pairing: Pairing, pairs: Sequence[Pair]) -> Examples:
         try:
             examples.append(pairing.example(pair.input, pair.output))
         except TextError as error:
-            raise TextError(f"{pair.where}: {error}") from error
+            raise TextError(f"{pair.where}: {error.problem}", *error.advice) from error
     return Examples.of(examples, pairing.inputs, pairing.outputs)
 
 

@@ -112,6 +112,18 @@ def test_a_disk_that_refuses_leaves_nothing_behind(make: Make, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "file"]
 
 
+def test_a_text_that_changes_while_it_is_read_is_refused(make: Make, tmp_path: Path) -> None:
+    corpus = make(b"abab")
+    assert corpus.fingerprint["characters"] == 4
+    Path("0.txt").write_bytes(b"ababab")
+    with pytest.raises(TextError, match="has changed while it was read; try a copy of it"):
+        corpus.encode(Vocabulary("ab"), tmp_path / "new" / "folder" / "ids.bin")
+    Path("0.txt").write_bytes(b"ab\xff")
+    with pytest.raises(TextError, match="not UTF-8"):
+        corpus.encode(Vocabulary("ab"), tmp_path / "new" / "folder" / "ids.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["0.txt"]
+
+
 def test_a_file_that_is_gone_is_named(make: Make) -> None:
     corpus = make(b"abab")
     Path("0.txt").unlink()
