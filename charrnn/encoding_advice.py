@@ -3,7 +3,7 @@
 import codecs
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 HEAD = 2**13
@@ -28,38 +28,66 @@ Pieces = Callable[[], Iterable[bytes | bytearray]]
 
 
 class Family(NamedTuple):
-    """An encoding, the language it suggests, and the characters expected of such a text."""
+    """An encoding, the language it suggests, and the letters of this language.
+
+    `common` are some of those that make up most of its texts, and of no text that is something else
+    and decoded as this.
+    """
 
     encoding: str
     language: str
-    expected: re.Pattern[str]
-    required: re.Pattern[str] | None = None
+    letters: re.Pattern[str]
+    common: frozenset[str]
 
 
-CYRILLIC, HAN = re.compile("[а-яёіїєґў]"), re.compile("[一-鿿、。，！？]")
-KANA, JAPANESE = re.compile("[ぁ-ヿ]"), re.compile("[ぁ-ヿ一-鿿、。]")
+CYRILLIC, RUSSIAN = re.compile("[Ѐ-ӿ]"), frozenset("оеаинтсрвлкм")
+ARABIC, ALEF = re.compile("[\u0621-\u0652پچژگ،؟]"), frozenset("ايلمنوترب")
+JAPANESE, KANA = (
+    re.compile("[ぁ-ヿ一-鿿、。ｦ-ﾟ]"),
+    frozenset("のにはをたがでてとしいるなかｱｲｳｶｷｸ、。"),
+)
+HAN, CHINESE = (
+    re.compile("[一-鿿、。，！？]"),
+    frozenset("的一是不了在人有我他这這大来來上之非道。，"),
+)
+HANGUL, KOREAN = re.compile("[가-힣]"), frozenset("이다는에의을가고하은한를지")
+CENTRAL = "ąćęłńóśźżáčďéěíňřšťúůýžäöüßőűĄĆĘŁŃÓŚŹŻÁČĎÉĚÍŇŘŠŤÚŮÝŽÄÖÜŐŰ„”"
+TURKISH = "çğıöşüâîÇĞİÖŞÜ"
+WESTERN = "éèêëàâäáãåæçíìîïñóòôöõøœúùûüßðþÉÈÊËÀÂÄÁÃÅÆÇÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜÐÞ’‘“”«»–—…€¿¡"
 
 FAMILIES = (
-    Family("cp1251", "Russian", CYRILLIC),
-    Family("koi8-r", "Russian", CYRILLIC),
-    Family("cp866", "Russian", CYRILLIC),
-    Family("iso8859-5", "Russian", CYRILLIC),
-    Family("cp1256", "Arabic", re.compile("[\u0621-\u0652پچژگ،؟]")),
-    Family("iso8859-6", "Arabic", re.compile("[\u0621-\u0652،؟]")),
-    Family("cp1253", "Greek", re.compile("[α-ωάέήίόύώϊϋ]")),
-    Family("cp1255", "Hebrew", re.compile("[\u05b0-\u05ea]")),
-    Family("cp874", "Thai", re.compile("[\u0e01-\u0e5b]")),
+    Family("cp1251", "Russian", CYRILLIC, RUSSIAN),
+    Family("koi8-r", "Russian", CYRILLIC, RUSSIAN),
+    Family("cp866", "Russian", CYRILLIC, RUSSIAN),
+    Family("iso8859-5", "Russian", CYRILLIC, RUSSIAN),
+    Family("cp1256", "Arabic", ARABIC, ALEF),
+    Family("iso8859-6", "Arabic", ARABIC, ALEF),
+    Family("cp1253", "Greek", re.compile("[Ά-ώ]"), frozenset("αοιετνσςρηυ")),
+    Family("cp1255", "Hebrew", re.compile("[\u05b0-\u05ea]"), frozenset("יוהלאמרתב")),
+    Family("cp874", "Thai", re.compile("[\u0e01-\u0e5b]"), frozenset("านรอกเงมยลวด่้ั")),
     Family("shift_jis", "Japanese", JAPANESE, KANA),
     Family("cp932", "Japanese", JAPANESE, KANA),
     Family("euc_jp", "Japanese", JAPANESE, KANA),
-    Family("gb18030", "Chinese", HAN),
-    Family("big5", "Chinese", HAN),
-    Family("euc_kr", "Korean", re.compile("[가-힣]")),
-    Family("cp949", "Korean", re.compile("[가-힣]")),
+    Family("gb18030", "Chinese", HAN, CHINESE),
+    Family("big5", "Chinese", HAN, CHINESE),
+    Family("euc_kr", "Korean", HANGUL, KOREAN),
+    Family("cp949", "Korean", HANGUL, KOREAN),
 )
+"""Encodings for other scripts than Latin."""
+
+LATIN_FAMILIES = tuple(
+    Family(encoding, language, re.compile(f"[{letters}]"), frozenset(letters.lower()))
+    for encoding, language, letters in (
+        ("cp1252", "", WESTERN),
+        ("cp1250", "Polish or Czech", CENTRAL),
+        ("iso8859-2", "Polish or Czech", CENTRAL),
+        ("cp1254", "Turkish", TURKISH),
+    )
+)
+"""Encodings for Latin script: the first one unless another fits better."""
 
 LEAST_SHARE = 0.6
-"""Share of the non-ASCII characters that must be the expected ones."""
+"""Share of the non-ASCII characters that must be letters of the language."""
 
 MOST_FAMILIES = 3
 
@@ -132,16 +160,24 @@ def encoding_advice(pieces: Pieces, offset: int) -> str:
     marked = mark_of(head)
     guesses = [marked[:6]] if marked else []
     guesses += ["utf-8", *filter(None, [zeros_of(head)]), "utf-32-le", "utf-32-be"]
-    # Letters with accents before the offset mean damaged UTF-8, which no other encoding cures.
-    if before_is_ascii and not is_another_script(sample):
-        guesses.append("cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1")
     if working := _that_decode(guesses, pieces()):
         return f"--encoding {working[0]}"
-    if not before_is_ascii or not is_another_script(sample):
-        return ""
-    likely = _likely_families(sample)
+    if not before_is_ascii or is_binary(head) or is_binary(sample):
+        return ""  # damaged UTF-8, as which the letters before the offset were read, or no text
+    another_script = is_another_script(sample)
+    likely = _likely(sample, FAMILIES if another_script else LATIN_FAMILIES)
+    if not another_script and (not likely or not likely[0].language):
+        western = "cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1"
+        return f"--encoding {western}" if _that_decode([western], pieces()) else ""
     working = _that_decode([family.encoding for family in likely], pieces())
-    return _in_words([family for family in likely if family.encoding in working])
+    return _in_words(
+        [family for family in likely if family.language and family.encoding in working]
+    )
+
+
+def is_binary(sample: bytes) -> bool:
+    """Whether there are too many control characters for a text."""
+    return len(sample) - len(sample.translate(None, CONTROLS)) > 0.01 * len(sample)
 
 
 def is_another_script(sample: bytes) -> bool:
@@ -150,7 +186,7 @@ def is_another_script(sample: bytes) -> bool:
     high, letters = sum(runs), len(re.findall(rb"[A-Za-z]", sample))
     if 2 * sum(run for run in runs if run >= 3) >= high > 2:
         return True
-    return high >= 8 and high > 0.3 * (high + letters)
+    return high >= 8 and high > 0.5 * (high + letters)
 
 
 def _look(pieces: Iterable[bytes | bytearray], offset: int) -> tuple[bytes, bytes, bool]:
@@ -186,28 +222,32 @@ def _that_decode(encodings: list[str], pieces: Iterable[bytes | bytearray]) -> l
     return [name for name in encodings if name in decoders]
 
 
-def _likely_families(sample: bytes) -> list[Family]:
-    """Return the families whose expected characters make up most of the sample, best first."""
-    return [family for _, family in sorted(_scores(sample), key=lambda found: -found[0])]
+def _likely(sample: bytes, families: tuple[Family, ...]) -> list[Family]:
+    """Return the plausible families, best first."""
+    scored = [(_score(sample, family), family) for family in families]
+    best = max(score for score, _ in scored)
+    likely = [(score, family) for score, family in scored if score and score >= 0.5 * best]
+    return [family for _, family in sorted(likely, key=lambda one: -one[0])]
 
 
-def _scores(sample: bytes) -> Iterator[tuple[float, Family]]:
-    """Yield plausible families, each with its share of expected characters."""
-    texts: set[str] = set()
-    for family in FAMILIES:
-        text = sample.decode(family.encoding, "replace")
-        foreign = sum(character > "\x7f" for character in text)
-        share = len(family.expected.findall(text)) / max(1, foreign)
-        lacks = family.required is not None and not family.required.search(text)
-        if share >= LEAST_SHARE and not lacks and text not in texts:
-            texts.add(text)
-            yield share, family
+def _score(sample: bytes, family: Family) -> float:
+    """Return the share of common letters, small ones preferred; 0 for another language."""
+    text = sample.decode(family.encoding, "ignore")
+    foreign = [character for character in text if character > "\x7f"]
+    if not foreign or len(family.letters.findall(text)) < LEAST_SHARE * len(foreign):
+        return 0.0
+    common = sum(character.lower() in family.common for character in foreign)
+    small = sum(not character.isupper() for character in foreign)
+    return (common + 0.2 * small) / len(foreign)
 
 
 def _in_words(families: list[Family]) -> str:
-    """Say which encoding is for which language."""
-    if not families:
+    """Say which encoding is for which language, the best one for each."""
+    best: dict[str, str] = {}
+    for family in families:
+        best.setdefault(family.language, family.encoding)
+    words = [f"{encoding} if {language}" for language, encoding in best.items()]
+    if not words:
         return ""
-    first, *others = families[:MOST_FAMILIES]
-    words = [f"--encoding {first.encoding} if it is {first.language}"]
-    return ", ".join(words + [f"{other.encoding} if {other.language}" for other in others])
+    words[0] = words[0].replace(" if ", " if it is ")
+    return f"--encoding {', '.join(words[:MOST_FAMILIES])}"

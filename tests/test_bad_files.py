@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import random
 import re
 import sys
 from collections.abc import Callable
@@ -190,6 +191,52 @@ def test_suggested_encodings_decode_the_file(here: Path, name: str) -> None:
     _, _, advice = message.partition("try --encoding ")
     for one in re.findall(r"(?:^|, )([\w-]+)", advice.partition(", or ")[0]):
         as_file(content, TextOptions(one))
+
+
+LANGUAGES = [
+    ("cp1251", "Все счастливые семьи похожи друг на друга.", "cp1251 if it is Russian"),
+    ("cp1251", "ВСЕ СЧАСТЛИВЫЕ СЕМЬИ", "cp1251 if it is Russian"),
+    ("cp1251", "<p class='text'>Все счастливые семьи</p>", "cp1251 if it is Russian"),
+    ("cp1251", "Їжак з'їв ґудзик, і ще один є", "cp1251 if it is Russian"),
+    ("koi8-r", "Привет, мир! Как дела?", "koi8-r if it is Russian"),
+    ("cp1256", "هل ذهبت الي السوق اليوم مع اخي", "cp1256 if it is Arabic"),
+    ("iso8859-7", "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία", "cp1253 if it is Greek"),
+    ("cp1255", "דג סקרן שט בים מאוכזב ולפתע מצא חברה", "cp1255 if it is Hebrew"),
+    ("cp874", "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า", "cp874 if it is Thai"),
+    ("shift_jis", "メロスは激怒した。王を除かなければならぬ", "shift_jis if it is Japanese"),
+    ("euc_jp", "メロスは激怒した。王を除かなければならぬ", "euc_jp if it is Japanese"),
+    ("gbk", "天下皆知美之为美，斯恶已。我是中国人。", "gb18030 if it is Chinese"),
+    ("big5", "天下皆知美之為美，斯惡已。我是中國人。", "big5 if it is Chinese"),
+    ("euc_kr", "모든 국민은 법 앞에 평등하다.", "euc_kr if it is Korean"),
+    ("cp1250", "Zażółć gęślą jaźń, a potem chodź tu szybko", "cp1250 if it is Polish or Czech"),
+    ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy", "cp1250 if it is Polish or Czech"),
+    ("cp1254", "Pijamalı hasta yağız şoföre çabucak güvendi", "cp1254 if it is Turkish"),
+    ("cp1252", "L'été dernier, « où étiez-vous ? » — à la forêt", "cp1252"),
+    ("cp1252", "Füße größer über Äpfel, „Straße“ – schön", "cp1252"),
+    ("latin-1", "Það er gott að búa á Íslandi og þýða ljóð", "latin-1"),
+    ("latin-1", "El niño comió jamón en la montaña", "latin-1"),
+]
+
+
+@pytest.mark.parametrize("repeats", [1, 100])
+@pytest.mark.parametrize(("encoding", "line", "advice"), LANGUAGES)
+def test_the_likeliest_encoding_is_named_first(
+    here: Path, encoding: str, line: str, advice: str, repeats: int
+) -> None:
+    content = f"{line}\n".encode(encoding) * repeats
+    message = problem_of(as_file, content, TextOptions())
+    assert f"try --encoding {advice}" in message
+    if "if it is" in advice:
+        assert "latin-1" not in message
+        assert "cp1252" not in message
+
+
+def test_no_encoding_is_suggested_for_what_is_no_text(here: Path) -> None:
+    rng = random.Random(1)
+    noise = bytes(rng.randrange(256) for _ in range(5000))
+    for content in (noise, b"\x89PNG\r\n\x1a\n" + noise, b"PK\x03\x04" + noise, b"%PDF\n" + noise):
+        assert "--encoding" not in problem_of(as_file, content, TextOptions())
+        assert "--encoding" not in problem_of(as_large_file, content, TextOptions())
 
 
 GOOD: dict[str, tuple[bytes, str]] = {
