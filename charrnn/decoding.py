@@ -183,7 +183,7 @@ def _is_utf_8(head: bytes | bytearray) -> bool:
 
 def check_zeros(head: bytes | bytearray, size: int, name: str, options: TextOptions) -> None:
     """Raise TextError if a file that decodes, but holds NULs, is UTF-16 without a mark."""
-    if options.as_bytes or options.codec in UTF_16 + UTF_32:
+    if options.as_bytes or options.codec in (*UTF_16, *UTF_32):
         return
     if guess := zeros_of(head):
         kind, width = guess[:6].upper(), int(guess[4:6]) // 8
@@ -199,7 +199,9 @@ def check_zeros(head: bytes | bytearray, size: int, name: str, options: TextOpti
 
 def check_characters(text: str, name: str, options: TextOptions) -> None:
     """Raise TextError for halves of surrogate pairs, which a few codecs let pass."""
-    if not options.as_bytes and not text.isascii() and (found := SURROGATES.search(text)):
+    if options.as_bytes or options.codec in ("utf-8", *UTF_16, *UTF_32) or text.isascii():
+        return  # these let none pass
+    if found := SURROGATES.search(text):
         raise TextError(
             f"{name} holds half of a surrogate pair, U+{ord(found[0]):04X}", UNDAMAGED, "--bytes"
         )
@@ -214,7 +216,7 @@ def undecodable(name: str, codec: str, offset: int, line: int, pieces: Pieces) -
         bad += bytes(piece[begin : begin + 4 - len(bad)])
         size += len(piece)
     marked = mark_of(head) or ""
-    if codec in UTF_16 + UTF_32 and size - offset < int(codec[4:6]) // 8 + 2 * (codec in UTF_16):
+    if codec in (*UTF_16, *UTF_32) and size - offset < 4:
         return _half_a_character(f"{name} is cut ({codec.upper()})", size - offset)
     if marked in UTF_16 and size % 2 and codec not in UTF_16:
         return _half_a_character(f"{name} is {marked.upper()} by its byte order mark", 1)

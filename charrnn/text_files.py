@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from charrnn.decoding import TextOptions
+from charrnn.decoding import TextOptions, check_head
 from charrnn.encoding_advice import CONTROLS, HEAD, mark_of, with_order, zeros_of
 from charrnn.errors import StorageError, TextError, UsageError
-from charrnn.notes import listed
+from charrnn.notes import FileNotes, listed
 from charrnn.run_files import is_run, is_run_file
 
 STDIN = "-"
 PAIR_ENDINGS = (".tsv", ".tsv.gz")
 GZIP_MAGIC = b"\x1f\x8b"
+
+PIECE = 2**20
+"""Bytes that are checked at a time."""
 
 Kind: TypeAlias = Literal["text", "another encoding", "not text"]
 
@@ -30,7 +33,8 @@ def find_files(paths: Sequence[str], options: TextOptions) -> tuple[list[str], l
     if not paths or "" in paths:
         raise UsageError("the corpus has an empty path; try a file, a folder, or - for stdin")
     found: dict[str, str] = {}
-    notes = []
+    notes: list[str] = []
+    repeated = FileNotes()
     for path in paths:
         files = [path]
         if is_folder(path):
@@ -38,9 +42,9 @@ def find_files(paths: Sequence[str], options: TextOptions) -> tuple[list[str], l
             notes += remarks
         for file in files:
             if place(file) in found:
-                notes.append(f"{shown(file)} is named twice and read once")
+                repeated.add(shown(file), "is named twice and read once")
             found[place(file)] = file
-    return [found[place] for place in sorted(found)], notes
+    return [found[place] for place in sorted(found)], [*notes, *repeated.lines()]
 
 
 def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
@@ -86,21 +90,32 @@ def _visible_files(folder: str) -> Iterator[Path]:
 
 
 def kind_of(path: Path, options: TextOptions) -> Kind:
-    """Look at the head of a file: it is text if it decodes and holds no NUL."""
+    """Tell a text, which decodes and has no NUL in its head, from other files of a folder."""
     if path.suffix == ".npz" or not path.is_file():
         return "not text"
     with naming(str(path)), path.open("rb") as file:
         head = file.read(HEAD)
-    if head.startswith(GZIP_MAGIC):
+        packed = head.startswith(GZIP_MAGIC)
+        if packed:  # of which the rest is checked when it is read
+            try:
+                head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
+            except zlib.error:
+                return "not text"
         try:
-            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
-        except zlib.error:
-            return "not text"
-    try:
-        if "\0" not in codecs.getincrementaldecoder(with_order(options.codec, head))().decode(head):
-            return "text"
-    except UnicodeError:
-        pass
+            check_head(head, path.name, options)
+            decoder = codecs.getincrementaldecoder(with_order(options.codec, head))()
+            if "\0" in decoder.decode(head):
+                return _other_kind(head)
+            while not packed and (piece := file.read(PIECE)):
+                decoder.decode(piece)
+            decoder.decode(b"", final=not packed)
+        except (UnicodeError, TextError):
+            return _other_kind(head)
+    return "text"
+
+
+def _other_kind(head: bytes) -> Kind:
+    """Tell a text in another encoding from what is no text."""
     wide = mark_of(head) is not None or zeros_of(head)
     return "another encoding" if wide or not set(CONTROLS) & set(head) else "not text"
 

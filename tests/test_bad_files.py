@@ -297,6 +297,18 @@ def test_many_files_of_a_kind_are_one_note(here: Path) -> None:
     assert read_files(["folder"], TextOptions()).notes[:-1] == expected
 
 
+@pytest.mark.parametrize("place", [0, 100, 9000, 3_000_000])
+def test_where_a_file_of_a_folder_does_not_decode_makes_no_difference(
+    here: Path, place: int
+) -> None:
+    Path("folder").mkdir()
+    Path("folder/good").write_bytes(LATIN.encode())
+    Path("folder/old").write_bytes(b"x" * place + "café".encode("latin-1") + b"x" * 10_000)
+    corpus = read_corpus(["folder"])
+    assert corpus.text == LATIN
+    assert corpus.notes == ("skipped, not UTF-8: folder/old",)
+
+
 def test_a_folder_without_text_says_why(here: Path) -> None:
     Path("folder").mkdir()
     for read in (read_corpus, lambda paths: read_files(paths, TextOptions())):
