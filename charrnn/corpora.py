@@ -14,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from charrnn.decoding import STRICT_UTF_8, TextOptions
 from charrnn.errors import TextError, UsageError
-from charrnn.text import Corpus
+from charrnn.text import Corpus, normalised
 
 SOURCE_SIZE = 4_000_000
 """Characters after which `python-source` takes no further module."""
@@ -75,19 +76,35 @@ class Sentence(NamedTuple):
     language: str
 
 
-def built_in_corpus(name: str, seed: int = 0) -> Corpus:
+def built_in_corpus(name: str, seed: int = 0, options: TextOptions = STRICT_UTF_8) -> Corpus:
     """Return the corpus called `name`; `seed` matters to `france` only.
 
-    Raises UsageError for an unknown name or gap, and TextError if this Python lacks the text.
+    As from a file in UTF-8, it is normalised, or made of bytes, if `options` ask for it. Raises
+    UsageError for an unknown name or gap, or an encoding; TextError if this Python lacks the text.
     """
     kind, colon, gap = name.partition(":")
     if kind not in BUILT_IN or (colon and kind != "france"):
         known = ", ".join(BUILT_IN)
         raise UsageError(f"no built-in corpus {name[:40]!r}; try one of {known}, france:GAP")
+    refuse_encoding(kind, options)
+    notes: tuple[str, ...] = ()
     if kind == "france":
-        return Corpus(france(gap_of(gap) if colon else DEFAULT_GAP, seed), named(name), (name,))
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Corpus(BUILT_IN[kind](), kind, (kind,), (f"{kind} is what Python {version} ships",))
+        text = france(gap_of(gap) if colon else DEFAULT_GAP, seed)
+    else:
+        text = BUILT_IN[kind]()
+        version = ".".join(map(str, sys.version_info[:3]))
+        notes = (f"{kind} is what Python {version} ships",)
+    if options.as_bytes:
+        text = text.encode().decode("latin-1")
+    return Corpus(normalised(text, options), named(name), (name,), notes)
+
+
+def refuse_encoding(name: str, options: TextOptions) -> None:
+    """Raise UsageError for an encoding other than UTF-8: nothing built in is decoded."""
+    if not options.as_bytes and options.codec != "utf-8":
+        raise UsageError(
+            f"--encoding {options.encoding} is for files, and {name} is built in", "without it"
+        )
 
 
 def python_docs() -> str:
@@ -95,8 +112,8 @@ def python_docs() -> str:
     try:
         from pydoc_data.topics import topics
     except ImportError as error:
-        message = "this Python came without pydoc_data; try --corpus python-source or a file"
-        raise TextError(message) from error
+        problem = "this Python came without pydoc_data"
+        raise TextError(problem, "--corpus python-source", "a file") from error
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
 
 
@@ -111,8 +128,8 @@ def python_source() -> str:
             modules.append(path.read_text(encoding="utf-8"))
             size += len(modules[-1])
     if not modules:
-        message = "this Python came without its source; try --corpus python-docs or a file"
-        raise TextError(message)
+        problem = "this Python came without its source"
+        raise TextError(problem, "--corpus python-docs", "a file")
     return "\n".join(modules)
 
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from charrnn.corpora import DEFAULT_GAP, france_sentences, gap_of, named
 from charrnn.errors import UsageError
-from charrnn.pairs import Pair, PairCorpus
+from charrnn.pair_files import Pair
+from charrnn.pairs import PairCorpus
 
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(2099, 12, 31)
 DATES = 25_000

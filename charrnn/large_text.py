@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,9 +19,19 @@ from typing import BinaryIO
 import numpy as np
 
 from charrnn.arrays import Ids
-from charrnn.decoding import MARKS, TextOptions
+from charrnn.decoding import (
+    TextFacts,
+    TextOptions,
+    check_characters,
+    check_head,
+    check_zeros,
+    undecodable,
+)
+from charrnn.encoding_advice import HEAD, with_order
 from charrnn.errors import StorageError, TextError
-from charrnn.text import GZIP_MAGIC, STDIN, Fingerprint, naming, shown
+from charrnn.notes import FileNotes
+from charrnn.text import SIZE_LIMIT, Fingerprint, check_packed_once, check_variety, unpacking
+from charrnn.text_files import GZIP_MAGIC, STDIN, naming, shown
 from charrnn.vocabulary import CodeCounts, Vocabulary, add_counts
 
 LARGE = 64 * 2**20
@@ -42,31 +51,39 @@ class LargeCorpus:
     options: TextOptions = field(default_factory=TextOptions)
     file_notes: tuple[str, ...] = ()
 
-    def pieces(self) -> Iterator[str]:
+    def pieces(self, notes: FileNotes | None = None) -> Iterator[str]:
         """Yield the characters of all files, joined by one newline, some at a time.
 
-        Raises TextError for what cannot be decoded, StorageError where reading is refused.
+        Remarks about the files are added to `notes`. Raises TextError for what cannot be decoded,
+        StorageError where reading is refused.
         """
         begun = False
         for path in self.paths:
-            for piece in decoded(path, self.options):
-                if begun and piece.first:
+            facts = TextFacts()
+            first = True
+            for piece in decoded(path, self.options, facts):
+                if begun and first:
                     yield "\n"
-                begun = True
-                yield piece.text
+                begun, first = True, False
+                yield piece
+            if notes is not None:
+                notes.add(shown(path), *facts.remarks())
 
     @cached_property
     def scan(self) -> "Scan":
         """Count and hash all characters: one pass over the files."""
         counts: CodeCounts = np.zeros(0x100, np.intp)
         digest, characters = hashlib.sha256(), 0
-        for piece in self.pieces():
+        notes, sample = FileNotes(), []
+        for number, piece in enumerate(self.pieces(notes)):
             counts = add_counts(counts, piece)
             digest.update(piece.encode("utf-8", "surrogatepass"))
             characters += len(piece)
-        if np.count_nonzero(counts) < 2:
-            raise TextError(f"{self.name} needs at least two different characters; try another")
-        return Scan(counts, {"sha256": digest.hexdigest(), "characters": characters})
+            if number & (number - 1) == 0:  # 0 and the powers of 2
+                sample.append(piece)
+        check_variety(characters, int(counts.max()), self.paths)
+        fingerprint: Fingerprint = {"sha256": digest.hexdigest(), "characters": characters}
+        return Scan(counts, fingerprint, notes.lines(), tuple(sample))
 
     @property
     def counts(self) -> CodeCounts:
@@ -81,11 +98,9 @@ class LargeCorpus:
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for stderr."""
-        found = list(self.file_notes)
-        if "\r" in self.head(PIECE):
-            found.append(f"{self.name} has CRs at its line ends, kept")
         size = self.fingerprint["characters"]
-        return (*found, f"{size:,} characters are many: their ids are kept in a file")
+        many = f"{size:,} characters are many: their ids are kept in a file"
+        return (*self.file_notes, *self.scan.notes, many)
 
     def head(self, characters: int) -> str:
         """Return the first characters."""
@@ -104,25 +119,38 @@ class LargeCorpus:
     def encode(self, vocabulary: Vocabulary, path: Path) -> Ids:
         """Write the ids of the known characters to `path`, atomically; return them mapped.
 
-        Raises StorageError if there is no room for them.
+        Raises StorageError if there is no room for them, TextError if the text has changed since
+        it was counted or holds no known character; then nothing is left behind.
         """
         temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-        size = 0
+        new_folders = [folder for folder in path.parents if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                for piece in self.pieces():
-                    size += file.write(vocabulary.encode(piece, "skip").tobytes())
+            self._write_ids(vocabulary, temporary)
             temporary.replace(path)
         except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StorageError(
+                f"cannot write {str(path)!r}: {reason}", "a disk with room, writable"
+            ) from error
+        finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            reason = error.strerror or type(error).__name__
-            raise StorageError(f"cannot write {str(path)!r}: {reason}; try --out DIR") from error
-        if not size:
-            path.unlink()
-            raise TextError(f"the model knows no character of {self.name!r}; try another text")
+            for folder in new_folders:  # those that are empty
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
         return mapped(path, vocabulary)
+
+    def _write_ids(self, vocabulary: Vocabulary, path: Path) -> None:
+        size = characters = 0
+        with path.open("wb") as file:
+            for piece in self.pieces():
+                characters += len(piece)
+                size += file.write(vocabulary.encode(piece, "skip").tobytes())
+        if characters != self.fingerprint["characters"]:
+            raise TextError(f"{self.name!r} has changed while it was read", "a copy of it")
+        if not size:
+            raise TextError(f"the model knows no character of {self.name!r}", "another text")
 
 
 @dataclass(frozen=True)
@@ -131,6 +159,9 @@ class Scan:
 
     counts: CodeCounts
     fingerprint: Fingerprint
+    notes: tuple[str, ...]
+    sample: tuple[str, ...]
+    """Some of the pieces, from all over the text."""
 
 
 def mapped(path: Path, vocabulary: Vocabulary) -> Ids:
@@ -155,51 +186,58 @@ def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
     return size >= LARGE
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Some characters of a file; the first ones of it are marked."""
+def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> Iterator[str]:
+    """Yield a file's characters, strictly decoded, with the checks that `decode` makes.
 
-    text: str
-    first: bool
-
-
-def decoded(path: str, options: TextOptions) -> Iterator[Piece]:
-    """Yield a file's characters, without a byte order mark, strictly decoded."""
-    codec = "latin-1" if options.as_bytes else codecs.lookup(options.encoding).name
+    What is remarkable about them is added to `facts`.
+    """
+    facts = TextFacts() if facts is None else facts
+    name = shown(path)
+    head = next(raw_pieces(path, HEAD), b"")
+    codec = with_order(options.codec, head)
+    if not options.as_bytes:
+        check_head(head, name, options)
     decoder = codecs.getincrementaldecoder(codec)()
-    mark = b"" if options.as_bytes else MARKS.get(codec, b"")
-    consumed, lines, first = 0, 0, True
+    consumed, lines = 0, 0
+    for content in raw_pieces(path, PIECE, end=b""):
+        pending = decoder.getstate()[0]
+        try:
+            text = decoder.decode(content, final=not content)
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            before = (pending + content)[:start]
+            line = lines + str(before, codec, "ignore").count("\n") + 1
+            offset = consumed - len(pending) + start
+            raise undecodable(
+                name, codec, offset, line, lambda: raw_pieces(path, max(PIECE, HEAD))
+            ) from error
+        consumed += len(content)
+        lines += text.count("\n")
+        if text := facts.add(text):
+            check_characters(text, name, options)
+            yield text
+    if facts.nul:
+        check_zeros(head, consumed, name, options)
+
+
+def raw_pieces(path: str, size: int, end: bytes | None = None) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a file, up to `size` at a time, and then `end` if given."""
+    name = shown(path)
     with opened(path) as file:
+        packed, total = isinstance(file, gzip.GzipFile), 0
         while True:
-            try:
-                content = file.read(max(PIECE, len(mark)))
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise TextError(
-                    f"{shown(path)} is gzip data that is damaged or ends too early; "
-                    "try to fetch it again"
-                ) from error
-            at_end = not content
-            if consumed == 0 and mark and content.startswith(mark):
-                content = content[len(mark) :]
-                consumed = len(mark)
-            pending = len(decoder.getstate()[0])
-            try:
-                text = decoder.decode(content, final=at_end)
-            except UnicodeError as error:
-                start = getattr(error, "start", 0)
-                offset = consumed - pending + start
-                line = lines + content[: max(0, start - pending)].count(b"\n") + 1
-                raise TextError(
-                    f"{shown(path)} is not {codec.upper()} (offset {offset:,}, line {line:,}); "
-                    "try another --encoding, or --bytes"
-                ) from error
-            if text:
-                yield Piece(text, first)
-                first = False
-                lines += text.count("\n")
-            if at_end:
-                return
-            consumed += len(content)
+            with unpacking(name):
+                content = file.read(size)
+            if not content:
+                break
+            if packed and not total:
+                check_packed_once(content, name)
+            total += len(content)
+            if packed and total > SIZE_LIMIT:
+                raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")
+            yield content
+    if end is not None:
+        yield end
 
 
 @contextlib.contextmanager

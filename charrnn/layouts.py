@@ -167,8 +167,8 @@ def synced(pairing: Pairing, x: Ids, y: Ids) -> Example:
     """A symbol for each character, guessed as soon as that character is read."""
     if len(x) != len(y):
         raise TextError(
-            f"{len(x)} characters but {len(y)} answers, and synced wants one for each; "
-            "try --layout many-to-many"
+            f"{len(x)} characters but {len(y)} answers, and synced wants one for each",
+            "--layout many-to-many",
         )
     return Example(x, y, np.ones(len(x), bool))
 
@@ -214,7 +214,7 @@ def numbered(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:
         named = ", ".join(repr(symbol[:40]) for symbol in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise TextError(
-            f"{named}{more} never occurred in what the model {verb}; try one of its own symbols, "
-            "which charrnn info lists"
+            f"{named}{more} never occurred in what the model {verb}",
+            "one of its own symbols, which charrnn info lists",
         ) from None
     return np.array(found, smallest_id_type(len(ids)))

@@ -7,7 +7,7 @@ symbols. In one-to-many, where many texts are right, exact matches mean nothing 
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,16 @@ class PairScore:
         """Return the figures by name; exact matches only where they mean something."""
         found = {"nats_per_symbol": self.nats_per_symbol, "symbol_accuracy": self.symbol_accuracy}
         return found | ({"exact_match": self.exact_match} if exact else {})
+
+    def with_wrong(self, examples: int, symbols: int) -> "PairScore":
+        """Return the score with more examples, all of them wrong; the loss does not count them."""
+        return replace(
+            self,
+            symbol_accuracy=self.symbol_accuracy * self.symbols / (self.symbols + symbols),
+            exact_match=self.exact_match * self.examples / (self.examples + examples),
+            examples=self.examples + examples,
+            symbols=self.symbols + symbols,
+        )
 
 
 def score(
@@ -97,11 +107,15 @@ class LabelScore:
     count: int
 
 
-def label_scores(counts: Array) -> list[LabelScore]:
-    """Return precision, recall and F₁ of each label; 0 where there is nothing to divide."""
+def label_scores(counts: Array, unread: Ids | None = None) -> list[LabelScore]:
+    """Return precision, recall and F₁ of each label; 0 where there is nothing to divide.
+
+    `unread` (labels,) counts examples of each label that were given no answer.
+    """
     scores = []
+    missed = np.zeros(len(counts), np.int64) if unread is None else unread
     for label, right in enumerate(np.diag(counts)):
-        given, true = int(counts[:, label].sum()), int(counts[label].sum())
+        given, true = int(counts[:, label].sum()), int(counts[label].sum() + missed[label])
         precision, recall = right / max(given, 1), right / max(true, 1)
         f1 = 2 * right / max(given + true, 1)
         scores.append(LabelScore(float(precision), float(recall), float(f1), true))

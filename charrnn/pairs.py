@@ -1,38 +1,24 @@
-"""Files of pairs: one example a line, an input and an output.
+"""Pairs to train on or to score: read from files, split, and laid out as examples.
 
-    .tsv           input<TAB>output       also any other ending, and standard input
-    .csv           a header with the columns input and output
-    .jsonl .ndjson {"input": …, "output": …}
-
-Each may be packed with gzip. Quoting is what Python's csv module understands; a blank line is
-nothing. An identical pair is read once. What cannot be a pair is an error that names its line.
+For training an identical pair is read once. `charrnn.pair_files` tells how files are read.
 """
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
 
+from charrnn.arrays import Ids
 from charrnn.batches import Examples
 from charrnn.decoding import STRICT_UTF_8, TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.layouts import LAYOUTS, Pairing, pairing_of
+from charrnn.notes import FileNotes
+from charrnn.pair_files import Pair, doubtful_header, parse
 from charrnn.randomness import Purpose, generator
-from charrnn.text import Fingerprint, place, read_source, run_name, shown
-
-COLUMNS = ("input", "output")
-
-
-class Pair(NamedTuple):
-    """An example as it was written, and where."""
-
-    input: str
-    output: str
-    where: str
+from charrnn.text import Fingerprint, normalised, read_source
+from charrnn.text_files import place, run_name, shown
 
 
 @dataclass(frozen=True)
@@ -58,128 +44,68 @@ class PairCorpus:
         return {"sha256": digest.hexdigest(), "characters": characters}
 
 
-def read_pairs(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> PairCorpus:
-    """Read files of pairs, sorted by absolute path.
+def read_pairs(
+    paths: Sequence[str], options: TextOptions = STRICT_UTF_8, *, repeated: bool = False
+) -> PairCorpus:
+    """Read files of pairs, sorted by absolute path; with `repeated` an identical pair each time.
 
     Raises TextError for what is missing, empty, undecodable or no pair, and StorageError where the
     operating system refuses.
     """
     if not paths or "" in paths:
         raise UsageError("the corpus has an empty path; try a file of pairs, or - for stdin")
-    if options.as_bytes:
-        raise UsageError("--bytes and --layout do not go together; try --encoding latin-1")
-    found: dict[tuple[str, str], Pair] = {}
-    notes: list[str] = []
-    repeated = 0
+    refuse_bytes(options)
+    rows: list[Pair] = []
+    remarks, headers = FileNotes(), []
     sources = sorted({place(path): path for path in paths}.items())
     for _, source in sources:
-        text, remarks = read_source(source, options)
-        notes += [remark for remark in remarks if "line ends" not in remark]
-        for pair in parse(text, source):
-            repeated += (key := pair[:2]) in found
-            found.setdefault(key, pair)
-    if repeated:
-        notes.append(f"{repeated:,} pairs occur more than once and are read once")
+        try:
+            text, facts = read_source(source, options)
+        except TextError as error:  # pairs have other options than texts
+            advice = [text for text in error.advice if "--bytes" not in text]
+            advice = [text for text in advice if "--corpus" not in text]
+            raise TextError(error.problem, *advice) from error
+        facts.cr = facts.crlf = 0  # line ends do not matter
+        remarks.add(shown(source), *facts.remarks())
+        found = list(parse(text, source))
+        headers += doubtful_header(found, text, source)
+        rows += found
+    notes = [*remarks.lines(), *headers]
+    if not repeated:
+        pairs = distinct(rows)
+        if count := len(rows) - len(pairs):
+            notes.append(f"{count:,} pairs occur more than once and are read once")
+        rows = pairs
     return PairCorpus(
-        tuple(found.values()),
-        run_name(sources[0][1]),
-        tuple(name for name, _ in sources),
-        tuple(notes),
+        tuple(rows), run_name(sources[0][1]), tuple(name for name, _ in sources), tuple(notes)
     )
 
 
-def parse(text: str, source: str) -> Iterator[Pair]:
-    """Yield the pairs of one file, whose name says how to read it."""
-    kind = source.removesuffix(".gz").rpartition(".")[2].lower()
-    reader = {"csv": _csv, "jsonl": _jsonl, "ndjson": _jsonl}.get(kind, _tsv)
-    number = 0
-    name = shown(source)
-    for line, left, right in reader(text, name):
-        number += 1
-        where = f"{name} line {line}"
-        for column, value in zip(COLUMNS, (left, right), strict=True):
-            if not value:
-                raise TextError(
-                    f"{where}: the {column} is empty; try to fill it in or to drop the line"
-                )
-        yield Pair(left, right, where)
-    if not number:
-        raise TextError(f"{name} holds no pairs; try lines of input, a tab, and output")
+def distinct(rows: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs that differ in input or output, each where it occurs first."""
+    found: dict[tuple[str, str], Pair] = {}
+    for pair in rows:
+        found.setdefault((pair.input, pair.output), pair)
+    return list(found.values())
 
 
-Row = tuple[int, str, str]
-"""Line number, input, output."""
+def normalised_pairs(corpus: PairCorpus, options: TextOptions) -> PairCorpus:
+    """Return the pairs in the normal form that is asked for, if one is."""
+    if options.normalise is None:
+        return corpus
+    pairs = distinct(
+        [
+            Pair(normalised(pair.input, options), normalised(pair.output, options), pair.where)
+            for pair in corpus.pairs
+        ]
+    )
+    return replace(corpus, pairs=tuple(pairs))
 
 
-def _tsv(text: str, name: str) -> Iterator[Row]:
-    for line, row in _rows(text, name, "\t"):
-        if len(row) != 2:
-            what = "has no tab" if len(row) == 1 else f"has {len(row) - 1} tabs"
-            raise TextError(f"{name} line {line} {what}; try input, one tab, output")
-        if tuple(row) != COLUMNS or line > 1:  # a header may be there
-            yield line, row[0], row[1]
-
-
-def _csv(text: str, name: str) -> Iterator[Row]:
-    rows = _rows(text, name, ",")
-    _, header = next(rows, (1, []))
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        seen = ", ".join(header)[:60] or "nothing"
-        raise TextError(
-            f"{name} line 1 names the columns {seen}, and not {missing[0]}; "
-            "try the header input,output"
-        )
-    left, right = map(header.index, COLUMNS)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise TextError(
-                f"{name} line {line} has {len(row)} columns and the header {len(header)}; "
-                "try quotes around a text with commas"
-            )
-        yield line, row[left], row[right]
-
-
-def _rows(text: str, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows that are not blank, each with the line it begins on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise TextError(
-                f"{name} line {line} cannot be read ({error}); "
-                'try doubled quotes ("") for one inside a quoted field'
-            ) from error
-        if row:
-            yield line, row
-        line = reader.line_num + 1
-
-
-def _jsonl(text: str, name: str) -> Iterator[Row]:
-    for line, content in enumerate(io.StringIO(text), 1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise TextError(f"{name} line {line} is not JSON; try one object a line") from error
-        if not isinstance(row, dict):
-            row = {}
-        left, right = map(row.get, COLUMNS)
-        if not (isinstance(left, str) and isinstance(right, str)):
-            raise TextError(
-                f'{name} line {line} has no texts "input" and "output"; '
-                'try {"input": "…", "output": "…"}'
-            )
-        if any("\ud800" <= character <= "\udfff" for character in left + right):
-            raise TextError(
-                f"{name} line {line} has half a surrogate pair; try to mend its escapes"
-            )
-        yield line, left, right
+def refuse_bytes(options: TextOptions) -> None:
+    """Raise UsageError for pairs of bytes, which there are not."""
+    if options.as_bytes:
+        raise UsageError("--bytes and --layout do not go together", "--encoding latin-1")
 
 
 @dataclass(frozen=True)
@@ -202,7 +128,7 @@ def split_pairs(
     numbered as in `known`, or anew. Raises `TextError` for pairs the layout cannot learn from.
     """
     if known is not None and known.layout != layout:
-        raise UsageError(f"the checkpoint's layout is {known.layout}; try --layout {known.layout}")
+        raise UsageError(f"the checkpoint's layout is {known.layout}", f"--layout {known.layout}")
     pairing = known or pairing_of(layout, (pair[:2] for pair in corpus.pairs))
     kind = LAYOUTS[layout]
     if not 0 <= val_fraction <= 0.5:
@@ -226,7 +152,7 @@ def split_pairs(
     count = max(1, round(len(groups) * val_fraction)) if val_fraction else 0
     if len(groups) - count < 1:
         raise TextError(
-            f"{len(groups)} different input is too few to hold one out; try --val-fraction 0"
+            f"{len(groups)} different input is too few to hold one out", "--val-fraction 0"
         )
     members = list(groups.values())
     order = generator(seed, Purpose.SPLIT).permutation(len(members))
@@ -244,5 +170,72 @@ def arranged(pairing: Pairing, pairs: Sequence[Pair]) -> Examples:
         try:
             examples.append(pairing.example(pair.input, pair.output))
         except TextError as error:
-            raise TextError(f"{pair.where}: {error}") from error
+            raise TextError(f"{pair.where}: {error.problem}", *error.advice) from error
     return Examples.of(examples, pairing.inputs, pairing.outputs)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Pairs to score that hold symbols the model has never seen: wrong, whatever it answers."""
+
+    inputs: int = 0
+    """Pairs whose input cannot be read."""
+    outputs: int = 0
+    """Pairs that can be read, and whose output cannot be answered."""
+    symbols: int = 0
+    """Symbols of all these outputs, END included."""
+    unread_labels: tuple[str, ...] = ()
+    """In many-to-one: the known labels of the inputs that cannot be read, one for each."""
+    first: str = ""
+    """Where the first of these pairs is."""
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs these are."""
+        return self.inputs + self.outputs
+
+    def note(self) -> str:
+        """Say how many there are and what becomes of them."""
+        found = [(self.inputs, "input"), (self.outputs, "output")]
+        parts = " and ".join(f"the {side} of {count:,}" for count, side in found if count)
+        rows = "row, which counts" if self.pairs == 1 else "rows, which count"
+        return (
+            f"symbols that the model has never seen are in {parts} {rows} as wrong, and not in the "
+            f"loss; the first is {self.first}"
+        )
+
+
+def arranged_known(pairing: Pairing, pairs: Sequence[Pair]) -> tuple[Examples, Unknown]:
+    """Lay out the pairs whose symbols are all known, and count the others.
+
+    Raises `TextError` if no pair is known, or one does not fit its layout.
+    """
+    known: list[Pair] = []
+    labels: list[str] = []
+    inputs = outputs = symbols = 0
+    first = ""
+    for pair in pairs:
+        read = _knows(pairing.source_ids, pair.input)
+        answered = _knows(pairing.answer_ids, pair.output)
+        if read and answered:
+            known.append(pair)
+            continue
+        first = first or pair.where
+        inputs += not read
+        outputs += read
+        one = not pairing.kind.answer_is_text
+        symbols += (1 if one else len(pair.output)) + pairing.kind.feeds_back
+        if one and answered:
+            labels.append(pair.output)
+    if not known:
+        arranged(pairing, pairs[:1])  # raises the error of the first
+    return arranged(pairing, known), Unknown(inputs, outputs, symbols, tuple(labels), first)
+
+
+def _knows(ids: Callable[[str], Ids], field: str) -> bool:
+    """Whether all symbols of a field have an id."""
+    try:
+        ids(field)
+    except TextError:
+        return False
+    return True

@@ -11,7 +11,8 @@ from charrnn import large_text
 from charrnn.decoding import TextOptions
 from charrnn.errors import StorageError, TextError
 from charrnn.large_text import LargeCorpus, is_large, mapped
-from charrnn.text import find_files, name_of, place, read_corpus
+from charrnn.text import read_corpus
+from charrnn.text_files import find_files, name_of, place
 from charrnn.vocabulary import Vocabulary, count
 
 TEXT = "Zwölf Boxkämpfer jagen Viktor.\r\nЖизнь – 数学 🦉\n" * 3
@@ -81,7 +82,7 @@ def test_what_does_not_decode_is_placed(make: Make, piece: int, bad: bytes) -> N
     start = "ä\nöü\n".encode()
     corpus = make(start + bad + b"and so on")
     with pytest.raises(
-        TextError, match=rf"0\.txt is not UTF-8 \(offset {len(start)}, line 3\); try"
+        TextError, match=rf"0\.txt is not UTF-8 \(byte 0x.. at offset {len(start)}, line 3\); try"
     ):
         corpus.fingerprint  # noqa: B018
     cut = make(start + bad[:1])
@@ -109,6 +110,18 @@ def test_a_disk_that_refuses_leaves_nothing_behind(make: Make, tmp_path: Path) -
     with pytest.raises(TextError, match="knows no character"):
         corpus.encode(Vocabulary("xy"), tmp_path / "ids.bin")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.txt", "file"]
+
+
+def test_a_text_that_changes_while_it_is_read_is_refused(make: Make, tmp_path: Path) -> None:
+    corpus = make(b"abab")
+    assert corpus.fingerprint["characters"] == 4
+    Path("0.txt").write_bytes(b"ababab")
+    with pytest.raises(TextError, match="has changed while it was read; try a copy of it"):
+        corpus.encode(Vocabulary("ab"), tmp_path / "new" / "folder" / "ids.bin")
+    Path("0.txt").write_bytes(b"ab\xff")
+    with pytest.raises(TextError, match="not UTF-8"):
+        corpus.encode(Vocabulary("ab"), tmp_path / "new" / "folder" / "ids.bin")
+    assert [path.name for path in tmp_path.iterdir()] == ["0.txt"]
 
 
 def test_a_file_that_is_gone_is_named(make: Make) -> None:

@@ -20,9 +20,10 @@ from charrnn.errors import CheckpointError, TextError, UsageError
 from charrnn.events import Evaluation, Stopped
 from charrnn.layouts import LAYOUTS, Pairing
 from charrnn.network import ModelConfig, initialise
+from charrnn.pair_files import Pair
 from charrnn.pair_lessons import PairLessons
 from charrnn.pair_presets import MOST_POSITIONS, PATIENCE, chrono_bias, plan_pairs
-from charrnn.pairs import Pair, PairCorpus, arranged, split_pairs
+from charrnn.pairs import PairCorpus, arranged, split_pairs
 from charrnn.presets import Budget
 from charrnn.snapshot import CorpusRecord, restore, snapshot
 from charrnn.training import Trainer, train

@@ -1,5 +1,6 @@
 """Files of pairs: read by line, split so that nothing is seen twice, refused with the line."""
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -10,10 +11,12 @@ import pytest
 from charrnn.decoding import TextOptions
 from charrnn.demonstrations import DEMONSTRATIONS, demonstration
 from charrnn.errors import TextError, UsageError
-from charrnn.pairs import Pair, PairCorpus, arranged, parse, read_pairs, split_pairs
+from charrnn.pair_files import Pair, parse
+from charrnn.pairs import PairCorpus, arranged, read_pairs, split_pairs
 
 ROWS = [("un", "one"), ('say "hi", you', "a\tb"), ("übung", "née"), ("x", "two\nlines")]
-TSV = 'un\tone\n\n"say ""hi"", you"\t"a\tb"\r\nübung\tnée\nx\t"two\nlines"\n'
+TSV = 'un\tone\n\n"say ""hi"", you"\ta b"\r\nübung\tnée\rx\t"two\n'
+TSV_ROWS = [("un", "one"), ('"say ""hi"", you"', 'a b"'), ("übung", "née"), ("x", '"two')]
 CSV = 'output,note,input\none,n,un\n"a\tb",,"say ""hi"", you"\nnée,,übung\n"two\nlines",,x\n'
 JSONL = "\n".join(json.dumps({"input": a, "output": b, "id": 3}) for a, b in ROWS) + "\n\n"
 
@@ -46,10 +49,11 @@ Write = Callable[[str, bytes], str]
 )
 def test_every_format_holds_the_same_pairs(write: Write, name: str, text: str) -> None:
     corpus = read_pairs([write(name, text.encode())])
-    assert [pair[:2] for pair in corpus.pairs] == ROWS
+    rows = TSV_ROWS if text == TSV else ROWS
+    assert [pair[:2] for pair in corpus.pairs] == rows
     assert corpus.name == "p"
     packed = read_pairs([write(name + ".gz", gzip.compress(text.encode()))])
-    assert [pair[:2] for pair in packed.pairs] == ROWS
+    assert [pair[:2] for pair in packed.pairs] == rows
     assert corpus.fingerprint == packed.fingerprint
 
 
@@ -68,6 +72,58 @@ def test_a_header_of_a_tsv_is_no_pair(write: Write) -> None:
     assert [pair[:2] for pair in corpus.pairs] == [("a", "b"), ("input", "output")]
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("field", ['"tis so', 'end"', '"', '""', '"a"', "a\x0bb\x85c\u2028d", "'"])
+def test_a_tsv_has_no_quotes_and_ends_lines_at_line_feeds_and_carriage_returns(
+    write: Write, field: str, line_end: str
+) -> None:
+    rows = [(field, "lab1"), ("x", "lab2"), ("y", field), ("z", "end")]
+    lines = ["", *("\t".join(row) for row in rows), "  ", ""]
+    corpus = read_pairs([write("p.tsv", line_end.join(lines).encode())])
+    assert [pair[:2] for pair in corpus.pairs] == rows
+    assert [pair.where for pair in corpus.pairs] == [f"p.tsv line {n}" for n in (2, 3, 4, 5)]
+    lone = "".join(f'{{"input": "{n}", "output": "x"}}{line_end}' for n in range(3))
+    assert len(read_pairs([write("p.jsonl", lone.encode())]).pairs) == 3
+
+
+@pytest.mark.parametrize("first", ["input\toutput", "Input\tOutput", "INPUT \tOutput"])
+def test_a_header_in_any_letter_case_is_skipped_with_a_note(write: Write, first: str) -> None:
+    corpus = read_pairs([write("p.tsv", f"{first}\na\tb\nc\tb\n".encode())])
+    assert [pair[:2] for pair in corpus.pairs] == [("a", "b"), ("c", "b")]
+    assert corpus.notes == (f"p.tsv line 1 is a header, skipped: {first.replace(chr(9), ', ')}",)
+    table = first.replace("\t", ",")
+    assert len(read_pairs([write("p.csv", f"{table}\na,b\nc,b\n".encode())]).pairs) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "doubtful"),
+    [
+        ("text\tlabel\na\tx\nb\tx\nc\ty\nd\ty\n", True),
+        ("label\ttext\nx\ta\nx\tb\ny\tc\ny\td\n", True),
+        ("a\tx\nb\tx\nc\ty\nd\ty\n", False),
+        ("text\tlabel\na\tx\nb\tx\nc\ty\n", False),
+        ("a\tb\nc\td\n", False),
+        ("a\tb\n", False),
+    ],
+)
+def test_a_first_line_whose_label_occurs_once_may_be_a_header(
+    write: Write, rows: str, doubtful: bool
+) -> None:
+    notes = read_pairs([write("p.tsv", rows.encode())]).notes
+    assert any("line 1 may be a header" in note for note in notes) == doubtful
+
+
+def test_long_fields_are_read_in_every_format(write: Write) -> None:
+    long = "A" * 140_000
+    for name, text in (
+        ("p.tsv", f"{long}\tx\nA\ty\n"),
+        ("p.csv", f"input,output\n{long},x\nA,y\n"),
+        ("p.jsonl", f'{{"input": "{long}", "output": "x"}}\n'),
+    ):
+        assert read_pairs([write(name, text.encode())]).pairs[0].input == long
+    assert csv.field_size_limit() == 131_072
+
+
 def test_a_pair_is_read_once_however_often_it_stands_there(write: Write) -> None:
     corpus = read_pairs([write("a.tsv", b"a\tb\na\tb\nc\td\n"), write("b.tsv", b"c\td\ne\tf\n")])
     assert [pair[:2] for pair in corpus.pairs] == [("a", "b"), ("c", "d"), ("e", "f")]
@@ -82,7 +138,7 @@ def test_a_pair_is_read_once_however_often_it_stands_there(write: Write) -> None
         ("p.tsv", b"a\tb\tc\n", r"p\.tsv line 1 has 2 tabs; try"),
         ("p.tsv", b"a\tb\n\tc\n", r"p\.tsv line 2: the input is empty; try"),
         ("p.tsv", b"\na\t\n", r"p\.tsv line 2: the output is empty; try"),
-        ("p.tsv", b'a\tb\n"c\td\ne\tf\n', r"p\.tsv line 2 cannot be read .*try doubled quotes"),
+        ("p.csv", b'input,output\n"c,d\ne,f\n', r"line 2 cannot be read .*try doubled quotes"),
         ("p.tsv", b"", r"p\.tsv holds no pairs; try"),
         ("p.tsv", b"\n\n", r"p\.tsv holds no pairs; try"),
         ("p.csv", b"", r"p\.csv line 1 names the columns nothing"),

@@ -2,19 +2,24 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from charrnn.arrays import Ids
+from charrnn.cli.terminal import shell_command
 from charrnn.corpora import built_in_corpus
+from charrnn.corpus_checks import look_at_characters, look_at_text, sample_of
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.large_text import LargeCorpus, is_large
 from charrnn.lessons import TextLessons
+from charrnn.notes import FileNotes
 from charrnn.snapshot import CorpusRecord
-from charrnn.text import Corpus, find_files, name_of, place, read_corpus, split
+from charrnn.text import Corpus, join_files, split
+from charrnn.text_files import PAIR_ENDINGS, find_files, name_of, place, shown
 from charrnn.vocabulary import CodeCounts, Vocabulary, count
 
 DEFAULT_CORPUS = "python-docs"
@@ -57,16 +62,41 @@ def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> An
         raise UsageError("files and --corpus contradict each other; try one of them")
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
         print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
-    return read_files(paths, options) if paths else built_in_corpus(built_in or DEFAULT_CORPUS)
+    if not paths:
+        return built_in_corpus(built_in or DEFAULT_CORPUS, options=options)
+    return read_files(paths, options)
 
 
 def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
     """Read files, or look at them only, if they are many megabytes."""
     files, notes = find_files(paths, options)
     if not is_large(files, options):
-        return read_corpus(paths, options)
+        return join_files(files, notes, paths, options)
     sources = tuple(map(place, files))
     return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
+
+
+def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
+    """Return what to say about a text before training on it: what looks wrong, in one line each.
+
+    Characters outside the vocabulary are left out. With `min_count` the option may be advised.
+    """
+    found = FileNotes()
+    for source in corpus.sources:
+        if source.endswith(PAIR_ENDINGS):
+            found.add(shown(source), "is read as plain text (for pairs try --layout)")
+    if isinstance(corpus, LargeCorpus):
+        parts, whole = list(corpus.scan.sample), corpus.fingerprint["characters"]
+    else:
+        parts, whole = sample_of(corpus.text), len(corpus.text)
+    sampled = sum(map(len, parts)) < whole
+    if vocabulary.as_bytes:
+        parts = [part.encode("latin-1").decode("utf-8", "replace") for part in parts]
+        return (*found.lines(), *look_at_text(parts, sampled=sampled))
+    counts = counts_of(corpus).copy()
+    counts[list(map(ord, vocabulary.unknown_of(counts)))] = 0
+    about_characters = look_at_characters(counts, min_count=min_count)
+    return (*found.lines(), *look_at_text(parts, sampled=sampled), *about_characters)
 
 
 def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
@@ -76,18 +106,35 @@ def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) ->
     """
     options = TextOptions(record.encoding, record.as_bytes, record.normalise)
     corpus: AnyCorpus
-    if paths:
-        corpus = read_files(paths, options)
-    elif record.built_in is not None:
-        corpus = built_in_corpus(record.built_in)
+    if record.built_in is not None and not paths:
+        options = TextOptions(as_bytes=record.as_bytes, normalise=record.normalise)
+        corpus = built_in_corpus(record.built_in, options=options)
     else:
-        corpus = read_files(sources_of(folder), options)
+        with advising_resume(folder, paths):
+            corpus = read_files(paths or sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
             f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "
-            f"sha256 {record.sha256[:12]}…); try the original, or --init-from for a new run"
+            f"sha256 {record.sha256[:12]}…)",
+            "the original",
+            "--init-from for a new run",
         )
     return corpus
+
+
+@contextmanager
+def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
+    """Let errors about the material of a run advise what `--resume` can be given: other files.
+
+    How they are read is part of the run.
+    """
+    try:
+        yield
+    except TextError as error:
+        advice = [text for text in error.advice if "--" not in text]
+        if not paths:
+            advice = [shell_command("--resume", str(folder), "FILE")]
+        raise TextError(error.problem, *advice) from error
 
 
 def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
@@ -104,5 +151,5 @@ def sources_of(folder: Path) -> list[str]:
         sources = []
     known = [s for s in sources if isinstance(s, str) and s != "-"] if sources else []
     if not known:
-        raise TextError(f"nothing in {str(folder)!r} says where the text was; try naming the file")
+        raise TextError(f"nothing in {str(folder)!r} says where the text was")
     return known

@@ -23,7 +23,7 @@ from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.layouts import Pairing
 from charrnn.model import Model
-from charrnn.pairs import arranged, read_pairs
+from charrnn.pairs import arranged_known, read_pairs
 from charrnn.snapshot import Checkpoint, CorpusRecord
 from charrnn.text import read_corpus, split
 
@@ -104,12 +104,13 @@ def score_pairs(
     checkpoint: Checkpoint, pairing: Pairing, files: Sequence[str], encoding: str, *, json: bool
 ) -> None:
     """Score files of pairs: exact matches, accuracy, and for labels a confusion matrix and F1."""
-    corpus = read_pairs(files, TextOptions(encoding, normalise=checkpoint.corpus.normalise))
-    for note in corpus.notes:
+    options = TextOptions(encoding, normalise=checkpoint.corpus.normalise)
+    corpus = read_pairs(files, options, repeated=True)
+    examples, unknown = arranged_known(pairing, corpus.pairs)
+    for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
         warn(note)
-    examples = arranged(pairing, corpus.pairs)
     with Interrupts() as stop:
-        found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, stop)
+        found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, stop, unknown)
     if found is None:
         raise typer.Exit(stop.exit_code)
     if json:

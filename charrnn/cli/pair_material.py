@@ -5,13 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from charrnn.cli.corpus import TextMaterial, sources_of
+from charrnn.cli.corpus import TextMaterial, advising_resume, sources_of
+from charrnn.corpora import refuse_encoding
+from charrnn.corpus_checks import look_at_pairs
 from charrnn.decoding import TextOptions
-from charrnn.demonstrations import demonstration
+from charrnn.demonstrations import DEMONSTRATIONS, demonstration
 from charrnn.errors import TextError, UsageError
 from charrnn.layouts import Pairing, layout_called
+from charrnn.pair_files import Pair
 from charrnn.pair_lessons import PairLessons
-from charrnn.pairs import Pair, PairCorpus, arranged, read_pairs, split_pairs
+from charrnn.pairs import (
+    PairCorpus,
+    arranged,
+    normalised_pairs,
+    read_pairs,
+    refuse_bytes,
+    split_pairs,
+)
 from charrnn.snapshot import CorpusRecord
 
 
@@ -40,8 +50,24 @@ def read(
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
     if not paths and built_in is None:
-        raise UsageError(f"--layout {layout} needs pairs; try a file, or --corpus dates")
-    return read_pairs(paths, options) if built_in is None else demonstration(built_in, layout)
+        raise UsageError(f"--layout {layout} needs pairs", "a file", built_in_for(layout))
+    if built_in is None:
+        return read_pairs(paths, options)
+    refuse_bytes(options)
+    refuse_encoding(built_in, options)
+    return normalised_pairs(demonstration(built_in, layout), options)
+
+
+def built_in_for(layout: str) -> str:
+    """Return the option that asks for built-in pairs of this layout."""
+    name = next(name for name, layouts in DEMONSTRATIONS.items() if layout in layouts)
+    return f"--corpus {name}"
+
+
+def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
+    """Return what to say about pairs before training on them: what looks wrong, a line each."""
+    label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
+    return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
 
 def prepare(
@@ -63,13 +89,17 @@ def find_again(
     Raises `TextError` if they are gone or others.
     """
     if record.built_in is not None and not paths:
-        corpus = demonstration(record.built_in, layout)
+        options = TextOptions(normalise=record.normalise)
+        corpus = normalised_pairs(demonstration(record.built_in, layout), options)
     else:
         options = TextOptions(record.encoding, normalise=record.normalise)
-        corpus = read_pairs(paths or sources_of(folder), options)
+        with advising_resume(folder, paths):
+            corpus = read_pairs(paths or sources_of(folder), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
             f"{corpus.name!r} are not the pairs of this run ({record.characters:,} characters, "
-            f"sha256 {record.sha256[:12]}…); try the originals, or a new run"
+            f"sha256 {record.sha256[:12]}…)",
+            "the originals",
+            "--init-from for a new run",
         )
     return corpus

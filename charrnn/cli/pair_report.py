@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +17,18 @@ from charrnn.cli.pair_material import PairMaterial
 from charrnn.cli.run import clock
 from charrnn.cli.terminal import one_line, shell_command
 from charrnn.layouts import Pairing
+from charrnn.network import ModelConfig
 from charrnn.npz import JSON
-from charrnn.pair_evaluation import PairScore, confusion, label_scores, macro_f1, score
+from charrnn.pair_evaluation import (
+    LabelScore,
+    PairScore,
+    confusion,
+    label_scores,
+    macro_f1,
+    score,
+)
+from charrnn.pairs import Unknown
+from charrnn.parameters import Parameters
 from charrnn.snapshot import Checkpoint
 from charrnn.training import Trainer
 
@@ -35,6 +45,20 @@ class PairFigures:
     commonest: float
     """Share of right symbols of one that always gives the commonest answer."""
     confusion: Array | None
+    """Of the examples whose symbols are known."""
+    unknown: Unknown = field(default_factory=Unknown)
+    """Examples with other symbols: they are in all figures but the loss."""
+
+    @property
+    def labels(self) -> list[LabelScore]:
+        """The scores of each label, if answers are labels."""
+        if self.confusion is None:
+            return []
+        numbers = {label: number for number, label in enumerate(self.pairing.answers)}
+        unread = np.zeros(len(numbers), np.int64)
+        for label in self.unknown.unread_labels:
+            unread[numbers[label]] += 1
+        return label_scores(self.confusion, unread)
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the figures as JSON values; the confusion matrix has a row for each true label."""
@@ -45,9 +69,11 @@ class PairFigures:
             **self.score.figures(exact=self.exact_counts),
             "bits_per_symbol": self.score.bits_per_symbol,
             "commonest_answer_accuracy": self.commonest,
+            "unknown_inputs": self.unknown.inputs,
+            "unknown_outputs": self.unknown.outputs,
         }
         if self.confusion is not None:
-            scores = label_scores(self.confusion)
+            scores = self.labels
             found["macro_f1"] = macro_f1(scores)
             found["labels"] = {
                 label: {"precision": s.precision, "recall": s.recall, "f1": s.f1, "count": s.count}
@@ -72,25 +98,36 @@ class PairFigures:
         counted = f"{one.symbol_accuracy:.2%} of {one.symbols:,} {unit}s"
         table.add_row("accuracy", f"{counted}; always the commonest: {self.commonest:.2%}")
         nats = f"{one.nats_per_symbol:.4f} nats, {one.bits_per_symbol:.4f} bits per {unit}"
+        if self.unknown.pairs:
+            nats += f", of {one.examples - self.unknown.pairs:,} examples"
         table.add_row("loss", nats)
         if self.confusion is not None:
-            table.add_row("macro F1", f"{macro_f1(label_scores(self.confusion)):.4f}")
+            table.add_row("macro F1", f"{macro_f1(self.labels):.4f}")
         return table
 
 
 def figures(
-    config: Any, parameters: Any, pairing: Pairing, examples: Examples, stop: Stop
+    config: ModelConfig,
+    parameters: Parameters,
+    pairing: Pairing,
+    examples: Examples,
+    stop: Stop,
+    unknown: Unknown | None = None,
 ) -> PairFigures | None:
-    """Score examples; None if `stop` said so."""
+    """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
     found = score(config, parameters, examples, stop)
     if found is None:
         return None
+    unknown = unknown or Unknown()
     targets = examples.targets[examples.scored]
-    commonest = Counter(targets.tolist()).most_common(1)[0][1] / len(targets)
+    counts = Counter(targets.tolist())
     matrix = None
     if pairing.layout == "many-to-one":
         matrix = confusion(targets, found.answers, pairing.outputs)
-    return PairFigures(pairing, found, commonest, matrix)
+        counts.update(map(pairing.answers.index, unknown.unread_labels))
+    commonest = counts.most_common(1)[0][1] / (len(targets) + unknown.symbols)
+    found = found.with_wrong(unknown.pairs, unknown.symbols)
+    return PairFigures(pairing, found, commonest, matrix, unknown)
 
 
 def confusion_tables(found: PairFigures) -> list[Table]:
@@ -111,7 +148,7 @@ def confusion_tables(found: PairFigures) -> list[Table]:
     each.add_column("label")
     for name in ("precision", "recall", "F1", "examples"):
         each.add_column(name, justify="right")
-    for label, one in zip(labels, label_scores(found.confusion), strict=True):
+    for label, one in zip(labels, found.labels, strict=True):
         each.add_row(
             Text(label),
             *(f"{x:.3f}" for x in (one.precision, one.recall, one.f1)),

@@ -21,7 +21,7 @@ from charrnn.errors import CheckpointError
 from charrnn.large_text import ids_path
 from charrnn.runs import resumable_in
 from charrnn.snapshot import Checkpoint, restore
-from charrnn.text import place as source_path
+from charrnn.text_files import place as source_path
 from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
 

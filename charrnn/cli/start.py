@@ -167,7 +167,9 @@ def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         return plan(preset, _inherit(given, parent), V, N, budget)
 
-    return Start(corpus.name, corpus.sources, corpus.notes, material, planner, parent, ids)
+    remarks = corpora.remarks(corpus, material.symbols, min_count=parent is None)
+    notes = (*corpus.notes, *remarks)
+    return Start(corpus.name, corpus.sources, notes, material, planner, parent, ids)
 
 
 def _with_pairs(request: Request, layout: str) -> Start:
@@ -189,7 +191,7 @@ def _with_pairs(request: Request, layout: str) -> Start:
         symbols, train = material.symbols, material.lessons.train
         return plan_pairs(preset, _inherit(given, parent), symbols, train, budget)
 
-    notes = (*corpus.notes, *material.notes)
+    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *material.notes)
     return Start(corpus.name, corpus.sources, notes, material, planner, parent)
 
 

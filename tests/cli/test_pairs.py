@@ -156,6 +156,43 @@ def test_eval_tells_accuracy_a_confusion_matrix_and_f1(
     assert set(found["labels"]) == {"ends in a", "does not"}
 
 
+def test_eval_scores_every_row_and_counts_unknown_symbols_as_wrong(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("many-to-one")
+    right = ["abca\tends in a\n"] * 3 + ["abcb\tdoes not\n"] * 2
+    rows = [*right, "abc\tmaybe\n", "aßb\tdoes not\n", "ßß\tmaybe\n"]
+    Path("test.tsv").write_text("".join(rows), encoding="utf-8")
+    result = charrnn("eval", run, "test.tsv", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["examples"] == found["symbols"] == 8
+    assert found["symbol_accuracy"] == found["exact_match"] == pytest.approx(5 / 8)
+    assert (found["unknown_inputs"], found["unknown_outputs"]) == (2, 1)
+    assert found["commonest_answer_accuracy"] == pytest.approx(3 / 8)
+    assert found["confusion"] == [[2, 0], [0, 3]]
+    assert found["labels"]["does not"]["recall"] == pytest.approx(2 / 3)
+    (note,) = result.stderr.splitlines()
+    assert "the input of 2 and the output of 1 rows" in note
+    assert "test.tsv line 6" in note
+    Path("known.tsv").write_text("".join(right), encoding="utf-8")
+    known = json.loads(charrnn("eval", run, "known.tsv", "--json").stdout)
+    assert known["nats_per_symbol"] == found["nats_per_symbol"]
+    assert known["symbol_accuracy"] == 1
+    assert "of 5 examples" in charrnn("eval", run, "test.tsv").stdout
+
+
+def test_eval_counts_unknown_symbols_of_texts_as_wrong(
+    charrnn: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    run = trained("many-to-many")
+    Path("test.tsv").write_text("abca\tab\nabc\tßß\n", encoding="utf-8")
+    found = json.loads(charrnn("eval", run, "test.tsv", "--json").stdout)
+    assert (found["examples"], found["symbols"]) == (2, 6)
+    assert found["exact_match"] <= 0.5
+    assert found["symbol_accuracy"] <= 0.5
+
+
 def test_info_tells_the_layout_and_the_symbols(
     charrnn: Charrnn, trained: Callable[[str], Path]
 ) -> None:
@@ -248,7 +285,7 @@ MISTAKES = [
     ("train p.tsv --layout synced --bytes", 2, ["--bytes is for texts"]),
     ("train p.tsv --layout synced --min-count 2", 2, ["--min-count is for texts"]),
     ("train p.tsv --layout synced --preset min-char-rnn", 2, ["min-char-rnn is for texts"]),
-    ("train --layout synced", 2, ["needs pairs"]),
+    ("train --layout synced", 2, ["needs pairs", "--corpus vowels"]),
     ("train --layout synced --corpus dates", 2, ["dates is not for --layout synced"]),
     ("train p.tsv --layout synced --corpus dates", 2, ["contradict"]),
     ("train --corpus nothing --layout synced", 2, ["no built-in pairs 'nothing'"]),
@@ -257,7 +294,7 @@ MISTAKES = [
     ("train empty.tsv --layout synced", 4, ["empty.tsv line 1: the output is empty"]),
     ("train same.tsv --layout many-to-one", 4, ["the one answer 'x'"]),
     ("train gone.tsv --layout synced", 4, ["no file gone.tsv"]),
-    ("eval checkpoints/many-to-one strange.tsv", 4, ["strange.tsv line 2", "'maybe'"]),
+    ("eval checkpoints/many-to-one strange.tsv", 4, ["strange.tsv line 1", "'maybe'"]),
     ("eval checkpoints/many-to-one unread.tsv", 4, ["unread.tsv line 1", "'ß'"]),
     ("sample checkpoints/many-to-one", 2, ["learnt pairs (many-to-one)", "charrnn predict"]),
     ("predict checkpoints/many-to-one abß", 4, ["'ß' never occurred"]),
@@ -282,7 +319,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "uneven.tsv": "ab\tAB\nabc\tAB\n",
         "empty.tsv": "ab\t\n",
         "same.tsv": "ab\tx\nabc\tx\n",
-        "strange.tsv": "ab\tdoes not\nabc\tmaybe\n",
+        "strange.tsv": "abc\tmaybe\n",
         "unread.tsv": "aß\tdoes not\n",
     }.items():
         (place / name).write_text(content, encoding="utf-8")
