@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.arrays import Array, Ids, smallest_id_type
+from charrnn.characters import MAX_NAMED, enumerated, quoted
 from charrnn.errors import TextError, UsageError
 
 
@@ -167,8 +168,8 @@ def synced(pairing: Pairing, x: Ids, y: Ids) -> Example:
     """A symbol for each character, guessed as soon as that character is read."""
     if len(x) != len(y):
         raise TextError(
-            f"{len(x)} characters but {len(y)} answers, and synced wants one for each; "
-            "try --layout many-to-many"
+            f"{len(x)} characters but {len(y)} answers, and synced wants one for each",
+            "--layout many-to-many",
         )
     return Example(x, y, np.ones(len(x), bool))
 
@@ -188,7 +189,7 @@ LAYOUTS: dict[str, Layout] = {
 def layout_called(name: str) -> Layout:
     """Return the layout of this name; `UsageError` if there is none."""
     if name not in LAYOUTS:
-        raise UsageError(f"no layout called {name[:40]!r}; try {', '.join(LAYOUTS)}")
+        raise UsageError(f"no layout called {quoted(name[:40])}; try {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
 
 
@@ -211,10 +212,9 @@ def numbered(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:
         found = [ids[symbol] for symbol in symbols]
     except KeyError:
         unknown = sorted({symbol for symbol in symbols if symbol not in ids})
-        named = ", ".join(repr(symbol[:40]) for symbol in unknown[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        names = enumerated((quoted(one[:40]) for one in unknown[:MAX_NAMED]), len(unknown))
         raise TextError(
-            f"{named}{more} never occurred in what the model {verb}; try one of its own symbols, "
-            "which charrnn info lists"
+            f"{names} never occurred in what the model {verb}",
+            "one of its own symbols, which charrnn info lists",
         ) from None
     return np.array(found, smallest_id_type(len(ids)))

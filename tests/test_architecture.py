@@ -17,6 +17,7 @@ ROOT = Path(charrnn.__file__).parent
 ORDER = [
     "charrnn",
     "charrnn.errors",
+    "charrnn.characters",
     "charrnn.arrays",
     "charrnn.sharing",
     "charrnn.randomness",
@@ -24,6 +25,7 @@ ORDER = [
     "charrnn.text",
     "charrnn.corpora",
     "charrnn.vocabulary",
+    "charrnn.typed_text",
     "charrnn.large_text",
     "charrnn.npz",
     "charrnn.archive",

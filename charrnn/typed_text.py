@@ -1,0 +1,117 @@
+"""Typed text: from what a person typed to the characters of a model.
+
+    text → unescaped, if it is an option for which escapes hold → without a byte order mark
+         → in the normal form of the model's text → UTF-8 bytes, for a model of bytes
+
+Used for every text that does not come from a corpus: prompts, stop texts, inputs to predict, texts
+to show or to score. What the model does not know afterwards is for the caller to refuse.
+"""
+
+import re
+import unicodedata
+
+from charrnn.decoding import FORMS
+from charrnn.errors import UsageError
+from charrnn.vocabulary import Vocabulary
+
+MARK = "\ufeff"
+"""The byte order mark."""
+
+ESCAPE = re.compile(
+    r"\\(?:([nrt\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))|\\(.?)", re.DOTALL
+)
+SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
+ESCAPES_HELP = r"\n \r \t \\ \xHH \uHHHH \UHHHHHHHH"
+"""The escapes, as a help text or an error lists them."""
+
+
+def repaired(text: str) -> str:
+    """Return an argument whose bytes are UTF-8 although the locale is not, as what they mean.
+
+    Bytes that are not UTF-8 stay what Python made of them.
+    """
+    if not any("\udc80" <= character <= "\udcff" for character in text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def typed(text: str, vocabulary: Vocabulary, normalise: str | None = None) -> str:
+    """Return a text as the model's own text is written.
+
+    Args:
+        text: what was typed, or read from a file or a pipe.
+        vocabulary: of the model; decides between characters and bytes.
+        normalise: the normal form of the model's text: nfc, nfd, nfkc or nfkd.
+
+    Returns:
+        The text in the vocabulary's kind of characters, known or not. A leading byte order mark is
+        dropped if the model does not know it.
+    """
+    spelled = _spelled(repaired(text), vocabulary, normalise)
+    mark = _spelled(MARK, vocabulary, None)
+    if spelled.startswith(mark) and vocabulary.unknown(mark):
+        return spelled[len(mark) :]
+    return spelled
+
+
+def typed_with_escapes(
+    text: str, option: str, vocabulary: Vocabulary, normalise: str | None = None
+) -> str:
+    """Return the value of `option` as `typed`, its escapes replaced first.
+
+    `\\xHH` is U+00HH, and the byte HH for a model of bytes. Raises `UsageError` for a backslash
+    that begins none of the escapes.
+
+    Example:
+        >>> typed_with_escapes(r"\\r\\n", "--stop", Vocabulary("\\n\\rab"))
+        '\\r\\n'
+    """
+    parts: list[str] = []
+    characters: list[str] = []
+
+    def finish() -> None:
+        parts.append(_spelled(repaired("".join(characters)), vocabulary, normalise))
+        characters.clear()
+
+    end = 0
+    for found in ESCAPE.finditer(text):
+        characters.append(text[end : found.start()])
+        end = found.end()
+        simple, two, four, eight, _ = found.groups()
+        if simple:
+            characters.append(SIMPLE[simple])
+        elif two and vocabulary.as_bytes:
+            finish()
+            parts.append(chr(int(two, 16)))
+        elif code := two or four or eight:
+            characters.append(_character(int(code, 16), option, found[0]))
+        else:
+            raise UsageError(
+                f"{option} holds {found[0]!s}, which is no escape ({ESCAPES_HELP})",
+                r"\\ for a backslash",
+            )
+    characters.append(text[end:])
+    finish()
+    return "".join(parts)
+
+
+def normal_form(text: str, normalise: str | None) -> str:
+    """Return a text in a normal form, if one is given."""
+    return text if normalise is None else unicodedata.normalize(FORMS[normalise], text)
+
+
+def _spelled(text: str, vocabulary: Vocabulary, normalise: str | None) -> str:
+    return vocabulary.spell(normal_form(text, None if vocabulary.as_bytes else normalise))
+
+
+def _character(code: int, option: str, escape: str) -> str:
+    """Return the character of a code point; `UsageError` if there is none."""
+    if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+        raise UsageError(
+            f"{option} holds {escape}, and U+{code:04X} is no character",
+            "a code point up to U+10FFFF",
+        )
+    return chr(code)
