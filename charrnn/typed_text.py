@@ -50,11 +50,16 @@ def typed(text: str, vocabulary: Vocabulary, normalise: str | None = None) -> st
         The text in the vocabulary's kind of characters, known or not. A leading byte order mark is
         dropped if the model does not know it.
     """
-    spelled = _spelled(repaired(text), vocabulary, normalise)
-    mark = _spelled(MARK, vocabulary, None)
-    if spelled.startswith(mark) and vocabulary.unknown(mark):
-        return spelled[len(mark) :]
-    return spelled
+    return without_mark(_spelled(repaired(text), vocabulary, normalise), vocabulary)
+
+
+def without_mark(text: str, vocabulary: Vocabulary) -> str:
+    """Return a text in the vocabulary's characters without a leading byte order mark.
+
+    The mark is kept if the model knows it.
+    """
+    mark = vocabulary.spell(MARK)
+    return text.removeprefix(mark) if vocabulary.unknown(mark) else text
 
 
 def typed_with_escapes(
@@ -90,12 +95,18 @@ def typed_with_escapes(
             characters.append(_character(int(code, 16), option, found[0]))
         else:
             raise UsageError(
-                f"{option} holds {found[0]!s}, which is no escape ({ESCAPES_HELP})",
+                f"{option} holds {found[0]}, which is no escape ({ESCAPES_HELP})",
                 r"\\ for a backslash",
             )
     characters.append(text[end:])
     finish()
     return "".join(parts)
+
+
+def escaped(text: str) -> str:
+    """Return a text with its line ends, tabs and backslashes written as escapes."""
+    names = {character: f"\\{letter}" for letter, character in SIMPLE.items()}
+    return "".join(names.get(character, character) for character in text)
 
 
 def normal_form(text: str, normalise: str | None) -> str:
