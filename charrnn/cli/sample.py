@@ -163,7 +163,7 @@ def check_stop(model: Model, stop: str, *, skip: bool) -> None:
         return
     problem = f"--stop can never occur: {lacking}"
     if not skip:
-        raise TextError(problem, "another --stop", "--on-unknown skip to sample all the same")
+        raise TextError(problem, "another --stop", "--on-unknown skip")
     warn(problem)
 
 
