@@ -23,6 +23,7 @@ import numpy as np
 from charrnn.arrays import Array, Ids, smallest_id_type
 from charrnn.characters import MAX_NAMED, enumerated, quoted
 from charrnn.errors import TextError, UsageError
+from charrnn.typed_text import MARK, normal_form, repaired
 
 
 class Example(NamedTuple):
@@ -112,6 +113,20 @@ class Pairing:
     def fed_back(self, answer: Ids) -> Ids:
         """Return as what an answer's symbols are read."""
         return answer.astype(np.int64) + (self.inputs - len(self.answers))
+
+    def typed(self, field: str, normalise: str | None = None) -> str:
+        """Return an input that a person typed as those of the model are written.
+
+        Args:
+            field: what was typed, or a line of standard input.
+            normalise: the normal form of the model's pairs: nfc, nfd, nfkc or nfkd.
+
+        Returns:
+            The input without a leading byte order mark, unless the model knows it.
+        """
+        field = normal_form(repaired(field), normalise)
+        knows_mark = any(MARK in source for source in self.sources)
+        return field if knows_mark else field.removeprefix(MARK)
 
     def prompt(self, field: str) -> Ids:
         """Return what is read up to the first guess (of `synced`: all of it)."""

@@ -24,7 +24,6 @@ from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.sampling import Sampling, draw, probabilities
 from charrnn.snapshot import Checkpoint
-from charrnn.typed_text import MARK, normal_form, repaired
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,7 @@ class Predictor:
         A byte order mark that the model does not know is dropped. Raises `TextError` for symbols
         the model has never read.
         """
-        field = normal_form(repaired(field), self.normalise)
-        if field.startswith(MARK) and MARK not in "".join(self.pairing.sources):
-            field = field[len(MARK) :]
-        return self.pairing.prompt(field)
+        return self.pairing.prompt(self.pairing.typed(field, self.normalise))
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
         """Return the likeliest answer to each input, found by a beam of that width.

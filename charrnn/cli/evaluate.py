@@ -12,10 +12,12 @@ from charrnn.baselines import Baselines, baselines
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import find_again, spelling
 from charrnn.cli.display import answer, baseline_rows, loss_table, warn
-from charrnn.cli.options import Encoding, Json, OnUnknown
+from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
-from charrnn.cli.terminal import one_line
+from charrnn.cli.sample_notes import training_text
+from charrnn.cli.terminal import write_plain
+from charrnn.cli.text_display import label
 from charrnn.decoding import TextOptions
 from charrnn.dynamic_evaluation import dynamic_evaluate
 from charrnn.errors import CharRNNError, UsageError
@@ -24,10 +26,11 @@ from charrnn.layouts import Pairing
 from charrnn.model import Model
 from charrnn.pairs import arranged, read_pairs
 from charrnn.snapshot import Checkpoint, CorpusRecord
-from charrnn.text import read_corpus, split
+from charrnn.text import Corpus, read_corpus, split
 
 
 def evaluate_text(
+    context: typer.Context,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -67,14 +70,20 @@ def evaluate_text(
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     if checkpoint is None:
-        print(f"charrnn: evaluating {one_line(str(path))}", file=sys.stderr)
+        print(f"charrnn: evaluating {label(str(path))}", file=sys.stderr)
+    given = dict(on_the_command_line(context))
     if isinstance(loaded.symbols, Pairing):
-        if dynamic:
-            raise UsageError("--dynamic is for models of texts; try without it")
+        for name in ("dynamic", "on_unknown", "baselines_too"):
+            if name in given:
+                raise UsageError(f"{given[name]} is for models of texts; try without it")
         score_pairs(loaded, loaded.symbols, files, encoding, json=json)
         return
     model = Model(loaded)
     record = loaded.corpus
+    if "encoding" in given and model.vocabulary.as_bytes:
+        raise UsageError(
+            "--encoding is not for a model of bytes, which reads them as they are", "without it"
+        )
     options = TextOptions(encoding, model.vocabulary.as_bytes, record.normalise)
     corpus = read_corpus(files, options)
     for note in corpus.notes:
@@ -91,12 +100,37 @@ def evaluate_text(
             raise typer.Exit(stop.exit_code)
     score = Score(nats, len(ids))
     if json:
-        print(to_json(as_json(score, skipped, table, moving)))
-        return
-    rows: dict[str, float | None] = {"this model": nats, "this model, dynamic": moving}
-    answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model"))
+        write_plain(f"{to_json(as_json(score, skipped, table, moving))}\n")
+    else:
+        show(score, skipped, table, moving, "byte" if model.vocabulary.as_bytes else "character")
+    note_training_text(corpus, record, path.parent)
+
+
+def show(
+    score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
+) -> None:
+    """Print the figures of one text beside its baselines, per character or byte."""
+    rows: dict[str, float | None] = {
+        "this model": score.nats_per_char,
+        "this model, dynamic": dynamic,
+    }
+    answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model", unit))
     left = f", {skipped:,} unknown ones left out" if skipped else ""
-    print(f"{score.characters:,} characters{left}")
+    write_plain(f"{score.characters:,} {unit}s{left}\n")
+
+
+def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> None:
+    """Warn if a text is the one that the model was trained on, or lies in its training part."""
+    if corpus.fingerprint["sha256"] == record.sha256:
+        which = "the very text that the model was trained on"
+        if record.val_fraction:
+            which += f", its last {record.val_fraction:.0%} held out"
+    else:
+        text = training_text(record, folder)
+        if text is None or corpus.text not in text[: split(len(text), record.val_fraction)]:
+            return
+        which = "part of the text that the model was trained on"
+    warn(f"this is {which}: the figures do not tell how it does on a new text")
 
 
 def score_pairs(
@@ -112,7 +146,7 @@ def score_pairs(
     if found is None:
         raise typer.Exit(stop.exit_code)
     if json:
-        print(to_json(found.as_dict()))
+        write_plain(f"{to_json(found.as_dict())}\n")
         return
     answer(found.table())
     for table in confusion_tables(found):

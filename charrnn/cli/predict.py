@@ -149,9 +149,20 @@ class Answering:
         numbered = filled_lines(read_lines(encoding), self.empty)
         size = 1 if live else AT_ONCE
         answered = 0
-        while part := list(islice(numbered, size)):
+        while True:
+            part: list[tuple[int, str, int]] = []
+            problem: TextError | None = None
+            try:
+                for one in islice(numbered, size):
+                    part.append(one)
+            except TextError as error:  # the lines before it are answered first
+                problem = error
             inputs = [(empty, line, f"standard input line {at}: ") for empty, line, at in part]
             yield from self._answer(inputs, answered)
+            if problem is not None:
+                raise problem
+            if not part:
+                return
             answered = part[-1][2]
 
     def _answer(self, inputs: Sequence[tuple[int, str, str]], first: int) -> Iterator[str]:

@@ -14,6 +14,7 @@ from charrnn.cli.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.report import TextResult, text_result
 from charrnn.cli.run import RunFolder, Signals, to_json
 from charrnn.cli.terminal import one_line
+from charrnn.cli.text_display import decoded_text
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
 from charrnn.events import Evaluation, Look, Step, Stopped
@@ -162,7 +163,8 @@ class Run:
             return ""
         now, material = self._checkpoint(resumable=False), self.material
         if isinstance(material, TextMaterial):
-            return "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW))).strip()
+            written = "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW)))
+            return decoded_text(written, as_bytes=material.symbols.as_bytes).strip()
         predictor = Predictor(now.config, now.parameters, now.pairing)
         answers = predictor.answer([pair.input for pair in material.shown])
         return "\n".join(
