@@ -78,9 +78,9 @@ def named(character: str) -> str:
 
 
 def byte_name(character: str) -> str:
-    """Return the name of a byte, U+0000 to U+00FF, for a message: `'a' 0x61`, or `0xE9`."""
+    """Return the name of a byte, U+0000 to U+00FF, for a message: `byte 0xE9`, `'a'` if ASCII."""
     code = ord(character)
-    return f"{quoted(character)} 0x{code:02X}" if 0x20 <= code < 0x7F else f"0x{code:02X}"
+    return quoted(character) if 0x20 <= code < 0x7F else f"byte 0x{code:02X}"
 
 
 def labelled(text: str) -> str:

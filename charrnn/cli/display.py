@@ -14,8 +14,8 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.baselines import Baselines
-from charrnn.cli.terminal import one_line, open_stdout, unicode_ok, visible, write_plain
-from charrnn.cli.text_display import cut, label
+from charrnn.cli.terminal import label, one_line, open_stdout, unicode_ok, visible, write_plain
+from charrnn.cli.text_display import cut
 from charrnn.events import Evaluation, Step
 
 LINE_EVERY = 10.0

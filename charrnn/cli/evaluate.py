@@ -16,8 +16,7 @@ from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample_notes import training_text
-from charrnn.cli.terminal import write_plain
-from charrnn.cli.text_display import label
+from charrnn.cli.terminal import label, write_plain
 from charrnn.decoding import TextOptions
 from charrnn.dynamic_evaluation import dynamic_evaluate
 from charrnn.errors import CharRNNError, UsageError
@@ -124,13 +123,13 @@ def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> No
     if corpus.fingerprint["sha256"] == record.sha256:
         which = "the very text that the model was trained on"
         if record.val_fraction:
-            which += f", its last {record.val_fraction:.0%} held out"
+            which += f" (its last {record.val_fraction:.0%} held out)"
     else:
         text = training_text(record, folder)
         if text is None or corpus.text not in text[: split(len(text), record.val_fraction)]:
             return
         which = "part of the text that the model was trained on"
-    warn(f"this is {which}: the figures do not tell how it does on a new text")
+    warn(f"this is {which}; the figures do not show how it does on new text")
 
 
 def score_pairs(

@@ -10,10 +10,9 @@ from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.display import answer, facts_table
 from charrnn.cli.options import CheckpointArgument, Json
 from charrnn.cli.run import find_checkpoint, to_json
-from charrnn.cli.terminal import write_plain
+from charrnn.cli.terminal import label, write_plain
 from charrnn.cli.text_display import (
     MAX_HIDDEN,
-    label,
     listed,
     listed_bytes,
     parted,

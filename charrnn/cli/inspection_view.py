@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.characters import quoted
+from charrnn.characters import byte_name, quoted
 from charrnn.cli.charts import heat_map, log_chart
 from charrnn.cli.display import Screen, facts_table
 from charrnn.cli.inspection import Inspection
@@ -73,7 +73,8 @@ class View:
 
     def influence(self, subject: Subject, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
-        target = quoted(subject.guess(found.target))
+        guess = subject.guess(found.target)
+        target = byte_name(guess) if subject.as_bytes else quoted(guess)
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
         self.console.print(Text(f"{one_line(subject.name)}: what moved the guess {target}{chance}"))
         strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]

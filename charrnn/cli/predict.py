@@ -14,8 +14,7 @@ from charrnn.cli.display import warn
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample import new_seed
-from charrnn.cli.terminal import write_text
-from charrnn.cli.text_display import label
+from charrnn.cli.terminal import label, write_text
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.prediction import Predictor, check_beam, check_count

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,13 +12,13 @@ from charrnn.cli.display import warn
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
 from charrnn.cli.run import find_checkpoint
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
-from charrnn.cli.terminal import write_text
-from charrnn.cli.text_display import label, listed
+from charrnn.cli.terminal import label, write_text
+from charrnn.cli.text_display import listed
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.model import Model, check_size, load
 from charrnn.sampling import Sampling
-from charrnn.text import find_files, read_source
+from charrnn.text import find_files, read_source, shown
 from charrnn.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 
 KEPT = 100_000
@@ -147,12 +148,12 @@ def read_prime_file(path: str, encoding: str, *, as_bytes: bool) -> str:
     if as_bytes and encoding != "utf-8":
         raise UsageError("--encoding is not for a model of bytes, which reads them as they are")
     options = TextOptions(encoding, as_bytes)
-    files, _ = find_files([path], options)
-    if len(files) != 1 or files[0] != path:
-        raise TextError(f"--prime-file {path} is a folder", "a file")
+    if Path(path).is_dir():
+        raise TextError(f"--prime-file {shown(path)} is a folder", "a file")
+    find_files([path], options)  # refuses what is missing, or may never end
     text, _ = read_source(path, options)
     if not text:
-        raise TextError(f"--prime-file {path} is empty", "another file")
+        raise TextError(f"--prime-file {shown(path)} is empty", "another file")
     return text
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from charrnn.arrays import Ids
 from charrnn.batches import Examples
 from charrnn.cells import CELLS
-from charrnn.characters import byte_name, quoted
+from charrnn.characters import quoted
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
@@ -86,8 +86,7 @@ class Subject:
     def guess(self, target: int) -> str:
         """Name what can be guessed."""
         if isinstance(self.symbols, Vocabulary):
-            character = self.symbols.characters[target]
-            return byte_name(character) if self.as_bytes else character
+            return self.symbols.characters[target]
         return "the end" if target == self.symbols.end else self.symbols.answers[target]
 
 

@@ -1,7 +1,8 @@
 """Text on its way to stdout and stderr: safe on a terminal, exact UTF-8 in a pipe or file.
 
 A model may have learnt escape codes, and a file may be named with them; a terminal obeys them.
-Everything that comes from a text, a checkpoint or a path passes through `visible` first.
+Everything that comes from a text or a checkpoint passes through `visible` first, and names of
+files, runs and labels through `label`, in which no character is hidden.
 """
 
 import codecs
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from charrnn.characters import labelled
 from charrnn.errors import StorageError
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -42,6 +44,16 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """Return `visible` text with its newlines and tabs shown too."""
     return visible(text).replace("\n", "␊").replace("\t", "␉")
+
+
+def label(text: str) -> str:
+    """Return a name on one line in which every character can be seen.
+
+    Example:
+        >>> label("my\\u200brun\\n")
+        'my<U+200B>run␊'
+    """
+    return labelled(one_line(text))
 
 
 def shell_command(*words: str) -> str:

@@ -1,7 +1,7 @@
-"""Text as people see it: labels without hidden characters, width in columns, lists of characters.
+"""Text as people see it: width in columns, bytes decoded, lists of characters.
 
-Running text is made safe by `terminal.visible`; everything that is a name (of a file, a run, a
-label) or a list of characters goes through `label` or `listed`, where what cannot be seen is named.
+Running text is made safe by `terminal.visible`, the name of a file or a run by `terminal.label`;
+lists of characters go through `listed`, which names what cannot be seen.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
-from charrnn.characters import code_name, enumerated, labelled, stands_alone
+from charrnn.characters import code_name, enumerated, stands_alone
 from charrnn.cli.terminal import BIDI, SEPARATORS, decoded, one_line, visible
 
 MAX_LISTED = 300
@@ -17,16 +17,6 @@ MAX_LISTED = 300
 
 MAX_HIDDEN = 12
 """Characters of a vocabulary that are named because they cannot be seen."""
-
-
-def label(text: str) -> str:
-    """Return a name on one line in which every character can be seen.
-
-    Example:
-        >>> label("my\\u200brun\\n")
-        'my<U+200B>run␊'
-    """
-    return labelled(one_line(text))
 
 
 def cut(text: str, columns: int) -> str:

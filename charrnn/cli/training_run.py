@@ -13,7 +13,7 @@ from charrnn.cli.pair_material import Material
 from charrnn.cli.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.report import TextResult, text_result
 from charrnn.cli.run import RunFolder, Signals, to_json
-from charrnn.cli.terminal import one_line
+from charrnn.cli.terminal import one_line, write_plain
 from charrnn.cli.text_display import decoded_text
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError
@@ -204,7 +204,7 @@ class Run:
         else:
             result = pair_result(folder, reason, trainer, material, best, self.stop)
         if self.habits.json:
-            print(to_json(result.as_dict()))
+            write_plain(f"{to_json(result.as_dict())}\n")
         elif not self.habits.quiet:
             result.show()
         if self.stop():
