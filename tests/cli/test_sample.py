@@ -338,3 +338,43 @@ def test_a_terminal_shows_bytes_and_markup_as_they_are(untrained: Untrained) -> 
     text = "".join(model.samples("", 300, Sampling(seed=1)).__next__())
     arrived = on_terminal(["sample", "markup.npz", "--seed", "1", "--length", "300"])
     assert arrived.decode().removesuffix("\n") == text.removesuffix("\n")
+
+
+def test_bytes_are_decoded_on_a_terminal_and_exact_in_a_pipe(
+    charrnn: Call, untrained: Untrained
+) -> None:
+    model = untrained("a\xa9\xc3", as_bytes=True)
+    model.save("bytes.npz")
+    options = ("sample", "bytes.npz", "--seed", "1", "--length", "300")
+    exact = charrnn(*options).stdout_bytes
+    assert exact == "".join(model.generate(length=300, seed=1)).encode("latin-1")
+    shown = on_terminal(options).decode()
+    assert shown == exact.decode("utf-8", "backslashreplace") + "\n"
+    assert "é" in shown
+    assert "\\xc3" in shown
+    assert on_terminal([*options, "--raw"]) == exact
+
+
+def test_only_a_terminal_gets_a_newline_at_the_end(charrnn: Call, untrained: Untrained) -> None:
+    untrained("語é").save("model.npz")
+    options = ("sample", "model.npz", "--seed", "1", "--length", "20")
+    exact = charrnn(*options).stdout_bytes
+    assert len(exact.decode()) == 20
+    assert on_terminal(options) == exact + b"\n"
+    escapes = exact.decode().encode("ascii", "backslashreplace")
+    assert on_terminal(options, PYTHONIOENCODING="ascii") == escapes + b"\n"
+    empty = ("sample", "model.npz", "--length", "0")
+    assert (charrnn(*empty).stdout_bytes, on_terminal(empty)) == (b"", b"")
+
+
+def test_a_preview_shows_the_characters_that_bytes_spell(
+    charrnn: Call, tiny: Sequence[str], empty_folder: Path
+) -> None:
+    (empty_folder / "fr.txt").write_text("été à la mer\n" * 60, encoding="utf-8")
+    options = [option for option in tiny if option != "--quiet"]
+    result = charrnn("train", "fr.txt", "--bytes", *options, "--steps", "80")
+    assert result.exit_code == 0
+    assert "Ã" not in result.stderr
+    assert set("éà") & set(result.stderr)
+    shown = charrnn("inspect-gradients", "checkpoints/fr", "--show", "été à").stdout
+    assert "été à\n" in shown
