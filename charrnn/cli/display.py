@@ -186,7 +186,7 @@ class TrainingDisplay:
     @staticmethod
     def _quote(text: str) -> None:
         columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns - 2)
-        for line in text.split("\n"):
+        for line in text.removesuffix("\n").split("\n") if text else ():
             say(cut(f"  | {one_line(line)}", columns))
 
     def _figures(self, event: Step) -> str:
