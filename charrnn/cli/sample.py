@@ -13,12 +13,12 @@ from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_
 from charrnn.cli.run import find_checkpoint
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
 from charrnn.cli.terminal import label, write_text
-from charrnn.cli.text_display import listed
+from charrnn.cli.text_display import listed, listed_bytes
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.model import Model, check_size, load
 from charrnn.sampling import Sampling
-from charrnn.text import find_files, read_source, shown
+from charrnn.text import find_files, read_source
 from charrnn.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 
 KEPT = 100_000
@@ -139,7 +139,8 @@ def read_prime(
     else:
         prime = model.typed(prime)
     if skip and (unknown := vocabulary.unknown(prime)):
-        print(f"charrnn: left out of the prime: {listed(unknown)}", file=sys.stderr)
+        names = listed_bytes(unknown) if vocabulary.as_bytes else listed(unknown)
+        print(f"charrnn: left out of the prime: {names}", file=sys.stderr)
     return vocabulary.decode(vocabulary.encode(prime, "skip" if skip else "error"))
 
 
@@ -149,11 +150,11 @@ def read_prime_file(path: str, encoding: str, *, as_bytes: bool) -> str:
         raise UsageError("--encoding is not for a model of bytes, which reads them as they are")
     options = TextOptions(encoding, as_bytes)
     if Path(path).is_dir():
-        raise TextError(f"--prime-file {shown(path)} is a folder", "a file")
+        raise TextError(f"--prime-file {label(path)} is a folder", "a file")
     find_files([path], options)  # refuses what is missing, or may never end
     text, _ = read_source(path, options)
     if not text:
-        raise TextError(f"--prime-file {shown(path)} is empty", "another file")
+        raise TextError(f"--prime-file {label(path)} is empty", "another file")
     return text
 
 

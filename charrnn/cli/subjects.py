@@ -9,7 +9,6 @@ from typing import Any
 from charrnn.arrays import Ids
 from charrnn.batches import Examples
 from charrnn.cells import CELLS
-from charrnn.characters import quoted
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
@@ -55,9 +54,9 @@ class Subject:
     ids: Ids
     text_name: str
     trained: bool
+    normalise: str | None = None
     seq_length: int | None = None
     examples: Examples | None = None
-    normalise: str | None = None
 
     def profile(self, lags: int, windows: int, seed: int) -> Profile:
         """Follow the gradient back from guesses in the text, or inside examples."""
@@ -120,10 +119,10 @@ def trained_models(
                 checkpoint.symbols,
                 ids,
                 text_name,
+                normalise=checkpoint.corpus.normalise,
                 trained=not at_init,
                 seq_length=None if examples else window or window_beside(path),
                 examples=examples,
-                normalise=checkpoint.corpus.normalise,
             )
         )
     return subjects
@@ -157,8 +156,7 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
         warn(f"left out characters that the model does not know: {names}")
     ids = vocabulary.encode(start, "skip")
     if not len(ids):
-        name = quoted(corpus.name)
-        raise TextError(f"the model knows no character of {name}", "another --text")
+        raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")
     return ids, corpus.name
 
 
