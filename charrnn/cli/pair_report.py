@@ -12,10 +12,11 @@ from rich.text import Text
 from charrnn.arrays import Array
 from charrnn.baselines import Stop
 from charrnn.batches import Examples
+from charrnn.cli import terminal
 from charrnn.cli.display import answer, duration
 from charrnn.cli.pair_material import PairMaterial
 from charrnn.cli.run import clock
-from charrnn.cli.terminal import label, one_line
+from charrnn.cli.terminal import one_line
 from charrnn.cli.text_display import cut, cut_start
 from charrnn.layouts import Pairing
 from charrnn.npz import JSON
@@ -101,27 +102,32 @@ def confusion_tables(found: PairFigures) -> list[Table]:
     """Draw the confusion matrix and the scores of each label, if there are few enough."""
     if found.confusion is None:
         return []
-    labels = [cut(label(name), MAX_COLUMNS) for name in found.pairing.answers]
+    labels = list(map(short, found.pairing.answers))
     tables = []
     if len(labels) <= MOST_LABELS:
         matrix = Table(box=None, pad_edge=False, header_style="dim")
         matrix.add_column("true", overflow="fold")
-        for name in labels:
-            matrix.add_column(Text(cut(name, 3)), justify="right", no_wrap=True)
-        for name, row in zip(labels, found.confusion, strict=True):
-            matrix.add_row(Text(name), *(str(count) if count else "·" for count in row))
+        for label in labels:
+            matrix.add_column(Text(cut(label, 3)), justify="right", no_wrap=True)
+        for label, row in zip(labels, found.confusion, strict=True):
+            matrix.add_row(Text(label), *(str(count) if count else "·" for count in row))
         tables.append(matrix)
     each = Table(box=None, pad_edge=False, header_style="dim")
     each.add_column("label", overflow="fold")
-    for title in ("precision", "recall", "F1", "examples"):
-        each.add_column(title, justify="right", no_wrap=True)
-    for name, one in zip(labels, label_scores(found.confusion), strict=True):
+    for name in ("precision", "recall", "F1", "examples"):
+        each.add_column(name, justify="right", no_wrap=True)
+    for label, one in zip(labels, label_scores(found.confusion), strict=True):
         each.add_row(
-            Text(name),
+            Text(label),
             *(f"{x:.3f}" for x in (one.precision, one.recall, one.f1)),
             f"{one.count:,}",
         )
     return [*tables, each]
+
+
+def short(label: str) -> str:
+    """Return a label for a table: on one line, with nothing hidden in it, and not too wide."""
+    return cut(terminal.label(label), MAX_COLUMNS)
 
 
 @dataclass(frozen=True)
