@@ -14,7 +14,15 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.baselines import Baselines
-from charrnn.cli.terminal import label, one_line, open_stdout, unicode_ok, visible, write_plain
+from charrnn.cli.terminal import (
+    label,
+    one_line,
+    open_stdout,
+    telling,
+    unicode_ok,
+    visible,
+    write_plain,
+)
 from charrnn.cli.text_display import cut
 from charrnn.events import Evaluation, Step
 
@@ -92,8 +100,9 @@ def baseline_rows(baselines: Baselines) -> dict[str, float | None]:
 
 
 def say(message: str) -> None:
-    """Print one line on stderr, above the bar if there is one."""
-    tqdm.write(visible(message), file=sys.stderr)
+    """Print one line on stderr, above the bar if there is one; nothing if that fails."""
+    with telling():
+        tqdm.write(visible(message), file=sys.stderr)
 
 
 def warn(message: str) -> None:
@@ -164,9 +173,10 @@ class TrainingDisplay:
 
     def panel(self, renderable: RenderableType) -> None:
         """Print something that is more than a line above the bar."""
-        with tqdm.external_write_mode(file=sys.stderr):
+        with telling(), tqdm.external_write_mode(file=sys.stderr):
             console = self.console()
             console.file.write(drawn(renderable, console))
+            console.file.flush()
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -1,7 +1,6 @@
 """`charrnn eval`: what a model is worth on any text, beside what is good."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from charrnn.baselines import Baselines, baselines
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import find_again, spelling
-from charrnn.cli.display import answer, baseline_rows, loss_table, warn
+from charrnn.cli.display import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
@@ -69,7 +68,7 @@ def evaluate_text(
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     if checkpoint is None:
-        print(f"charrnn: evaluating {label(str(path))}", file=sys.stderr)
+        say(f"charrnn: evaluating {label(str(path))}")
     given = dict(on_the_command_line(context))
     if isinstance(loaded.symbols, Pairing):
         for name in ("dynamic", "on_unknown", "baselines_too"):

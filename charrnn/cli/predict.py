@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.display import warn
+from charrnn.cli.display import say, warn
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample import new_seed
@@ -107,7 +107,7 @@ def predict(
         new_seed() if seed is None else seed,
     )
     if checkpoint is None:
-        print(f"charrnn: answering with {label(str(path))}", file=sys.stderr)
+        say(f"charrnn: answering with {label(str(path))}")
     answering = Answering(
         predictor, proba=proba, beam=beam, sampling=sampling, count=count, json=json
     )
@@ -259,7 +259,7 @@ def read_lines(encoding: str) -> Iterator[str]:
     if sys.stdin is None:
         raise UsageError("standard input is closed; try a text: charrnn predict TEXT")
     if sys.stdin.isatty():
-        print("charrnn: one input a line; end with Ctrl-D", file=sys.stderr)
+        say("charrnn: one input a line; end with Ctrl-D")
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     stream: Any = sys.stdin.buffer  # one that can return what there is, and not wait for more
     number, line, problem = 0, "", False

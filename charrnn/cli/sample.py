@@ -1,6 +1,5 @@
 """`charrnn sample`: text from a trained model; stdout carries the text and nothing else."""
 
-import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.display import warn
+from charrnn.cli.display import say, warn
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
 from charrnn.cli.run import find_checkpoint
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
@@ -77,7 +76,7 @@ def sample(
     stop = typed_with_escapes(stop, "--stop", vocabulary, normalise)
     separator = typed_with_escapes(separator, "--separator", vocabulary)
     if checkpoint is None:
-        print(f"charrnn: sampling from {label(str(path))}", file=sys.stderr)
+        say(f"charrnn: sampling from {label(str(path))}")
     skip = on_unknown == "skip"
     prime = read_prime(model, prime, prime_file, encoding, skip=skip)
     check_stop(model, stop, skip=skip)
@@ -140,7 +139,7 @@ def read_prime(
         prime = model.typed(prime)
     if skip and (unknown := vocabulary.unknown(prime)):
         names = listed_bytes(unknown) if vocabulary.as_bytes else listed(unknown)
-        print(f"charrnn: left out of the prime: {names}", file=sys.stderr)
+        say(f"charrnn: left out of the prime: {names}")
     return vocabulary.decode(vocabulary.encode(prime, "skip" if skip else "error"))
 
 

@@ -185,7 +185,21 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
 
 def abandon_stdout() -> None:
     """Point stdout at nothing, so that Python's last flush at exit does not fail once more."""
+    _abandon(sys.stdout)
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Let messages fall silent where stderr is full or its reader has gone: the work goes on."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        yield
+    except OSError:
+        _abandon(sys.stderr)
+
+
+def _abandon(stream: TextIO) -> None:
+    """Point a stream at nothing."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     except (OSError, ValueError, io.UnsupportedOperation):
         return

@@ -255,3 +255,21 @@ def test_commands_with_an_object_a_line_say_so(charrnn: Call) -> None:
     charrnn("train", "--corpus", "case", "--steps", "2", "--threads", "1", "-q")
     rows = charrnn("predict", "--json", "a", "b").stdout.splitlines()
     assert [json.loads(row)["input"] for row in rows] == ["a", "b"]
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2> >(true)"])
+def test_messages_that_cannot_be_written_do_not_stop_the_text(
+    stderr: str, process: Process, finished_run: Path, corpus: Path
+) -> None:
+    place = str(finished_run)
+    for line in (
+        f"sample {place} --temp 0 --length 600 --seed 1",
+        f"sample {place} --prime wwwwwwwwwwwwwwww --length 600 --seed 1",
+        f"eval {place} corpus.txt --no-baselines",
+    ):
+        quiet = process(f"charrnn {line}")
+        done = process(f"charrnn {line} {stderr}")
+        assert (done.returncode, done.stdout) == (0, quiet.stdout)
+        assert quiet.stderr.startswith(b"charrnn: note: ")
+    refused = process(f"charrnn sample {place} --temp -1 {stderr}")
+    assert refused.returncode == 2
