@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.terminal import abandon_stdout, accept_any_character, label, telling
+from charrnn.cli.terminal import abandon_stdout, accept_any_character, ignoring_broken_stderr, label
 from charrnn.errors import CharRNNError, StorageError
 
 COMMANDS = {
@@ -109,7 +109,7 @@ def fail(message: str, code: int) -> typer.Exit:
     line = f"charrnn: error: {label(message)}"
     if len(line) > LONGEST_LINE:
         line = f"{line[: LONGEST_LINE - 61]}…{line[-60:]}"
-    with telling():
+    with ignoring_broken_stderr():
         print(line, file=sys.stderr)
     return typer.Exit(code)
 

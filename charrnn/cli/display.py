@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from charrnn.baselines import Baselines
 from charrnn.cli.terminal import (
+    ignoring_broken_stderr,
     label,
     one_line,
     open_stdout,
-    telling,
     unicode_ok,
     visible,
     write_plain,
@@ -38,18 +38,38 @@ MAX_COLUMNS = 78
 
 
 class Screen(Console):
-    """A console that leaves it to `app` what a reader who has gone away means."""
+    """A console without blanks at the ends of lines in a pipe or file.
+
+    It leaves it to `app` what a reader who has gone away means.
+    """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **settings: Any) -> None:
+        if self.is_terminal:
+            super().print(*objects, **settings)
+            return
+        with self.capture() as capture:
+            super().print(*objects, **settings)
+        self.file.write(without_blanks(capture.get()))
 
-def drawn(renderable: RenderableType, console: Console) -> str:
-    """Return what a console would print, without blanks at the ends of lines in a pipe or file."""
-    with console.capture() as capture:
-        console.print(renderable)
-    text = capture.get()
-    return text if console.is_terminal else re.sub(r"[ ]+$", "", text, flags=re.MULTILINE)
+
+class Messages(Screen):
+    """A console on stderr, which falls silent where that cannot be written."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__(stderr=True, highlight=False, quiet=quiet)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with ignoring_broken_stderr():
+            super().print(*objects, **settings)
+            self.file.flush()
+
+
+def without_blanks(text: str) -> str:
+    """Return lines without the blanks at their ends."""
+    return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE)
 
 
 def answer(renderable: RenderableType) -> None:
@@ -57,9 +77,12 @@ def answer(renderable: RenderableType) -> None:
 
     Raises `StorageError` if stdout is closed or full.
     """
-    console = Screen(highlight=False, file=open_stdout())
+    console = Console(highlight=False, file=open_stdout())
     console.width = max(console.width, MIN_COLUMNS)
-    write_plain(drawn(renderable, console))
+    with console.capture() as capture:
+        console.print(renderable)
+    text = capture.get()
+    write_plain(text if console.is_terminal else without_blanks(text))
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -101,7 +124,7 @@ def baseline_rows(baselines: Baselines) -> dict[str, float | None]:
 
 def say(message: str) -> None:
     """Print one line on stderr, above the bar if there is one; nothing if that fails."""
-    with telling():
+    with ignoring_broken_stderr():
         tqdm.write(visible(message), file=sys.stderr)
 
 
@@ -130,10 +153,6 @@ class TrainingDisplay:
         self._spoke = -math.inf
         self._speed = 0.0
         self._bar: tqdm[NoReturn] | None = None
-
-    def console(self) -> Console:
-        """Return a console on stderr."""
-        return Console(stderr=True, highlight=False, quiet=self.quiet)
 
     def step(self, event: Step) -> None:
         """Move the bar, or say where the run stands."""
@@ -173,10 +192,8 @@ class TrainingDisplay:
 
     def panel(self, renderable: RenderableType) -> None:
         """Print something that is more than a line above the bar."""
-        with telling(), tqdm.external_write_mode(file=sys.stderr):
-            console = self.console()
-            console.file.write(drawn(renderable, console))
-            console.file.flush()
+        with ignoring_broken_stderr(), tqdm.external_write_mode(file=sys.stderr):
+            Messages(quiet=self.quiet).print(renderable)
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -15,8 +15,8 @@ from charrnn.cli.text_display import (
     MAX_HIDDEN,
     listed,
     listed_bytes,
-    parted,
     side_by_side,
+    split_hidden,
 )
 from charrnn.layouts import Pairing
 from charrnn.snapshot import Checkpoint
@@ -140,7 +140,7 @@ def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:
     """Return the characters or bytes of a model, and those that cannot be seen on a line below."""
     if as_bytes:
         return {"vocabulary": f"{len(characters)} bytes: {listed_bytes(characters)}"}
-    seen, hidden = parted(characters)
+    seen, hidden = split_hidden(characters)
     shown = {"vocabulary": f"{len(characters):,} characters: {side_by_side(seen)}"}
     if hidden:
         names = enumerated(map(code_name, hidden[:MAX_HIDDEN]), len(hidden))
@@ -149,7 +149,7 @@ def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:
 
 
 def readable_side(symbols: list[str]) -> str:
-    """Return what a model of pairs reads or answers: characters side by side, labels parted."""
+    """Return what a model of pairs reads or answers: characters side by side, labels separated by commas."""
     if all(len(symbol) == 1 for symbol in symbols):
         return f"{len(symbols):,}: {listed(symbols)}"
     return f"{len(symbols):,}: {enumerated(map(label, symbols[:MAX_LABELS]), len(symbols))}"

@@ -72,8 +72,9 @@ def predict(
 ) -> None:
     """Answer inputs with a model that was trained with --layout, one answer a line.
 
-    charrnn predict "March 3rd, 2021", or: charrnn predict checkpoints/dates < dates.txt. An empty
-    line gets an empty line (null with --json); empty lines at the end are left out.
+    charrnn predict "March 3rd, 2021", or: charrnn predict checkpoints/dates < dates.txt
+
+    An empty line is answered by an empty line, by null with --json; at the end it is left out.
     """
     words = arguments or []
     checkpoint, texts = (
@@ -267,8 +268,9 @@ def read_lines(encoding: str) -> Iterator[str]:
         content = stream.read1(CHUNK)
         try:
             text = decoder.decode(content, final=not content)
-        except UnicodeDecodeError as error:
-            text, problem = str(error.object[: error.start], encoding, "ignore"), True
+        except UnicodeError as error:
+            known = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+            text, problem = str(known, encoding, "ignore"), True
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         if number == 0 and not line:
             text = text.removeprefix(MARK)

@@ -64,8 +64,9 @@ def sample(
 ) -> None:
     """Write text, character by character: charrnn sample --temp 0.8 --prime "To be".
 
-    Exactly the text in a pipe or file, in UTF-8; on a terminal control characters are made visible
-    and a last newline is added. With --count each sample ends with a newline.
+    A pipe or file gets exactly the text, in UTF-8; with --count, a newline after each.
+
+    A terminal gets visible control characters, and a newline at the end.
     """
     check_options(dict(on_the_command_line(context)), on_unknown, count)
     check_size(length, count)
@@ -185,7 +186,7 @@ class Recorder:
 
     @property
     def text(self) -> str:
-        """What was kept."""
+        """The first characters of the text, at most `limit`."""
         return "".join(self._kept)
 
 

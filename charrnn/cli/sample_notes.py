@@ -24,14 +24,14 @@ MIN_PROMPT = 10
 MAX_SCORED = 2_000
 """Characters at the end of a prompt that are scored."""
 
-FEW, SOME = 0.25, 0.5
-"""Shares of known n-grams: below the first a prompt is unlike, below the second if it surprises."""
+LOW_SHARE, MEDIUM_SHARE = 0.25, 0.5
+"""Shares of known n-grams below which a prompt is unlike, the second with a high loss only."""
 
-SURPRISE = 0.5
-"""Nats per character above the validation loss that are a surprise beside few known n-grams."""
+MIN_EXCESS_NATS = 0.5
+"""Nats per character above the validation loss that count as a high loss."""
 
-ALPHABET = 200
-"""Characters of a vocabulary from which on two of them are compared rather than four."""
+LARGE_VOCABULARY = 200
+"""Characters of a vocabulary above which 2-grams are compared instead of 4-grams."""
 
 
 def training_text(record: CorpusRecord, folder: Path) -> str | None:
@@ -62,7 +62,7 @@ def note_prompt(model: Model, path: Path, prompt: str) -> None:
     expected = checkpoint.validation.get("nats_per_char")
     excess = None if nats is None or expected is None else nats - expected
     text = training_text(checkpoint.corpus, path.parent)
-    n = 4 if len(vocabulary) <= ALPHABET or vocabulary.as_bytes else 2
+    n = 4 if len(vocabulary) <= LARGE_VOCABULARY or vocabulary.as_bytes else 2
     share = None if text is None else ngram_share(prompt, text, n)
     if not _is_unlike(share, excess, len(ids) - 1):
         return
@@ -78,7 +78,9 @@ def note_prompt(model: Model, path: Path, prompt: str) -> None:
 def _is_unlike(share: float | None, excess: float | None, scored: int) -> bool:
     """Judge a prompt; the fewer characters are scored, the more surprisal is due to chance."""
     if share is not None:
-        return share < FEW or (share < SOME and excess is not None and excess > SURPRISE)
+        return share < LOW_SHARE or (
+            share < MEDIUM_SHARE and excess is not None and excess > MIN_EXCESS_NATS
+        )
     return excess is not None and excess > max(1.2, 5 / math.sqrt(scored))
 
 

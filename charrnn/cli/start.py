@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
 from charrnn.cli.corpus import AnyCorpus, TextMaterial
-from charrnn.cli.display import say, warn
+from charrnn.cli.display import Messages, say, warn
 from charrnn.cli.pair_material import Material
 from charrnn.cli.planning import fix_steps, hire, pace
 from charrnn.cli.report import what_is_given, what_was_chosen
@@ -76,7 +75,7 @@ def start_run(request: Request, habits: Habits) -> None:
     planned = start.plan(request.budget)
     for note in (*start.notes, *planned.notes):
         warn(note)
-    screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
+    screen = Messages(quiet=habits.quiet)
     screen.print(what_is_given(planned, material))
     ids = start.ids
     with Signals() as stop, contextlib.ExitStack() as stack:

@@ -189,8 +189,8 @@ def abandon_stdout() -> None:
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """Let messages fall silent where stderr is full or its reader has gone: the work goes on."""
+def ignoring_broken_stderr() -> Iterator[None]:
+    """Ignore a stderr that is full or has lost its reader: from then on it leads nowhere."""
     try:
         yield
     except OSError:

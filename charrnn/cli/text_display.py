@@ -78,13 +78,13 @@ def listed(characters: Iterable[str], *, limit: int = MAX_LISTED) -> str:
         >>> listed("ab\\n\\u200b\\u0301")
         'ab␊, U+200B ZERO WIDTH SPACE, U+0301 COMBINING ACUTE ACCENT'
     """
-    seen, hidden = parted(characters)
+    seen, hidden = split_hidden(characters)
     shown = side_by_side(seen, limit)
     names = enumerated(map(code_name, hidden[:MAX_HIDDEN]), len(hidden))
     return ", ".join(filter(None, (shown, names)))
 
 
-def parted(characters: Iterable[str]) -> tuple[str, str]:
+def split_hidden(characters: Iterable[str]) -> tuple[str, str]:
     """Return the characters that can be shown side by side, and the others."""
     seen: list[str] = []
     hidden: list[str] = []

@@ -1,12 +1,17 @@
 """Text as people see it: no wider than it may be, bytes as the characters they spell."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from typer.testing import Result
 
 from charrnn.characters import is_hidden
 from charrnn.cli.display import TrainingDisplay
+from charrnn.cli.pair_report import quoted, short
 from charrnn.cli.terminal import decoded, label
 from charrnn.cli.text_display import (
     cut,
@@ -15,8 +20,8 @@ from charrnn.cli.text_display import (
     glyphs,
     listed,
     listed_bytes,
-    parted,
     side_by_side,
+    split_hidden,
 )
 
 WIDE = st.text(st.sampled_from("ab語😀é\u0301\u200d\ufe0f가\t") | st.characters(codec="utf-8"))
@@ -83,7 +88,7 @@ def test_lists_of_characters_show_what_can_be_seen_and_name_the_rest() -> None:
 
 @given(st.sets(st.characters(codec=None, exclude_categories=[])))
 def test_every_character_is_seen_or_named(characters: set[str]) -> None:
-    seen, hidden = parted(sorted(characters))
+    seen, hidden = split_hidden(sorted(characters))
     assert sorted(seen + hidden) == sorted(characters)
     assert not any(map(is_hidden, side_by_side(seen)))
 
@@ -96,3 +101,21 @@ def test_bytes_are_listed_in_ranges() -> None:
 
 def test_a_label_has_one_line_and_hides_nothing() -> None:
     assert label("my\u200brun\n\x1b[2J") == "my<U+200B>run␊␛[2J"
+
+
+def test_the_first_screen_of_a_run_has_no_blanks_at_line_ends_in_a_log(
+    charrnn: Callable[..., Result], corpus: Path, tiny: Sequence[str]
+) -> None:
+    options = [option for option in tiny if option != "--quiet"]
+    result = charrnn("train", corpus, *options, "--watch-gradients")
+    assert result.exit_code == 0
+    for stream in (result.stderr, result.stdout):
+        lines = stream.splitlines()
+        assert lines == [line.rstrip(" ") for line in lines]
+        assert lines
+
+
+def test_a_label_in_a_table_is_cut_by_columns() -> None:
+    assert short("語" * 20) == "語" * 6
+    assert short("yes\u200b") == "yes<U+200B>"
+    assert quoted("語" * 40, "a\nb", "c") == f"…{'語' * 17} → c   (right: a␊b)"
