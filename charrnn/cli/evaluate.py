@@ -15,7 +15,7 @@ from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.pair_report import confusion_tables, figures
 from charrnn.cli.run import Signals, find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample_notes import training_text
-from charrnn.cli.terminal import label, write_plain
+from charrnn.cli.terminal import label, stdin_is_terminal, write_plain
 from charrnn.decoding import TextOptions
 from charrnn.dynamic_evaluation import dynamic_evaluate
 from charrnn.errors import CharRNNError, UsageError
@@ -24,7 +24,7 @@ from charrnn.layouts import Pairing
 from charrnn.model import Model
 from charrnn.pairs import arranged, read_pairs
 from charrnn.snapshot import Checkpoint, CorpusRecord
-from charrnn.text import Corpus, read_corpus, split
+from charrnn.text import STDIN, Corpus, read_corpus, split
 
 
 def evaluate_text(
@@ -69,6 +69,8 @@ def evaluate_text(
     loaded = load_checkpoint(path)
     if checkpoint is None:
         say(f"charrnn: evaluating {label(str(path))}")
+    if STDIN in files and stdin_is_terminal():
+        say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
     if isinstance(loaded.symbols, Pairing):
         for name in ("dynamic", "on_unknown", "baselines_too"):

@@ -149,7 +149,7 @@ def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:
 
 
 def readable_side(symbols: list[str]) -> str:
-    """Return what a model of pairs reads or answers: characters side by side, labels separated by commas."""
+    """Return the symbols of one side: characters side by side, labels separated by commas."""
     if all(len(symbol) == 1 for symbol in symbols):
         return f"{len(symbols):,}: {listed(symbols)}"
     return f"{len(symbols):,}: {enumerated(map(label, symbols[:MAX_LABELS]), len(symbols))}"

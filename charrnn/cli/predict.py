@@ -14,7 +14,7 @@ from charrnn.cli.display import say, warn
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample import new_seed
-from charrnn.cli.terminal import label, write_text
+from charrnn.cli.terminal import label, stdin_is_terminal, write_text
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.prediction import Predictor, check_beam, check_count
@@ -145,7 +145,7 @@ class Answering:
         if texts:
             yield from self._answer([(0, text, "") for text in texts], 0)
             return
-        live = sys.stdin is not None and sys.stdin.isatty()
+        live = stdin_is_terminal()
         numbered = filled_lines(read_lines(encoding), self.empty)
         size = 1 if live else AT_ONCE
         answered = 0
@@ -259,7 +259,7 @@ def read_lines(encoding: str) -> Iterator[str]:
     TextOptions(encoding)
     if sys.stdin is None:
         raise UsageError("standard input is closed; try a text: charrnn predict TEXT")
-    if sys.stdin.isatty():
+    if stdin_is_terminal():
         say("charrnn: one input a line; end with Ctrl-D")
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     stream: Any = sys.stdin.buffer  # one that can return what there is, and not wait for more

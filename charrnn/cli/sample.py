@@ -11,13 +11,13 @@ from charrnn.cli.display import say, warn
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
 from charrnn.cli.run import find_checkpoint
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
-from charrnn.cli.terminal import label, write_text
+from charrnn.cli.terminal import label, stdin_is_terminal, write_text
 from charrnn.cli.text_display import listed, listed_bytes
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.model import Model, check_size, load
 from charrnn.sampling import Sampling
-from charrnn.text import find_files, read_source
+from charrnn.text import STDIN, find_files, read_source
 from charrnn.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 
 KEPT = 100_000
@@ -151,6 +151,8 @@ def read_prime_file(path: str, encoding: str, *, as_bytes: bool) -> str:
     options = TextOptions(encoding, as_bytes)
     if Path(path).is_dir():
         raise TextError(f"--prime-file {label(path)} is a folder", "a file")
+    if path == STDIN and stdin_is_terminal():
+        say("charrnn: reading the prime from the terminal; end it with Ctrl-D")
     find_files([path], options)  # refuses what is missing, or may never end
     text, _ = read_source(path, options)
     if not text:

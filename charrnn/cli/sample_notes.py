@@ -18,7 +18,7 @@ from charrnn.typed_text import escaped
 MAX_CHARACTERS = 4_000_000
 """Characters of a training text that is read again for a remark."""
 
-MIN_PROMPT = 10
+MIN_PROMPT = 8
 """Characters of a prompt from which on it is compared with the training text."""
 
 MAX_SCORED = 2_000

@@ -78,6 +78,11 @@ def accept_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def stdin_is_terminal() -> bool:
+    """Return whether standard input is a terminal, at which somebody waits to be told to type."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def unicode_ok(stream: TextIO | None = None) -> bool:
     """Say whether a stream, stderr if none is given, can show more than ASCII."""
     encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"
