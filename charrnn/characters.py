@@ -30,6 +30,19 @@ MAX_NAMED = 5
 """Characters that a message names before it says how many more there are."""
 
 
+def repaired(text: str) -> str:
+    """Return an argument whose bytes are UTF-8 although the locale is not, as what they mean.
+
+    Bytes that are not UTF-8 stay what Python made of them.
+    """
+    if not any("\udc80" <= character <= "\udcff" for character in text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def is_hidden(character: str) -> bool:
     """Return whether a character shows nothing, or a blank that is not a space."""
     if character == " ":

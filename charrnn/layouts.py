@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.arrays import Array, Ids, smallest_id_type
-from charrnn.characters import MAX_NAMED, enumerated, quoted
+from charrnn.characters import MAX_NAMED, enumerated, quoted, repaired
 from charrnn.errors import TextError, UsageError
-from charrnn.typed_text import MARK, normal_form, repaired
+from charrnn.typed_text import MARK, normal_form
 
 
 class Example(NamedTuple):

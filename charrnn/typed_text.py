@@ -10,6 +10,7 @@ to show or to score. What the model does not know afterwards is for the caller t
 import re
 import unicodedata
 
+from charrnn.characters import repaired
 from charrnn.decoding import FORMS
 from charrnn.errors import UsageError
 from charrnn.vocabulary import Vocabulary
@@ -23,19 +24,6 @@ ESCAPE = re.compile(
 SIMPLE = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\"}
 ESCAPES_HELP = r"\n \r \t \\ \xHH \uHHHH \UHHHHHHHH"
 """The escapes, as a help text or an error lists them."""
-
-
-def repaired(text: str) -> str:
-    """Return an argument whose bytes are UTF-8 although the locale is not, as what they mean.
-
-    Bytes that are not UTF-8 stay what Python made of them.
-    """
-    if not any("\udc80" <= character <= "\udcff" for character in text):
-        return text
-    try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8")
-    except UnicodeError:
-        return text
 
 
 def typed(text: str, vocabulary: Vocabulary, normalise: str | None = None) -> str:

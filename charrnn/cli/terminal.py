@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from charrnn.characters import labelled
+from charrnn.characters import labelled, repaired
 from charrnn.errors import StorageError
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -53,7 +53,7 @@ def label(text: str) -> str:
         >>> label("my\\u200brun\\n")
         'my<U+200B>run␊'
     """
-    return labelled(one_line(text))
+    return labelled(one_line(repaired(text)))
 
 
 def shell_command(*words: str) -> str:

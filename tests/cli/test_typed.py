@@ -273,3 +273,16 @@ def test_messages_that_cannot_be_written_do_not_stop_the_text(
         assert quiet.stderr.startswith(b"charrnn: note: ")
     refused = process(f"charrnn sample {place} --temp -1 {stderr}")
     assert refused.returncode == 2
+
+
+def test_an_argument_is_utf_8_whatever_the_locale(
+    charrnn: Call, process: Process, untrained: Untrained
+) -> None:
+    untrained("ét ").save("model.npz")
+    Path("corpus-é.txt").touch()
+    ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = "charrnn sample model.npz --prime 'été ' --length 9 --seed 1"
+    exact = charrnn("sample", "model.npz", "--prime", "été ", "--length", "9", "--seed", "1")
+    assert process(line, ascii_locale).stdout == exact.stdout_bytes
+    missing = process("charrnn eval model.npz corpus-é.txt", ascii_locale).stderr
+    assert rb"corpus-\xe9.txt" in missing
