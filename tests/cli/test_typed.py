@@ -284,5 +284,5 @@ def test_an_argument_is_utf_8_whatever_the_locale(
     line = "charrnn sample model.npz --prime 'été ' --length 9 --seed 1"
     exact = charrnn("sample", "model.npz", "--prime", "été ", "--length", "9", "--seed", "1")
     assert process(line, ascii_locale).stdout == exact.stdout_bytes
-    missing = process("charrnn eval model.npz corpus-é.txt", ascii_locale).stderr
-    assert rb"corpus-\xe9.txt" in missing
+    told = process("charrnn eval model.npz corpus-é.txt", ascii_locale).stderr
+    assert rb"corpus-\xe9.txt" in told
