@@ -21,7 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.arrays import Array, Ids, smallest_id_type
+from charrnn.characters import MAX_NAMED, enumerated, quoted, repaired
 from charrnn.errors import TextError, UsageError
+from charrnn.typed_text import MARK, normal_form
 
 
 class Example(NamedTuple):
@@ -112,6 +114,20 @@ class Pairing:
         """Return as what an answer's symbols are read."""
         return answer.astype(np.int64) + (self.inputs - len(self.answers))
 
+    def typed(self, field: str, normalise: str | None = None) -> str:
+        """Return an input that a person typed as those of the model are written.
+
+        Args:
+            field: what was typed, or a line of standard input.
+            normalise: the normal form of the model's pairs: nfc, nfd, nfkc or nfkd.
+
+        Returns:
+            The input without a leading byte order mark, unless the model knows it.
+        """
+        field = normal_form(repaired(field), normalise)
+        knows_mark = any(MARK in source for source in self.sources)
+        return field if knows_mark else field.removeprefix(MARK)
+
     def prompt(self, field: str) -> Ids:
         """Return what is read up to the first guess (of `synced`: all of it)."""
         ids = self.source_ids(field)
@@ -188,7 +204,7 @@ LAYOUTS: dict[str, Layout] = {
 def layout_called(name: str) -> Layout:
     """Return the layout of this name; `UsageError` if there is none."""
     if name not in LAYOUTS:
-        raise UsageError(f"no layout called {name[:40]!r}; try {', '.join(LAYOUTS)}")
+        raise UsageError(f"no layout called {quoted(name[:40])}; try {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
 
 
@@ -211,10 +227,9 @@ def numbered(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:
         found = [ids[symbol] for symbol in symbols]
     except KeyError:
         unknown = sorted({symbol for symbol in symbols if symbol not in ids})
-        named = ", ".join(repr(symbol[:40]) for symbol in unknown[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        names = enumerated((quoted(one[:40]) for one in unknown[:MAX_NAMED]), len(unknown))
         raise TextError(
-            f"{named}{more} never occurred in what the model {verb}",
+            f"{names} never occurred in what the model {verb}",
             "one of its own symbols, which charrnn info lists",
         ) from None
     return np.array(found, smallest_id_type(len(ids)))

@@ -6,6 +6,7 @@ for character in model.generate("To be", length=200, temperature=0.8):
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,13 +16,20 @@ import numpy as np
 from charrnn.arrays import Array, Ids
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.checkpoint import save
-from charrnn.errors import UsageError
+from charrnn.errors import TextError, UsageError
 from charrnn.evaluation import Score, evaluate
 from charrnn.network import Network
 from charrnn.runs import checkpoint_in
 from charrnn.sampling import Sampling, generate
 from charrnn.snapshot import Checkpoint
+from charrnn.typed_text import typed
 from charrnn.vocabulary import Vocabulary
+
+MAX_COUNT = 10_000
+"""Samples that are drawn side by side."""
+
+MAX_DRAWN = 100_000_000
+"""Characters that several samples drawn side by side may have together; a single one streams."""
 
 
 class Model:
@@ -60,13 +68,20 @@ class Model:
         """Yield up to `length` characters that follow `prime`, which itself is not repeated.
 
         Starts from the zero state, whatever was read with `step`. Ends before `stop`, if given.
-        A model of bytes yields a character, U+0000 to U+00FF, for each byte.
-        Raises `UsageError` for settings without meaning, `TextError` for a prime that holds
-        characters the model does not know.
+        Both texts are brought into the normal form of the model's text, or into UTF-8 bytes for a
+        model of bytes, which yields a character, U+0000 to U+00FF, for each byte.
+        Raises `UsageError` for settings without meaning, `TextError` for a prime or a stop text
+        with characters that the model does not know.
         """
         sampling = Sampling(temperature, top_k, top_p, seed)
-        prime = self.vocabulary.spell(prime)
+        prime, stop = self.typed(prime), self.typed(stop)
+        if lacking := self.vocabulary.lacking(stop):
+            raise TextError(f"the stop text can never occur: {lacking}", "a stop text without")
         yield from next(iter(self.samples(prime, length, sampling, stop=stop)))
+
+    def typed(self, text: str) -> str:
+        """Return a text that was typed as the model's own text is written; see `typed_text`."""
+        return typed(text, self.vocabulary, self.checkpoint.corpus.normalise)
 
     def samples(
         self, prime: str, length: int, sampling: Sampling, count: int = 1, stop: str = ""
@@ -74,16 +89,17 @@ class Model:
         """Yield `count` texts, each an iterator of characters, drawn in one batched pass.
 
         The first arrives character by character as it is drawn; exhaust each before the next.
+        `prime` and `stop` are in the vocabulary's characters, as `typed` returns them.
         """
-        if length < 0 or count < 1:
-            raise UsageError("the length must not be negative, and the count at least 1")
+        check_size(length, count)
         steps = generate(self.config, self.parameters, self.start(prime), sampling, count)
         drawn: list[Ids] = []
 
         def first() -> Iterator[str]:
             characters = self.vocabulary.characters
             for ids in islice(steps, length):
-                drawn.append(ids)
+                if count > 1:
+                    drawn.append(ids)
                 yield characters[ids[0]]
 
         yield before(stop, first())
@@ -104,7 +120,10 @@ class Model:
 
     def evaluate(self, text: str) -> Score:
         """Score a text of at least two known characters as one stream from the zero state."""
-        ids = self.vocabulary.encode(self.vocabulary.spell(text))
+        return self.score(self.vocabulary.encode(self.typed(text)))
+
+    def score(self, ids: Ids) -> Score:
+        """Score ids (N,) as one stream from the zero state; `TextError` for fewer than two."""
         nats = evaluate(self.config, self.parameters, ids)
         if nats is None:
             raise ValueError("nothing asked the evaluation to stop")
@@ -113,6 +132,22 @@ class Model:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a checkpoint, atomically; `StorageError` if that fails."""
         save(Path(path), self.checkpoint)
+
+
+def check_size(length: int, count: int) -> None:
+    """Raise `UsageError` for a length or a number of samples that cannot be drawn."""
+    if length < 0:
+        raise UsageError(f"--length is {length}; it must be 0 or more")
+    if count < 1:
+        raise UsageError(f"--count is {count}; it must be 1 or more")
+    if count > 1 and (count > MAX_COUNT or length * count > MAX_DRAWN):
+        raise UsageError(
+            f"--count {count} with --length {length} is more than {MAX_COUNT:,} samples or "
+            f"{MAX_DRAWN:,} characters side by side",
+            "fewer at a time, each time with another --seed",
+        )
+    if length > sys.maxsize:
+        raise UsageError(f"--length is {length}; it must be at most {sys.maxsize}")
 
 
 def load(path: str | os.PathLike[str]) -> Model:

@@ -24,6 +24,7 @@ from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.runs import checkpoint_in
 from charrnn.sampling import Sampling, draw, probabilities
+from charrnn.snapshot import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,37 @@ class Answer:
     probability: float
 
 
-class Predictor:
-    """A model of pairs that answers."""
+MAX_BEAM = 1_000
+"""Beginnings of an answer that a beam keeps side by side."""
 
-    def __init__(self, config: ModelConfig, parameters: Parameters, pairing: Pairing) -> None:
+MAX_COUNT = 10_000
+"""Answers to one input that are drawn side by side."""
+
+
+def check_beam(beam: int) -> None:
+    """Raise `UsageError` for a width that is no width."""
+    if not 1 <= beam <= MAX_BEAM:
+        raise UsageError(f"--beam is {beam}; it must be at least 1 and at most {MAX_BEAM:,}")
+
+
+def check_count(count: int) -> None:
+    """Raise `UsageError` for a number of answers that cannot be drawn."""
+    if not 1 <= count <= MAX_COUNT:
+        raise UsageError(f"--count is {count}; it must be at least 1 and at most {MAX_COUNT:,}")
+
+
+class Predictor:
+    """A model of pairs that answers; inputs are brought into its normal form, if it has one."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        pairing: Pairing,
+        normalise: str | None = None,
+    ) -> None:
         self.config, self.parameters, self.pairing = config, parameters, pairing
+        self.normalise = normalise
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -46,8 +73,21 @@ class Predictor:
 
         Raises `CheckpointError`, and `UsageError` for a language model.
         """
-        checkpoint = load(checkpoint_in(Path(path)))
-        return cls(checkpoint.config, checkpoint.parameters, checkpoint.pairing)
+        return cls.of(load(checkpoint_in(Path(path))))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Return the model of a checkpoint; `UsageError` for a language model."""
+        pairing, normalise = checkpoint.pairing, checkpoint.corpus.normalise
+        return cls(checkpoint.config, checkpoint.parameters, pairing, normalise)
+
+    def prompt(self, field: str) -> Ids:
+        """Return the ids (n,) that are read for an input that a person typed.
+
+        A byte order mark that the model does not know is dropped. Raises `TextError` for symbols
+        the model has never read.
+        """
+        return self.pairing.prompt(self.pairing.typed(field, self.normalise))
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
         """Return the likeliest answer to each input, found by a beam of that width.
@@ -55,9 +95,8 @@ class Predictor:
         A width of 1 is greedy search. Raises `TextError` for symbols the model has never read, and
         `UsageError` for a width that is no width.
         """
-        if beam < 1:
-            raise UsageError(f"--beam is {beam}; it must be at least 1")
-        prompts = [self.pairing.prompt(field) for field in inputs]
+        check_beam(beam)
+        prompts = [self.prompt(field) for field in inputs]
         answers: list[Answer] = [Answer("", 0.0)] * len(prompts)
         for chosen, _ in like_lengths(np.array([max(1, len(p)) * beam for p in prompts])):
             group = [prompts[number] for number in chosen]
@@ -72,7 +111,7 @@ class Predictor:
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
         """Return the probability of each answer symbol at the last guess (n, answers)."""
         found = np.zeros((len(inputs), self.config.outputs))
-        prompts = [self.pairing.prompt(field) for field in inputs]
+        prompts = [self.prompt(field) for field in inputs]
         for chosen, _ in like_lengths(np.array([len(prompt) for prompt in prompts])):
             group = [prompts[number] for number in chosen]
             log_p, _ = self._read(group)
@@ -82,10 +121,9 @@ class Predictor:
 
     def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
         """Draw `count` answers to one input; `which` numbers inputs that share a seed."""
-        if count < 1:
-            raise UsageError(f"--count is {count}; it must be at least 1")
+        check_count(count)
         rng = generator(sampling.seed, Purpose.SAMPLING, which)
-        prompt = self.pairing.prompt(field)
+        prompt = self.prompt(field)
         log_p, states = self._read([prompt] * count)
         logits = log_p[-1]
         logits[:, self.pairing.end] = -np.inf  # no text in training was empty

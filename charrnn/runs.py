@@ -49,11 +49,12 @@ def resumable_in(path: Path) -> Path:
 
 def newest_run(runs: Path = RUNS) -> Path:
     """Return the run that was saved last. Raises `CheckpointError` if there is none."""
-    saved = {
-        folder: max(path.stat().st_mtime_ns for path in folder.glob("*.npz"))
-        for folder in sorted(runs.glob("*/"))
-        if is_run(folder) and any(folder.glob("*.npz"))
-    }
+    saved = {}
+    for folder in sorted(runs.glob("*/")):
+        checkpoints = [folder / "last.npz", folder / "best.npz", *numbered_saves(folder)]
+        newest = next((path for path in checkpoints if path.is_file()), None)
+        if is_run(folder) and newest is not None:
+            saved[folder] = newest.stat().st_mtime_ns
     if not saved:
         raise CheckpointError(f"no run under {str(runs)!r}", "charrnn train first", "a path")
     return max(saved, key=lambda folder: (saved[folder], folder))

@@ -30,7 +30,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"temperature is {self.temperature}; it must be 0 or more")
+            raise UsageError(
+                f"temperature is {self.temperature}; it must be a finite number, 0 or more",
+                "--temp 0.8",
+            )
         if self.top_k < 0:
             raise UsageError(f"top-k is {self.top_k}; it must be 1 or more, or 0 for no limit")
         if not 0 < self.top_p <= 1:
@@ -90,7 +93,8 @@ def generate(
         reader.forward(np.full((1, 1), id_))
         reader.carry()
     if count == 1:
-        limited = sampling.top_k or sampling.top_p < 1 or sampling.temperature < COLDEST
+        moderate = COLDEST <= sampling.temperature <= HOTTEST
+        limited = sampling.top_k or sampling.top_p < 1 or not moderate
         temperature = 1.0 if limited else sampling.temperature
         stream = Stream(config, parameters, dict(reader.states()), temperature)
         yield from _stream(stream, int(prime[-1]), sampling, limited=bool(limited))
@@ -107,7 +111,8 @@ def generate(
 
 
 COLDEST = 0.01
-"""The temperature from which on logits can be divided by it in float32."""
+HOTTEST = 1e30
+"""The temperatures between which logits can be divided by them in float32."""
 
 SAFE_LOGIT = 80.0
 """Below this eʸ is a float32."""

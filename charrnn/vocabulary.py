@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.arrays import Ids, smallest_id_type
+from charrnn.characters import MAX_NAMED, byte_name, enumerated, named
 from charrnn.errors import TextError, UsageError
 
 CHUNK = 2**18
@@ -98,12 +99,12 @@ class Vocabulary:
         """Characters to ids (N,). Unknown ones are a TextError that names them, or are left out."""
         ids = np.empty(len(text), self.id_type)  # (N,)
         end = 0
-        for start, codes in _code_points(text):
+        for _, codes in _code_points(text):
             found = self._look_up(codes)
             known = found < len(self)
             if not known.all():
                 if on_unknown == "error":
-                    raise TextError(self._complaint(text, start + int(np.argmin(known))))
+                    raise TextError(self.lacking(text), "a text without", "--on-unknown skip")
                 found = found[known]
             ids[end : end + len(found)] = found
             end += len(found)
@@ -126,11 +127,15 @@ class Vocabulary:
     def spell(self, text: str) -> str:
         """Write what a person typed in this vocabulary's kind of characters.
 
-        `as_bytes`, that is one character for each byte of its UTF-8; else it stays as it is.
+        `as_bytes`, that is one character for each byte of its UTF-8, where bytes of an argument
+        that Python could not decode are those bytes again; else it stays as it is.
         """
         if not self.as_bytes:
             return text
-        return text.encode("utf-8", "surrogatepass").decode("latin-1")
+        try:
+            return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
     def unknown(self, text: str) -> str:
         """The characters of `text` that are not in the vocabulary, each once and sorted."""
@@ -141,6 +146,21 @@ class Vocabulary:
         missing = counts.copy()
         missing[self._code_points[self._code_points < len(missing)]] = 0
         return _characters(np.flatnonzero(missing))
+
+    def named(self, characters: str) -> str:
+        """Name the first of some characters, or bytes, for a message."""
+        name = byte_name if self.as_bytes else named
+        return enumerated(map(name, characters[:MAX_NAMED]), len(characters))
+
+    def lacking(self, text: str) -> str:
+        """Say which characters of `text` are unknown, and where the first one is; "" if none."""
+        for start, codes in _code_points(text):
+            known = self._look_up(codes) < len(self)
+            if not known.all():
+                position = start + int(np.argmin(known))
+                names = self.named(self.unknown(text))
+                return f"the vocabulary lacks {names}, first at position {position:,}"
+        return ""
 
     @cached_property
     def _code_points(self) -> CodePoints:
@@ -158,16 +178,6 @@ class Vocabulary:
     def _look_up(self, codes: CodePoints) -> Ids:
         found: Ids = self._id_of.take(codes, mode="clip")
         return found
-
-    def _complaint(self, text: str, position: int) -> str:
-        """Say which characters are unknown, and where the first one is."""
-        unknown = self.unknown(text)
-        names = ", ".join(f"{character!r} U+{ord(character):04X}" for character in unknown[:5])
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        return (
-            f"the vocabulary lacks {names}{more}, first at position {position}; "
-            "try a text without, or skip them"
-        )
 
 
 def _code_points(text: str) -> Iterator[tuple[int, CodePoints]]:

@@ -84,8 +84,8 @@ def test_unknown_characters_are_named_visibly_with_the_first_place() -> None:
     with pytest.raises(TextError) as caught:
         Vocabulary("abc").encode("ab\u202ecé\x1bé")
     assert str(caught.value) == (
-        r"the vocabulary lacks '\x1b' U+001B, 'é' U+00E9, '\u202e' U+202E, first at position 2; "
-        "try a text without, or skip them"
+        "the vocabulary lacks U+001B ESCAPE, 'é' U+00E9, U+202E RIGHT-TO-LEFT OVERRIDE, "
+        "first at position 2; try a text without, or --on-unknown skip"
     )
 
 

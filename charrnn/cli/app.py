@@ -13,8 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 from charrnn import __version__
 from charrnn.cli.interrupts import handled
 from charrnn.cli.standard_streams import prepare_streams
-from charrnn.cli.terminal import abandon_stdout, one_line
-from charrnn.errors import CharRNNError
+from charrnn.cli.terminal import abandon_stdout, label
+from charrnn.errors import CharRNNError, StorageError
 
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a character-level network on a text."),
@@ -29,6 +29,9 @@ COMMANDS = {
 }
 LONGEST_LINE = 200
 """Characters of an error; a path inside may have any number."""
+SMALLER = ("a smaller --hidden", "a smaller --batch", "a smaller --count", "a shorter text")
+"""Alternatives for want of memory, of which each command has its own."""
+
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -80,7 +83,8 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
         abandon_stdout()
         raise fail(f"{error.strerror or error}; try another place to write to", 5) from error
     except MemoryError as error:
-        raise fail("not enough memory; try a smaller --hidden, --batch or text", 5) from error
+        lack = StorageError("not enough memory", *SMALLER)
+        raise fail(lack.message(options()), lack.exit_code) from error
 
 
 def interrupted(error: KeyboardInterrupt) -> typer.Exit:
@@ -115,7 +119,7 @@ def usage_message(error: typer.TyperException) -> str:
 
 def fail(message: str, code: int) -> typer.Exit:
     """Say it on stderr, in one line without its middle if it is long; return the exit to raise."""
-    line = f"charrnn: error: {one_line(message)}"
+    line = f"charrnn: error: {label(message)}"
     if len(line) > LONGEST_LINE:
         line = f"{line[: LONGEST_LINE - 61]}…{line[-60:]}"
     print(line, file=sys.stderr)

@@ -1,10 +1,12 @@
 """What people see: tables on stdout, everything about a run on stderr."""
 
 import math
+import re
+import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -12,23 +14,61 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.baselines import Baselines
-from charrnn.cli.terminal import one_line, unicode_ok, visible
+from charrnn.cli.terminal import (
+    label,
+    one_line,
+    unicode_ok,
+    visible,
+    write_plain,
+)
+from charrnn.cli.text_display import cut
 from charrnn.events import Evaluation, Step
 
 LINE_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal for a bar."""
 
 
+MIN_COLUMNS = 40
+"""Columns that tables take at least, so that no digit of a number is lost on a narrower screen."""
+
+MAX_COLUMNS = 78
+"""Columns of a line that shows what a model writes."""
+
+
 class Screen(Console):
-    """A console that leaves it to `app` what a reader who has gone away means."""
+    """A console without blanks at the ends of lines in a pipe or file.
+
+    It leaves it to `app` what a reader who has gone away means.
+    """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **settings: Any) -> None:
+        if self.is_terminal:
+            super().print(*objects, **settings)
+            return
+        with self.capture() as capture:
+            super().print(*objects, **settings)
+        self.file.write(without_blanks(capture.get()))
+
+
+def without_blanks(text: str) -> str:
+    """Return lines without the blanks at their ends."""
+    return re.sub(r"[ ]+$", "", text, flags=re.MULTILINE)
+
 
 def answer(renderable: RenderableType) -> None:
-    """Print an answer on stdout."""
-    Screen(highlight=False).print(renderable)
+    """Print an answer on stdout: UTF-8 in a pipe or file.
+
+    Raises `StorageError` if stdout is closed or full.
+    """
+    console = Console(highlight=False, file=sys.stdout)
+    console.width = max(console.width, MIN_COLUMNS)
+    with console.capture() as capture:
+        console.print(renderable)
+    text = capture.get()
+    write_plain(text if console.is_terminal else without_blanks(text))
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -37,16 +77,18 @@ def facts_table(facts: Mapping[str, str]) -> Table:
     table.add_column(style="bold", no_wrap=True, min_width=len("vocabulary"))
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(Text(name), Text(one_line(value)))
+        table.add_row(Text(name), Text(label(value)))
     return table
 
 
-def loss_table(losses: Mapping[str, float | None], highlighted: str) -> Table:
-    """Lay out losses beside each other, best first, in nats and in bits per character."""
+def loss_table(
+    losses: Mapping[str, float | None], highlighted: str, per: str = "character"
+) -> Table:
+    """Lay out losses beside each other, best first, in nats and in bits per character or byte."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("per character")
+    table.add_column(f"per {per}", overflow="fold")
     for unit in ("nats", "bits", "perplexity"):
-        table.add_column(unit, justify="right")
+        table.add_column(unit, justify="right", no_wrap=True, min_width=6)
     known = {name: nats for name, nats in losses.items() if nats is not None}
     for name, nats in sorted(known.items(), key=lambda item: item[1]):
         style = "bold green" if name == highlighted else ""
@@ -73,7 +115,7 @@ def say(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print one line of warning on stderr."""
-    say(f"charrnn: note: {message}")
+    say(f"charrnn: note: {label(message)}")
 
 
 def duration(seconds: float) -> str:
@@ -96,10 +138,6 @@ class TrainingDisplay:
         self._spoke = -math.inf
         self._speed = 0.0
         self._bar: tqdm[NoReturn] | None = None
-
-    def console(self) -> Console:
-        """Return a console on stderr."""
-        return Console(stderr=True, highlight=False, quiet=self.quiet)
 
     def step(self, event: Step) -> None:
         """Move the bar, or say where the run stands."""
@@ -140,7 +178,7 @@ class TrainingDisplay:
     def panel(self, renderable: RenderableType) -> None:
         """Print something that is more than a line above the bar."""
         with tqdm.external_write_mode(file=sys.stderr):
-            self.console().print(renderable)
+            Screen(stderr=True, highlight=False, quiet=self.quiet).print(renderable)
 
     def close(self) -> None:
         """Leave the bar as it is."""
@@ -159,8 +197,9 @@ class TrainingDisplay:
 
     @staticmethod
     def _quote(text: str) -> None:
-        for line in text.splitlines():
-            say(f"  | {one_line(line)}"[:78])
+        columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns - 2)
+        for line in text.removesuffix("\n").split("\n") if text else ():
+            say(cut(f"  | {one_line(line)}", columns))
 
     def _figures(self, event: Step) -> str:
         nats = event.smooth_nats

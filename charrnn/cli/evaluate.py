@@ -1,7 +1,6 @@
 """`charrnn eval`: what a model is worth on any text, beside what is good."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,24 +10,27 @@ import typer
 from charrnn.baselines import Baselines, baselines
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.corpus import find_again, spelling
-from charrnn.cli.display import answer, baseline_rows, loss_table, warn
-from charrnn.cli.interrupts import Interrupts
-from charrnn.cli.options import Encoding, Json, OnUnknown
+from charrnn.cli.display import answer, baseline_rows, loss_table, say, warn
+from charrnn.cli.metrics_log import to_json
+from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.pair_report import confusion_tables, figures
-from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
-from charrnn.cli.terminal import one_line
+from charrnn.cli.sample_notes import training_text
+from charrnn.cli.terminal import label, stdin_is_terminal, write_plain
 from charrnn.decoding import TextOptions
 from charrnn.dynamic_evaluation import dynamic_evaluate
 from charrnn.errors import CharRNNError, UsageError
-from charrnn.evaluation import Score, evaluate
+from charrnn.evaluation import Score
 from charrnn.layouts import Pairing
 from charrnn.model import Model
 from charrnn.pairs import arranged_known, read_pairs
+from charrnn.runs import find_checkpoint, is_checkpoint_argument
 from charrnn.snapshot import Checkpoint, CorpusRecord
-from charrnn.text import read_corpus, split
+from charrnn.text import Corpus, read_corpus, split
+from charrnn.text_files import STDIN
 
 
 def evaluate_text(
+    context: typer.Context,
     arguments: Annotated[
         list[str],
         typer.Argument(
@@ -68,36 +70,63 @@ def evaluate_text(
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     if checkpoint is None:
-        print(f"charrnn: evaluating {one_line(str(path))}", file=sys.stderr)
+        say(f"charrnn: evaluating {label(str(path))}")
+    if STDIN in files and stdin_is_terminal():
+        say("charrnn: reading the text from the terminal; end it with Ctrl-D")
+    given = dict(on_the_command_line(context))
     if isinstance(loaded.symbols, Pairing):
-        if dynamic:
-            raise UsageError("--dynamic is for models of texts; try without it")
+        for name in ("dynamic", "on_unknown", "baselines_too"):
+            if name in given:
+                raise UsageError(f"{given[name]} is for models of texts; try without it")
         score_pairs(loaded, loaded.symbols, files, encoding, json=json)
         return
     model = Model(loaded)
     record = loaded.corpus
+    if "encoding" in given and model.vocabulary.as_bytes:
+        raise UsageError(
+            "--encoding is not for a model of bytes, which reads them as they are", "without it"
+        )
     options = TextOptions(encoding, model.vocabulary.as_bytes, record.normalise)
     corpus = read_corpus(files, options)
     for note in corpus.notes:
         warn(note)
     ids = model.vocabulary.encode(corpus.text, "skip" if on_unknown == "skip" else "error")
     skipped = len(corpus.text) - len(ids)
-    with Interrupts() as stop:
-        nats = evaluate(model.config, model.parameters, ids, stop=stop)
-        moving = None
-        if dynamic and not stop():
-            moving = dynamic_evaluate(model.config, model.parameters, ids, stop=stop)
-        table = compare(model, record, path, ids, stop) if baselines_too and not stop() else None
-        if nats is None or stop():
-            raise typer.Exit(stop.exit_code)
-    score = Score(nats, len(ids))
+    score = model.score(ids)
+    moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
+    table = compare(model, record, path, ids) if baselines_too else None
     if json:
-        print(to_json(as_json(score, skipped, table, moving)))
-        return
-    rows: dict[str, float | None] = {"this model": nats, "this model, dynamic": moving}
-    answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model"))
+        write_plain(f"{to_json(as_json(score, skipped, table, moving))}\n")
+    else:
+        show(score, skipped, table, moving, "byte" if model.vocabulary.as_bytes else "character")
+    note_training_text(corpus, record, path.parent)
+
+
+def show(
+    score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
+) -> None:
+    """Print the figures of one text beside its baselines, per character or byte."""
+    rows: dict[str, float | None] = {
+        "this model": score.nats_per_char,
+        "this model, dynamic": dynamic,
+    }
+    answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model", unit))
     left = f", {skipped:,} unknown ones left out" if skipped else ""
-    print(f"{score.characters:,} characters{left}")
+    write_plain(f"{score.characters:,} {unit}s{left}\n")
+
+
+def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> None:
+    """Warn if a text is the one that the model was trained on, or lies in its training part."""
+    if corpus.fingerprint["sha256"] == record.sha256:
+        which = "the very text that the model was trained on"
+        if record.val_fraction:
+            which += f" (its last {record.val_fraction:.0%} held out)"
+    else:
+        text = training_text(record, folder)
+        if text is None or corpus.text not in text[: split(len(text), record.val_fraction)]:
+            return
+        which = "part of the text that the model was trained on"
+    warn(f"this is {which}; the figures do not show how it does on new text")
 
 
 def score_pairs(
@@ -109,12 +138,11 @@ def score_pairs(
     examples, unknown = arranged_known(pairing, corpus.pairs)
     for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
         warn(note)
-    with Interrupts() as stop:
-        found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, stop, unknown)
+    found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
     if found is None:
-        raise typer.Exit(stop.exit_code)
+        raise RuntimeError("nothing asked the scoring to stop")
     if json:
-        print(to_json(found.as_dict()))
+        write_plain(f"{to_json(found.as_dict())}\n")
         return
     answer(found.table())
     for table in confusion_tables(found):
@@ -126,9 +154,7 @@ MOST_FITTED = 10_000_000
 """Characters, the last ones before the split, that baselines are fitted on."""
 
 
-def compare(
-    model: Model, record: CorpusRecord, path: Path, ids: Any, stop: Interrupts
-) -> Baselines | None:
+def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:
     """Return the baselines fitted on the model's training part, or None if it cannot be had."""
     try:
         corpus = find_again(record, path.parent)
@@ -137,7 +163,7 @@ def compare(
         return None
     end = split(record.characters, record.val_fraction)
     train = model.vocabulary.encode(corpus.part(max(0, end - MOST_FITTED), end), "skip")
-    return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary), stop=stop)
+    return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary))
 
 
 def as_json(

@@ -5,13 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.characters import code_name, enumerated
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.display import answer, facts_table
 from charrnn.cli.options import CheckpointArgument, Json
 from charrnn.cli.run import find_checkpoint, to_json
+from charrnn.cli.terminal import label, write_plain
+from charrnn.cli.text_display import (
+    MAX_HIDDEN,
+    listed,
+    listed_bytes,
+    side_by_side,
+    split_hidden,
+)
 from charrnn.layouts import Pairing
 from charrnn.snapshot import Checkpoint
 from charrnn.vocabulary import Vocabulary
+
+MAX_LABELS = 100
+"""Labels of a model of pairs that are shown."""
 
 
 def info(
@@ -24,7 +36,7 @@ def info(
     loaded = load_checkpoint(path)
     facts = {"path": str(path)} | describe(loaded)
     if json:
-        print(to_json(facts))
+        write_plain(f"{to_json(facts)}\n")
         return
     answer(facts_table(readable(facts)))
     if arrays:
@@ -78,16 +90,17 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
     dropout = f"dropout {model['dropout']:g}"
     if model["recurrent_dropout"]:
         dropout += f", recurrent {model['recurrent_dropout']:g}"
+    per = "byte" if corpus["as_bytes"] else "character"
     lines = {
         "checkpoint": facts["path"],
         "model": f"{layers}, {facts['parameters']:,} parameters, {dropout}",
         "initialised": f"{model['init']}, inputs {model['input_init'] or 'as the cell declares'}",
         **readable_symbols(facts),
-        "corpus": f"{corpus['name']}, {corpus['characters']:,} characters",
+        "corpus": f"{corpus['name']}, {corpus['characters']:,} {per}s",
         "fingerprint": f"sha256 {corpus['sha256'][:16]}…",
         "step": f"{facts['step']:,}",
     }
-    for unit, name in (("char", "character"), ("symbol", "symbol")):
+    for unit, name in (("char", per), ("symbol", "symbol")):
         nats = facts["validation"].get(f"nats_per_{unit}")
         if nats is not None:
             lines["validation"] = f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per {name}"
@@ -111,18 +124,32 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the symbols for people: all of them, single characters side by side."""
+    """Return the symbols for people: the first ones side by side, those that are hidden by name."""
     if "vocabulary" in facts:
         vocabulary = facts["vocabulary"]
-        return {"vocabulary": f"{vocabulary['size']} characters: {vocabulary['characters']}"}
+        return readable_vocabulary(vocabulary["characters"], as_bytes=vocabulary["as_bytes"])
     pairs = facts["pairs"]
-
-    def shown(symbols: list[str]) -> str:
-        parted = any(len(symbol) > 1 for symbol in symbols)
-        return f"{len(symbols)}: {(', ' if parted else '').join(symbols)}"
-
     return {
         "layout": pairs["layout"],
-        "reads": shown(pairs["sources"]),
-        "answers": shown(pairs["answers"]),
+        "reads": readable_side(pairs["sources"]),
+        "answers": readable_side(pairs["answers"]),
     }
+
+
+def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:
+    """Return the characters or bytes of a model, and those that cannot be seen on a line below."""
+    if as_bytes:
+        return {"vocabulary": f"{len(characters)} bytes: {listed_bytes(characters)}"}
+    seen, hidden = split_hidden(characters)
+    shown = {"vocabulary": f"{len(characters):,} characters: {side_by_side(seen)}"}
+    if hidden:
+        names = enumerated(map(code_name, hidden[:MAX_HIDDEN]), len(hidden))
+        shown["not visible"] = f"{len(hidden):,} of them: {names}"
+    return shown
+
+
+def readable_side(symbols: list[str]) -> str:
+    """Return the symbols of one side: characters side by side, labels separated by commas."""
+    if all(len(symbol) == 1 for symbol in symbols):
+        return f"{len(symbols):,}: {listed(symbols)}"
+    return f"{len(symbols):,}: {enumerated(map(label, symbols[:MAX_LABELS]), len(symbols))}"

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from charrnn.characters import byte_name, quoted
 from charrnn.cli.charts import heat_map, log_chart
 from charrnn.cli.display import Screen, facts_table
 from charrnn.cli.inspection import Inspection
@@ -16,6 +17,7 @@ from charrnn.cli.marks import bar, colour_ok, coloured_text, histogram
 from charrnn.cli.plots import Curve, HeatMap
 from charrnn.cli.subjects import Subject
 from charrnn.cli.terminal import one_line, unicode_ok
+from charrnn.cli.text_display import glyphs
 from charrnn.context import Context, Influence
 
 CHART_ROWS = 14
@@ -71,15 +73,15 @@ class View:
 
     def influence(self, subject: Subject, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
-        target = one_line(subject.guess(found.target))
+        guess = subject.guess(found.target)
+        target = byte_name(guess) if subject.as_bytes else quoted(guess)
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
-        self.console.print(
-            Text(f"{one_line(subject.name)}: what moved the guess {target!r}{chance}")
-        )
+        self.console.print(Text(f"{one_line(subject.name)}: what moved the guess {target}{chance}"))
         strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]
+        shown, strengths = glyphs(text, strengths, as_bytes=subject.as_bytes)
         self.console.print(
             coloured_text(
-                text,
+                shown,
                 strengths,
                 colour=colour_ok(self.console),
                 unicode=self.unicode,

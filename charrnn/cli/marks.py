@@ -225,7 +225,7 @@ def _histogram(
 
 
 def coloured_text(
-    text: str, strengths: Sequence[float], *, colour: bool, unicode: bool, width: int
+    text: Sequence[str], strengths: Sequence[float], *, colour: bool, unicode: bool, width: int
 ) -> RenderableType:
     """Show how strong each character is: by its background, or else by a mark under it.
 
@@ -241,7 +241,7 @@ def coloured_text(
 
 
 def _strengths(
-    text: str, levels: Sequence[int], width: int, colour: bool, unicode: bool
+    text: Sequence[str], levels: Sequence[int], width: int, colour: bool, unicode: bool
 ) -> Iterator[Text]:
     ramp = " " + BLOCKS + "█" if unicode else ".123456789"
     line, marks = Text(), ""

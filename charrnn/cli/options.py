@@ -41,7 +41,8 @@ def on_the_command_line(context: typer.Context) -> Iterator[tuple[str, str]]:
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE":
-            yield parameter.name or "", parameter.opts[0]
+            no = parameter.secondary_opts and context.params.get(parameter.name or "") is False
+            yield parameter.name or "", (parameter.secondary_opts if no else parameter.opts)[0]
 
 
 HEEDED_ON_RESUME = (

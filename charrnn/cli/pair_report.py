@@ -12,10 +12,12 @@ from rich.text import Text
 from charrnn.arrays import Array
 from charrnn.baselines import Stop
 from charrnn.batches import Examples
+from charrnn.cli import terminal
 from charrnn.cli.display import answer, duration
 from charrnn.cli.pair_material import PairMaterial
 from charrnn.cli.run import clock
 from charrnn.cli.terminal import one_line, shell_command
+from charrnn.cli.text_display import cut, cut_start
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
 from charrnn.npz import JSON
@@ -34,6 +36,9 @@ from charrnn.training import Trainer
 
 MOST_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""
+
+MAX_COLUMNS = 12
+"""Columns of a label in a table."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,8 @@ class PairFigures:
         """Lay the figures out, a line each."""
         one, unit = self.score, "label" if not self.pairing.kind.answer_is_text else "symbol"
         table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(style="bold")
-        table.add_column()
+        table.add_column(style="bold", overflow="fold")
+        table.add_column(overflow="fold")
         if self.exact_counts and unit == "symbol":
             table.add_row("exact match", f"{one.exact_match:.2%} of {one.examples:,} examples")
         counted = f"{one.symbol_accuracy:.2%} of {one.symbols:,} {unit}s"
@@ -134,20 +139,20 @@ def confusion_tables(found: PairFigures) -> list[Table]:
     """Draw the confusion matrix and the scores of each label, if there are few enough."""
     if found.confusion is None:
         return []
-    labels = [one_line(label)[:12] for label in found.pairing.answers]
+    labels = list(map(short, found.pairing.answers))
     tables = []
     if len(labels) <= MOST_LABELS:
         matrix = Table(box=None, pad_edge=False, header_style="dim")
-        matrix.add_column("true")
+        matrix.add_column("true", overflow="fold")
         for label in labels:
-            matrix.add_column(Text(label[:3]), justify="right")
+            matrix.add_column(Text(cut(label, 3)), justify="right", no_wrap=True)
         for label, row in zip(labels, found.confusion, strict=True):
             matrix.add_row(Text(label), *(str(count) if count else "·" for count in row))
         tables.append(matrix)
     each = Table(box=None, pad_edge=False, header_style="dim")
-    each.add_column("label")
+    each.add_column("label", overflow="fold")
     for name in ("precision", "recall", "F1", "examples"):
-        each.add_column(name, justify="right")
+        each.add_column(name, justify="right", no_wrap=True)
     for label, one in zip(labels, found.labels, strict=True):
         each.add_row(
             Text(label),
@@ -155,6 +160,11 @@ def confusion_tables(found: PairFigures) -> list[Table]:
             f"{one.count:,}",
         )
     return [*tables, each]
+
+
+def short(label: str) -> str:
+    """Return a label for a table: on one line, with nothing hidden in it, and not too wide."""
+    return cut(terminal.label(label), MAX_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -226,11 +236,11 @@ NOTHING_LEARNT = (
 )
 
 QUOTED = 36
-"""Characters of an input that are shown beside its answer."""
+"""Columns of an input that are shown beside its answer."""
 
 
 def quoted(source: str, wanted: str, given: str) -> str:
     """Show one example: what was read, what was answered, and what would have been right."""
-    shown = source if len(source) <= QUOTED else f"…{source[1 - QUOTED :]}"
-    verdict = "" if given == wanted else f"   (right: {wanted})"
-    return f"{shown} → {given}{verdict}"
+    shown = cut_start(one_line(source), QUOTED)
+    verdict = "" if given == wanted else f"   (right: {one_line(wanted)})"
+    return f"{shown} → {one_line(given)}{verdict}"

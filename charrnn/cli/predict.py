@@ -1,32 +1,41 @@
 """`charrnn predict`: a trained model's answers, one a line."""
 
+import codecs
+import io
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Annotated
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice, repeat
+from typing import Annotated, Any
 
 import typer
 
 from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.options import Encoding, Json
+from charrnn.cli.display import say, warn
+from charrnn.cli.options import on_the_command_line
 from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample import new_seed
-from charrnn.cli.terminal import one_line, write_text
+from charrnn.cli.terminal import label, stdin_is_terminal, write_text
+from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
-from charrnn.prediction import Predictor
+from charrnn.prediction import Predictor, check_beam, check_count
 from charrnn.sampling import Sampling
+from charrnn.typed_text import MARK
+
+CHUNK = 2**16
+"""Bytes of standard input that are read at a time."""
 
 AT_ONCE = 256
 """Lines of standard input that are answered side by side; on a terminal each by itself."""
 
 
 def predict(
+    context: typer.Context,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="CHECKPOINT TEXT",
             help="An .npz or a run's folder, if the first is one, else the newest run; then the "
-            "inputs. Without any, lines from standard input.",
+            "inputs. Without any, or with -, lines from standard input.",
             show_default=False,
         ),
     ] = None,
@@ -54,20 +63,32 @@ def predict(
     seed: Annotated[
         int | None, typer.Option(help="one-to-many: the same seed, the same answers.")
     ] = None,
-    json: Json = False,
-    encoding: Encoding = "utf-8",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line on stdout, one an answer.")
+    ] = False,
+    encoding: Annotated[
+        str, typer.Option("--encoding", help="Encoding of standard input, applied strictly.")
+    ] = "utf-8",
 ) -> None:
     """Answer inputs with a model that was trained with --layout, one answer a line.
 
     charrnn predict "March 3rd, 2021", or: charrnn predict checkpoints/dates < dates.txt
+
+    An empty line is answered by an empty line, by null with --json; at the end it is left out.
     """
     words = arguments or []
     checkpoint, texts = (
         (words[0], words[1:]) if words and is_checkpoint_argument(words[0]) else (None, words)
     )
+    if "-" in texts:
+        if len(texts) > 1:
+            raise UsageError("- is standard input, and there are other inputs; try one of them")
+        texts = []
+    if texts and "encoding" in dict(on_the_command_line(context)):
+        raise UsageError("--encoding is for standard input, and there are inputs; try without it")
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
-    predictor = Predictor(loaded.config, loaded.parameters, loaded.pairing)
+    predictor = Predictor.of(loaded)
     layout = loaded.pairing.layout
     drawing = {"temp": temp, "top-k": top_k, "top-p": top_p, "count": count, "seed": seed}
     given = [name for name, value in drawing.items() if value is not None]
@@ -77,18 +98,27 @@ def predict(
         raise UsageError(f"--beam is for many-to-many, this model is {layout}; try without it")
     if proba and layout == "one-to-many":
         raise UsageError("--proba is not for one-to-many, whose answers are drawn; try without it")
-    if checkpoint is None:
-        print(f"charrnn: answering with {one_line(str(path))}", file=sys.stderr)
+    beam, count = 1 if beam is None else beam, 1 if count is None else count
+    check_beam(beam)
+    check_count(count)
     sampling = Sampling(
         1.0 if temp is None else temp,
         top_k or 0,
         1.0 if top_p is None else top_p,
         new_seed() if seed is None else seed,
     )
+    if checkpoint is None:
+        say(f"charrnn: answering with {label(str(path))}")
     answering = Answering(
-        predictor, proba=proba, beam=beam or 1, sampling=sampling, count=count or 1, json=json
+        predictor, proba=proba, beam=beam, sampling=sampling, count=count, json=json
     )
-    write_text(answering.lines(texts, encoding))
+    try:
+        write_text(answering.lines(texts, encoding))
+    finally:
+        if answering.empty:
+            many = len(answering.empty)
+            lines = "1 empty line has" if many == 1 else f"{many:,} empty lines have"
+            warn(f"{lines} no answer, first line {answering.empty[0]:,}")
 
 
 class Answering:
@@ -107,48 +137,82 @@ class Answering:
         self.predictor, self.pairing = predictor, predictor.pairing
         self.proba, self.beam, self.json = proba, beam, json
         self.sampling, self.count = sampling, count
+        self.empty: list[int] = []
+        """Numbers of the empty lines of standard input, those at its end left out."""
 
     def lines(self, texts: Sequence[str], encoding: str) -> Iterator[str]:
         """Yield the answers to some inputs, or to standard input."""
         if texts:
-            yield from self._answer([(text, "") for text in texts], 0)
+            yield from self._answer([(0, text, "") for text in texts], 0)
             return
-        live = sys.stdin is not None and sys.stdin.isatty()
-        numbered = enumerate(read_lines(encoding))
+        live = stdin_is_terminal()
+        numbered = filled_lines(read_lines(encoding), self.empty)
         size = 1 if live else AT_ONCE
-        while part := list(islice(numbered, size)):
-            inputs = [(line, f"standard input line {number + 1}: ") for number, line in part]
-            yield from self._answer(inputs, part[0][0])
+        answered = 0
+        while True:
+            part: list[tuple[int, str, int]] = []
+            problem: TextError | None = None
+            try:
+                for one in islice(numbered, size):
+                    part.append(one)
+            except TextError as error:  # the lines before it are answered first
+                problem = error
+            inputs = [(empty, line, f"standard input line {at}: ") for empty, line, at in part]
+            yield from self._answer(inputs, answered)
+            if problem is not None:
+                raise problem
+            if not part:
+                return
+            answered = part[-1][2]
 
-    def _answer(self, inputs: Sequence[tuple[str, str]], first: int) -> Iterator[str]:
-        """Yield a line for each input; `TextError`, with its place, for one that cannot be read."""
+    def _answer(self, inputs: Sequence[tuple[int, str, str]], first: int) -> Iterator[str]:
+        """Yield a line for each input; `TextError`, with its place, for one that cannot be read.
+
+        Args:
+            inputs: how many empty lines come before it, the input, and its place.
+            first: how many lines came before all of them.
+        """
         fields: list[str] = []
+        blanks: list[int] = []
         problem: TextError | None = None
-        for field, place in inputs:
+        for empty, field, place in inputs:
             try:
                 if not field:
                     raise TextError("an input is empty; try at least one character")
-                self.pairing.prompt(field)
+                self.predictor.prompt(field)
             except TextError as error:
-                problem = TextError(f"{place}{error}")
+                problem = TextError(f"{place}{error.problem}", *error.advice)
                 break
             fields.append(field)
-        yield from self._answers(fields, first)  # those before a bad one are not lost
+            blanks.append(empty)
+        yield from self._with_blanks(fields, blanks, first)  # those before a bad one are not lost
         if problem is not None:
             raise problem
 
-    def _answers(self, fields: Sequence[str], first: int) -> Iterator[str]:
+    def _with_blanks(
+        self, fields: Sequence[str], blanks: Sequence[int], first: int
+    ) -> Iterator[str]:
+        """Yield the answers, and before each what stands for the empty lines before it."""
+        blank = to_json({"input": "", "output": None}) if self.json else ""
+        each = self.count if self.pairing.layout == "one-to-many" else 1
+        numbers = [first + number for number in accumulate(1 + empty for empty in blanks)]
+        answers = self._answers(fields, [number - 1 for number in numbers])
+        for empty in blanks:
+            yield from repeat(f"{blank}\n", empty * each)
+            yield from islice(answers, each)
+
+    def _answers(self, fields: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
         if not fields:
             return
         if self.pairing.layout == "one-to-many":
-            yield from self._drawn(fields, first)
+            yield from self._drawn(fields, numbers)
         elif self.proba and not self.pairing.kind.answer_is_text:
             yield from self._labels(fields)
         else:
             yield from self._likeliest(fields)
 
-    def _drawn(self, fields: Sequence[str], first: int) -> Iterator[str]:
-        for number, field in enumerate(fields, first):
+    def _drawn(self, fields: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
+        for number, field in zip(numbers, fields, strict=True):
             for text in self.predictor.sample(field, self.sampling, self.count, number):
                 row = {"input": field, "output": text, "seed": self.sampling.seed}
                 yield f"{to_json(row) if self.json else text}\n"
@@ -171,22 +235,52 @@ class Answering:
                 yield f"{one.text}\t{one.probability:.4f}\n" if self.proba else f"{one.text}\n"
 
 
+def filled_lines(lines: Iterable[str], empty: list[int]) -> Iterator[tuple[int, str, int]]:
+    """Yield how many empty lines come before a line that is not, the line, and its number from 1.
+
+    The numbers of the empty ones are appended to `empty`, once a line follows that is not.
+    """
+    pending: list[int] = []
+    for number, line in enumerate(lines, 1):
+        if line:
+            empty += pending
+            yield len(pending), line, number
+            pending = []
+        else:
+            pending.append(number)
+
+
 def read_lines(encoding: str) -> Iterator[str]:
-    """Yield the lines of standard input without their ends, strictly decoded."""
+    """Yield the lines of standard input without their ends, strictly decoded.
+
+    A byte order mark at the beginning is dropped. `TextError` for a line that cannot be decoded,
+    after those before it.
+    """
+    TextOptions(encoding)
     if sys.stdin is None:
         raise UsageError("standard input is closed; try a text: charrnn predict TEXT")
-    if sys.stdin.isatty():
-        print("charrnn: one input a line; end with Ctrl-D", file=sys.stderr)
-    try:
-        sys.stdin.reconfigure(encoding=encoding, errors="strict")  # type: ignore[union-attr]
-    except LookupError as error:
-        raise UsageError(f"no text encoding {encoding[:40]!r}; try utf-8") from error
-    number = 0
-    try:
-        for line in sys.stdin:
-            number += 1
-            yield line.rstrip("\r\n")
-    except UnicodeError as error:
-        raise TextError(
-            f"standard input line {number + 1} is not {encoding.upper()}; try --encoding latin-1"
-        ) from error
+    if stdin_is_terminal():
+        say("charrnn: one input a line; end with Ctrl-D")
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    stream: Any = sys.stdin.buffer  # one that can return what there is, and not wait for more
+    number, line, problem = 0, "", False
+    while not problem:
+        content = stream.read1(CHUNK)
+        try:
+            text = decoder.decode(content, final=not content)
+        except UnicodeError as error:
+            known = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+            text, problem = str(known, encoding, "ignore"), True
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if number == 0 and not line:
+            text = text.removeprefix(MARK)
+        *lines, line = (line + text).split("\n")
+        number += len(lines)
+        yield from lines
+        if not content and not problem:
+            if line:
+                yield line
+            return
+    raise TextError(
+        f"standard input line {number + 1:,} is not {encoding.upper()}", "--encoding latin-1"
+    )

@@ -1,23 +1,32 @@
 """`charrnn sample`: text from a trained model; stdout carries the text and nothing else."""
 
-import sys
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown
+from charrnn.cli.display import say, warn
+from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
 from charrnn.cli.run import find_checkpoint
-from charrnn.cli.terminal import one_line, write_text
+from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
+from charrnn.cli.terminal import label, stdin_is_terminal, write_text
+from charrnn.cli.text_display import listed, listed_bytes
 from charrnn.decoding import TextOptions
-from charrnn.errors import UsageError
-from charrnn.model import Model, load
+from charrnn.errors import TextError, UsageError
+from charrnn.model import Model, check_size, load
 from charrnn.sampling import Sampling
-from charrnn.text import read_corpus
+from charrnn.text import read_source
+from charrnn.text_files import STDIN, find_files
+from charrnn.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
+
+KEPT = 100_000
+"""Characters of a greedy sample that are looked at for repetition."""
 
 
 def sample(
+    context: typer.Context,
     checkpoint: CheckpointArgument = None,
     temp: Annotated[
         float,
@@ -26,7 +35,10 @@ def sample(
     length: Annotated[int, typer.Option(help="Characters to write, the prime not counted.")] = 500,
     prime: Annotated[
         str,
-        typer.Option(help="Text to begin with. Without it the model reads a line's end, unseen."),
+        typer.Option(
+            help="Text to begin with, taken literally: no escapes. Without it the model reads a "
+            "line's end, unseen."
+        ),
     ] = "",
     prime_file: Annotated[
         str | None, typer.Option(help="A file to begin with, - for standard input.")
@@ -39,9 +51,11 @@ def sample(
         int | None, typer.Option(help="The same seed, the same text. Default: a new one each time.")
     ] = None,
     count: Annotated[int, typer.Option(help="Samples, drawn side by side in one pass.")] = 1,
-    separator: Annotated[str, typer.Option(help="The line between two samples.")] = "---",
+    separator: Annotated[
+        str, typer.Option(help="The line between two samples; escapes as for --stop.")
+    ] = "---",
     stop: Annotated[
-        str, typer.Option(help="End a sample before this text; \\n stands for a line's end.")
+        str, typer.Option(help=f"End a sample before this text. Escapes: {ESCAPES_HELP}.")
     ] = "",
     on_unknown: OnUnknown = "error",
     encoding: Encoding = "utf-8",
@@ -51,20 +65,58 @@ def sample(
 ) -> None:
     """Write text, character by character: charrnn sample --temp 0.8 --prime "To be".
 
-    Exactly the text in a pipe or file; on a terminal control characters are made visible.
+    A pipe or file gets exactly the text, in UTF-8; with --count, a newline after each.
+
+    A terminal gets visible control characters, and a newline at the end.
     """
-    if on_unknown not in ("error", "skip"):
-        raise UsageError(f"--on-unknown is {on_unknown!r}; it must be error or skip")
+    check_options(dict(on_the_command_line(context)), on_unknown, count)
+    check_size(length, count)
     sampling = Sampling(temp, top_k, top_p, seed=new_seed() if seed is None else seed)
     path = find_checkpoint(checkpoint)
     model = load(path)
+    vocabulary, normalise = model.vocabulary, model.checkpoint.corpus.normalise
+    stop = typed_with_escapes(stop, "--stop", vocabulary, normalise)
+    separator = typed_with_escapes(separator, "--separator", vocabulary)
     if checkpoint is None:
-        print(f"charrnn: sampling from {one_line(str(path))}", file=sys.stderr)
-    prime = read_prime(model, prime, prime_file, encoding, on_unknown)
-    texts = model.samples(prime, length, sampling, count, stop.replace("\\n", "\n"))
+        say(f"charrnn: sampling from {label(str(path))}")
+    skip = on_unknown == "skip"
+    prime = read_prime(model, prime, prime_file, encoding, skip=skip)
+    check_stop(model, stop, skip=skip)
+    if prime:
+        note_prompt(model, path, prime)
+    greedy = temp == 0 or top_k == 1
+    first = Recorder(KEPT if greedy else 0)
+    texts = model.samples(prime, length, sampling, count, stop)
+    recorded = (first.watch(text) if number == 0 else text for number, text in enumerate(texts))
     write_text(
-        with_separators(prime, texts, separator), raw=raw, as_bytes=model.vocabulary.as_bytes
+        with_separators(prime, recorded, separator if count > 1 else None),
+        raw=raw,
+        as_bytes=vocabulary.as_bytes,
     )
+    if greedy:
+        unit = "byte" if vocabulary.as_bytes else "character"
+        advice = "--temp 0.8" if temp == 0 else "a larger --top-k"
+        note_repetition(first.text, unit, advice)
+    if stop and 0 < first.count == length and not vocabulary.unknown(stop):
+        note_stop(model, path, stop, length)
+
+
+def check_options(given: dict[str, str], on_unknown: str, count: int) -> None:
+    """Raise `UsageError` for options that contradict each other or would not be read."""
+    if on_unknown not in ("error", "skip"):
+        raise UsageError(f"--on-unknown is {on_unknown!r}; it must be error or skip")
+    if "prime" in given and "prime_file" in given:
+        raise UsageError("--prime and --prime-file contradict each other; try one of them")
+    if "encoding" in given and "prime_file" not in given:
+        raise UsageError("--encoding is for --prime-file, which is not given; try without it")
+    if "on_unknown" in given and not {"prime", "prime_file", "stop"} & given.keys():
+        raise UsageError(
+            "--on-unknown is for --prime, --prime-file and --stop, none is given; try without it"
+        )
+    if "separator" in given and count == 1:
+        raise UsageError(
+            "--separator stands between samples, and there is one", "--count 2", "it without"
+        )
 
 
 def new_seed() -> int:
@@ -75,28 +127,85 @@ def new_seed() -> int:
 
 
 def read_prime(
-    model: Model, prime: str, prime_file: str | None, encoding: str, on_unknown: str
+    model: Model, prime: str, prime_file: str | None, encoding: str, *, skip: bool
 ) -> str:
-    """Return the text to begin with, in characters that the model knows."""
+    """Return the text to begin with, in characters that the model knows.
+
+    With `skip` unknown ones are left out, with a note; otherwise they are a `TextError`.
+    """
     vocabulary = model.vocabulary
-    if prime and prime_file is not None:
-        raise UsageError("--prime and --prime-file contradict each other; try one of them")
     if prime_file is not None:
-        prime = read_corpus([prime_file], TextOptions(encoding, vocabulary.as_bytes)).text
+        prime = read_prime_file(prime_file, encoding, as_bytes=vocabulary.as_bytes)
+        prime = without_mark(prime, vocabulary) if vocabulary.as_bytes else model.typed(prime)
     else:
-        prime = vocabulary.spell(prime)
-    if on_unknown == "skip" and (unknown := vocabulary.unknown(prime)):
-        print(f"charrnn: left out of the prime: {one_line(unknown)}", file=sys.stderr)
-    return vocabulary.decode(vocabulary.encode(prime, "skip" if on_unknown == "skip" else "error"))
+        prime = model.typed(prime)
+    if skip and (unknown := vocabulary.unknown(prime)):
+        names = listed_bytes(unknown) if vocabulary.as_bytes else listed(unknown)
+        say(f"charrnn: left out of the prime: {names}")
+    return vocabulary.decode(vocabulary.encode(prime, "skip" if skip else "error"))
 
 
-def with_separators(prime: str, texts: Iterator[Iterator[str]], separator: str) -> Iterator[str]:
-    """Chain samples, each after the prime and ended by a newline, with a line between two."""
+def read_prime_file(path: str, encoding: str, *, as_bytes: bool) -> str:
+    """Return the characters of a file; `TextError` if it is missing, empty or undecodable."""
+    if as_bytes and encoding != "utf-8":
+        raise UsageError("--encoding is not for a model of bytes, which reads them as they are")
+    options = TextOptions(encoding, as_bytes)
+    if Path(path).is_dir():
+        raise TextError(f"--prime-file {label(path)} is a folder", "a file")
+    if path == STDIN and stdin_is_terminal():
+        say("charrnn: reading the prime from the terminal; end it with Ctrl-D")
+    find_files([path], options)  # refuses what is missing, or may never end
+    text, _ = read_source(path, options)
+    if not text:
+        raise TextError(f"--prime-file {label(path)} is empty", "another file")
+    return text
+
+
+def check_stop(model: Model, stop: str, *, skip: bool) -> None:
+    """Raise `TextError` if the model cannot write the stop text; with `skip` only warn."""
+    lacking = model.vocabulary.lacking(stop)
+    if not lacking:
+        return
+    problem = f"--stop can never occur: {lacking}"
+    if not skip:
+        raise TextError(problem, "another --stop", "--on-unknown skip")
+    warn(problem)
+
+
+class Recorder:
+    """Counts the characters of a text that passes through, and keeps the first ones."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.count = limit, 0
+        self._kept: list[str] = []
+
+    def watch(self, characters: Iterator[str]) -> Iterator[str]:
+        """Yield the characters as they come."""
+        for character in characters:
+            self.count += 1
+            if self.count <= self.limit:
+                self._kept.append(character)
+            yield character
+
+    @property
+    def text(self) -> str:
+        """The first characters of the text, at most `limit`."""
+        return "".join(self._kept)
+
+
+def with_separators(
+    prime: str, texts: Iterator[Iterator[str]], separator: str | None
+) -> Iterator[str]:
+    """Chain samples, each after the prime.
+
+    Several are each ended by a newline, with a line that holds the separator between two; a single
+    one, for which `separator` is None, stays as it is.
+    """
     for number, text in enumerate(texts):
         if number:
             yield f"{separator}\n"
         last = ""
         for last in chain([prime] if prime else [], text):
             yield last
-        if not last.endswith("\n"):
+        if separator is not None and not last.endswith("\n"):
             yield "\n"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from charrnn.archive import remove_stale_temporaries
@@ -18,7 +17,7 @@ from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
 from charrnn.cli.chosen import Planner, repeating_options
 from charrnn.cli.corpus import AnyCorpus, TextMaterial
-from charrnn.cli.display import warn
+from charrnn.cli.display import Screen, warn
 from charrnn.cli.interrupts import Interrupts
 from charrnn.cli.pair_material import Material
 from charrnn.cli.planning import (
@@ -96,7 +95,7 @@ def start_run(request: Request, habits: Habits) -> None:
         check_storable(planned.model, planned.training, material.symbols)
         for note in (*start.notes, *planned.notes):
             warn(note)
-        screen = Console(stderr=True, highlight=False, quiet=habits.quiet)
+        screen = Screen(stderr=True, highlight=False, quiet=habits.quiet)
         screen.print(what_is_given(planned, material))
         if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)

@@ -14,7 +14,7 @@ from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
 from charrnn.cli.display import warn
 from charrnn.cli.run import RUNS, find_checkpoint
-from charrnn.cli.terminal import one_line
+from charrnn.cli.text_display import listed
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
 from charrnn.errors import CharRNNError, TextError, UsageError
@@ -27,6 +27,7 @@ from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.snapshot import Checkpoint
 from charrnn.text import read_corpus
+from charrnn.typed_text import typed
 from charrnn.vocabulary import Vocabulary
 
 LONGEST_TEXT = 1_000_000
@@ -53,6 +54,7 @@ class Subject:
     ids: Ids
     text_name: str
     trained: bool
+    normalise: str | None = None
     seq_length: int | None = None
     examples: Examples | None = None
 
@@ -68,11 +70,17 @@ class Subject:
     def prompt(self, text: str) -> tuple[str, Ids]:
         """Return a text in the model's characters, and what is read up to the guess after it."""
         if isinstance(self.symbols, Vocabulary):
-            spelled = self.symbols.spell(text)
+            spelled = typed(text, self.symbols, self.normalise)
             return spelled, self.symbols.encode(spelled)
         if not self.symbols.kind.source_is_text:
             raise UsageError(f"--show needs a text, and {self.symbols.layout} reads a label")
-        return text, self.symbols.prompt(text)
+        spelled = self.symbols.typed(text, self.normalise)
+        return spelled, self.symbols.prompt(spelled)
+
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the model reads bytes."""
+        return isinstance(self.symbols, Vocabulary) and self.symbols.as_bytes
 
     def guess(self, target: int) -> str:
         """Name what can be guessed."""
@@ -111,6 +119,7 @@ def trained_models(
                 checkpoint.symbols,
                 ids,
                 text_name,
+                normalise=checkpoint.corpus.normalise,
                 trained=not at_init,
                 seq_length=None if examples else window or window_beside(path),
                 examples=examples,
@@ -143,7 +152,8 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
     start = corpus.part(0, LONGEST_TEXT)
     if unknown := vocabulary.unknown(start):
-        warn(f"left out characters that the model does not know: {one_line(unknown[:MOST_NAMED])}")
+        names = listed(unknown, limit=MOST_NAMED)
+        warn(f"left out characters that the model does not know: {names}")
     ids = vocabulary.encode(start, "skip")
     if not len(ids):
         raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")

@@ -1,17 +1,21 @@
-"""What reaches the terminal: made visible where it could do harm, exact where it cannot.
+"""Text on its way to stdout and stderr: safe on a terminal, exact UTF-8 in a pipe or file.
 
 A model may have learnt escape codes, and a file may be named with them; a terminal obeys them.
-Everything that comes from a text, a checkpoint or a path passes through `visible` first.
+Everything that comes from a text or a checkpoint passes through `visible` first, and names of
+files, runs and labels through `label`, in which no character is hidden.
 """
 
+import codecs
 import errno
 import io
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
+from charrnn.characters import labelled, repaired
 from charrnn.errors import StorageError
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -42,6 +46,16 @@ def one_line(text: str) -> str:
     return visible(text).replace("\n", "␊").replace("\t", "␉")
 
 
+def label(text: str) -> str:
+    """Return a name on one line in which every character can be seen.
+
+    Example:
+        >>> label("my\\u200brun\\n")
+        'my<U+200B>run␊'
+    """
+    return labelled(one_line(repaired(text)))
+
+
 def shell_command(*words: str) -> str:
     """Return a command that a person can copy and paste: words with blanks are quoted.
 
@@ -52,16 +66,9 @@ def shell_command(*words: str) -> str:
     return one_line(shlex.join(words))
 
 
-def accept_any_character() -> None:
-    """Let streams that cannot spell a character write its escape rather than fail.
-
-    A closed stderr becomes one that nobody reads: `print` would take stdout in its place.
-    """
-    if sys.stderr is None:
-        sys.stderr = io.StringIO()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def stdin_is_terminal() -> bool:
+    """Return whether standard input is a terminal, at which somebody waits to be told to type."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def unicode_ok(stream: TextIO | None = None) -> bool:
@@ -70,26 +77,33 @@ def unicode_ok(stream: TextIO | None = None) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
-def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
-    """Write generated text to stdout: at once and made safe on a terminal, exact in a pipe.
+def decoded(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield characters for pieces of bytes, each as a character U+0000 to U+00FF, read as UTF-8.
 
-    Characters that stand for bytes leave as those bytes. Raises `StorageError` if stdout is closed
-    or full; a reader who has gone away (`| head`) raises `BrokenPipeError`.
+    What is not UTF-8 is shown as `\\xff`. A character arrives with the last of its bytes.
+
+    Example:
+        >>> "".join(decoded(["\\xc3", "\\xa9", "\\xff!"]))
+        'é\\\\xff!'
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    for piece in pieces:
+        if text := decoder.decode(piece.encode("latin-1")):
+            yield text
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
+@contextmanager
+def writing() -> Iterator[TextIO]:
+    """Yield stdout to be written to, and flush it.
+
+    Raises `StorageError` if it is closed or full; a reader who has gone away (`| head`) raises
+    `BrokenPipeError`.
     """
     out = sys.stdout
-    if out is None:
-        raise StorageError("standard output is closed; try a file: charrnn sample > poem.txt")
-    live = out.isatty()
-    safe = live and not raw
     try:
-        for piece in pieces:
-            if as_bytes and not safe:
-                out.flush()
-                out.buffer.write(piece.encode("latin-1"))
-            else:
-                out.write(visible(piece) if safe else piece)
-            if live:
-                out.flush()
+        yield out
         out.flush()
     except BrokenPipeError:
         raise
@@ -98,6 +112,61 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
         raise StorageError(
             f"standard output cannot be written: {os.strerror(error.errno or errno.EIO)}"
         ) from error
+
+
+def byte_writer(out: TextIO) -> Callable[[bytes], object]:
+    """Return what writes bytes to a stream, after what was written to it as text before."""
+    if isinstance(out, io.TextIOWrapper):
+        out.flush()
+        write: Callable[[bytes], object] = out.buffer.write
+        return write
+    # a stream of a Python program that calls the command, without bytes below
+    return lambda content: out.write(content.decode("utf-8", "backslashreplace"))
+
+
+def utf_8(text: str) -> bytes:
+    """Return a text as UTF-8; bytes of an argument that were not UTF-8 are those bytes again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
+
+
+def write_plain(text: str) -> None:
+    """Write text that is known to be harmless to stdout: UTF-8 in a pipe or file."""
+    with writing() as out:
+        if out.isatty():
+            out.write(text)
+        else:
+            byte_writer(out)(utf_8(text))
+
+
+def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
+    """Write generated text to stdout: at once and made safe on a terminal, exact elsewhere.
+
+    In a pipe or file it is UTF-8 whatever the locale, and characters that stand for bytes are
+    those bytes. A terminal gets its own encoding, bytes decoded as UTF-8, and a newline after the
+    last line. With `raw` it gets everything as it is. Errors are those of `writing`.
+    """
+    with writing() as out:
+        live = out.isatty()
+        if live and not raw:
+            last = ""
+            for piece in map(visible, decoded(pieces) if as_bytes else pieces):
+                out.write(piece)
+                out.flush()
+                last = piece or last
+            if last and not last.endswith("\n"):
+                out.write("\n")
+            return
+        write = byte_writer(out)
+        for piece in pieces:
+            if live and not as_bytes:
+                out.write(piece)
+            else:
+                write(piece.encode("latin-1") if as_bytes else utf_8(piece))
+            if live:
+                out.flush()
 
 
 def abandon_stdout() -> None:

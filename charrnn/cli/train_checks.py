@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from charrnn.cells import CELLS
+from charrnn.cli.display import warn
 from charrnn.cli.options import on_the_command_line
 from charrnn.errors import UsageError
 from charrnn.network import ModelConfig
@@ -26,9 +27,6 @@ FROM_THE_CHECKPOINT = {
 
 FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "reset_rate")
 """Options that have no meaning where examples are read whole."""
-
-FOR_VALIDATION = ("patience", "eval_every")
-"""Options about validation, which `--val-fraction 0` leaves nothing for."""
 
 
 def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None:
@@ -49,12 +47,13 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
                     f"with --init-from {given[name]} has no effect: {why}; try without it"
                 )
     if values["val_fraction"] == 0:
-        for name in FOR_VALIDATION:
-            if name in given and values[name]:
-                raise UsageError(
-                    f"{given[name]} needs validations, and --val-fraction 0 holds nothing out; "
-                    "try without one of them"
-                )
+        if values["patience"]:
+            raise UsageError(
+                "--patience needs validations, and --val-fraction 0 holds nothing out; try "
+                "without one of them"
+            )
+        if values["eval_every"]:
+            warn("--val-fraction 0 holds nothing out, so that --eval-every has no effect")
     if values["quiet"] and values["sample_every"]:
         raise UsageError("--sample-every shows samples, and --quiet none; try one of them")
     if "forget_bias" in given and "init_from" not in given:

@@ -17,7 +17,8 @@ from charrnn.cli.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.planning import ScoringLimits
 from charrnn.cli.report import TextResult, text_result
 from charrnn.cli.run import RunFolder
-from charrnn.cli.terminal import shell_command
+from charrnn.cli.terminal import shell_command, write_plain
+from charrnn.cli.text_display import decoded_text
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.events import Evaluation, Look, Step, Stopped
@@ -196,7 +197,8 @@ class Run:
             return ""
         now, material = self._checkpoint(resumable=False), self.material
         if isinstance(material, TextMaterial):
-            return "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW))).strip()
+            written = "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW)))
+            return decoded_text(written, as_bytes=material.symbols.as_bytes).strip()
         predictor = Predictor(now.config, now.parameters, now.pairing)
         answers = predictor.answer([pair.input for pair in material.shown])
         return "\n".join(
@@ -271,7 +273,7 @@ class Run:
             raise typer.Exit(self.stop.exit_code)
         self.folder.update_facts({"scored": True})
         if self.habits.json:
-            print(to_json(result.as_dict()))
+            write_plain(f"{to_json(result.as_dict())}\n")
         elif not self.habits.quiet:
             result.show()
 

@@ -170,3 +170,38 @@ def test_the_dynamic_figure_stands_beside_the_static_one(
     assert both["nats_per_char"] == plain["nats_per_char"]
     assert both["dynamic_nats_per_char"] != both["nats_per_char"]
     assert "this model, dynamic" in charrnn("eval", finished_run, text, *options).stdout
+
+
+def test_scoring_what_was_learnt_is_remarked(
+    charrnn: Call, finished_run: Path, sentences: str, text: str
+) -> None:
+    begin = int(len(sentences) * 0.9)
+    for part, words in (
+        (sentences, "the very text that the model was trained on (its last 10% held out)"),
+        (sentences[:begin], "part of the text that the model was trained on"),
+        (sentences[100:400], "part of the text that the model was trained on"),
+        (sentences[begin:], ""),
+        (TEXT, ""),
+    ):
+        Path("part.txt").write_text(part, encoding="utf-8")
+        for options in (("--no-baselines",), ("--no-baselines", "--json")):
+            noted = charrnn("eval", finished_run, "part.txt", *options).stderr
+            assert noted.count("\n") == bool(words)
+            assert words in noted
+
+
+def test_a_text_that_is_gone_is_known_by_its_fingerprint(
+    charrnn: Call, finished_run: Path, corpus: Path
+) -> None:
+    shutil.copy(finished_run / "best.npz", "alone.npz")
+    noted = charrnn("eval", "alone.npz", corpus, "--no-baselines").stderr
+    assert "the very text that the model was trained on" in noted
+
+
+def test_bytes_are_counted_as_bytes(charrnn: Call, untrained: Untrained) -> None:
+    untrained("".join(map(chr, range(256))), as_bytes=True).save("bytes.npz")
+    Path("any.txt").write_text("é" * 60 + "a", encoding="utf-8")
+    shown = charrnn("eval", "bytes.npz", "any.txt", "--no-baselines").stdout
+    assert "121 bytes\n" in shown
+    assert "per byte" in shown
+    assert "character" not in shown

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from typer.testing import Result
 
 from charrnn.checkpoint import load
@@ -89,3 +90,55 @@ def test_hostile_vocabularies_and_names_are_made_visible(
     assert "[red]:sm" in result.stdout.replace("\n", "").replace(" ", "")
     again = json.loads(charrnn("info", "hostile\x1b[31m.npz", "--json").stdout)
     assert set(again["vocabulary"]["characters"]) == dangerous | set("[red]:sm")
+
+
+def test_characters_that_cannot_be_seen_are_named(
+    charrnn: Call, untrained: Callable[..., Model]
+) -> None:
+    hidden = "\u00a0\u00ad\u0301\u200b\u2028\ufe0f\ue000\U000e0041"
+    untrained("ab\n\x1b" + hidden).save("hidden.npz")
+    shown = charrnn("info", "hidden.npz").stdout
+    assert "12 characters: ab␊␛" in shown
+    assert not set(hidden) & set(shown)
+    words = " ".join(shown.split())
+    for name in ("U+00A0 NO-BREAK SPACE", "U+0301 COMBINING ACUTE ACCENT", "U+E000 private use"):
+        assert name in words
+    for character in hidden:
+        assert f"U+{ord(character):04X}" in words
+
+
+def test_thousands_of_characters_are_shown_in_part(
+    charrnn: Call, untrained: Callable[..., Model]
+) -> None:
+    characters = "".join(map(chr, range(0x4E00, 0x4E00 + 6_000)))
+    untrained(characters).save("han.npz")
+    shown = charrnn("info", "han.npz").stdout
+    assert len(shown) < 2_000
+    words = " ".join(shown.split())
+    assert "6,000 characters: 一" in words
+    assert "and 5,700 more" in words
+    facts = json.loads(charrnn("info", "han.npz", "--json").stdout)
+    assert facts["vocabulary"]["characters"] == characters
+
+
+def test_a_model_of_bytes_has_bytes(charrnn: Call, untrained: Callable[..., Model]) -> None:
+    untrained("\nabc\xa9\xc3", as_bytes=True).save("bytes.npz")
+    shown = charrnn("info", "bytes.npz").stdout
+    assert "6 bytes: ␊abc, 0xA9, 0xC3" in shown
+    assert "0 bytes" in shown
+    assert "character" not in shown
+
+
+@pytest.mark.parametrize("columns", ["15", "39", "80"])
+def test_lines_in_a_pipe_have_no_blanks_at_their_ends(
+    columns: str, charrnn: Call, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    text = finished_run.parent / "corpus.txt"
+    for command in (("info", finished_run), ("eval", finished_run, text)):
+        lines = charrnn(*command).stdout.splitlines()
+        assert lines == [line.rstrip() for line in lines]
+        assert not any("…" in line for line in lines if "sha256" not in line)
+    wide = charrnn("eval", finished_run, text, "--json").stdout
+    nats = json.loads(wide)["nats_per_char"]
+    assert f"{nats:.4f}" in charrnn("eval", finished_run, text).stdout

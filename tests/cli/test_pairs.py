@@ -300,6 +300,9 @@ MISTAKES = [
     ("predict checkpoints/many-to-one abß", 4, ["'ß' never occurred"]),
     ("predict checkpoints/many-to-one --beam 3 ab", 2, ["--beam is for many-to-many"]),
     ("predict checkpoints/many-to-one --temp 1 ab", 2, ["--temp is for one-to-many"]),
+    ("predict checkpoints/many-to-one ab -", 2, ["- is standard input"]),
+    ("predict checkpoints/many-to-one ab --encoding utf-8", 2, ["--encoding is for standard"]),
+    ("predict checkpoints/many-to-one a\u0301", 4, ["U+0301 COMBINING ACUTE ACCENT never"]),
     ("inspect-gradients checkpoints/many-to-one --context", 2, ["--context is for"]),
 ]
 
@@ -351,13 +354,71 @@ def test_a_wrong_line_of_standard_input_is_named(
 ) -> None:
     monkeypatch.chdir(workplace)
     for stdin, words in (
-        ("ab\nabß\n", "standard input line 2: 'ß'"),
-        ("ab\n\n", "standard input line 2: an input is empty"),
+        ("ab\nabß\nab", "standard input line 2: 'ß'"),
+        (b"ab\r\n\xc3", "standard input line 2 is not UTF-8"),
+        (b"ab\na\xc3b\nab\n", "standard input line 2 is not UTF-8"),
     ):
         result = charrnn("predict", "checkpoints/many-to-one", stdin=stdin)
         assert result.exit_code == 4
         assert words in result.stderr
         assert result.stdout == "does not\n"  # what came before is answered
+
+
+@pytest.mark.parametrize(
+    ("layout", "options"),
+    [("many-to-many", "--beam 0"), ("many-to-many", "--beam 99999999999999999999")]
+    + [("one-to-many", f"--count {count}") for count in (0, 10**12)],
+)
+def test_widths_and_counts_are_bounded(
+    charrnn: Charrnn, trained: Callable[[str], Path], layout: str, options: str
+) -> None:
+    result = charrnn("predict", trained(layout), *options.split(), "ab")
+    assert result.exit_code == 2
+    assert "it must be at least 1 and at most" in result.stderr
+
+
+def test_empty_lines_of_standard_input_are_answered_by_empty_lines(
+    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    command = ("predict", "checkpoints/many-to-one")
+    answers = "\n\ndoes not\n\ndoes not\n"
+    for stdin in ("\n\nab\n\nab\n\n\n", "\ufeff\n\nab\n\nab"):
+        result = charrnn(*command, "-", stdin=stdin)
+        assert (result.exit_code, result.stdout) == (0, answers)
+        note = "charrnn: note: 3 empty lines have no answer, first line 1\n"
+        assert result.stderr == note
+    rows = charrnn(*command, "--json", stdin="\nab\n").stdout.splitlines()
+    assert [json.loads(row)["output"] for row in rows] == [None, "does not"]
+    trailing = charrnn(*command, stdin="ab\n\n\n")
+    assert (trailing.exit_code, trailing.stdout, trailing.stderr) == (0, "does not\n", "")
+    assert charrnn(*command, stdin="\n\n").stdout == ""
+
+
+def test_a_byte_order_mark_on_standard_input_is_dropped(
+    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    for encoding in ("utf-8-sig", "utf-16"):
+        options = ("--encoding", "utf-16") if encoding == "utf-16" else ()
+        stdin = "ab\nab\n".encode(encoding)
+        result = charrnn("predict", "checkpoints/many-to-one", *options, stdin=stdin)
+        assert (result.exit_code, result.stdout) == (0, "does not\ndoes not\n"), result.stderr
+    argument = charrnn("predict", "checkpoints/many-to-one", "\ufeffab")
+    assert argument.stdout == "does not\n"
+
+
+def test_inputs_are_brought_into_the_normal_form_of_the_model(charrnn: Charrnn) -> None:
+    Path("p.tsv").write_text("é\tx\ne\ty\nè\tx\na\ty\n" * 3, encoding="utf-8")
+    options = ("--layout", "many-to-one", "--normalise", "nfd", *TINY)
+    assert charrnn("train", "p.tsv", *options, "--val-fraction", "0").exit_code == 0
+    composed, decomposed = (
+        charrnn("predict", "--proba", field, stdin=None) for field in ("é", "e\u0301")
+    )
+    assert composed.exit_code == 0, composed.stderr
+    assert composed.stdout == decomposed.stdout
+    piped = charrnn("predict", "--proba", "-", stdin="é\n")
+    assert piped.stdout == composed.stdout
 
 
 def test_a_language_model_cannot_predict(charrnn: Charrnn, finished_run: Path) -> None:

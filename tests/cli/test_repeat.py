@@ -150,7 +150,6 @@ def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_r
         "--init-from RUN --hidden 99",
         "--init-from RUN --bytes",
         "--val-fraction 0 --patience 3",
-        "--val-fraction 0 --eval-every 3",
         "--cell gru --forget-bias 2",
         "--preset min-char-rnn --forget-bias 2",
         "--quiet --sample-every 3",
