@@ -355,7 +355,7 @@ def test_a_number_gone_bad_just_before_a_save_is_not_saved_either(
         return event
 
     monkeypatch.setattr(Trainer, "step", spoil)
-    held_out = ("--val-fraction", "0", "--save-every", "5")
+    held_out = ("--val-fraction", "0", "--eval-every", "0", "--save-every", "5")
     assert_one_line(charrnn("train", corpus, *tiny, *held_out), 6, "W_hy is not finite at step 10")
     assert load(Path("checkpoints/corpus/last.npz")).step == 5
 
