@@ -15,6 +15,7 @@ from charrnn.errors import DivergedError
 from charrnn.events import Evaluation, Event, Look, Step, Stopped, Watch
 from charrnn.kernels import kernel
 from charrnn.lessons import Lessons
+from charrnn.memory import require_memory
 from charrnn.network import ModelConfig
 from charrnn.optimisers import clip_by_norm, clip_by_value, learning_rate, norm
 from charrnn.parameters import Parameters
@@ -23,6 +24,10 @@ from charrnn.workers import Team
 
 SMOOTHING = 0.99
 """What the smoothed loss keeps of itself at each step."""
+
+
+TRAINED_COPIES = 4
+"""Fewest copies of the weights that training holds: they, their gradient, and the optimiser's."""
 
 
 class Trainer:
@@ -37,6 +42,9 @@ class Trainer:
     ) -> None:
         self.model_config, self.config, self.lessons = model, config, lessons
         reading = lessons.reading(config)
+        require_memory(
+            4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
+        )
         self.team = Team(model, reading, lessons.arrays, initial, config.workers, config.kernel)
         self.parameters = self.team.parameters
         self.states = self.team.states

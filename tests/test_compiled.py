@@ -1,4 +1,4 @@
-"""What Numba compiles gives what NumPy gives, to rounding; needs the extra charrnn[fast]."""
+"""What Numba compiles gives what NumPy gives, to rounding; needs Numba."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from charrnn.cli.plots import Curve, HeatMap, check_plot, plain, profile_figure,
 from charrnn.errors import StorageError, UsageError
 
 needs_matplotlib = pytest.mark.skipif(
-    find_spec("matplotlib") is None, reason="matplotlib, the extra charrnn[plot], is not installed"
+    find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
 
 LAGS = range(101)
