@@ -96,6 +96,8 @@ BUDGET_LIMITS = {
     "epochs": Limits(0, 1e6, 10.0, above=True),
     "steps": Limits(1, MAX_COUNT, 1000),
 }
+LAG_LIMITS = Limits(1, 2**20, 200)
+WINDOW_LIMITS = Limits(1, 2**20, 160)
 INIT_SCALE = Limits(0, MAX_SCALE, 0.01)
 NOT_OPTIONS = {"inputs", "outputs", "workers"}
 

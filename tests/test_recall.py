@@ -259,7 +259,7 @@ def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
         plan(seed=-1)
     with pytest.raises(UsageError, match="window is 0"):
         plan(window=0)
-    with pytest.raises(UsageError, match="0 processes"):
+    with pytest.raises(UsageError, match="processes is 0"):
         next(probe([QUICK], processes=0))
 
 
