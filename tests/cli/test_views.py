@@ -11,7 +11,6 @@ from charrnn.cli.app import app, load_command
 from charrnn.cli.names import distinct, model_names, numbered
 from charrnn.cli.views import READ
 
-
 PARAMETERS = {
     parameter.name: parameter.opts[0]
     for parameter in load_command("inspect-gradients").params
