@@ -1,6 +1,5 @@
 """`charrnn inspect-gradients`: see the gradient vanish, explode, or arrive."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -167,7 +166,7 @@ def inspect_gradients(
     if json:
         print(to_json(as_json(found)))
     elif as_table:
-        sys.stdout.write(as_csv(found))
+        print(as_csv(found), end="")
     elif quiet:
         View().verdicts(found)
     else:

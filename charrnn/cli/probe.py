@@ -1,6 +1,7 @@
 """`inspect-gradients --probe`: which cells remember a symbol across a gap, shown while they try."""
 
 import csv
+import io
 import os
 import sys
 
@@ -27,7 +28,7 @@ def run_probe(
 ) -> None:
     """Run the experiment of one task and print its table."""
     if len(tasks) > 1:
-        raise UsageError("one task at a time; try --probe, or --probe france")
+        raise UsageError("one task at a time", "--probe", "--probe france")
     trials = plan(tasks[0] if tasks else "recall", numbers(gaps), seed=seed)
     results: dict[Trial, Result] = {}
     steps: dict[Trial, int] = {}
@@ -56,9 +57,11 @@ def run_probe(
         print(to_json({"schema": 1, "probe": [as_dict(result) for result in ended]}))
     elif as_table:
         rows = [as_dict(result) for result in ended]
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        print(out.getvalue(), end="")
     else:
         show(ended)
 
@@ -70,7 +73,7 @@ def numbers(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{text!r} is no list of gaps; try --gaps 5,20,80") from error
+        raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
 
 
 def describe(look: Look) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Sequence
 
 from charrnn.cli.inspection_view import View
@@ -49,4 +48,4 @@ def write_csv(header: tuple[str, ...], table: Sequence[tuple[object, ...]]) -> N
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(table)
-    sys.stdout.write(out.getvalue())
+    print(out.getvalue(), end="")
