@@ -109,6 +109,7 @@ ORDER = [
     "charrnn.cli.live",
     "charrnn.cli.probe",
     "charrnn.cli.inspect",
+    "charrnn.cli.usage",
     "charrnn.cli.app",
     "charrnn.__main__",
 ]

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.terminal import abandon_stdout, accept_any_character, one_line
+from charrnn.cli.usage import usage_message
 from charrnn.errors import CharRNNError
 
 COMMANDS = {
@@ -68,7 +69,7 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
     except CharRNNError as error:
         raise fail(error.message(options()), error.exit_code) from error
     except typer.TyperException as error:
-        raise fail(usage_message(error), error.exit_code) from error
+        raise fail(usage_message(error, COMMANDS), error.exit_code) from error
     except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
         abandon_stdout()
         raise typer.Exit(0) from error
@@ -92,12 +93,6 @@ def options_of(name: str | None) -> set[str] | None:
     if name not in COMMANDS:
         return None
     return {flag for parameter in load_command(name).params for flag in parameter.opts}
-
-
-def usage_message(error: typer.TyperException) -> str:
-    """Return the message of a mistyped command in our form."""
-    message = error.format_message().rstrip(".")
-    return f"{message}; try --help" if "try" not in message.lower() else message
 
 
 def fail(message: str, code: int) -> typer.Exit:

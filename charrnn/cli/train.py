@@ -7,6 +7,7 @@ import typer
 
 from charrnn.cells import CELLS
 from charrnn.cli.options import option, refuse_new_settings, refuse_text_settings
+from charrnn.cli.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
 from charrnn.cli.start import Request, resume_run, start_run
 from charrnn.cli.training_run import Habits
 from charrnn.corpora import BUILT_IN
@@ -16,6 +17,7 @@ from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
 from charrnn.kernels import KERNELS, usual_kernel
 from charrnn.layouts import LAYOUTS
+from charrnn.limits import THREADS
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
@@ -25,6 +27,7 @@ from charrnn.training_config import TrainingConfig
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
 FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
+SHARED = {"min": THREADS.low, "max": THREADS.high}
 SETTINGS = {field.name for field in FIELDS} - {"steps"}
 """Names of the options that set a field; steps are part of the budget."""
 
@@ -189,8 +192,8 @@ def train(
         float | None,
         option(RUN, f"Wall time of the whole command, about. Default: {DEFAULT_MINUTES:g}."),
     ] = None,
-    epochs: Annotated[float | None, option(RUN, "Read the text so often instead.")] = None,
-    steps: Annotated[int | None, option(RUN, "Take so many steps instead.")] = None,
+    epochs: Annotated[float | None, option(RUN, "Epochs to train for, instead.")] = None,
+    steps: Annotated[int | None, option(RUN, "Steps to train for, instead.")] = None,
     patience: Annotated[
         int | None,
         option(
@@ -202,16 +205,14 @@ def train(
     seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
     threads: Annotated[
         int | None,
-        option(
-            RUN, "Processes that share the lanes. Default: measured, at most one a core.", min=1
-        ),
+        option(RUN, "Processes to share a batch. Default: measured, up to one a core.", **SHARED),
     ] = None,
     kernel: Annotated[
         str | None,
         option(
             RUN,
-            f"Whose code trains: {' or '.join(KERNELS)}. Default: numba, which is faster, where it "
-            "is installed (the extra fast); they agree to rounding.",
+            f"Compute backend: {' or '.join(KERNELS)}. Default: numba, which is faster, if it is "
+            "installed (pip install numba); they agree to rounding.",
         ),
     ] = None,
     out: Annotated[
@@ -228,7 +229,13 @@ def train(
         option(RUN, "Begin from the weights and vocabulary of a checkpoint.", metavar="CKPT"),
     ] = None,
     eval_every: Annotated[
-        int | None, option(RUN, "Steps between validations. Default: about ten a run.")
+        int | None,
+        option(
+            RUN,
+            f"Steps between validations. Default: {EVALUATIONS} a run, pairs {PAIR_EVALUATIONS}; "
+            f"by --minutes as many, at least 2, as take {EVALUATION_SHARE:.0%} of the time.",
+            min=1,
+        ),
     ] = None,
     sample_every: Annotated[
         int | None,
