@@ -8,7 +8,7 @@ from charrnn.errors import DivergedError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
 from charrnn.parameters import Parameters
-from charrnn.training import CURE, Trainer
+from charrnn.training import RATE_CURES, Trainer
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.vocabulary import Vocabulary
 
@@ -90,7 +90,8 @@ def snapshot(
         arrays += [*trainer.optimiser.state.items(), *trainer.states.items()]
     for name, array in arrays:
         if not np.isfinite(array).all():
-            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}; {CURE}")
+            problem = f"{name} is not finite at step {trainer.progress.step:,}"
+            raise DivergedError(problem, *RATE_CURES)
     state = None
     if resumable:
         weights, optimiser = trainer.parameters, trainer.optimiser

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.terminal import abandon_stdout, accept_any_character, one_line
-from charrnn.cli.usage import usage_message
+from charrnn.cli.usage import check_words, usage_message
 from charrnn.errors import CharRNNError
 
 COMMANDS = {
@@ -44,10 +44,13 @@ class Commands(TyperGroup):
         name, stub, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name and stub else stub, rest
 
-    def make_context(self, *args: Any, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
         accept_any_character()
         with reported():
-            return super().make_context(*args, **extra)
+            check_words(args)
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with reported(lambda: options_of(ctx.invoked_subcommand)):

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from charrnn.errors import UsageError
+
 KINDS = {"int_parsing": "an integer", "int_from_float": "an integer", "float_parsing": "a number"}
 MIN_SIMILARITY = 0.75
 """Smallest similarity, as of `difflib`, of an option that is suggested for another."""
@@ -37,6 +39,13 @@ def usage_message(error: typer.TyperException, commands: Collection[str]) -> str
     if typed is not None:  # its value is missing, or it takes none
         return f"{message}; try {typed}{'' if 'not take' in message else ' VALUE'}"
     return value_message(error) or f"{message}; try {page}"
+
+
+def check_words(words: Iterable[str]) -> None:
+    """Raise `UsageError` for a NUL character, which no path and no text on a command line holds."""
+    for word in words:
+        if "\0" in word:
+            raise UsageError(f"the argument {word[:MAX_SHOWN]!r} holds a NUL character", "a file")
 
 
 def value_message(error: typer.TyperException) -> str | None:
