@@ -63,7 +63,7 @@ class Checkpoint:
         if isinstance(self.symbols, Vocabulary):
             return self.symbols
         raise UsageError(
-            f"this model learnt pairs ({self.symbols.layout}), not a text; try charrnn predict"
+            f"this model learnt pairs ({self.symbols.layout}), not a text", "charrnn predict"
         )
 
     @property
@@ -71,7 +71,7 @@ class Checkpoint:
         """The layout and symbols of a model of pairs; `UsageError` for a language model."""
         if isinstance(self.symbols, Pairing):
             return self.symbols
-        raise UsageError("this model learnt a text, not pairs; try charrnn sample")
+        raise UsageError("this model learnt a text, not pairs", "charrnn sample")
 
 
 def snapshot(

@@ -141,7 +141,7 @@ class RunFolder:
             except OSError as error:
                 os.close(lock)
                 raise StorageError(
-                    f"another run is writing to {str(self.path)!r}; try --out DIR"
+                    f"another run is writing to {str(self.path)!r}", "to wait until it has ended"
                 ) from error
         return lock
 

@@ -121,6 +121,7 @@ def start_run(request: Request, habits: Habits) -> None:
 def _with_text(request: Request) -> Start:
     """Read a text, with its own vocabulary or that of the checkpoint to begin from."""
     parent = _parent(request.init_from)
+    _check_kind(parent, pairs=False)
     corpus = corpora.read(request.paths, request.built_in, request.text)
     material = _prepare(corpus, request, parent)
     settings = _inherit(request.given, parent)
@@ -136,6 +137,7 @@ def _with_text(request: Request) -> Start:
 def _with_pairs(request: Request, layout: str) -> Start:
     """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
     parent = _parent(request.init_from)
+    _check_kind(parent, pairs=True)
     corpus = pair_material.read(request.paths, request.built_in, layout, request.text)
     record = CorpusRecord(
         name=corpus.name,
@@ -243,6 +245,16 @@ def _parent(path: str | None) -> Checkpoint | None:
         return None
     place = Path(path)
     return load_checkpoint(place / "best.npz" if place.is_dir() else place)
+
+
+def _check_kind(parent: Checkpoint | None, *, pairs: bool) -> None:
+    """Raise `UsageError` if weights of a text are to begin a run on pairs, or the reverse."""
+    if parent is not None and isinstance(parent.symbols, Vocabulary) == pairs:
+        kind, other = ("pairs", "a text") if pairs else ("a text", "pairs")
+        raise UsageError(
+            f"--init-from is a model of {other}, this run is on {kind}",
+            f"--init-from with a model of {kind}",
+        )
 
 
 def _inherit(given: dict[str, Any], parent: Checkpoint | None) -> dict[str, Any]:

@@ -271,7 +271,7 @@ def train(
     given.setdefault("kernel", usual_kernel())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
-        raise UsageError("--out and --name contradict each other; try one of them")
+        raise UsageError("--out and --name contradict each other", "one of them")
     habits = Habits(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
