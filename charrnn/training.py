@@ -157,7 +157,7 @@ class Trainer:
         return DivergedError(f"the loss is {nats} at step {step:,}", *cures)
 
 
-RATE_CURES = ("a new run with a smaller --lr", "a smaller --clip-norm")
+RATE_CURES = ("a smaller --lr in a new run", "a smaller --clip-norm")
 INITIAL_CURES = ("a smaller --gain", "a smaller --input-gain", "another --init")
 """What helps if even the first gradient, before any update, is not finite."""
 

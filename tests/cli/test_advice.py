@@ -347,7 +347,7 @@ CASES = [
     Case(
         f"train corpus.txt {T} --optimiser sgd --lr 1e38 --clip-norm 1e30 --warm-up 0 --steps 20",
         "at step 2",
-        "a new run with a smaller --lr",
+        "a smaller --lr in a new run",
         f"train corpus.txt {T} --optimiser sgd --lr 0.1 --clip-norm 1 --steps 20",
     ),
 ]
