@@ -250,7 +250,7 @@ def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
     try:
         return kind(**values)
     except CharRNNError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+        raise CheckpointError(f"{where}: {error.problem}") from error
 
 
 def _as_json(record: Any) -> dict[str, JSON]:

@@ -1,4 +1,4 @@
-"""The cells once more, compiled by Numba: `pip install 'charrnn[fast]'`.
+"""The cells compiled by Numba, which is optional: `pip install numba`.
 
 NumPy carries every operation of a formula through memory on its own. Here all that a step does
 element by element is one loop, which the compiler turns into vector instructions, and the walk of a

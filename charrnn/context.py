@@ -42,7 +42,7 @@ def context_losses(
 ) -> Context:
     """Predict the same characters from the last k before each, read from the zero state."""
     if not lags or min(lags) < 1:
-        raise UsageError("a context has at least one character; try --context 1,2,4,8")
+        raise UsageError("a context has at least one character", "lags=(1, 2, 4, 8)")
     places, _ = place(len(ids), max(lags), windows, seed, ends=1)
     full = 2 * places.K
     kept = tuple(k for k in sorted(set(lags)) if k <= full)
@@ -96,7 +96,7 @@ def influence(
     "Visualizing memorization in RNNs"). A logit, not the loss: the loss weighs surprise.
     """
     if not len(ids):
-        raise TextError("there is no character to show; try a longer text")
+        raise TextError("there is no character to show", "a longer text")
     parameters = parameters.astype(np.float64)
     with np.errstate(all="ignore"):
         network = Network(config, parameters, len(ids), 1, parameters.like())

@@ -52,7 +52,7 @@ def verdict(
         reason = "the loss does not depend on the state"
         if config.outputs == 1:
             return _say("vanishing", f"{reason}: one character leaves nothing to guess", "a text")
-        return _say("vanishing", f"there is no gradient: {reason}", "training anew")
+        return _say("vanishing", f"there is no gradient: {reason}", "training again")
     bursting = [line for line in alive if explodes(line)]
     if bursting:
         worst = max(bursting, key=_peak)
@@ -147,7 +147,7 @@ def _remember(config: ModelConfig, trained: bool, seq_length: int | None) -> str
         )
     if not trained:
         return ", ".join(advice)
-    return f"training anew with {', '.join(advice)}; --context tells whether this text needs more"
+    return f"training again with {', '.join(advice)}; --context tells whether this text needs more"
 
 
 @dataclass(frozen=True)

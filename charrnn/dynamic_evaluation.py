@@ -48,10 +48,10 @@ def dynamic_evaluate(
     is nothing to predict, `UsageError` for a rate or decay without meaning.
     """
     if not (0 <= rate < 1 and 0 <= decay < 1):
-        raise UsageError(f"rate {rate} and decay {decay} must be from 0 to below 1; try {RATE}")
+        raise UsageError(f"rate {rate} and decay {decay} must be from 0 to below 1", f"{RATE}")
     predictions = len(ids) - 1
     if predictions < 1:
-        raise TextError(f"{len(ids)} characters leave nothing to predict; try a longer text")
+        raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
     learner = _Learner(config, parameters, rate, decay)
     total = 0.0
     for begin in range(0, predictions, SEGMENT):

@@ -59,7 +59,7 @@ def evaluate(
     """
     predictions = len(ids) - 1
     if predictions < 1:
-        raise TextError(f"{len(ids)} characters leave nothing to predict; try a longer text")
+        raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
     lanes = max(1, min(lanes, predictions // (4 * WARM_UP)))
     part = -(-predictions // lanes)
     warm_up = WARM_UP if lanes > 1 else 0

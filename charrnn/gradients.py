@@ -138,7 +138,7 @@ def place(
 ) -> tuple[Places, tuple[str, ...]]:
     """Spread windows over a text of N characters, one lane in each of as many equal parts."""
     if N < 3:
-        raise TextError(f"{N} characters have no past to look back on; try a text of 3 or more")
+        raise TextError(f"{N} characters have no past to look back on", "a text of 3 or more")
     K = min(lags, max(1, (N - 1) // 3))
     J = min(ends, windows, 1 + (N - 1 - 2 * K) // STRIDE)
     offsets = np.arange(J) * STRIDE

@@ -13,6 +13,7 @@ import numpy as np
 
 from charrnn.arrays import Array
 from charrnn.errors import UsageError
+from charrnn.limits import INIT_SCALE, shown, unknown
 
 
 def orthogonal(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
@@ -61,18 +62,20 @@ class Initialiser:
         """Read `NAME` or `NAME:SCALE`; `UsageError` for an unknown name or a bad scale."""
         name, colon, scale = text.partition(":")
         if name not in INITIALISERS:
-            known = ", ".join(INITIALISERS)
-            raise UsageError(f"no initialiser called {name!r}; there are {known}")
+            raise unknown("initialiser", name, INITIALISERS)
         if not colon:
             return cls(name)
         if name not in SCALED:
-            raise UsageError(f"{name!r} takes no scale, got {text!r}; try --gain")
+            raise UsageError(f"{name!r} takes no scale, got {shown(text)}", "--gain")
         try:
             number = float(scale)
         except ValueError:
-            number = -1.0
-        if not 0 <= number < float("inf"):
-            raise UsageError(f"{scale!r} in {text!r} is no scale; try for example {name}:0.01")
+            number = float("nan")
+        if number not in INIT_SCALE:
+            raise UsageError(
+                f"{shown(scale)} in {shown(text)} is no scale {INIT_SCALE}",
+                f"for example {name}:0.01",
+            )
         return cls(name, number)
 
     def draw(

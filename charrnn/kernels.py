@@ -1,4 +1,4 @@
-"""Whose code trains: NumPy's calls, or loops that Numba compiles, where it is installed."""
+"""Compute backends for training: NumPy, or Numba if it is installed."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ def kernel(name: str) -> Kernel:
         from charrnn import compiled
     except ImportError as error:  # not there, or not for this NumPy
         raise UsageError(
-            f"the kernel {name} cannot be used ({error}); try pip install 'charrnn[fast]'"
+            f"the kernel {name} cannot be used ({error})", "pip install numba"
         ) from error
     return Kernel(CELLS | compiled.CELLS, OPTIMISERS | compiled.OPTIMISERS)
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from charrnn.arrays import Array
 from charrnn.errors import UsageError
+from charrnn.limits import SEED
 from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 
 
@@ -40,6 +41,7 @@ class RecurrentNetwork:
         input_init: str | None = None,
         forget_bias: float = FORGET_BIAS,
     ) -> None:
+        SEED.check("seed", seed)
         self.config = ModelConfig(
             input_size,
             output_size,
@@ -67,7 +69,7 @@ class RecurrentNetwork:
             self._network = Network(self.config, self.parameters, 1, len(lanes))
         if len(lanes) != self._network.B:
             raise UsageError(
-                f"x has {len(lanes)} lanes, the state {self._network.B}; try reset() first"
+                f"x has {len(lanes)} lanes, the state {self._network.B}", "reset() first"
             )
         y = self._network.forward(lanes[None])[0]
         self._network.carry()

@@ -8,13 +8,13 @@ buffers of one size over `Parameters` that any number of networks may share.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from math import prod
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.arrays import Array, Ids
 from charrnn.cells import CELLS, Cell
-from charrnn.errors import UsageError
 from charrnn.functions import (
     affine,
     affine_backward,
@@ -23,12 +23,12 @@ from charrnn.functions import (
     dropout_mask,
 )
 from charrnn.initialisers import Initialiser
+from charrnn.limits import MODEL_LIMITS, check_fields, unknown
+from charrnn.memory import require_memory
 from charrnn.parameters import Parameters, Shapes
 
 FORGET_BIAS = 1.0
 """Begin by remembering (Jozefowicz, Zaremba & Sutskever 2015, ICML)."""
-
-SIZE_LIMIT = 2**16
 
 
 @dataclass(frozen=True)
@@ -55,23 +55,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
-            raise UsageError(f"no cell called {self.cell!r}; there are {', '.join(CELLS)}")
-        for name in ("inputs", "outputs", "hidden", "layers"):
-            size = getattr(self, name)
-            if not (isinstance(size, int) and 1 <= size <= SIZE_LIMIT * SIZE_LIMIT):
-                raise UsageError(f"{name} is {size!r}; it must be a whole number from 1")
-        if self.hidden > SIZE_LIMIT or self.layers > SIZE_LIMIT:
-            raise UsageError(f"hidden units and layers end at {SIZE_LIMIT}")
-        for name in ("dropout", "recurrent_dropout"):
-            if not 0 <= (rate := getattr(self, name)) < 1:
-                words = name.replace("_", " ")
-                raise UsageError(f"{words} is {rate}; it must be from 0 to below 1")
+            raise unknown("cell", self.cell, CELLS)
+        check_fields(MODEL_LIMITS, self)
         for init in (self.init, self.input_init, self.readout_init):
             if init is not None:
                 Initialiser.parse(init)
-        for name in ("gain", "input_gain", "forget_bias"):
-            if not np.isfinite(getattr(self, name)):
-                raise UsageError(f"{name.replace('_', ' ')} must be a finite number")
 
     def shapes(self) -> Shapes:
         """Return the name and shape of every parameter, in the order data meets them."""
@@ -83,6 +71,11 @@ class ModelConfig:
                 shapes[f"layers.{layer}.{name}"] = shape
         return shapes | {"W_hy": (self.hidden, self.outputs), "b_y": (self.outputs,)}
 
+    @property
+    def size(self) -> int:
+        """Number of weights and biases."""
+        return sum(prod(shape) for shape in self.shapes().values())
+
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON values."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
@@ -92,6 +85,8 @@ def initialise(
     config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32
 ) -> Parameters:
     """Draw the weights of a fresh network; biases begin at zero, the LSTM's forget bias apart."""
+    size = config.size * np.dtype(dtype).itemsize
+    require_memory(size, "the weights", "a smaller --hidden", "fewer --layers")
     parameters = Parameters(config.shapes(), dtype)
     cell, H = CELLS[config.cell], config.hidden
     recurrent = Initialiser.parse(config.init)
@@ -106,6 +101,25 @@ def initialise(
     readout = Initialiser.parse(config.readout_init)
     parameters["W_hy"][...] = readout.draw((H, config.outputs), 1.0, H, rng)
     return parameters
+
+
+def require_window(
+    config: ModelConfig, T: int, B: int, dtype: DTypeLike, *, backward: bool
+) -> None:
+    """Raise `StorageError` if the buffers of a window (T, B) exceed the memory of this machine.
+
+    Counts the outputs, the gates and, for a backward pass, their gradients; cells hold more.
+    """
+    gates = len(CELLS[config.cell].gates)
+    arrays = 1 + (2 * gates if backward else gates)
+    numbers = T * B * (config.layers * config.hidden * arrays + 2 * config.outputs)
+    require_memory(
+        numbers * np.dtype(dtype).itemsize,
+        f"a batch of {B:,} windows of {T:,} characters",
+        "a smaller --batch",
+        "a smaller --seq-length",
+        "a smaller --hidden",
+    )
 
 
 class Network:
@@ -127,6 +141,8 @@ class Network:
         gradients: Parameters | None = None,
         cells: Mapping[str, type[Cell]] = CELLS,
     ) -> None:
+        dtype = parameters.vector.dtype
+        require_window(config, T, B, dtype, backward=gradients is not None)
         self.config = config
         self.parameters = parameters
         self.gradients = gradients
@@ -142,7 +158,6 @@ class Network:
                 weights["W_hh"] = weights["W_hh"].copy()
                 self.thinned.append(weights["W_hh"])
             self.layers.append(cells[config.cell](weights, below, T, B))
-        dtype = parameters.vector.dtype
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.masks: list[Array] = []
         self.kept: list[Array] = []

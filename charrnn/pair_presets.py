@@ -60,12 +60,12 @@ def plan_pairs(
 ) -> Plan:
     """Complete what was `given`; `UsageError` for what makes no sense with pairs."""
     if preset not in SIZES:
-        raise UsageError(f"--preset {preset} is for texts; try {', '.join(SIZES)}")
+        raise UsageError(f"--preset {preset} is for texts", *[f"--preset {size}" for size in SIZES])
     longest = int(train.lengths.max())
     if longest > MOST_POSITIONS:
         raise TextError(
-            f"the longest example has {longest:,} characters, and nothing is cut inside one; "
-            f"try examples of at most {MOST_POSITIONS:,}"
+            f"the longest example has {longest:,} characters, and examples are never cut",
+            f"examples of at most {MOST_POSITIONS:,}",
         )
     settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
     most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from charrnn.cells import CELLS, Cell
 from charrnn.errors import UsageError
+from charrnn.limits import BUDGET_LIMITS, check_fields, unknown
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS, Adagrad
 from charrnn.training_config import TrainingConfig
@@ -35,10 +36,8 @@ class Budget:
         budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
         given = {name: value for name, value in budget.items() if value is not None}
         if len(given) != 1:
-            raise UsageError("exactly one of --minutes, --epochs and --steps; try --minutes 3")
-        for name, value in given.items():
-            if not 0 < value < float("inf"):
-                raise UsageError(f"--{name} is {value}; it must be above 0")
+            raise UsageError("give exactly one of --minutes, --epochs and --steps", "--minutes 3")
+        check_fields(BUDGET_LIMITS, self)
 
     def epochs_of(self, characters: int, hidden: int, characters_per_step: int) -> float:
         """Return about how often a text will be read."""
@@ -199,7 +198,7 @@ def plan(
     Raises `UsageError` for an unknown preset or settings without meaning.
     """
     if preset not in PRESETS:
-        raise UsageError(f"no preset called {preset!r}; there are {', '.join(PRESETS)}")
+        raise unknown("preset", preset, PRESETS)
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
     if "dropout" in given or is_another("cell", given, settings):
         settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs

@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from charrnn.child_processes import GONE, ChildProcess
 from charrnn.errors import UsageError
+from charrnn.limits import SEED, Limits, unknown
 from charrnn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.optimisers import OPTIMISERS, clip_by_norm, norm
 from charrnn.randomness import Purpose, generator
@@ -34,6 +35,9 @@ HIDDEN, LANES = 64, 64
 OPTIMISER, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
 BUDGET = 1_500_000
 """Characters that a network may read, whatever the gap: a longer one leaves fewer steps."""
+
+WINDOW = Limits(1, 2**24, 64)
+"""Characters of a truncated sequence."""
 
 SOLVED = 0.99
 """The accuracy at which a trial ends before its budget does."""
@@ -150,14 +154,13 @@ def plan(
     Raises `UsageError` for an unknown task or contestant, and for numbers without meaning.
     """
     if task not in TASKS:
-        raise UsageError(f"no probe called {task[:40]!r}; there are {', '.join(TASKS)}")
+        raise unknown("probe", task, TASKS)
     for name in contestants:
         if name not in CONTESTANTS:
-            raise UsageError(f"no contestant called {name[:40]!r}; try {', '.join(CONTESTANTS)}")
-    if seed < 0:
-        raise UsageError(f"the seed is {seed}; it must not be negative")
-    if window is not None and window < 1:
-        raise UsageError(f"the window is {window}; it must be at least 1 character")
+            raise unknown("contestant", name, CONTESTANTS)
+    SEED.check("--seed", seed)
+    if window is not None:
+        WINDOW.check("window", window)
     kind = TASKS[task]
     steps = {}
     for gap in kind.default_gaps if gaps is None else gaps:
@@ -177,7 +180,7 @@ def probe(
     The results do not depend on `processes`, their order does. Ends early once `stop` says so.
     """
     if processes < 1:
-        raise UsageError(f"{processes} processes; there must be at least 1")
+        raise UsageError(f"processes is {processes}; it must be at least 1", "processes=1")
     if min(processes, len(trials)) > 1:
         yield from _share_out(trials, processes, stop)
         return

@@ -8,7 +8,7 @@ from charrnn.errors import DivergedError, UsageError
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig
 from charrnn.parameters import Parameters
-from charrnn.training import CURE, Trainer
+from charrnn.training import RATE_CURES, Trainer
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.vocabulary import Vocabulary
 
@@ -63,7 +63,7 @@ class Checkpoint:
         if isinstance(self.symbols, Vocabulary):
             return self.symbols
         raise UsageError(
-            f"this model learnt pairs ({self.symbols.layout}), not a text; try charrnn predict"
+            f"this model learnt pairs ({self.symbols.layout}), not a text", "charrnn predict"
         )
 
     @property
@@ -71,7 +71,7 @@ class Checkpoint:
         """The layout and symbols of a model of pairs; `UsageError` for a language model."""
         if isinstance(self.symbols, Pairing):
             return self.symbols
-        raise UsageError("this model learnt a text, not pairs; try charrnn sample")
+        raise UsageError("this model learnt a text, not pairs", "charrnn sample")
 
 
 def snapshot(
@@ -90,7 +90,8 @@ def snapshot(
         arrays += [*trainer.optimiser.state.items(), *trainer.states.items()]
     for name, array in arrays:
         if not np.isfinite(array).all():
-            raise DivergedError(f"{name} is not finite at step {trainer.progress.step:,}; {CURE}")
+            problem = f"{name} is not finite at step {trainer.progress.step:,}"
+            raise DivergedError(problem, *RATE_CURES)
     state = None
     if resumable:
         weights, optimiser = trainer.parameters, trainer.optimiser

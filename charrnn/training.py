@@ -15,6 +15,7 @@ from charrnn.errors import DivergedError
 from charrnn.events import Evaluation, Event, Look, Step, Stopped, Watch
 from charrnn.kernels import kernel
 from charrnn.lessons import Lessons
+from charrnn.memory import require_memory
 from charrnn.network import ModelConfig
 from charrnn.optimisers import clip_by_norm, clip_by_value, learning_rate, norm
 from charrnn.parameters import Parameters
@@ -23,6 +24,10 @@ from charrnn.workers import Team
 
 SMOOTHING = 0.99
 """What the smoothed loss keeps of itself at each step."""
+
+
+TRAINED_COPIES = 4
+"""Fewest copies of the weights that training holds: they, their gradient, and the optimiser's."""
 
 
 class Trainer:
@@ -37,6 +42,9 @@ class Trainer:
     ) -> None:
         self.model_config, self.config, self.lessons = model, config, lessons
         reading = lessons.reading(config)
+        require_memory(
+            4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
+        )
         self.team = Team(model, reading, lessons.arrays, initial, config.workers, config.kernel)
         self.parameters = self.team.parameters
         self.states = self.team.states
@@ -67,7 +75,7 @@ class Trainer:
             gradient = self.team.gradient
             before = norm(gradient)
             if not (np.isfinite(nats) and np.isfinite(before)):
-                raise DivergedError(self._post_mortem(nats))
+                raise self._post_mortem(nats)
             if self.watch is not None:
                 self.watch.before_update(gradient)
             after = self.clip(gradient, before)
@@ -102,7 +110,9 @@ class Trainer:
             return None
         progress, nats = self.progress, scores.nats
         if not np.isfinite(nats):
-            raise DivergedError(f"the validation loss is {nats} at step {progress.step:,}; {CURE}")
+            raise DivergedError(
+                f"the validation loss is {nats} at step {progress.step:,}", *RATE_CURES
+            )
         self.figures = dict(scores.figures)
         best = progress.best_nats is None or nats < progress.best_nats
         progress.last_nats, progress.evaluated = nats, progress.step
@@ -140,18 +150,21 @@ class Trainer:
         self.model.vector *= keep
         self.model.vector += (1 - keep) * self.parameters.vector
 
-    def _post_mortem(self, nats: float) -> str:
-        """Say which weight, or else which gradient, is the first that is not finite."""
+    def _post_mortem(self, nats: float) -> DivergedError:
+        """Return an error that names the first weight, or else gradient, that is not finite."""
         step = self.progress.step + 1
+        cures = RATE_CURES if self.progress.step else INITIAL_CURES
         gradients = self.parameters.like(self.team.gradient)
         for kind, arrays in (("", self.parameters), ("the gradient of ", gradients)):
             for name, array in arrays.items():
                 if not np.isfinite(array).all():
-                    return f"{kind}{name} is not finite at step {step:,}; {CURE}"
-        return f"the loss is {nats} at step {step:,}; {CURE}"
+                    return DivergedError(f"{kind}{name} is not finite at step {step:,}", *cures)
+        return DivergedError(f"the loss is {nats} at step {step:,}", *cures)
 
 
-CURE = "try a smaller --lr or --clip-norm"
+RATE_CURES = ("a smaller --lr in a new run", "a smaller --clip-norm")
+INITIAL_CURES = ("a smaller --gain", "a smaller --input-gain", "another --init")
+"""What helps if even the first gradient, before any update, is not finite."""
 
 
 def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:

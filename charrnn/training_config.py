@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 
 from charrnn.errors import UsageError
 from charrnn.kernels import KERNELS
+from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.windows import Lanes
 
@@ -38,22 +39,10 @@ class TrainingConfig:
             ("kernel", KERNELS),
         ):
             if (value := getattr(self, name)) not in registry:
-                raise UsageError(f"no {name} called {value!r}; there are {', '.join(registry)}")
+                raise unknown(name, value, registry)
         if self.loss not in ("mean", "sum"):
             raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
-        for name in ("seq_length", "batch", "workers"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name.replace('_', ' ')} must be at least 1")
-        for name in ("steps", "warm_up", "weight_decay", "eval_every", "patience", "seed"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name.replace('_', ' ')} must not be negative")
-        for name in ("lr", "clip_norm", "clip_value"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be above 0")
-        for name in ("reset_rate", "average"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name.replace('_', ' ')} must be from 0 to 1")
+        check_fields(TRAINING_LIMITS, self)
 
     @property
     def lanes(self) -> Lanes:

@@ -1,4 +1,4 @@
-"""What Numba compiles gives what NumPy gives, to rounding; needs the extra charrnn[fast]."""
+"""What Numba compiles gives what NumPy gives, to rounding; needs Numba."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -170,6 +170,6 @@ def test_the_fastest_kernel_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delattr(sys.modules["charrnn"], "compiled", raising=False)
     assert usual_kernel() == "numpy"
-    with pytest.raises(UsageError, match=r"cannot be used.*pip install 'charrnn\[fast\]'"):
+    with pytest.raises(UsageError, match=r"cannot be used.*pip install numba"):
         kernel("numba")
     assert kernel("numpy").cells is CELLS

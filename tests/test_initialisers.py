@@ -105,7 +105,7 @@ def test_an_unknown_name_is_told_the_known_ones(text: str) -> None:
 @pytest.mark.parametrize("scale", ["-1", "nan", "inf", "1e999", "a", "0,5", "1:2", "-1e-9"])
 @pytest.mark.parametrize("name", ["normal", "uniform"])
 def test_a_scale_that_is_none_is_refused(name: str, scale: str) -> None:
-    with pytest.raises(UsageError, match="is no scale; try for example"):
+    with pytest.raises(UsageError, match="is no scale from 0 to 1,000,000; try for example"):
         Initialiser.parse(f"{name}:{scale}")
 
 

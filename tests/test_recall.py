@@ -253,13 +253,13 @@ def test_the_sentences_have_a_least_gap() -> None:
 def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="no probe called 'belgium'; there are recall, france"):
         plan("belgium")
-    with pytest.raises(UsageError, match="no contestant called 'gnu'; try rnn-normal"):
+    with pytest.raises(UsageError, match="no contestant called 'gnu'; there are rnn-normal"):
         plan(contestants=["gru", "gnu"])
-    with pytest.raises(UsageError, match="the seed is -1"):
+    with pytest.raises(UsageError, match="--seed is -1"):
         plan(seed=-1)
-    with pytest.raises(UsageError, match="the window is 0"):
+    with pytest.raises(UsageError, match="window is 0"):
         plan(window=0)
-    with pytest.raises(UsageError, match="0 processes"):
+    with pytest.raises(UsageError, match="processes is 0"):
         next(probe([QUICK], processes=0))
 
 

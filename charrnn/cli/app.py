@@ -14,6 +14,7 @@ from charrnn import __version__
 from charrnn.cli.interrupts import handled
 from charrnn.cli.standard_streams import prepare_streams
 from charrnn.cli.terminal import abandon_stdout, label
+from charrnn.cli.usage import check_words, usage_message
 from charrnn.errors import CharRNNError, StorageError
 
 COMMANDS = {
@@ -49,10 +50,13 @@ class Commands(TyperGroup):
         name, stub, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name and stub else stub, rest
 
-    def make_context(self, *args: Any, **extra: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
         prepare_streams()
         with reported():
-            return super().make_context(*args, **extra)
+            check_words(args)
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with handled(), reported(lambda: options_of(ctx.invoked_subcommand)):
@@ -75,7 +79,7 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
     except CharRNNError as error:
         raise fail(error.message(options()), error.exit_code) from error
     except typer.TyperException as error:
-        raise fail(usage_message(error), error.exit_code) from error
+        raise fail(usage_message(error, COMMANDS), error.exit_code) from error
     except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
         abandon_stdout()
         raise typer.Exit(0) from error
@@ -109,12 +113,6 @@ def options_of(name: str | None) -> set[str] | None:
     if name not in COMMANDS:
         return None
     return {flag for parameter in load_command(name).params for flag in parameter.opts}
-
-
-def usage_message(error: typer.TyperException) -> str:
-    """Return the message of a mistyped command in our form."""
-    message = error.format_message().rstrip(".")
-    return f"{message}; try --help" if "try" not in message.lower() else message
 
 
 def fail(message: str, code: int) -> typer.Exit:

@@ -8,8 +8,8 @@ import typer
 from charrnn.characters import code_name, enumerated
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.display import answer, facts_table
+from charrnn.cli.metrics_log import to_json
 from charrnn.cli.options import CheckpointArgument, Json
-from charrnn.cli.run import find_checkpoint, to_json
 from charrnn.cli.terminal import label, write_plain
 from charrnn.cli.text_display import (
     MAX_HIDDEN,
@@ -19,6 +19,7 @@ from charrnn.cli.text_display import (
     split_hidden,
 )
 from charrnn.layouts import Pairing
+from charrnn.runs import find_checkpoint
 from charrnn.snapshot import Checkpoint
 from charrnn.vocabulary import Vocabulary
 

@@ -1,9 +1,5 @@
 """`charrnn inspect-gradients`: see the gradient vanish, explode, or arrive."""
 
-import csv
-import io
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,25 +10,29 @@ from charrnn.cells import CELLS
 from charrnn.cli import subjects
 from charrnn.cli.display import warn
 from charrnn.cli.inspection import as_csv, as_json, inspect
-from charrnn.cli.inspection_view import View, curves_of, heat_of
-from charrnn.cli.interrupts import Interrupts
+from charrnn.cli.inspection_view import View, curves_of, heat_of, texts_of
 from charrnn.cli.live import follow
-from charrnn.cli.options import Encoding, Quiet, option
+from charrnn.cli.metrics_log import to_json
+from charrnn.cli.options import Quiet, option
 from charrnn.cli.plots import check_plot, save_plot
 from charrnn.cli.probe import run_probe
-from charrnn.cli.run import find_checkpoint, to_json
-from charrnn.cli.subjects import Subject
+from charrnn.cli.subjects import Subject, TextChoice
 from charrnn.cli.terminal import one_line
-from charrnn.context import context_losses, influence
+from charrnn.cli.text_views import show_influence, write_csv
+from charrnn.cli.views import check_options
+from charrnn.context import context_losses
 from charrnn.diagnosis import KINDS
 from charrnn.errors import UsageError
 from charrnn.gradients import LAGS, WINDOWS
 from charrnn.initialisers import INITIALISERS
+from charrnn.limits import LAG_LIMITS, SEED, WINDOW_LIMITS, unknown
+from charrnn.runs import find_checkpoint
 
 WHAT, FRESH, HOW, OUTPUT = "Another view", "Networks at initialisation", "Measuring", "Output"
 
 
 def inspect_gradients(
+    called: typer.Context,
     checkpoints: Annotated[
         list[str] | None,
         typer.Argument(
@@ -103,7 +103,9 @@ def inspect_gradients(
     lags: Annotated[int, option(HOW, "How many characters to look back.")] = LAGS,
     windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = WINDOWS,
     seed: Annotated[int, option(HOW, "Seed of these places, or of the probe.")] = 0,
-    encoding: Encoding = "utf-8",
+    encoding: Annotated[
+        str | None, option(HOW, "Encoding of --text, applied strictly. Default: utf-8.")
+    ] = None,
     json: Annotated[bool, option(OUTPUT, "One JSON object, see README.", "--json")] = False,
     as_table: Annotated[
         bool,
@@ -124,19 +126,11 @@ def inspect_gradients(
     run it compares four fresh networks, the lecture in two seconds.
     """
     threadpool_limits(1, user_api="blas")  # two threads beside another process would stand still
+    check_options(called)
     failing = verdicts_to_fail_on(fail_on)
-    if lags < 1 or windows < 1 or seed < 0:
-        raise UsageError("--lags and --windows must be at least 1, --seed at least 0")
-    if json and as_table:
-        raise UsageError("--json and --csv contradict each other; try one of them")
-    flags = {"--show": show is not None, "--context": context, "--probe": probe, "--live": live}
-    views = [flag for flag, chosen in flags.items() if chosen]
-    if len(views) > 1:
-        raise UsageError(f"{' and '.join(views)} contradict each other; try one of them")
-    if views and (plot is not None or fail_on is not None):
-        raise UsageError(f"{views[0]} neither draws nor judges; try it without --plot, --fail-on")
-    if live and (json or as_table):
-        raise UsageError("--live is there to be looked at; try the run's metrics.jsonl itself")
+    LAG_LIMITS.check("--lags", lags)
+    WINDOW_LIMITS.check("--windows", windows)
+    SEED.check("--seed", seed)
     if plot is not None:
         check_plot(Path(plot))
     paths = checkpoints or []
@@ -144,10 +138,7 @@ def inspect_gradients(
         follow(paths)
         return
     if probe:
-        with Interrupts() as stop:
-            run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet, stop=stop)
-        if stop():
-            raise typer.Exit(stop.exit_code)
+        run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet)
         return
     given = {
         "hidden": hidden,
@@ -158,7 +149,8 @@ def inspect_gradients(
         "forget_bias": forget_bias,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    chosen = choose(paths, text, encoding, cells, inits, given, at_init=at_init)
+    texts = TextChoice(text, encoding, needed=show is None)
+    chosen = choose(paths, texts, cells, inits, given, at_init=at_init)
     if show is not None:
         show_influence(chosen, show, json=json, as_table=as_table)
         return
@@ -172,13 +164,13 @@ def inspect_gradients(
     if json:
         print(to_json(as_json(found)))
     elif as_table:
-        sys.stdout.write(as_csv(found))
+        print(as_csv(found), end="")
     elif quiet:
         View().verdicts(found)
     else:
         View().show(found, everything=everything)
     if plot is not None:
-        title = f"Gradient of the loss at one character, {found[0].subject.text_name}"
+        title = f"Gradient of the loss at one character, {texts_of(found)}"
         heat = heat_of(found[0]) if len(found) == 1 else None
         save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
     if any(one.verdict.kind in failing for one in found):
@@ -188,15 +180,14 @@ def inspect_gradients(
 def verdicts_to_fail_on(text: str | None) -> set[str]:
     """Read the comma list of `--fail-on`."""
     kinds = set() if text is None else {kind.strip() for kind in text.split(",")}
-    if unknown := sorted(kinds - set(KINDS)):
-        raise UsageError(f"no verdict called {unknown[0]!r}; there are {', '.join(KINDS)}")
+    if others := sorted(kinds - set(KINDS)):
+        raise unknown("verdict", others[0], KINDS)
     return kinds
 
 
 def choose(
     paths: list[str],
-    text: str | None,
-    encoding: str,
+    texts: TextChoice,
     cells: str | None,
     inits: str | None,
     given: dict[str, Any],
@@ -206,57 +197,28 @@ def choose(
     """Decide what to look at: named models, a grid of fresh ones, the newest run, the lecture."""
     described = cells is not None or inits is not None or bool(given)
     if paths and described:
-        raise UsageError("a checkpoint's network is what it is; try --at-init without a checkpoint")
+        raise UsageError(
+            "the network of a checkpoint cannot be changed by options",
+            "--at-init without a checkpoint",
+        )
     if paths or (subjects.any_run() and not described and not at_init):
         if not paths:
             newest = find_checkpoint(None)
             warn(f"looking at the newest run, {one_line(str(newest))}")
             paths = [str(newest)]
-        return subjects.trained_models(paths, text, encoding, at_init=at_init)
+        return subjects.trained_models(paths, texts, at_init=at_init)
     if not described:
-        return subjects.lecture(text, encoding)
+        return subjects.lecture(texts)
     rows = subjects.grid(
         (cells or subjects.all_cells()).split(","), (inits or "orthogonal").split(","), given
     )
-    return subjects.fresh_models(rows, text, encoding, given)
-
-
-def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bool) -> None:
-    """Show what moved the guess that follows a text, for each model."""
-    found = []
-    for subject in chosen:
-        spelled, ids = subject.prompt(text)
-        found.append((subject, spelled, influence(subject.config, subject.parameters, ids)))
-    if json:
-        models = [
-            {
-                "name": subject.name,
-                "text": spelled,
-                "target": subject.guess(one.target),
-                "probability": one.probability,
-                "log_norms": one.log_norms,
-                "shares": one.shares,
-            }
-            for subject, spelled, one in found
-        ]
-        print(to_json({"schema": 1, "influence": models}))
-    elif as_table:
-        table = [
-            (subject.name, number, character, share)
-            for subject, spelled, one in found
-            for number, (character, share) in enumerate(zip(spelled, one.shares, strict=False))
-        ]
-        write_csv(("model", "position", "character", "share"), table)
-    else:
-        view = View()
-        for subject, spelled, one in found:
-            view.influence(subject, spelled, one)
+    return subjects.fresh_models(rows, texts, given)
 
 
 def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool) -> None:
     """Show the loss by how much is seen, for each model."""
     if any(subject.examples is not None for subject in chosen):
-        raise UsageError("--context is for models of texts; try --show TEXT with one of pairs")
+        raise UsageError("--context is for models of texts", "--show TEXT with a model of pairs")
     found = [
         (subject, context_losses(subject.config, subject.parameters, subject.ids, seed=seed))
         for subject in chosen
@@ -281,12 +243,3 @@ def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool
         view = View()
         for subject, one in found:
             view.context(subject, one)
-
-
-def write_csv(header: tuple[str, ...], table: Sequence[tuple[object, ...]]) -> None:
-    """Write a table with its header to stdout."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(table)
-    sys.stdout.write(out.getvalue())

@@ -21,6 +21,7 @@ from charrnn.cli.text_display import glyphs
 from charrnn.context import Context, Influence
 
 CHART_ROWS = 14
+MAX_NAMED_TEXTS = 4
 STYLES = {
     "healthy": "green",
     "fading": "yellow",
@@ -41,8 +42,7 @@ class View:
 
     def show(self, found: Sequence[Inspection], *, everything: bool) -> None:
         """Show models side by side, then each in detail, then the verdicts."""
-        first = found[0]
-        self._title(first)
+        self._title(found)
         self.console.print(self._summary(found))
         self.console.print()
         self.console.print(self._chart(found))
@@ -118,21 +118,24 @@ class View:
         """Return a text with its signs in words where the terminal has no letters for them."""
         return text if self.unicode else text.translate(IN_ASCII)
 
-    def _title(self, first: Inspection) -> None:
-        profile = first.profile
-        state = "trained" if first.subject.trained else "at initialisation"
+    def _title(self, found: Sequence[Inspection]) -> None:
+        state = "trained" if found[0].subject.trained else "at initialisation"
+        counts = sorted({one.profile.windows for one in found})
+        windows = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
         self.console.print(
             Text(
                 f"gradient of the loss at one character, {state}, on "
-                f"{one_line(first.subject.text_name)}, mean of {profile.windows} windows",
+                f"{one_line(texts_of(found))}, mean of {windows} windows",
                 style="bold",
             )
         )
 
     def _summary(self, found: Sequence[Inspection]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
+        several = len({one.subject.text_name for one in found}) > 1
         for title, side in (
             ("model", "left"),
+            *([("text", "left")] if several else []),
             ("state", "left"),
             ("halved after", "right"),
             ("1% after", "right"),
@@ -145,6 +148,8 @@ class View:
                 K = one.profile.lags
                 table.add_row(
                     Text(one_line(one.subject.name) if not number else ""),
+                    *([Text(one_line(one.subject.text_name))] if several and not number else []),
+                    *([""] if several and number else []),
                     f"layer {line.layer} {line.state}",
                     lag(line.half_life_chars, K),
                     lag(line.horizon_chars, K),
@@ -206,6 +211,12 @@ class View:
                 )
                 self.console.print(Text("(powers of ten)", style="dim"))
                 self.console.print(shown)
+
+
+def texts_of(found: Sequence[Inspection]) -> str:
+    """Name the texts that the models read; their number if there are many."""
+    names = list(dict.fromkeys(one.subject.text_name for one in found))
+    return ", ".join(names) if len(names) <= MAX_NAMED_TEXTS else f"{len(names)} texts"
 
 
 def curves_of(found: Sequence[Inspection]) -> list[Curve]:

@@ -1,4 +1,4 @@
-"""Picture files of gradient profiles, drawn by matplotlib, which is the extra `charrnn[plot]`.
+"""Picture files of gradient profiles, drawn by matplotlib, which is optional.
 
 matplotlib is imported inside the functions: it takes longer to load than all the rest, and most
 people never need it. Nothing is drawn through pyplot, and no setting outlives a call.
@@ -69,7 +69,7 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in UNDATED:
         raise UsageError(
-            f"cannot draw {shown(path)}: its ending names no format; try .png, .svg or .pdf"
+            f"cannot draw {shown(path)}: its ending names no format", ".png, .svg or .pdf"
         )
     part_of_matplotlib("figure")
 
@@ -96,7 +96,7 @@ def save_plot(
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(
-            f"cannot write {shown(path)}: {error.strerror}; try another place for --plot"
+            f"cannot write {shown(path)}: {error.strerror}", "another place for --plot"
         ) from error
 
 
@@ -105,7 +105,7 @@ def part_of_matplotlib(module: str) -> Any:
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
-        raise UsageError("--plot needs matplotlib; try pip install 'charrnn[plot]'") from error
+        raise UsageError("--plot needs matplotlib", "pip install matplotlib") from error
 
 
 @contextmanager

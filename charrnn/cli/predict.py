@@ -11,13 +11,14 @@ import typer
 
 from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli.display import say, warn
+from charrnn.cli.metrics_log import to_json
 from charrnn.cli.options import on_the_command_line
-from charrnn.cli.run import find_checkpoint, is_checkpoint_argument, to_json
 from charrnn.cli.sample import new_seed
 from charrnn.cli.terminal import label, stdin_is_terminal, write_text
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.prediction import Predictor, check_beam, check_count
+from charrnn.runs import find_checkpoint, is_checkpoint_argument
 from charrnn.sampling import Sampling
 from charrnn.typed_text import MARK
 

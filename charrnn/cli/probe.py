@@ -1,6 +1,7 @@
 """`inspect-gradients --probe`: which cells remember a symbol across a gap, shown while they try."""
 
 import csv
+import io
 import os
 import sys
 
@@ -9,8 +10,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.cli.display import Screen
-from charrnn.cli.interrupts import Interrupts
-from charrnn.cli.run import to_json
+from charrnn.cli.metrics_log import to_json
 from charrnn.cli.terminal import unicode_ok
 from charrnn.errors import UsageError
 from charrnn.recall import Look, Result, Trial, plan, probe
@@ -24,11 +24,10 @@ def run_probe(
     json: bool,
     as_table: bool,
     quiet: bool,
-    stop: Interrupts,
 ) -> None:
     """Run the experiment of one task and print its table."""
     if len(tasks) > 1:
-        raise UsageError("one task at a time; try --probe, or --probe france")
+        raise UsageError("one task at a time", "--probe", "--probe france")
     trials = plan(tasks[0] if tasks else "recall", numbers(gaps), seed=seed)
     results: dict[Trial, Result] = {}
     steps: dict[Trial, int] = {}
@@ -42,7 +41,7 @@ def run_probe(
         leave=False,
         bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
     ) as bar:
-        for event in probe(trials, os.cpu_count() or 1, stop):
+        for event in probe(trials, os.cpu_count() or 1):
             if isinstance(event, Look):
                 bar.set_description_str(describe(event), refresh=False)
                 bar.update(event.step - steps.get(event.trial, 0))
@@ -50,16 +49,16 @@ def run_probe(
             else:
                 results[event.trial] = event
                 bar.update(event.trial.steps - steps.get(event.trial, 0))
-    if stop():
-        return
     ended = [results[trial] for trial in trials]
     if json:
         print(to_json({"schema": 1, "probe": [as_dict(result) for result in ended]}))
     elif as_table:
         rows = [as_dict(result) for result in ended]
-        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        print(out.getvalue(), end="")
     else:
         show(ended)
 
@@ -71,7 +70,7 @@ def numbers(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{text!r} is no list of gaps; try --gaps 5,20,80") from error
+        raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
 
 
 def describe(look: Look) -> str:

@@ -24,13 +24,9 @@ from charrnn import __version__
 from charrnn.archive import remove_stale_temporaries, write_atomically
 from charrnn.checkpoint import save
 from charrnn.cli.metrics_log import MetricsLog
-from charrnn.cli.metrics_log import to_json as to_json
 from charrnn.errors import StorageError, UsageError
 from charrnn.npz import JSON
 from charrnn.run_files import is_run_file
-from charrnn.runs import RUNS as RUNS
-from charrnn.runs import find_checkpoint as find_checkpoint
-from charrnn.runs import is_checkpoint_argument as is_checkpoint_argument
 from charrnn.runs import numbered_saves
 from charrnn.snapshot import Checkpoint
 
@@ -149,7 +145,7 @@ class RunFolder:
             except OSError as error:
                 os.close(lock)
                 raise FolderInUseError(
-                    f"another run is writing to {str(self.path)!r}", "again once it has ended"
+                    f"another run is writing to {str(self.path)!r}", "to wait until it has ended"
                 ) from error
         return lock
 

@@ -9,13 +9,13 @@ import typer
 
 from charrnn.cli.display import say, warn
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
-from charrnn.cli.run import find_checkpoint
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
 from charrnn.cli.terminal import label, stdin_is_terminal, write_text
 from charrnn.cli.text_display import listed, listed_bytes
 from charrnn.decoding import TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.model import Model, check_size, load
+from charrnn.runs import find_checkpoint
 from charrnn.sampling import Sampling
 from charrnn.text import read_source
 from charrnn.text_files import STDIN, find_files

@@ -154,6 +154,7 @@ def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
     `stack` removes the ids of a large text, unless the run's folder has taken them.
     """
     parent = _parent(request.init_from)
+    _check_kind(parent, pairs=False)
     corpus = corpora.read(request.paths, request.built_in, request.text)
     ids = None
     if isinstance(corpus, LargeCorpus):
@@ -174,6 +175,7 @@ def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
 def _with_pairs(request: Request, layout: str) -> Start:
     """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
     parent = _parent(request.init_from)
+    _check_kind(parent, pairs=True)
     corpus = pair_material.read(request.paths, request.built_in, layout, request.text)
     record = CorpusRecord(
         name=corpus.name,
@@ -243,6 +245,16 @@ def _ids_before(wanted: Path) -> Path:
 def _parent(path: str | None) -> Checkpoint | None:
     """Load the checkpoint to begin from, if there is one."""
     return None if path is None else load_checkpoint(checkpoint_in(Path(path)))
+
+
+def _check_kind(parent: Checkpoint | None, *, pairs: bool) -> None:
+    """Raise `UsageError` if weights of a text are to begin a run on pairs, or the reverse."""
+    if parent is not None and isinstance(parent.symbols, Vocabulary) == pairs:
+        kind, other = ("pairs", "a text") if pairs else ("a text", "pairs")
+        raise UsageError(
+            f"--init-from is a model of {other}, this run is on {kind}",
+            f"--init-from with a model of {kind}",
+        )
 
 
 def _inherit(given: Mapping[str, Any], parent: Checkpoint | None) -> Mapping[str, Any]:

@@ -1,10 +1,12 @@
-"""What `inspect-gradients` looks at: trained models, or fresh ones that the options describe."""
+"""Models of `inspect-gradients`: trained ones, or fresh ones that the options describe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from charrnn.arrays import Ids
 from charrnn.batches import Examples
@@ -13,7 +15,7 @@ from charrnn.checkpoint import load as load_checkpoint
 from charrnn.cli import corpus as corpora
 from charrnn.cli import pair_material
 from charrnn.cli.display import warn
-from charrnn.cli.run import RUNS, find_checkpoint
+from charrnn.cli.names import distinct, model_names, numbered
 from charrnn.cli.text_display import listed
 from charrnn.corpora import built_in_corpus
 from charrnn.decoding import TextOptions
@@ -22,9 +24,10 @@ from charrnn.example_gradients import example_profile
 from charrnn.gradients import Profile, profile
 from charrnn.layouts import Pairing
 from charrnn.network import ModelConfig, initialise
-from charrnn.pairs import arranged, read_pairs
+from charrnn.pairs import PairCorpus, arranged, read_pairs
 from charrnn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
+from charrnn.runs import RUNS, find_checkpoint
 from charrnn.snapshot import Checkpoint
 from charrnn.text import read_corpus
 from charrnn.typed_text import typed
@@ -33,6 +36,7 @@ from charrnn.vocabulary import Vocabulary
 LONGEST_TEXT = 1_000_000
 MOST_NAMED = 20
 HIDDEN = 128
+NOTHING: Ids = np.zeros(0, np.uint8)
 
 LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("rnn normal:0.01 (2015)", {"cell": "rnn", "init": "normal:0.01", "input_init": "normal:0.01"}),
@@ -41,6 +45,24 @@ LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("lstm", {"cell": "lstm"}),
 )
 """The networks to compare when there is nothing to look at yet."""
+
+
+@dataclass(frozen=True)
+class TextChoice:
+    """The options --text and --encoding; None if they are not given.
+
+    Without `needed`, the text of a trained model is not read: the view has one of its own.
+    """
+
+    path: str | None = None
+    encoding: str | None = None
+    needed: bool = True
+
+    def options(self, normalise: str | None = None, *, as_bytes: bool = False) -> TextOptions:
+        """Return how to decode the file; `UsageError` for an encoding of bytes."""
+        if as_bytes and self.encoding is not None:
+            raise UsageError("--encoding is for characters, this model learnt bytes", "without it")
+        return TextOptions(self.encoding or "utf-8", as_bytes, normalise)
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,8 @@ class Subject:
     normalise: str | None = None
     seq_length: int | None = None
     examples: Examples | None = None
+    source: str = ""
+    """Path of the text, or the name of a built-in one."""
 
     def profile(self, lags: int, windows: int, seed: int) -> Profile:
         """Follow the gradient back from guesses in the text, or inside examples."""
@@ -89,23 +113,26 @@ class Subject:
         return "the end" if target == self.symbols.end else self.symbols.answers[target]
 
 
-def trained_models(
-    paths: Sequence[str], text: str | None, encoding: str, *, at_init: bool
-) -> list[Subject]:
+def trained_models(paths: Sequence[str], texts: TextChoice, *, at_init: bool) -> list[Subject]:
     """Load checkpoints, each with its own corpus or the text that was given.
 
     With `at_init` each is replaced by a fresh network of the same description.
     """
+    if texts.path is not None and not texts.needed:
+        raise UsageError("a trained model with --show does not read --text", "without --text")
     subjects = []
-    for path in map(find_checkpoint, paths):
+    files = list(map(find_checkpoint, paths))
+    for path, name in zip(files, model_names(files), strict=True):
         checkpoint = load_checkpoint(path)
-        name = path.parent.name if path.name == "best.npz" else str(path)
         examples = None
-        if isinstance(checkpoint.symbols, Pairing):
-            examples, text_name = examples_of(checkpoint, path, text, encoding)
+        ids, text_name, source = NOTHING, "", ""
+        if not texts.needed:
+            pass
+        elif isinstance(checkpoint.symbols, Pairing):
+            examples, text_name, source = examples_of(checkpoint, path, texts)
             ids = examples.inputs
         else:
-            ids, text_name = text_of(checkpoint, path, text, encoding)
+            ids, text_name, source = text_of(checkpoint, path, texts)
         config, parameters = checkpoint.config, checkpoint.parameters
         if at_init:
             name = f"{name} at initialisation"
@@ -123,9 +150,17 @@ def trained_models(
                 trained=not at_init,
                 seq_length=None if examples else window or window_beside(path),
                 examples=examples,
+                source=source,
             )
         )
-    return subjects
+    return with_text_names(subjects)
+
+
+def with_text_names(subjects: Sequence[Subject]) -> list[Subject]:
+    """Give different texts of the same name different names."""
+    paths = [Path(subject.source) for subject in subjects]
+    names = distinct([subject.text_name for subject in subjects], paths)
+    return [replace(subject, text_name=name) for subject, name in zip(subjects, names, strict=True)]
 
 
 def window_beside(path: Path) -> int | None:
@@ -137,18 +172,18 @@ def window_beside(path: Path) -> int | None:
     return None if training is None else training.config.seq_length
 
 
-def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str) -> tuple[Ids, str]:
-    """Return the ids to read and what they are called."""
+def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids, str, str]:
+    """Return the ids to read, the name of the text, and its source."""
     vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
     corpus: corpora.AnyCorpus
-    if text is not None:
-        options = TextOptions(encoding, vocabulary.as_bytes, record.normalise)
-        corpus = read_corpus([text], options)
+    if texts.path is not None:
+        options = texts.options(record.normalise, as_bytes=vocabulary.as_bytes)
+        corpus = read_corpus([texts.path], options)
     else:
         try:
             corpus = corpora.find_again(record, path.parent)
         except CharRNNError as error:
-            warn(f"{error}; looking at {corpora.DEFAULT_CORPUS} instead")
+            warn(f"{error.problem}; looking at {corpora.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
     start = corpus.part(0, LONGEST_TEXT)
     if unknown := vocabulary.unknown(start):
@@ -156,25 +191,28 @@ def text_of(checkpoint: Checkpoint, path: Path, text: str | None, encoding: str)
         warn(f"left out characters that the model does not know: {names}")
     ids = vocabulary.encode(start, "skip")
     if not len(ids):
-        raise TextError(f"the model knows no character of {corpus.name!r}; try another --text")
-    return ids, corpus.name
+        raise TextError(f"the model knows no character of {corpus.name!r}", "another --text")
+    return ids, corpus.name, source_of(corpus)
 
 
-def examples_of(
-    checkpoint: Checkpoint, path: Path, text: str | None, encoding: str
-) -> tuple[Examples, str]:
-    """Return the pairs to look at, and what they are called."""
+def source_of(corpus: corpora.AnyCorpus | PairCorpus) -> str:
+    """Return where a corpus came from, as one text."""
+    return "+".join(corpus.sources)
+
+
+def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Examples, str, str]:
+    """Return the pairs to look at, their name, and their source."""
     pairing, record = checkpoint.pairing, checkpoint.corpus
-    if text is not None:
-        corpus = read_pairs([text], TextOptions(encoding, normalise=record.normalise))
+    if texts.path is not None:
+        corpus = read_pairs([texts.path], texts.options(record.normalise))
     else:
         corpus = pair_material.find_again(record, pairing.layout, path.parent)
-    return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name
+    return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name, source_of(corpus)
 
 
-def lecture(text: str | None, encoding: str) -> list[Subject]:
+def lecture(texts: TextChoice) -> list[Subject]:
     """Return the four fresh networks of the lecture, side by side."""
-    return fresh_models(LECTURE, text, encoding, {"hidden": HIDDEN})
+    return fresh_models(LECTURE, texts, {"hidden": HIDDEN})
 
 
 def grid(
@@ -183,7 +221,12 @@ def grid(
     """Combine every cell with every recurrent initialisation."""
     rows = []
     for cell, init in product(cells, inits):
-        rows.append((f"{cell} {init}" + suffix(given), {"cell": cell, "init": init}))
+        used = given
+        if cell in CELLS and "f" not in CELLS[cell].gates:
+            used = {key: value for key, value in given.items() if key != "forget_bias"}
+        rows.append((f"{cell} {init}" + suffix(used), {"cell": cell, "init": init}))
+    if "forget_bias" in given and not any("forget-bias" in name for name, _ in rows):
+        raise UsageError("--forget-bias is for cells with a forget gate", "--cells lstm")
     return rows
 
 
@@ -195,21 +238,20 @@ def suffix(given: dict[str, Any]) -> str:
 
 def fresh_models(
     rows: Sequence[tuple[str, dict[str, Any]]],
-    text: str | None,
-    encoding: str,
+    texts: TextChoice,
     given: dict[str, Any],
 ) -> list[Subject]:
     """Draw one network for each row of settings, all from the same seed, over one text."""
     corpus = (
         built_in_corpus(corpora.DEFAULT_CORPUS)
-        if text is None
-        else read_corpus([text], TextOptions(encoding))
+        if texts.path is None
+        else read_corpus([texts.path], texts.options())
     )
     vocabulary = Vocabulary.from_text(corpus.text)
     ids = vocabulary.encode(corpus.text[:LONGEST_TEXT])
     V = len(vocabulary)
     subjects = []
-    for name, settings in rows:
+    for name, (_, settings) in zip(numbered([name for name, _ in rows]), rows, strict=True):
         config = ModelConfig(V, V, **({"hidden": HIDDEN} | given | settings))
         parameters = initialise(config, generator(0, Purpose.WEIGHTS))
         subjects.append(

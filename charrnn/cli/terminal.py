@@ -71,6 +71,11 @@ def stdin_is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
+def stdout_is_terminal() -> bool:
+    """Whether stdout is open and a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def unicode_ok(stream: TextIO | None = None) -> bool:
     """Say whether a stream, stderr if none is given, can show more than ASCII."""
     encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"

@@ -7,6 +7,7 @@ import typer
 
 from charrnn.cells import CELLS
 from charrnn.cli.options import option, refuse_new_settings
+from charrnn.cli.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
 from charrnn.cli.resume import resume_run
 from charrnn.cli.start import Request, start_run
 from charrnn.cli.train_checks import refuse_unread_options
@@ -18,6 +19,7 @@ from charrnn.errors import UsageError
 from charrnn.initialisers import INITIALISERS
 from charrnn.kernels import KERNELS, usual_kernel
 from charrnn.layouts import LAYOUTS
+from charrnn.limits import THREADS
 from charrnn.network import ModelConfig
 from charrnn.optimisers import OPTIMISERS, SCHEDULES
 from charrnn.pair_presets import PATIENCE
@@ -27,6 +29,7 @@ from charrnn.training_config import TrainingConfig
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
 FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
+SHARED = {"min": THREADS.low, "max": THREADS.high}
 SETTINGS = {field.name for field in FIELDS} - {"steps"}
 """Names of the options that set a field; steps are part of the budget."""
 
@@ -191,8 +194,8 @@ def train(
         float | None,
         option(RUN, f"Wall time of the whole command, about. Default: {DEFAULT_MINUTES:g}."),
     ] = None,
-    epochs: Annotated[float | None, option(RUN, "Read the text so often instead.")] = None,
-    steps: Annotated[int | None, option(RUN, "Take so many steps instead.")] = None,
+    epochs: Annotated[float | None, option(RUN, "Epochs to train for, instead.")] = None,
+    steps: Annotated[int | None, option(RUN, "Steps to train for, instead.")] = None,
     patience: Annotated[
         int | None,
         option(
@@ -204,16 +207,14 @@ def train(
     seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
     threads: Annotated[
         int | None,
-        option(
-            RUN, "Processes that share the lanes. Default: measured, at most one a core.", min=1
-        ),
+        option(RUN, "Processes to share a batch. Default: measured, up to one a core.", **SHARED),
     ] = None,
     kernel: Annotated[
         str | None,
         option(
             RUN,
-            f"Whose code trains: {' or '.join(KERNELS)}. Default: numba, which is faster, where it "
-            "is installed (the extra fast); they agree to rounding.",
+            f"Compute backend: {' or '.join(KERNELS)}. Default: numba, which is faster, if it is "
+            "installed (pip install numba); they agree to rounding.",
         ),
     ] = None,
     out: Annotated[
@@ -230,7 +231,13 @@ def train(
         option(RUN, "Begin from the weights and vocabulary of a checkpoint.", metavar="CKPT"),
     ] = None,
     eval_every: Annotated[
-        int | None, option(RUN, "Steps between validations. Default: about ten a run.")
+        int | None,
+        option(
+            RUN,
+            f"Steps between validations. Default: {EVALUATIONS} a run, pairs {PAIR_EVALUATIONS}; "
+            f"by --minutes as many, at least 2, as take {EVALUATION_SHARE:.0%} of the time.",
+            min=1,
+        ),
     ] = None,
     sample_every: Annotated[
         int | None,
@@ -266,7 +273,7 @@ def train(
     given.setdefault("kernel", usual_kernel())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
-        raise UsageError("--out and --name contradict each other; try one of them")
+        raise UsageError("--out and --name contradict each other", "one of them")
     habits = Habits(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from charrnn.archive import read_archive
-from charrnn.cli.app import app
+from charrnn.cli.app import COMMANDS, app, options_of
 from charrnn.cli.display import TrainingDisplay
 from charrnn.cli.metrics_log import MetricsLog
 from charrnn.cli.run import RunFolder
@@ -34,6 +35,41 @@ def call(*arguments: str | Path, stdin: str | bytes | None = None) -> Result:
     """Run a command in this process; an exception that is no exit is ours, and passes through."""
     runner = CliRunner()
     return runner.invoke(app, [str(a) for a in arguments], input=stdin, catch_exceptions=False)
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+
+def assert_advice_can_be_followed(stderr: str, words: Sequence[str]) -> None:
+    """Check the options that errors and notes advise: the command they are for has them.
+
+    That is the command an advice names (`charrnn X …`), else the one at hand.
+    """
+    at_hand = next((word for word in words if word in COMMANDS), None)
+    for line in stderr.splitlines():
+        if not line.startswith(("charrnn: error: ", "charrnn: note: ")):
+            continue
+        _, found, advice = line.partition("; try ")
+        if not found or "…" in line:  # a long line is cut in its middle
+            continue
+        named = re.search(r"charrnn ([a-z-]+)", advice)
+        command = named[1] if named and named[1] in COMMANDS else at_hand
+        known = {"--help", "--version"} | (options_of(command) or set())
+        missing = sorted(set(OPTION.findall(advice)) - known)
+        assert not missing, f"charrnn {command} has no {missing}: {line}"
+
+
+@pytest.fixture(autouse=True)
+def _advice_can_be_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the advice in the messages of every command that a test runs in this process."""
+    plain = CliRunner.invoke
+
+    def invoke(self: CliRunner, app: Any, args: Any = None, *more: Any, **extra: Any) -> Result:
+        result = plain(self, app, args, *more, **extra)
+        assert_advice_can_be_followed(result.stderr, list(args or ()))
+        return result
+
+    monkeypatch.setattr(CliRunner, "invoke", invoke)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +95,7 @@ def process() -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
         line: str, environment: Mapping[str, str] | None = None
     ) -> "subprocess.CompletedProcess[bytes]":
         program = " ".join(PROGRAM)
-        return subprocess.run(
+        done = subprocess.run(
             ["bash", "-c", f'set -o pipefail; charrnn() {{ {program} "$@"; }}; {line}'],
             capture_output=True,
             timeout=120,
@@ -67,6 +103,8 @@ def process() -> Callable[..., "subprocess.CompletedProcess[bytes]"]:
             stdin=subprocess.DEVNULL,
             env=os.environ | dict(environment or {}),
         )
+        assert_advice_can_be_followed(done.stderr.decode("utf-8", "replace"), line.split())
+        return done
 
     return run
 

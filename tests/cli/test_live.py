@@ -23,7 +23,9 @@ from charrnn.archive import read_archive
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load
 from charrnn.cli.app import app
-from charrnn.cli.live import new_rows, planned_steps
+from charrnn.cli.live import Reader, how_it_ended, locked, new_rows, planned_steps, training
+from charrnn.cli.run import RunFolder
+from charrnn.errors import StorageError
 from charrnn.watching import NORMS_EVERY, PROFILE_LAGS
 
 Call = Callable[..., Result]
@@ -348,6 +350,76 @@ class TestLiveOnATerminal:
             "gradient_by_lag": {"layers.0.h": line},
         }
         return json.dumps(row) + "\n"
+
+
+class TestTheEndOfARun:
+    def test_a_run_that_holds_no_lock_is_not_waited_for(self, watched_run: Path) -> None:
+        facts = json.loads((watched_run / "run.json").read_text(encoding="utf-8"))
+        (watched_run / "run.json").write_text(json.dumps(facts | {"steps": 50}), encoding="utf-8")
+        terminal = Terminal(str(watched_run))
+        assert terminal.end() == 0
+        assert b"the run is finished, at step 20 of 50" in terminal.written
+        os.close(terminal.screen)
+
+    def test_a_run_is_followed_while_it_holds_its_lock(self, watched_run: Path) -> None:
+        facts = json.loads((watched_run / "run.json").read_text(encoding="utf-8"))
+        (watched_run / "run.json").write_text(json.dumps(facts | {"steps": 50}), encoding="utf-8")
+        with RunFolder(watched_run):
+            terminal = Terminal(str(watched_run))
+            terminal.wait_for("gradient at step 20")
+            time.sleep(2)
+            assert terminal.process.poll() is None
+            with pytest.raises(StorageError, match="another run"):
+                RunFolder(watched_run)
+        assert terminal.end() == 0
+        os.close(terminal.screen)
+
+    def test_the_lock_is_only_looked_at(self, watched_run: Path) -> None:
+        with RunFolder(watched_run):
+            assert locked(watched_run / "lock") is True
+        assert locked(watched_run / "lock") is False
+        with RunFolder(watched_run):
+            pass
+        assert locked(Path("nowhere")) is None
+
+    def test_without_a_lock_file_the_age_of_the_rows_decides(self, watched_run: Path) -> None:
+        (watched_run / "lock").unlink()
+        assert training(watched_run)
+        for name in ("metrics.jsonl", "last.npz"):
+            os.utime(watched_run / name, (1e9, 1e9))
+        assert not training(watched_run)
+        assert not training(Path("nowhere"))
+
+    def test_it_says_how_the_run_ended(self, watched_run: Path, corpus: Path) -> None:
+        assert how_it_ended(watched_run, 20, 20) == "the run has taken all of its 20 steps"
+        assert "is finished, at step 20 of 50" in how_it_ended(watched_run, 20, 50)
+        killed = how_it_ended(watched_run, 33, 50)
+        assert "was killed or diverged after step 33 of 50; last.npz is of step 20" in killed
+        (watched_run / "last.npz").unlink()
+        assert "at step 33, and nothing was saved" in how_it_ended(watched_run, 33, None)
+
+    def test_an_interrupted_run_can_go_on(
+        self, charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
+    ) -> None:
+        at_step(13, lambda: signal.raise_signal(signal.SIGINT))
+        assert charrnn("train", corpus, *tiny, "--name", "my run").exit_code == 130
+        assert how_it_ended(Path("checkpoints/my run"), 13, 20) == (
+            "the run was interrupted at step 13 of 20; go on with: "
+            "charrnn train --resume 'checkpoints/my run'"
+        )
+
+    def test_a_replaced_file_is_read_from_its_beginning(self) -> None:
+        with Reader(Path()) as reader:
+            assert reader.poll() == 0
+            append(step(1) + step(2) + step(3))
+            assert reader.poll() == 3
+            Path("new").write_text(step(1), encoding="utf-8")
+            Path("new").replace("metrics.jsonl")
+            assert reader.poll() == 1
+            assert reader.watched.step == 1
+
+    def test_a_checkpoint_of_a_run_stands_for_the_run(self, watched_run: Path) -> None:
+        assert live(watched_run / "best.npz").stdout == live(watched_run).stdout
 
 
 def test_a_checkpoint_of_a_watched_run_tells_nothing_of_the_watching(watched_run: Path) -> None:

@@ -15,7 +15,7 @@ from charrnn.cli.plots import Curve, HeatMap, check_plot, plain, profile_figure,
 from charrnn.errors import StorageError, UsageError
 
 needs_matplotlib = pytest.mark.skipif(
-    find_spec("matplotlib") is None, reason="matplotlib, the extra charrnn[plot], is not installed"
+    find_spec("matplotlib") is None, reason="matplotlib is not installed"
 )
 
 LAGS = range(101)
@@ -54,7 +54,7 @@ def test_without_matplotlib_one_line_says_how_to_get_it(
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    line = r"--plot needs matplotlib; try pip install 'charrnn\[plot\]'"
+    line = r"--plot needs matplotlib; try pip install matplotlib"
     with pytest.raises(UsageError, match=f"^{line}$") as raised:
         check_plot(tmp_path / "a.png")
     assert raised.value.exit_code == 2

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from charrnn import recall
 from charrnn.cli import probe
 from charrnn.cli.app import app
-from charrnn.cli.interrupts import Interrupted, Interrupts
+from charrnn.cli.interrupts import Interrupted
 from charrnn.cli.probe import lesson
 from charrnn.recall import CONTESTANTS, EVALUATE_EVERY, Look, Trial
 
@@ -109,7 +109,7 @@ def test_a_mistake_is_one_line(arguments: list[str], fragment: str) -> None:
 
 
 def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(trials: list[Trial], processes: int, stop: Interrupts) -> Iterator[Look]:
+    def interrupted(trials: list[Trial], processes: int) -> Iterator[Look]:
         yield Look(trials[0], 1, 0.5)
         raise Interrupted(signal.SIGINT)
 

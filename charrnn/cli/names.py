@@ -1,0 +1,47 @@
+"""Names of models and texts: different ones for different paths, in tables, charts and files."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def model_names(files: Sequence[Path]) -> list[str]:
+    """Return a name for each checkpoint: its run's folder for a best.npz, else its path."""
+    places = [file.resolve() for file in files]
+    longer = [place.parent if place.name == "best.npz" else place for place in places]
+    names = [
+        place.name if file.name == "best.npz" else str(file)
+        for file, place in zip(files, longer, strict=True)
+    ]
+    return numbered(distinct(names, longer))
+
+
+def distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Replace equal names of different paths by as many last parts of the paths as differ.
+
+    Example:
+        >>> distinct(["a", "a", "b"], [Path("/x/a"), Path("/y/a"), Path("/x/b")])
+        ['x/a', 'y/a', 'b']
+    """
+    found = list(names)
+    for depth in range(2, max((len(path.parts) for path in paths), default=0) + 1):
+        owners: dict[str, set[Path]] = {}
+        for name, path in zip(found, paths, strict=True):
+            owners.setdefault(name, set()).add(path)
+        if all(len(of_name) == 1 for of_name in owners.values()):
+            break
+        found = [
+            Path(*path.parts[-depth:]).as_posix() if len(owners[name]) > 1 else name
+            for name, path in zip(found, paths, strict=True)
+        ]
+    return found
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Number equal names: `a`, `a (2)`, so that each stands for one model."""
+    counts: Counter[str] = Counter()
+    found = []
+    for name in names:
+        counts[name] += 1
+        found.append(name if counts[name] == 1 else f"{name} ({counts[name]})")
+    return found

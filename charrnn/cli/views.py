@@ -1,0 +1,80 @@
+"""Options of `inspect-gradients` by view: each view accepts those that it reads, and no others."""
+
+import typer
+
+from charrnn.cli.options import on_the_command_line
+from charrnn.errors import UsageError
+
+FRESH = ("cells", "inits", "hidden", "layers", "gain", "input_init", "input_gain", "forget_bias")
+MODELS = ("checkpoints", "at_init", *FRESH)
+TABLES = ("json", "as_table")
+
+READ: dict[str, tuple[str, ...]] = {
+    "the profile": (
+        *MODELS,
+        *("text", "encoding", "everything", "lags", "windows", "seed"),
+        *TABLES,
+        *("plot", "fail_on", "quiet"),
+    ),
+    "--show": ("show", *MODELS, "text", "encoding", *TABLES),
+    "--context": ("context", *MODELS, "text", "encoding", "seed", *TABLES),
+    "--probe": ("probe", "checkpoints", "gaps", "seed", *TABLES, "quiet"),
+    "--live": ("live", "checkpoints"),
+}
+"""Parameters that each view reads; the profile is shown if none of the options is given."""
+
+REASONS = {
+    "the profile": "the gradient profile",
+    "--show": "--show, the influence of the characters of one text,",
+    "--context": "--context, a table of losses,",
+    "--probe": "--probe, which trains networks of its own,",
+    "--live": "--live, a screen of what a run has logged,",
+}
+
+EXCLUSIVE = (
+    ("json", "as_table"),
+    ("quiet", "json"),
+    ("quiet", "as_table"),
+    ("quiet", "everything"),
+)
+"""Pairs of options of which one asks for what the other leaves out."""
+
+
+def check_options(context: typer.Context) -> None:
+    """Raise `UsageError` for an option on the command line that the chosen view does not read."""
+    given = dict(on_the_command_line(context))
+    chosen = [view for view in READ if view.removeprefix("--") in given]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} contradict each other", "one of them")
+    view = chosen[0] if chosen else "the profile"
+    for name, flag in given.items():
+        if name not in READ[view]:
+            raise refusal(view, name, flag)
+    for one, other in EXCLUSIVE:
+        if view != "--probe" or "quiet" not in (one, other):
+            refuse_both(given, one, other)
+    if "encoding" in given and "text" not in given:
+        raise UsageError("--encoding is for the file of --text", "--text FILE with it")
+
+
+def refusal(view: str, name: str, flag: str) -> UsageError:
+    """Return the error for an option that a view does not read."""
+    if name in ("plot", "fail_on"):
+        return UsageError(f"{view} neither draws nor judges", f"without {flag}")
+    if view == "--live" and name in TABLES:
+        return UsageError(f"--live does not use {flag}", "the run's metrics.jsonl itself")
+    return UsageError(f"{REASONS[view]} does not use {flag}", advice(name, flag))
+
+
+def refuse_both(given: dict[str, str], one: str, other: str) -> None:
+    """Raise `UsageError` if both options are given."""
+    if one in given and other in given:
+        raise UsageError(f"{given[one]} and {given[other]} contradict each other", "one of them")
+
+
+def advice(name: str, flag: str) -> str:
+    """Return what to do about an option that the chosen view does not read."""
+    readers = [view for view, names in READ.items() if name in names and view.startswith("--")]
+    if name in READ["the profile"] or not readers:
+        return f"without {flag}"
+    return f"{flag} with {readers[0]}"

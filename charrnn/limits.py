@@ -1,0 +1,149 @@
+"""Limits of numeric settings: the range of each, and the error for a value outside it.
+
+Every number is checked here before anything is computed from it, so that no value can overflow
+float32, exhaust the memory or make NumPy warn.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import Any
+
+from charrnn.errors import UsageError
+
+MAX_SIZE = 2**16
+MAX_COUNT = 10**15
+"""Largest count of steps or characters: exact as a float64, and more than any run can reach."""
+
+MAX_SEED = 2**63 - 1
+MAX_SCALE = 1e6
+"""Largest factor on weights: products of a few of them are finite in float32."""
+
+MIN_RATE, MAX_RATE = 1e-30, 3e38
+"""Smallest and largest learning rate and clipping threshold: both are normal float32 numbers."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The range of a numeric option and a usual value of it.
+
+    Args:
+        low: smallest value, or the bound that values must exceed with `above`.
+        high: largest value, or the bound that values must stay below with `below`.
+        usual: the value that an error suggests.
+    """
+
+    low: float
+    high: float
+    usual: float
+    above: bool = False
+    below: bool = False
+
+    def check(self, name: str, value: object) -> None:
+        """Raise `UsageError` unless `value` is a number in this range.
+
+        `name` is the option as it is typed (`--hidden`), or the name of an argument.
+        """
+        kind = Integral if isinstance(self.usual, int) else Real
+        if isinstance(value, kind) and not isinstance(value, bool) and value in self:
+            return
+        raise UsageError(f"{name} is {shown(value)}; it must be {self}", f"{name} {self.usual:g}")
+
+    def __contains__(self, value: Any) -> bool:
+        lowest = self.low < value if self.above else self.low <= value
+        return bool(lowest and (value < self.high if self.below else value <= self.high))
+
+    def __str__(self) -> str:
+        kind = "a whole number from" if isinstance(self.usual, int) else "from"
+        start = f"above {self.low:g} and" if self.above else f"{kind} {plain(self.low)}"
+        end = f"below {self.high:g}" if self.below else plain(self.high)
+        to = "up to" if self.above else "to"
+        return f"{start} {to} {end}"
+
+
+SEED = Limits(0, MAX_SEED, 0)
+THREADS = Limits(1, 256, 1)
+MODEL_LIMITS = {
+    "inputs": Limits(1, MAX_SIZE * MAX_SIZE, 256),
+    "outputs": Limits(1, MAX_SIZE * MAX_SIZE, 256),
+    "hidden": Limits(1, MAX_SIZE, 256),
+    "layers": Limits(1, 1000, 1),
+    "dropout": Limits(0, 1, 0.1, below=True),
+    "recurrent_dropout": Limits(0, 1, 0.1, below=True),
+    "gain": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
+    "input_gain": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
+    "forget_bias": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
+}
+TRAINING_LIMITS = {
+    "steps": Limits(0, MAX_COUNT, 1000),
+    "warm_up": Limits(0, MAX_COUNT, 100),
+    "eval_every": Limits(0, MAX_COUNT, 100),
+    "patience": Limits(0, MAX_COUNT, 0),
+    "seed": SEED,
+    "seq_length": Limits(1, 2**24, 64),
+    "batch": Limits(1, 2**20, 32),
+    "workers": THREADS,
+    "lr": Limits(MIN_RATE, MAX_RATE, 0.1),
+    "clip_norm": Limits(MIN_RATE, MAX_RATE, 0.25),
+    "clip_value": Limits(MIN_RATE, MAX_RATE, 1.0),
+    "weight_decay": Limits(0, 1000, 0.002),
+    "reset_rate": Limits(0, 1, 0.05),
+    "average": Limits(0, 1, 0.998),
+}
+BUDGET_LIMITS = {
+    "minutes": Limits(0, 1e6, 3.0, above=True),
+    "epochs": Limits(0, 1e6, 10.0, above=True),
+    "steps": Limits(1, MAX_COUNT, 1000),
+}
+LAG_LIMITS = Limits(1, 2**20, 200)
+WINDOW_LIMITS = Limits(1, 2**20, 160)
+INIT_SCALE = Limits(0, MAX_SCALE, 0.01)
+NOT_OPTIONS = {"inputs", "outputs", "workers"}
+
+
+def check_fields(limits: dict[str, Limits], settings: object) -> None:
+    """Raise `UsageError` for the first attribute of `settings` outside its limits; None passes."""
+    for name, limit in limits.items():
+        if (value := getattr(settings, name)) is not None:
+            limit.check(name if name in NOT_OPTIONS else option_name(name), value)
+
+
+def option_name(field: str) -> str:
+    """Return the option that sets a field, as it is typed: `--warm-up` for `warm_up`."""
+    return "--" + field.replace("_", "-")
+
+
+def plain(number: float) -> str:
+    """Return a number with separators, or in scientific notation if that is shorter.
+
+    Example:
+        >>> plain(65536), plain(10**15)
+        ('65,536', '1e+15')
+    """
+    return f"{int(number):,}" if number == int(number) and abs(number) < 1e9 else f"{number:g}"
+
+
+def shown(value: object) -> str:
+    """Return a value for an error message; a huge integer in powers of two.
+
+    Example:
+        >>> shown(8), shown(10**100)
+        ('8', 'about 2**332')
+    """
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return f"{'-' if value < 0 else ''}about 2**{abs(value).bit_length() - 1}"
+    text = str(value) if isinstance(value, Real) else repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a `name` that no registry entry has; it suggests the closest one.
+
+    Example:
+        >>> str(unknown("cell", "lsmt", ["rnn", "lstm"]))
+        "no cell called 'lsmt'; there are rnn, lstm; try lstm"
+    """
+    names = list(known)
+    closest = (get_close_matches(name[:40], names, 1) or names)[0]
+    return UsageError(f"no {kind} called {shown(name)}; there are {', '.join(names)}", closest)

@@ -1,0 +1,493 @@
+"""Advice: each message that says "try …" is provoked, its advice followed, and the case cured.
+
+`CASES` holds, for each message, a command that provokes it and the command that does what it says.
+Every error in the source that gives advice is either provoked by a case, or listed with a reason.
+"""
+
+import ast
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import charrnn
+from charrnn import errors
+from charrnn.cli.app import app
+
+ROOT = Path(charrnn.__file__).parent
+CLASSES = {name for name in vars(errors) if name.endswith("Error")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that fails, the advice in its message, and the command that follows the advice."""
+
+    command: str
+    message: str
+    advice: str
+    cure: str
+    code: int = 0
+    """Exit code of the cure."""
+
+
+T = "--hidden 4 --steps 2 --threads 1 --kernel numpy -q --batch 2 --seq-length 8"
+P = "--hidden 4 --steps 2 --threads 1 --kernel numpy -q"
+I = "--lags 3 --windows 2"  # noqa: E741  # beside T and P
+FRESH = f"--text corpus.txt --hidden 4 {I}"
+
+CASES = [
+    Case(
+        f"train corpus.txt {T} --cell gnu",
+        "no cell called",
+        "gru",
+        f"train corpus.txt {T} --cell gru",
+    ),
+    Case(
+        f"train corpus.txt {T} --optimiser adamx",
+        "no optimiser called",
+        "adam",
+        f"train corpus.txt {T} --optimiser adam",
+    ),
+    Case(
+        f"train corpus.txt {T} --preset smal",
+        "no preset called",
+        "small",
+        f"train corpus.txt {T} --preset small",
+    ),
+    Case(
+        f"train corpus.txt {T} --init normal:much",
+        "is no scale",
+        "for example normal:0.01",
+        f"train corpus.txt {T} --init normal:0.01",
+    ),
+    Case(
+        f"train corpus.txt {T} --init orthogonal:2",
+        "takes no scale",
+        "--gain",
+        f"train corpus.txt {T} --init orthogonal --gain 2",
+    ),
+    *(
+        Case(
+            f"train corpus.txt {T} {flag} {value}",
+            f"{flag} is {value}",
+            f"{flag} {usual}",
+            f"train corpus.txt {T} {flag} {usual}",
+        )
+        for flag, value, usual in (
+            ("--lr", "1e+308", "0.1"),
+            ("--gain", "1e+39", "1"),
+            ("--forget-bias", "1e+300", "1"),
+            ("--weight-decay", "inf", "0.002"),
+            ("--clip-norm", "1e-320", "0.25"),
+            ("--seed", "-1", "0"),
+            ("--warm-up", "-1", "100"),
+            ("--dropout", "1.0", "0.1"),
+            ("--layers", "100000", "1"),
+            ("--eval-every", "0", "1"),
+            ("--threads", "0", "1"),
+        )
+    ),
+    Case(
+        "train corpus.txt --hidden 65536 --layers 1000 --steps 2",
+        "GB of memory",
+        "a smaller --hidden",
+        f"train corpus.txt {T}",
+    ),
+    Case(
+        f"train corpus.txt {T} --minutes 1",
+        "give exactly one of",
+        "--minutes 3",
+        f"train corpus.txt {T.replace('--steps 2', '--minutes 0.02')}",
+    ),
+    Case(
+        f"train corpus.txt {T} --hidden many",
+        "must be an integer",
+        "--hidden 1",
+        f"train corpus.txt {T} --hidden 1",
+    ),
+    Case(f"train corpus.txt {T} --hiden 3", "No such option", "--hidden", f"train corpus.txt {T}"),
+    Case("train --xyz", "No such option", "charrnn train --help", "train --help"),
+    Case(
+        "sample run --temperature 1", "No such option", "--temp", "sample run --temp 1 --length 3"
+    ),
+    Case("inof run", "No such command", "charrnn info", "info run"),
+    Case("info run run", "unexpected extra", "charrnn info --help", "info --help"),
+    Case(
+        f"train corpus.txt {T} --out a --name b",
+        "--out and --name contradict",
+        "one of them",
+        f"train corpus.txt {T} --out a",
+    ),
+    Case(
+        f"train corpus.txt --corpus france {T}",
+        "files and --corpus contradict",
+        "one of them",
+        f"train corpus.txt {T}",
+    ),
+    Case(
+        f"train corpus.txt {T} --bytes --normalise nfc",
+        "bytes have no normal form",
+        "only one of",
+        f"train corpus.txt {T} --bytes",
+    ),
+    Case(
+        f"train corpus.txt {T} --encoding utf-9",
+        "no text encoding",
+        "utf-8",
+        f"train corpus.txt {T} --encoding utf-8",
+    ),
+    Case(
+        f"train corpus.txt {T} --min-count 0",
+        "--min-count",
+        "1",
+        f"train corpus.txt {T} --min-count 1",
+    ),
+    Case(
+        f"train corpus.txt {T} --val-fraction 0.9",
+        "--val-fraction",
+        "0.1",
+        f"train corpus.txt {T} --val-fraction 0.1",
+    ),
+    Case(
+        f"train --corpus vowels {P} --preset min-char-rnn",
+        "is for texts",
+        "--preset small",
+        f"train --corpus vowels {P} --preset small",
+    ),
+    Case(
+        f"train --corpus vowels {P} --min-count 2",
+        "is for texts",
+        "without it",
+        f"train --corpus vowels {P}",
+    ),
+    Case(
+        f"train --layout many-to-one {P}",
+        "needs pairs",
+        "--corpus dates",
+        f"train --corpus dates {P}",
+    ),
+    Case(
+        f"train nowhere.txt {T}",
+        "there is no file",
+        "--corpus python-docs",
+        f"train --corpus python-docs {T} --val-fraction 0.001",
+    ),
+    Case(
+        f"train corpus.txt {T} --init-from pairs",
+        "is a model of pairs",
+        "--init-from with a model of a text",
+        f"train corpus.txt {T} --init-from run",
+    ),
+    Case(
+        f"train --corpus vowels {P} --init-from run",
+        "is a model of a text",
+        "--init-from with a model of pairs",
+        f"train --corpus vowels {P} --init-from pairs",
+    ),
+    Case(
+        "train --resume run --lr 1",
+        "keeps the run's own settings",
+        "--init-from for a new run",
+        f"train corpus.txt {T} --init-from run --lr 1",
+    ),
+    Case(
+        f"train corpus.txt {T} --hidden 9 --init-from run",
+        "does not fit the checkpoint",
+        "without it",
+        f"train corpus.txt {T} --init-from run",
+    ),
+    Case(
+        f"train corpus.txt {T} --bytes --init-from run",
+        "do not mix",
+        "--bytes as the old run did",
+        f"train corpus.txt {T} --init-from run",
+    ),
+    Case("sample", "no run under", "give a path", "sample run --length 3"),
+    Case("sample pairs", "not a text", "charrnn predict", "predict pairs cat"),
+    Case("predict run cat", "not pairs", "charrnn sample", "sample run --length 3"),
+    Case(
+        "sample run --prime a --prime-file corpus.txt",
+        "contradict each other",
+        "one of them",
+        "sample run --prime a --length 3",
+    ),
+    Case("eval run", "no text to score", "charrnn eval CHECKPOINT FILE", "eval run corpus.txt"),
+    Case(f"inspect-gradients run {I} --gaps 5", "does not use --gaps", "--gaps with --probe", ""),
+    Case(
+        "inspect-gradients run --show the --lags 5",
+        "does not use --lags",
+        "without --lags",
+        "inspect-gradients run --show the",
+    ),
+    Case(
+        "inspect-gradients run --show the --plot a.png",
+        "neither draws nor judges",
+        "without --plot",
+        "inspect-gradients run --show the",
+    ),
+    Case(
+        "inspect-gradients run --live --json",
+        "--live does not use --json",
+        "the run's metrics.jsonl itself",
+        "inspect-gradients run --live",
+    ),
+    Case(
+        "inspect-gradients run --show the --context",
+        "contradict each other",
+        "one of them",
+        "inspect-gradients run --show the",
+    ),
+    Case(
+        f"inspect-gradients run {I} --json --csv",
+        "--json and --csv contradict",
+        "one of them",
+        f"inspect-gradients run {I} --csv",
+    ),
+    Case(
+        f"inspect-gradients run {I} --encoding utf-8",
+        "--encoding is for the file of --text",
+        "--text FILE with it",
+        f"inspect-gradients run {I} --encoding utf-8 --text corpus.txt",
+    ),
+    Case(
+        f"inspect-gradients bytes {I} --text corpus.txt --encoding utf-8",
+        "this model learnt bytes",
+        "without it",
+        f"inspect-gradients bytes {I} --text corpus.txt",
+    ),
+    Case(
+        f"inspect-gradients run {I} --hidden 5",
+        "cannot be changed by options",
+        "--at-init without a checkpoint",
+        f"inspect-gradients --at-init {FRESH}",
+    ),
+    Case(
+        "inspect-gradients pairs --context",
+        "--context is for models of texts",
+        "--show TEXT with a model of pairs",
+        "inspect-gradients pairs --show cat",
+    ),
+    Case(
+        "inspect-gradients run --show the --text corpus.txt",
+        "does not read --text",
+        "without --text",
+        "inspect-gradients run --show the",
+    ),
+    Case(
+        f"inspect-gradients run {I} --text greek.txt",
+        "knows no character",
+        "another --text",
+        f"inspect-gradients run {I} --text corpus.txt",
+    ),
+    Case(
+        f"inspect-gradients {FRESH} --cells gru --forget-bias 2",
+        "with a forget gate",
+        "--cells lstm",
+        f"inspect-gradients {FRESH} --cells lstm --forget-bias 2",
+    ),
+    Case(
+        f"inspect-gradients run {I} --fail-on vanish",
+        "no verdict called",
+        "vanishing",
+        f"inspect-gradients run {I} --fail-on nonfinite",
+    ),
+    Case(
+        f"inspect-gradients run {I} --plot a.jpg",
+        "its ending names no format",
+        ".png, .svg or .pdf",
+        f"inspect-gradients run {I} --plot a.svg",
+    ),
+    Case(
+        f"inspect-gradients run {I} --plot none/a.svg",
+        "cannot write",
+        "another place for --plot",
+        f"inspect-gradients run {I} --plot a.svg",
+    ),
+    Case(
+        f"inspect-gradients {I} --text ab.txt --hidden 4",
+        "no past to look back on",
+        "a text of 3 or more",
+        f"inspect-gradients {FRESH}",
+    ),
+    Case(
+        "inspect-gradients run --show ''",
+        "no character to show",
+        "a longer text",
+        "inspect-gradients run --show the",
+    ),
+    Case(
+        "inspect-gradients --live run pairs",
+        "one run at a time",
+        "--live with the folder of one run",
+        "inspect-gradients --live run",
+    ),
+    Case(
+        "inspect-gradients --live empty",
+        "no metrics.jsonl in",
+        "the folder of a run",
+        "inspect-gradients --live run",
+    ),
+    Case("inspect-gradients --live", "no run under", "charrnn train in another terminal", ""),
+    Case("inspect-gradients --probe a b", "one task at a time", "--probe france", ""),
+    Case("inspect-gradients --probe --gaps few", "is no list of gaps", "--gaps 5,20,80", ""),
+    Case(
+        f"train corpus.txt {T} --out corpus.txt/x",
+        "cannot make the folder",
+        "--out DIR",
+        f"train corpus.txt {T} --out d",
+    ),
+    Case("train --resume empty", "to resume from", "another run", "train --resume run"),
+    Case("info nowhere.npz", "nowhere.npz", "the path of an .npz", "info run/best.npz"),
+    Case("info broken.npz", "broken.npz", "another checkpoint", "info run/best.npz"),
+    Case(
+        f"train corpus.txt {T} --optimiser sgd --lr 1e38 --clip-norm 1e30 --warm-up 0 --steps 20",
+        "at step 2",
+        "a smaller --lr in a new run",
+        f"train corpus.txt {T} --optimiser sgd --lr 0.1 --clip-norm 1 --steps 20",
+    ),
+]
+"""An empty cure: following it takes minutes, or waits for another terminal."""
+
+NOT_PROVOKED = {
+    "{}{} is not finite": "weights that overflow in an update: `test_errors`",
+    "{} is not finite at": "weights that overflow before a save: `test_errors`",
+    "cannot read": "a file that may not be read: `test_archive`, run as another user",
+    "try pip install": "without the package: `test_plots`, `test_train`",
+    "pip install": "without the package: `test_plots`, `test_train`",
+    "a NUL character": "no shell can type one: `test_fuzz`",
+    "processes is": "only through Python",
+    "a process of the probe ended": "a process killed from outside",
+    "a worker process ended": "a process killed from outside",
+    "x has": "only through Python: `test_layer`",
+    "a context has": "only through Python: `test_context`",
+    "rate {} and decay": "only through Python: `test_dynamic_evaluation`",
+    "leave nothing to predict": "a text of one character: `test_evaluation`",
+    "do not fit into a checkpoint": "takes gigabytes",
+    "free some space": "a full disk",
+    "a copy that you may read": "permissions",
+    "close other programs": "takes all memory",
+    "a newer charrnn": "a checkpoint of the future: `test_errors`",
+    "another run is writing": "two runs at once: `test_resume`",
+    "holds no training state": "a damaged run: `test_resume`",
+    "standard output is closed": "a closed stream: `test_fuzz`",
+    "standard input is closed": "a closed stream: `test_fuzz`",
+    "is the text of this run": "a changed file: `test_resume`",
+    "is not the text of this run": "a changed file: `test_resume`",
+    "are not the pairs of this run": "a changed file: `test_resume`",
+    "says where the text was": "a damaged run: `test_eval`",
+    "examples are never cut": "an example of 32,768 characters: `test_presets`",
+    "the validation loss is": "divergence in validation: `test_training`",
+    "the loss is": "divergence: the case of a weight that is not finite has the same advice",
+    "lanes of": "`train` fits the windows to the text: `test_windows`",
+    "do not fill a batch": "`train` fits the batch to the pairs: `test_batches`",
+    "the held-out part has": "a text of two characters: `test_baselines`",
+}
+
+READING = {
+    *("text", "text_files", "large_text", "decoding", "encoding_advice", "corpora", "vocabulary"),
+    *("pairs", "pair_files", "demonstrations", "layouts", "corpus_checks", "typed_text", "notes"),
+    *("cli.predict", "cli.evaluate", "cli.sample", "cli.pair_material", "cli.corpus", "prediction"),
+    *("model", "run_files", "cli.terminal", "cli.sample_notes", "pair_evaluation"),
+}
+"""Modules that read what people bring: `test_reading`, `test_bad_files` and `test_typed` go through
+their messages; some of them are cases here, too."""
+
+
+def template(node: ast.expr) -> str:
+    """Return a text of the source with {} for what is filled in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            "{}" if isinstance(v, ast.FormattedValue) else template(v) for v in node.values
+        )
+    return "{}"
+
+
+def messages() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the module, the problem and the advice of every error with advice in the source."""
+    for path in sorted(ROOT.rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in CLASSES and node.args:
+                problem, *advice = map(template, node.args)
+                if advice or "try " in problem:
+                    yield module, problem, advice
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
+    """A folder with a text and models of text, bytes and pairs."""
+    place = tmp_path_factory.mktemp("advice")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        Path("corpus.txt").write_text(sentences, encoding="utf-8")
+        Path("greek.txt").write_text("αβγδ" * 20, encoding="utf-8")
+        Path("ab.txt").write_text("ab", encoding="utf-8")
+        Path("empty").mkdir()
+        Path("broken.npz").write_bytes(b"PK\3\4" + bytes(100))
+        np.savez("foreign.npz", W=np.zeros(3))
+        for words in (
+            f"corpus.txt {T} --out run",
+            f"corpus.txt {T} --bytes --out bytes",
+            f"--corpus vowels {P} --out pairs",
+        ):
+            assert call(f"train {words}").exit_code == 0
+    return place
+
+
+def call(line: str) -> Result:
+    return CliRunner().invoke(app, shlex.split(line), catch_exceptions=False, input="")
+
+
+@pytest.fixture(scope="module")
+def lines(place: Path) -> dict[Case, str]:
+    """The error of every case."""
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for case in CASES:
+            failed = call(case.command)
+            assert failed.exit_code > 1, case
+            said = failed.stderr.splitlines()
+            [found[case]] = [line for line in said if line.startswith("charrnn: error: ")]
+    return found
+
+
+def test_every_message_with_advice_is_provoked_or_has_a_reason_why_not(
+    lines: dict[Case, str],
+) -> None:
+    unlisted = []
+    for module, problem, advice in messages():
+        text = "; try ".join([problem, *advice[:1]])
+        pattern = re.sub(r"(\\\{\\\})+", ".*", re.escape(text))
+        provoked = any(re.search(f"error: {pattern}", line) for line in lines.values())
+        reason = any(part in " ".join([problem, *advice]) for part in NOT_PROVOKED)
+        if not (provoked or reason or module in READING):
+            unlisted.append((module, problem, advice))
+    assert not unlisted
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.command.replace(T, "").replace(P, ""))
+def test_doing_what_a_message_says_cures_the_case(
+    case: Case, lines: dict[Case, str], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in place.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    line = lines[case]
+    problem, found, advice = line.partition("; try ")
+    assert found, line
+    assert case.message in line
+    assert case.advice in advice, line
+    if case.cure:
+        cured = call(case.cure)
+        assert cured.exit_code == case.code, cured.stderr
+        assert problem not in cured.stderr
