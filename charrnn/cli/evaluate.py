@@ -131,7 +131,7 @@ def compare(
     try:
         corpus = find_again(record, path.parent)
     except CharRNNError as error:
-        warn(f"no baselines: {error}")
+        warn(f"no baselines: {error.problem}")
         return None
     end = split(record.characters, record.val_fraction)
     train = model.vocabulary.encode(corpus.part(max(0, end - MOST_FITTED), end), "skip")
