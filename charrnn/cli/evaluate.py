@@ -159,7 +159,7 @@ def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselin
     try:
         corpus = find_again(record, path.parent)
     except CharRNNError as error:
-        warn(f"no baselines: {error}")
+        warn(f"no baselines: {error.problem}")
         return None
     end = split(record.characters, record.val_fraction)
     train = model.vocabulary.encode(corpus.part(max(0, end - MOST_FITTED), end), "skip")

@@ -168,8 +168,8 @@ CASES = [
     Case(
         f"train --layout many-to-one {P}",
         "needs pairs",
-        "--corpus dates",
-        f"train --corpus dates {P}",
+        "a file, or --corpus ",
+        f"train --corpus languages {P}",
     ),
     Case(
         f"train nowhere.txt {T}",
