@@ -133,7 +133,7 @@ def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
     except TextError as error:
         advice = [text for text in error.advice if "--" not in text]
         if not paths:
-            advice = [shell_command("--resume", str(folder), "FILE")]
+            advice = [shell_command("charrnn", "train", "--resume", str(folder), "FILE")]
         raise TextError(error.problem, *advice) from error
 
 

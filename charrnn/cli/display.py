@@ -20,6 +20,7 @@ from charrnn.cli.terminal import (
     unicode_ok,
     visible,
     write_plain,
+    writing,
 )
 from charrnn.cli.text_display import cut
 from charrnn.events import Evaluation, Step
@@ -63,10 +64,11 @@ def answer(renderable: RenderableType) -> None:
 
     Raises `StorageError` if stdout is closed or full.
     """
-    console = Console(highlight=False, file=sys.stdout)
-    console.width = max(console.width, MIN_COLUMNS)
-    with console.capture() as capture:
-        console.print(renderable)
+    with writing() as out:
+        console = Screen(highlight=False, file=out)
+        console.width = max(console.width, MIN_COLUMNS)
+        with console.capture() as capture:
+            Console.print(console, renderable)
     text = capture.get()
     write_plain(text if console.is_terminal else without_blanks(text))
 

@@ -165,7 +165,7 @@ def test_a_run_whose_text_has_moved_says_how_to_resume_it(
     corpus.rename("moved.txt")
     refused = charrnn("train", "--resume", "checkpoints/my run")
     assert refused.exit_code == 4
-    assert refused.stderr.endswith("; try --resume 'checkpoints/my run' FILE\n")
+    assert refused.stderr.endswith("; try charrnn train --resume 'checkpoints/my run' FILE\n")
     assert len(refused.stderr) <= 201
     missing = charrnn("train", "--resume", "checkpoints/my run", "nowhere.txt")
     assert missing.stderr == "charrnn: error: there is no file nowhere.txt; try another path\n"
