@@ -279,7 +279,8 @@ def test_a_full_disk_behind_stdout_is_one_line(
     done = process(f"charrnn {line.replace('RUN', shlex.quote(str(finished_run)))} > /dev/full")
     assert done.returncode == 5
     assert done.stderr.count(b"\n") == 1
-    assert done.stderr.startswith(b"charrnn: error: No space left on device")
+    assert done.stderr.startswith(b"charrnn: error: ")
+    assert b"No space left on device" in done.stderr
 
 
 def test_a_reader_who_has_gone_away_is_no_error(process: Process, finished_run: Path) -> None:
@@ -355,8 +356,9 @@ def test_a_number_gone_bad_just_before_a_save_is_not_saved_either(
         return event
 
     monkeypatch.setattr(Trainer, "step", spoil)
-    held_out = ("--val-fraction", "0", "--eval-every", "0", "--save-every", "5")
-    assert_one_line(charrnn("train", corpus, *tiny, *held_out), 6, "W_hy is not finite at step 10")
+    options = [*tiny, "--val-fraction", "0", "--save-every", "5"]
+    del options[options.index("--eval-every") : options.index("--eval-every") + 2]
+    assert_one_line(charrnn("train", corpus, *options), 6, "W_hy is not finite at step 10")
     assert load(Path("checkpoints/corpus/last.npz")).step == 5
 
 

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -101,6 +102,7 @@ class Running:
         self._keyboard: int | None = None
         if terminal:
             self._keyboard, theirs = pty.openpty()
+            termios.tcsetwinsize(theirs, (24, 80))
             self.process = subprocess.Popen(
                 [sys.executable, "-c", OWN_TERMINAL, *command],
                 stdin=theirs,
