@@ -151,17 +151,19 @@ def megabytes(trainer: Trainer, material: Material, limits: ScoringLimits) -> fl
     training needs. Added are the other processes and the count tables of the final scoring.
     """
     own = peak_megabytes()
-    parameters = 20 * len(trainer.parameters.vector) / 1e6
-    others = (trainer.config.workers - 1) * (WORKER_MEGABYTES + parameters)
+    config = trainer.config
+    each = WORKER_MEGABYTES[config.kernel] + 8 * len(trainer.parameters.vector) / 1e6
+    others = (config.workers - 1) * each
     baselines = 0.0
     if isinstance(material, TextMaterial) and material.lessons.held_out:
-        read = min(len(material.lessons.train), limits.fitted) + limits.scored
+        scored = min(material.lessons.held_out, limits.scored)
+        read = min(len(material.lessons.train), limits.fitted) + scored
         baselines = BASELINE_BYTES * read / 1e6
     return own + others + baselines
 
 
-WORKER_MEGABYTES = 90.0
-"""What the Python process of a worker holds with NumPy loaded."""
+WORKER_MEGABYTES = {"numpy": 40.0, "numba": 75.0}
+"""Private memory of a worker process with NumPy, and with Numba, loaded."""
 
 BASELINE_BYTES = 40
 """Bytes for each character that the count tables of the final scoring take."""

@@ -540,3 +540,49 @@ def test_minutes_leave_time_for_training_or_say_so(
     result = charrnn("train", "long.txt", "--minutes", minutes, "--threads", "1")
     assert result.exit_code == 0
     assert load(Path("checkpoints/long/last.npz")).step >= 20 or "leaves time for" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ["--threads 1 --kernel numpy", "--threads 2", "--threads 1"])
+def test_the_memory_announced_is_about_what_is_used(options: str, empty_folder: Path) -> None:
+    draw = random.Random(1)
+    Path("a.txt").write_text("".join(draw.choices("abcdefgh \n", k=1_000_000)), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "charrnn",
+        "train",
+        "a.txt",
+        "--steps",
+        "30",
+        "--hidden",
+        "256",
+    ]
+    running = subprocess.Popen(
+        [*command, *options.split()], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert running.stderr is not None
+    announced, peak = 0.0, 0.0
+    os.set_blocking(running.stderr.fileno(), False)
+    while running.poll() is None:
+        peak = max(peak, proportional_megabytes(running.pid))
+        for line in running.stderr.read().splitlines():
+            if line.startswith("memory"):
+                announced = float(line.split()[2].replace(",", ""))
+        time.sleep(0.02)
+    running.stderr.close()
+    assert running.returncode == 0
+    assert 0.75 * peak < announced < 1.6 * peak, (announced, peak)
+
+
+def proportional_megabytes(process: int) -> float:
+    """Return what a process and its children hold, shared pages counted once."""
+    total = 0.0
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) / 1e3
+    except OSError:
+        return 0.0
+    return total + sum(proportional_megabytes(int(child)) for child in children)
