@@ -6,8 +6,9 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from charrnn.decoding import TextOptions, check_head
 from charrnn.encoding_advice import CONTROLS, HEAD, mark_of, with_order, zeros_of
@@ -22,7 +23,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 PIECE = 2**20
 """Bytes that are checked at a time."""
 
-Kind: TypeAlias = Literal["text", "another encoding", "not text"]
+Kind: TypeAlias = Literal["text", "another encoding", "not text", "empty"]
 
 
 def find_files(paths: Sequence[str], options: TextOptions) -> tuple[list[str], list[str]]:
@@ -47,13 +48,23 @@ def find_files(paths: Sequence[str], options: TextOptions) -> tuple[list[str], l
     return [found[place] for place in sorted(found)], [*notes, *repeated.lines()]
 
 
+MAX_FILES = 100_000
+"""Files that a folder may hold; more is taken for a mistake, such as the root of a file system."""
+
+
 def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
     """Return what is text in `folder` and below, and notes about what is not.
 
-    Hidden files are neither, nor are folders of runs and their files.
+    Hidden files are neither, nor are folders of runs and their files. Other file systems that are
+    mounted below the folder, such as /proc, are left out.
     """
-    files: dict[Kind, list[str]] = {"text": [], "another encoding": [], "not text": []}
-    for path in _visible_files(folder):
+    files: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
+    paths = list(islice(_visible_files(folder), MAX_FILES + 1))
+    if len(paths) > MAX_FILES:
+        raise TextError(
+            f"the folder {shown(folder)} holds more than {MAX_FILES:,} files", "a folder inside it"
+        )
+    for path in paths:
         files[kind_of(path, options)].append(str(path))
     others = sorted(files["another encoding"])
     what = "UTF-8" if options.codec == "utf-8" else options.codec.upper()
@@ -62,6 +73,10 @@ def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
         notes.append(f"skipped, not {what}: {listed(map(shown, others))}")
     if files["not text"]:
         notes.append(f"skipped, not text: {listed(map(shown, sorted(files['not text'])))}")
+    empty = FileNotes()
+    for source in files["empty"]:
+        empty.add(shown(source), "is empty")
+    notes += empty.lines()
     if files["text"]:
         return files["text"], notes
     if is_run(Path(folder)):
@@ -80,9 +95,16 @@ def _visible_files(folder: str) -> Iterator[Path]:
         raise error
 
     with naming(folder):
+        device = Path(folder).stat().st_dev
         for root, folders, names in os.walk(folder, onerror=refuse):
             here = Path(root)
-            folders[:] = [n for n in folders if not n.startswith(".") and not is_run(here / n)]
+            folders[:] = [
+                name
+                for name in folders
+                if not name.startswith(".")
+                and not is_run(here / name)
+                and (here / name).lstat().st_dev == device
+            ]
             of_run = root == folder and is_run(here)
             for name in names:
                 if not name.startswith(".") and not (of_run and is_run_file(name)):
@@ -93,6 +115,8 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
     """Tell a text, which decodes and has no NUL in its head, from other files of a folder."""
     if path.suffix == ".npz" or not path.is_file():
         return "not text"
+    if not path.stat().st_size:  # nothing, or a file of the kernel, which may block a reader
+        return "empty"
     with naming(str(path)), path.open("rb") as file:
         head = file.read(HEAD)
         packed = head.startswith(GZIP_MAGIC)

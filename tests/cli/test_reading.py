@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from charrnn import large_text
+from charrnn import large_text, text_files
 from charrnn.cli.app import options_of
 from charrnn.errors import OPTION
 
@@ -204,3 +204,16 @@ def test_what_looks_wrong_in_a_text_is_told_before_training(
     as_bytes = charrnn("train", corpus, *tiny, "--bytes")
     assert "the line '</html>' occurs 30 times" in as_bytes.stderr
     assert "invisible" not in as_bytes.stderr
+
+
+def test_a_folder_of_too_many_files_is_refused_before_any_is_read(
+    charrnn: Call, empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "MAX_FILES", 2)
+    for number in range(3):
+        (empty_folder / f"{number}.txt").write_text("to be or not\n", encoding="utf-8")
+    result = charrnn("train", ".", "--steps", "2")
+    assert result.exit_code == 4
+    assert result.stderr == (
+        "charrnn: error: the folder . holds more than 2 files; try a folder inside it\n"
+    )
