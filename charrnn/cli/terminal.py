@@ -107,6 +107,7 @@ def writing() -> Iterator[TextIO]:
     `BrokenPipeError`.
     """
     out = sys.stdout
+    out.write("")  # raises at once if it is closed
     try:
         yield out
         out.flush()

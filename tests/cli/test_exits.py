@@ -558,19 +558,16 @@ def test_the_memory_announced_is_about_what_is_used(options: str, empty_folder: 
         "--hidden",
         "256",
     ]
-    running = subprocess.Popen(
-        [*command, *options.split()], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-    assert running.stderr is not None
-    announced, peak = 0.0, 0.0
-    os.set_blocking(running.stderr.fileno(), False)
-    while running.poll() is None:
-        peak = max(peak, proportional_megabytes(running.pid))
-        for line in running.stderr.read().splitlines():
-            if line.startswith("memory"):
-                announced = float(line.split()[2].replace(",", ""))
-        time.sleep(0.02)
-    running.stderr.close()
+    peak = 0.0
+    with Path("err").open("wb") as messages:
+        running = subprocess.Popen(
+            [*command, *options.split()], stderr=messages, stdout=subprocess.DEVNULL
+        )
+        while running.poll() is None:
+            peak = max(peak, proportional_megabytes(running.pid))
+            time.sleep(0.02)
+    (line,) = (x for x in Path("err").read_text().splitlines() if x.startswith("memory"))
+    announced = float(line.split()[2].replace(",", ""))
     assert running.returncode == 0
     assert 0.75 * peak < announced < 1.6 * peak, (announced, peak)
 
