@@ -166,13 +166,33 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
                 out.write("\n")
             return
         write = byte_writer(out)
-        for piece in pieces:
-            if live and not as_bytes:
-                out.write(piece)
-            else:
-                write(piece.encode("latin-1") if as_bytes else utf_8(piece))
-            if live:
+        if live:
+            for piece in pieces:
+                if as_bytes:
+                    write(piece.encode("latin-1"))
+                else:
+                    out.write(piece)
                 out.flush()
+            return
+        for text in joined(pieces):
+            write(text.encode("latin-1") if as_bytes else utf_8(text))
+
+
+def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
+    """Yield so many pieces at a time as one; those before an exception are yielded first."""
+    waiting: list[str] = []
+    try:
+        for piece in pieces:
+            waiting.append(piece)
+            if len(waiting) == count:
+                yield "".join(waiting)
+                waiting.clear()
+    except GeneratorExit:  # nobody wants more
+        return
+    except BaseException:
+        yield "".join(waiting)
+        raise
+    yield "".join(waiting)
 
 
 def abandon_stdout() -> None:
