@@ -107,8 +107,8 @@ def writing() -> Iterator[TextIO]:
     `BrokenPipeError`.
     """
     out = sys.stdout
-    out.write("")  # raises at once if it is closed
     try:
+        out.write("")  # raises at once if it is closed
         yield out
         out.flush()
     except BrokenPipeError:
