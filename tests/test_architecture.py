@@ -38,6 +38,7 @@ ORDER = [
     "charrnn.large_text",
     "charrnn.npz",
     "charrnn.archive",
+    "charrnn.run_records",
     "charrnn.baselines",
     "charrnn.layouts",
     "charrnn.windows",

@@ -1,6 +1,5 @@
 """Finding the text of a run: given on the command line, built in, or where run.json says it was."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from charrnn.errors import TextError, UsageError
 from charrnn.large_text import LargeCorpus, is_large
 from charrnn.lessons import TextLessons
 from charrnn.notes import FileNotes
+from charrnn.run_records import read_facts, sources_in
 from charrnn.snapshot import CorpusRecord
 from charrnn.text import Corpus, join_files, split
 from charrnn.text_files import PAIR_ENDINGS, find_files, name_of, place, shown
@@ -144,12 +144,14 @@ def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
 
 
 def sources_of(folder: Path) -> list[str]:
-    """Return where run.json says that the run's material was; `TextError` if it does not."""
-    try:
-        sources = json.loads((folder / "run.json").read_text(encoding="utf-8"))["sources"]
-    except (OSError, ValueError, KeyError, TypeError):
-        sources = []
-    known = [s for s in sources if isinstance(s, str) and s != "-"] if sources else []
+    """Return where run.json says that the run's material was; `TextError` if it does not.
+
+    Only files and folders are read: a pipe that run.json names could wait for ever.
+    """
+    known = sources_in(read_facts(folder))
     if not known:
         raise TextError(f"nothing in {str(folder)!r} says where the text was")
+    for source in known:
+        if Path(source).exists() and not (Path(source).is_file() or Path(source).is_dir()):
+            raise TextError(f"{shown(source)}, which run.json names, is no file")
     return known

@@ -1,12 +1,10 @@
 """`inspect-gradients --live`: the gradient of a run from a second terminal, until the run ends."""
 
-import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rich.live import Live
 
@@ -15,6 +13,7 @@ from charrnn.cli.display import Screen, say
 from charrnn.cli.terminal import shell_command, stdout_is_terminal
 from charrnn.cli.watch import WatchedRun
 from charrnn.errors import CharRNNError, CheckpointError, StorageError, UsageError
+from charrnn.run_records import complete_lines, open_metrics, parse_row, planned_steps, read_facts
 from charrnn.runs import RUNS
 
 try:
@@ -44,7 +43,7 @@ def follow(paths: list[str]) -> None:
         if not stdout_is_terminal():
             console.print(reader.watched)
             return
-        planned = planned_steps(folder)
+        planned = planned_steps(read_facts(folder))
         idle = 0
         with Live(reader.watched, console=console, auto_refresh=False) as screen:
             while planned is None or reader.watched.step < planned:
@@ -75,17 +74,18 @@ class Reader:
             self._file, self.watched = None, WatchedRun(sys.stdout)
         if self._file is None and self.path.exists():
             try:
-                self._file = self.path.open(encoding="utf-8", errors="replace")
+                self._file = open_metrics(self.path)
             except OSError as error:
                 raise StorageError(
-                    f"cannot read {str(self.path)!r}: {error.strerror}", "another run"
+                    f"cannot read {str(self.path)!r}: {error.strerror or error}", "another run"
                 ) from error
         if self._file is None:
             return 0
         count = 0
-        for row in new_rows(self._file):
-            self.watched.add(row)
-            count += 1
+        for line in complete_lines(self._file):
+            if (row := parse_row(line)) is not None:
+                self.watched.add(row)
+                count += 1
         return count
 
     def _replaced(self, file: IO[str]) -> bool:
@@ -175,28 +175,3 @@ def newest_folder() -> Path:
     if not found:
         raise CheckpointError(f"no run under {str(RUNS)!r}", "charrnn train in another terminal")
     return max(found, key=lambda path: path.stat().st_mtime_ns).parent
-
-
-def planned_steps(folder: Path) -> int | None:
-    """Return the number of steps of a run, or None if its run.json does not tell."""
-    try:
-        steps = json.loads((folder / "run.json").read_text(encoding="utf-8"))["steps"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return steps if isinstance(steps, int) else None
-
-
-def new_rows(file: IO[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows written since the last call; a line half written waits for its end."""
-    while True:
-        begin = file.tell()
-        line = file.readline()
-        if not line.endswith("\n"):
-            file.seek(begin)
-            return
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            yield row

@@ -16,6 +16,7 @@ import numpy as np
 
 from charrnn.archive import write_atomically
 from charrnn.npz import JSON
+from charrnn.run_records import MAX_METRICS_BYTES, complete_lines, open_metrics, parse_row
 
 MAX_WAITING = 20_000
 """Rows that wait at most; of more, the oldest are dropped."""
@@ -48,7 +49,7 @@ class MetricsLog:
             return
         try:
             if self._descriptor is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
                 self._descriptor = os.open(self.path, flags, 0o666)
             end = os.fstat(self._descriptor).st_size
             try:
@@ -69,13 +70,15 @@ class MetricsLog:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # the last line of a killed run may be incomplete
-            if isinstance(row, dict) and _count(row.get("step")) <= step:
-                kept.append(line + "\n")
+        size = 0
+        with open_metrics(self.path) as file:
+            for line in complete_lines(file):  # the last line of a killed run may be incomplete
+                size += len(line)
+                if size > MAX_METRICS_BYTES:
+                    break
+                row = parse_row(line)
+                if row is not None and row["step"] <= step:
+                    kept.append(line)
         write_atomically(self.path, "".join(kept).encode())
 
     def close(self) -> None:
@@ -88,10 +91,6 @@ class MetricsLog:
     def discard_rows(self) -> None:
         """Forget the rows that wait."""
         self._waiting.clear()
-
-
-def _count(value: Any) -> float:
-    return value if isinstance(value, int | float) else 0
 
 
 def to_json(value: Any) -> str:

@@ -52,8 +52,8 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
                 + shell_command("charrnn", "train", "--init-from", str(place))
             )
             return
-        if (before := facts.get("machine")) not in (None, machine()):
-            warn(f"another machine or build than before ({before}): the last bits may differ")
+        if changed := changes(facts.get("machine"), machine()):
+            warn(f"another machine or build than before ({changed}): the last bits may differ")
         material = _find_material(checkpoint, state.config.seed, place, paths)
         if paths:
             folder.update_facts({"sources": [source_path(one) for one in paths]})
@@ -71,6 +71,13 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
         if not habits.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
         run.go()
+
+
+def changes(before: object, now: Mapping[str, Any]) -> str:
+    """Name what differs between the machine that run.json tells and this one; empty if nothing."""
+    if not isinstance(before, dict):
+        return ""
+    return ", ".join(name for name, value in now.items() if before.get(name) != value)
 
 
 def _from(source: Path) -> str:

@@ -27,6 +27,7 @@ from charrnn.cli.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.npz import JSON
 from charrnn.run_files import is_run_file
+from charrnn.run_records import read_facts
 from charrnn.runs import numbered_saves
 from charrnn.snapshot import Checkpoint
 
@@ -34,6 +35,10 @@ try:
     import fcntl
 except ImportError:  # Windows has no flock; there two runs in one folder are not kept apart
     fcntl = None  # type: ignore[assignment]  # a module or None
+
+
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How the lock is opened: a link that leads out of the folder is not followed."""
 
 
 class RunFolder:
@@ -115,11 +120,7 @@ class RunFolder:
 
     def read_facts(self) -> dict[str, Any]:
         """Return run.json, or nothing if it is missing or damaged."""
-        try:
-            facts = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return facts if isinstance(facts, dict) else {}
+        return read_facts(self.path)
 
     def update_facts(self, facts: Mapping[str, JSON]) -> None:
         """Replace some values of run.json; a run goes on if that fails."""
@@ -138,7 +139,7 @@ class RunFolder:
 
     def _take_lock(self) -> int:
         with storage(self.path / "lock"):
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(self.path / "lock", LOCK_FLAGS, 0o644)
         if fcntl is not None:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

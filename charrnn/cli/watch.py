@@ -62,7 +62,7 @@ class WatchedRun:
             return
         yield (
             "loss",
-            f"{latest.get('nats_per_char', float('nan')):.3f} nats"
+            (f"{latest['nats_per_char']:.3f} nats" if "nats_per_char" in latest else "not finite")
             + (
                 f", validation {self.validation['validation_nats_per_char']:.3f}"
                 if self.validation

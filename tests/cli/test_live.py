@@ -23,9 +23,10 @@ from charrnn.archive import read_archive
 from charrnn.cells import CELLS
 from charrnn.checkpoint import load
 from charrnn.cli.app import app
-from charrnn.cli.live import Reader, how_it_ended, locked, new_rows, planned_steps, training
+from charrnn.cli.live import Reader, how_it_ended, locked, training
 from charrnn.cli.run import RunFolder
 from charrnn.errors import StorageError
+from charrnn.run_records import complete_lines, planned_steps, read_facts
 from charrnn.watching import NORMS_EVERY, PROFILE_LAGS
 
 Call = Callable[..., Result]
@@ -232,21 +233,21 @@ def test_rows_arrive_whole_however_the_file_grows(size: int) -> None:
     text = "".join(json.dumps(row) + "\n" for row in rows)
     path = Path("metrics.jsonl")
     path.touch()
-    found: list[dict[str, Any]] = []
+    found: list[str] = []
     with path.open(encoding="utf-8") as reader, path.open("a", encoding="utf-8") as writer:
         for begin in range(0, len(text), size):
             writer.write(text[begin : begin + size])
             writer.flush()
-            found += new_rows(reader)
-            assert found == rows[: text[: begin + size].count("\n")]
-    assert found == rows
+            found += complete_lines(reader)
+            assert found == text.splitlines(keepends=True)[: text[: begin + size].count("\n")]
+    assert [json.loads(line) for line in found] == rows
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"steps": "many"}', '{"steps": null}'])
 def test_a_run_that_does_not_tell_its_plan_is_followed_without_one(content: str) -> None:
-    assert planned_steps(Path()) is None
+    assert planned_steps(read_facts(Path())) is None
     Path("run.json").write_text(content, encoding="utf-8")
-    assert planned_steps(Path()) is None
+    assert planned_steps(read_facts(Path())) is None
 
 
 class Terminal:
