@@ -33,7 +33,8 @@ from charrnn.watching import Watcher
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0
 MAX_ROWS = 5_000
-MAX_FAILED_SAVES = 3
+MAX_FAILED_SAVES, MAX_UNSAVED_SECONDS = 3, 90.0
+"""Failed saves in a row, and seconds since the first of them, after which a run ends."""
 RESUME = ("charrnn", "train", "--resume")
 PREVIEW = Sampling(temperature=0.8)
 PREVIEW_LENGTH = 140
@@ -72,6 +73,7 @@ class Run:
             trainer.watch = Watcher(trainer)
         self._saved_at = time.monotonic()
         self._failed_saves = 0
+        self._failing_since = 0.0
         self._metrics_failed = False
         self._unsaved_best: Checkpoint | None = None
         self._log_every = max(1, trainer.config.steps // MAX_ROWS)
@@ -220,7 +222,7 @@ class Run:
         self._metrics_failed = metrics.failure is not None
 
     def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
-        """Save; a full disk during a long run is a warning, several times in a row the end."""
+        """Save; a full disk during a long run is a warning, for more than 90 s the end."""
         best = name == "best.npz"
         try:
             if best and final and self._unsaved_best is not None:
@@ -235,10 +237,14 @@ class Run:
         except StorageError as error:
             if best and self._unsaved_best is None:
                 self._unsaved_best = copied(self._checkpoint(resumable=False))
+            if not self._failed_saves:
+                self._failing_since = time.monotonic()
+                warn(f"not saved, training goes on: {error.problem}")
             self._failed_saves += 1
-            if final or self._failed_saves >= MAX_FAILED_SAVES:
+            unsaved = time.monotonic() - self._failing_since
+            too_often = self._failed_saves >= MAX_FAILED_SAVES and unsaved >= MAX_UNSAVED_SECONDS
+            if final or too_often:
                 raise
-            warn(f"not saved, training goes on: {error.problem}")
         self._saved_at = time.monotonic()
 
     def _save_best_again(self) -> None:

@@ -21,6 +21,7 @@ import charrnn as api
 from charrnn import large_text
 from charrnn.baselines import Baselines
 from charrnn.checkpoint import load
+from charrnn.cli import training_run
 from charrnn.cli.display import TrainingDisplay
 from charrnn.cli.metrics_log import MetricsLog
 from charrnn.cli.report import verdict
@@ -228,16 +229,30 @@ def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
     assert_same(RUN, WHOLE)
 
 
-def test_three_failed_saves_in_a_row_end_a_run(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("seconds", "code", "step"), [(0.0, 5, 3), (90.0, 0, 20)])
+def test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not(
+    seconds: float,
+    code: int,
+    step: int,
+    charrnn: Call,
+    corpus: Path,
+    tiny: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    plain, steps = RunFolder.save, []
+
     def full(self: RunFolder, name: str, checkpoint: Checkpoint) -> None:
-        raise StorageError("cannot write it: No space left on device", "to free some space")
+        steps.append(checkpoint.step)
+        if 1 <= checkpoint.step <= 15:
+            raise StorageError("cannot write it: No space left on device", "to free some space")
+        plain(self, name, checkpoint)
 
     monkeypatch.setattr(RunFolder, "save", full)
+    monkeypatch.setattr(training_run, "MAX_UNSAVED_SECONDS", seconds)
     result = charrnn("train", "corpus.txt", *tiny, "--save-every", "1")
-    assert result.exit_code == 5
-    assert result.stderr.count("training goes on") == 2
+    assert result.exit_code == code
+    assert steps[-1] == step
+    assert result.stderr.count("training goes on") == 1
 
 
 # What cannot be stored
