@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from charrnn.characters import labelled, repaired
+from charrnn.cli.standard_streams import ClosedStream
 from charrnn.errors import StorageError
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -108,7 +109,8 @@ def writing() -> Iterator[TextIO]:
     """
     out = sys.stdout
     try:
-        out.write("")  # raises at once if it is closed
+        if isinstance(out, ClosedStream):
+            out.write("")  # raises, also where nothing would be written
         yield out
         out.flush()
     except BrokenPipeError:
