@@ -194,7 +194,8 @@ def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
     except BaseException:
         yield "".join(waiting)
         raise
-    yield "".join(waiting)
+    if waiting:
+        yield "".join(waiting)
 
 
 def abandon_stdout() -> None:
