@@ -15,12 +15,13 @@ RUNS = Path("checkpoints")
 
 def numbered_saves(folder: Path) -> list[Path]:
     """Return the checkpoints `step-N.npz` of a run, sorted by N."""
-    found = [
-        (int(match[1]), path)
-        for path in folder.glob("step-*.npz")
-        if (match := NUMBERED.fullmatch(path.name))
-    ]
-    return [path for _, path in sorted(found)]
+    found = [path for path in folder.glob("step-*.npz") if NUMBERED.fullmatch(path.name)]
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """Return N of a checkpoint `step-N.npz`."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def checkpoint_in(path: Path) -> Path:

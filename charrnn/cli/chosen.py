@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from charrnn.cli.corpus import TextMaterial
+from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.pair_material import Material
 from charrnn.cli.planning import evaluations_at_most
 from charrnn.cli.terminal import one_line
@@ -66,15 +67,12 @@ def repeating_options(
     for name, usual in (("encoding", "utf-8"), ("normalise", None), ("min_count", 1)):
         if (value := getattr(record, name)) != usual:
             options[name.replace("_", "-")] = value
-    if record.val_fraction != USUAL_VAL_FRACTION:
+    if record.val_fraction != DEFAULT_VAL_FRACTION:
         options["val-fraction"] = record.val_fraction
     if init_from is not None:
         options["init-from"] = init_from
     words = [part for name, value in options.items() for part in (f"--{name}", plain(value))]
     return one_line(shlex.join(words + ["--bytes"] * record.as_bytes))
-
-
-USUAL_VAL_FRACTION = 0.1
 
 
 def settings_of(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import typer
 
 from charrnn.errors import UsageError
 
+DEFAULT_VAL_FRACTION = 0.1
+"""Share of a corpus that `train` holds out."""
+
 CheckpointArgument = Annotated[
     str | None,
     typer.Argument(

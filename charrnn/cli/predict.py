@@ -283,5 +283,6 @@ def read_lines(encoding: str) -> Iterator[str]:
                 yield line
             return
     raise TextError(
-        f"standard input line {number + 1:,} is not {encoding.upper()}", "--encoding latin-1"
+        f"standard input line {number + 1:,} is not {encoding.upper()}",
+        "--encoding NAME with the encoding of the lines",
     )

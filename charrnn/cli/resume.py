@@ -21,6 +21,7 @@ from charrnn.errors import CheckpointError
 from charrnn.large_text import ids_path
 from charrnn.runs import resumable_in
 from charrnn.snapshot import Checkpoint, restore
+from charrnn.text_files import STDIN
 from charrnn.text_files import place as source_path
 from charrnn.training import Trainer
 from charrnn.vocabulary import Vocabulary
@@ -55,7 +56,7 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
         if changed := changes(facts.get("machine"), machine()):
             warn(f"another machine or build than before ({changed}): the last bits may differ")
         material = _find_material(checkpoint, state.config.seed, place, paths)
-        if paths:
+        if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": [source_path(one) for one in paths]})
         parameters = checkpoint.parameters
         trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)

@@ -28,7 +28,7 @@ from charrnn.errors import StorageError, UsageError
 from charrnn.npz import JSON
 from charrnn.run_files import is_run_file
 from charrnn.run_records import read_facts
-from charrnn.runs import numbered_saves
+from charrnn.runs import numbered_saves, step_of
 from charrnn.snapshot import Checkpoint
 
 try:
@@ -105,9 +105,15 @@ class RunFolder:
         self.metrics.flush()
         save(self.path / name, checkpoint)
 
-    def prune(self, keep: int) -> None:
-        """Delete all but the newest `keep` numbered checkpoints."""
-        numbered = numbered_saves(self.path)
+    def prune(self, keep: int, step: int | None = None) -> None:
+        """Delete all but the newest `keep` numbered checkpoints.
+
+        With `step` those of later steps are left alone: a run that was resumed from an earlier
+        save has not reached them yet.
+        """
+        numbered = [
+            path for path in numbered_saves(self.path) if step is None or step_of(path) <= step
+        ]
         for old in numbered[: max(0, len(numbered) - keep)]:
             with contextlib.suppress(OSError):  # one too many is no reason to stop
                 old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A run before its first step: a new one, or one that is resumed."""
+"""A new run: reading its corpus, planning, measuring, and making its folder."""
 
 import contextlib
 import os
@@ -80,7 +80,7 @@ class Start:
 def start_run(request: Request, habits: Habits) -> None:
     """Train a new run to its end, or until a signal."""
     threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
-    wanted_check(request)
+    check_destination(request)
     with contextlib.ExitStack() as stack:
         if request.layout is None:
             start = _with_text(request, stack)
@@ -139,7 +139,7 @@ def start_run(request: Request, habits: Habits) -> None:
         run.go()
 
 
-def wanted_check(request: Request) -> None:
+def check_destination(request: Request) -> None:
     """Raise `UsageError` for a name that is a path or nothing, before anything is read."""
     if request.out is not None and (not request.out or not Path(request.out).resolve().name):
         raise UsageError(f"--out {request.out!r} is no folder for a run", "--out DIR")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cells import CELLS
-from charrnn.cli.options import option, refuse_new_settings
+from charrnn.cli.options import DEFAULT_VAL_FRACTION, option, refuse_new_settings
 from charrnn.cli.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
 from charrnn.cli.resume import resume_run
 from charrnn.cli.start import Request, start_run
@@ -85,7 +85,7 @@ def train(
         option(
             CORPUS, "Share held out to validate on: the end of a text; of pairs, drawn by seed."
         ),
-    ] = 0.1,
+    ] = DEFAULT_VAL_FRACTION,
     preset: Annotated[
         str,
         option(

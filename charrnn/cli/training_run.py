@@ -164,7 +164,7 @@ class Run:
             self._save("last.npz", resumable=True)
             if self.habits.keep:
                 self._save(f"step-{event.step:06d}.npz", resumable=True)
-                self.folder.prune(self.habits.keep)
+                self.folder.prune(self.habits.keep, event.step)
 
     def _on_look(self, event: Look) -> None:
         row: dict[str, JSON] = {

@@ -28,6 +28,7 @@ from charrnn.cli.report import verdict
 from charrnn.cli.run import RunFolder
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.lessons import Scores, TextLessons
+from charrnn.run_records import read_facts, sources_in
 from charrnn.runs import checkpoint_in, numbered_saves, resumable_in
 from charrnn.snapshot import Checkpoint
 from charrnn.training import Trainer
@@ -300,6 +301,17 @@ def test_the_newest_saves_are_kept_whatever_the_number_of_digits(
         assert not numbered_saves(tmp_path)
 
 
+def test_saves_after_resuming_from_an_earlier_one_are_kept(
+    interrupted: Path, charrnn: Call
+) -> None:
+    (interrupted / "step-000019.npz").write_bytes((interrupted / "last.npz").read_bytes())
+    first = numbered_saves(interrupted)[0]
+    options = ("--save-every", "4", "--keep", "2", "-q")
+    assert charrnn("train", "--resume", first, *options).exit_code == 0
+    kept = [path.name for path in numbered_saves(interrupted)]
+    assert kept == ["step-000012.npz", "step-000016.npz", "step-000019.npz"]
+
+
 # Runs: one predicate and one resolver
 
 
@@ -373,6 +385,14 @@ def test_a_moved_text_named_once_is_found_again(interrupted: Path, charrnn: Call
     resumed = charrnn("train", "--resume", interrupted, "moved.txt", "-q")
     assert resumed.exit_code == 0
     assert charrnn("eval", interrupted, "moved.txt").stderr.count("no baselines") == 0
+
+
+def test_a_text_from_standard_input_does_not_replace_the_known_place(
+    interrupted: Path, charrnn: Call, corpus: Path
+) -> None:
+    text = corpus.read_bytes()
+    assert charrnn("train", "--resume", interrupted, "-", "-q", stdin=text).exit_code == 0
+    assert sources_in(read_facts(interrupted)) == [str(corpus.absolute())]
 
 
 def test_the_folder_of_a_run_is_not_read_as_a_text(
