@@ -11,20 +11,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from charrnn.errors import CharRNNError
-    from charrnn.layer import GRU, LSTM, RNN
-    from charrnn.model import Model, load
-    from charrnn.prediction import Predictor
+    from charrnn.inference.model import Model, load
+    from charrnn.inference.predictor import Predictor
+    from charrnn.nn.stateful import GRU, LSTM, RNN
 
 __all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "Predictor", "__version__", "load"]
 
 HOMES = {
     "CharRNNError": "charrnn.errors",
-    "GRU": "charrnn.layer",
-    "LSTM": "charrnn.layer",
-    "Model": "charrnn.model",
-    "Predictor": "charrnn.prediction",
-    "RNN": "charrnn.layer",
-    "load": "charrnn.model",
+    "GRU": "charrnn.nn.stateful",
+    "LSTM": "charrnn.nn.stateful",
+    "Model": "charrnn.inference.model",
+    "Predictor": "charrnn.inference.predictor",
+    "RNN": "charrnn.nn.stateful",
+    "load": "charrnn.inference.model",
 }
 
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, fields
 
+from charrnn.data.text_batches import Lanes
 from charrnn.errors import UsageError
-from charrnn.kernels import KERNELS
 from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
-from charrnn.optimisers import OPTIMISERS, SCHEDULES
-from charrnn.windows import Lanes
+from charrnn.optim.optimisers import OPTIMISERS, SCHEDULES
+from charrnn.training.backends import KERNELS
 
 
 @dataclass(frozen=True)

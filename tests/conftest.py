@@ -8,9 +8,9 @@ from hypothesis import settings
 from numpy.typing import DTypeLike
 from threadpoolctl import threadpool_limits
 
-from charrnn.cells import CELLS
-from charrnn.network import ModelConfig, Network
-from charrnn.parameters import Parameters
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
 
 settings.register_profile("charrnn", deadline=None)  # a busy machine is no counter-example
 settings.load_profile("charrnn")

@@ -18,9 +18,9 @@ from charrnn.limits import (
     shown,
     unknown,
 )
-from charrnn.memory import memory_limit, require_memory
-from charrnn.network import ModelConfig, Network, initialise
-from charrnn.presets import Budget
+from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.system.memory import memory_limit, require_memory
+from charrnn.training.presets import Budget
 from charrnn.training_config import TrainingConfig
 
 HUGE = (10**39, 2**200, 1e308, -1e308, float("inf"), float("-inf"), float("nan"), "3", True)
@@ -89,7 +89,7 @@ class TestMemory:
         assert limit is None or limit > 1e8
 
     def test_what_does_not_fit_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("charrnn.memory.memory_limit", lambda: 1000)
+        monkeypatch.setattr("charrnn.system.memory.memory_limit", lambda: 1000)
         require_memory(1000, "x")
         with pytest.raises(StorageError, match="x would need"):
             require_memory(1001, "x", "less")
@@ -97,7 +97,7 @@ class TestMemory:
     def test_without_a_known_limit_nothing_is_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("charrnn.memory.memory_limit", lambda: None)
+        monkeypatch.setattr("charrnn.system.memory.memory_limit", lambda: None)
         require_memory(10**18, "x")
 
     @pytest.mark.skipif(memory_limit() is None, reason="the system does not tell")

@@ -11,18 +11,18 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
-from charrnn.cli.interrupts import handled
-from charrnn.cli.standard_streams import prepare_streams
-from charrnn.cli.terminal import abandon_stdout, label
-from charrnn.cli.usage import check_words, usage_message
+from charrnn.cli.output.safe_text import abandon_stdout, label
+from charrnn.cli.output.standard_streams import prepare_streams
+from charrnn.cli.runs.signals import handled
+from charrnn.cli.usage_messages import check_words, usage_message
 from charrnn.errors import CharRNNError, StorageError
 
 COMMANDS = {
-    "train": ("charrnn.cli.train:train", "Train a character-level network on a text."),
+    "train": ("charrnn.cli.train.command:train", "Train a character-level network on a text."),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
     "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model of pairs."),
     "inspect-gradients": (
-        "charrnn.cli.inspect:inspect_gradients",
+        "charrnn.cli.inspect.command:inspect_gradients",
         "See the gradient vanish, explode, or arrive.",
     ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, beside what is good."),

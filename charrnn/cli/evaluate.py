@@ -7,26 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.baselines import Baselines, baselines
-from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.corpus import find_again, spelling
-from charrnn.cli.display import answer, baseline_rows, loss_table, say, warn
-from charrnn.cli.metrics_log import to_json
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
-from charrnn.cli.pair_report import confusion_tables, figures
+from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
+from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
+from charrnn.cli.runs.load_text import find_again, spelling
+from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
-from charrnn.cli.terminal import label, stdin_is_terminal, write_plain
-from charrnn.decoding import TextOptions
-from charrnn.dynamic_evaluation import dynamic_evaluate
+from charrnn.cli.train.pair_report import confusion_tables, figures
+from charrnn.data.decoding import TextOptions
+from charrnn.data.file_discovery import STDIN
+from charrnn.data.layouts import Pairing
+from charrnn.data.pair_files import arranged_known, read_pairs
+from charrnn.data.text_files import Corpus, read_corpus, split
 from charrnn.errors import CharRNNError, UsageError
-from charrnn.evaluation import Score
-from charrnn.layouts import Pairing
-from charrnn.model import Model
-from charrnn.pairs import arranged_known, read_pairs
-from charrnn.runs import find_checkpoint, is_checkpoint_argument
-from charrnn.snapshot import Checkpoint, CorpusRecord
-from charrnn.text import Corpus, read_corpus, split
-from charrnn.text_files import STDIN
+from charrnn.evaluation.baselines import Baselines, baselines
+from charrnn.evaluation.dynamic import dynamic_evaluate
+from charrnn.evaluation.text import Score
+from charrnn.inference.model import Model
+from charrnn.training.snapshot import Checkpoint, CorpusRecord
 
 
 def evaluate_text(

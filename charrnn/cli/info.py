@@ -5,23 +5,23 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.characters import code_name, enumerated
-from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.display import answer, facts_table
-from charrnn.cli.metrics_log import to_json
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.cli.options import CheckpointArgument, Json
-from charrnn.cli.terminal import label, write_plain
-from charrnn.cli.text_display import (
+from charrnn.cli.output.console import answer, facts_table
+from charrnn.cli.output.safe_text import label, write_plain
+from charrnn.cli.output.text_columns import (
     MAX_HIDDEN,
     listed,
     listed_bytes,
     side_by_side,
     split_hidden,
 )
-from charrnn.layouts import Pairing
-from charrnn.runs import find_checkpoint
-from charrnn.snapshot import Checkpoint
-from charrnn.vocabulary import Vocabulary
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.data.characters import code_name, enumerated
+from charrnn.data.layouts import Pairing
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.training.snapshot import Checkpoint
 
 MAX_LABELS = 100
 """Labels of a model of pairs that are shown."""

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.checkpoint import load as load_checkpoint
-from charrnn.cli.display import say, warn
-from charrnn.cli.metrics_log import to_json
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.cli.options import on_the_command_line
+from charrnn.cli.output.console import say, warn
+from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
+from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample import new_seed
-from charrnn.cli.terminal import label, stdin_is_terminal, write_text
-from charrnn.decoding import TextOptions
+from charrnn.data.decoding import TextOptions
+from charrnn.data.typed_text import MARK
 from charrnn.errors import TextError, UsageError
-from charrnn.prediction import Predictor, check_beam, check_count
-from charrnn.runs import find_checkpoint, is_checkpoint_argument
-from charrnn.sampling import Sampling
-from charrnn.typed_text import MARK
+from charrnn.inference.predictor import Predictor, check_beam, check_count
+from charrnn.inference.sampling import Sampling
 
 CHUNK = 2**16
 """Bytes of standard input that are read at a time."""

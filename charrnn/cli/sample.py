@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from charrnn.cli.display import say, warn
+from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
+from charrnn.cli.output.console import say, warn
+from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
+from charrnn.cli.output.text_columns import listed, listed_bytes
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
-from charrnn.cli.terminal import label, stdin_is_terminal, write_text
-from charrnn.cli.text_display import listed, listed_bytes
-from charrnn.decoding import TextOptions
+from charrnn.data.decoding import TextOptions
+from charrnn.data.file_discovery import STDIN, find_files
+from charrnn.data.text_files import read_source
+from charrnn.data.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 from charrnn.errors import TextError, UsageError
-from charrnn.model import Model, check_size, load
-from charrnn.runs import find_checkpoint
-from charrnn.sampling import Sampling
-from charrnn.text import read_source
-from charrnn.text_files import STDIN, find_files
-from charrnn.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
+from charrnn.inference.model import Model, check_size, load
+from charrnn.inference.sampling import Sampling
 
 KEPT = 100_000
 """Characters of a greedy sample that are looked at for repetition."""

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.lessons import TextLessons
-from charrnn.network import ModelConfig, initialise
-from charrnn.training import Trainer
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from tests.benchmarks.measuring import options, rate_of, show, write_json
 

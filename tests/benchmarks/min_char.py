@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.arrays import Array, Ids
-from charrnn.kernels import KERNELS, usual_kernel
-from charrnn.lessons import TextLessons
-from charrnn.network import initialise
-from charrnn.presets import Budget, plan, with_steps
-from charrnn.training import Trainer
+from charrnn.nn.network import initialise
+from charrnn.training.backends import KERNELS, usual_kernel
+from charrnn.training.presets import Budget, plan, with_steps
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer
+from charrnn.types import Array, Ids
 from tests.benchmarks.measuring import Work, in_turn, options, show, spread, write_json
 
 V, H, T = 65, 100, 25

@@ -5,10 +5,10 @@ from itertools import islice
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.lessons import TextLessons
-from charrnn.network import ModelConfig, initialise
-from charrnn.sampling import Sampling, generate
-from charrnn.training import Trainer
+from charrnn.inference.sampling import Sampling, generate
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from tests.benchmarks.measuring import Work, rate_of
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from charrnn.arrays import Ids
-from charrnn.network import ModelConfig
-from charrnn.optimisers import learning_rate
+from charrnn.data.text_batches import Windows
+from charrnn.nn.network import ModelConfig
+from charrnn.optim.optimisers import learning_rate
 from charrnn.training_config import TrainingConfig
-from charrnn.windows import Windows
+from charrnn.types import Ids
 
 THREADS = 2
 POINTS = 12

@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpoint import load
-from charrnn.vocabulary import Vocabulary
+from charrnn.checkpointing.checkpoint import load
+from charrnn.data.vocabulary import Vocabulary
 from tests.benchmarks.measuring import options, show, torch_is_there, write_json
 
 TARGETS = (1.6, 1.5, 1.47)

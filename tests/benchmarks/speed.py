@@ -11,7 +11,7 @@ and as many as threads. Needs `pip install '.[bench]'` for the peer; without it 
 import math
 from statistics import median
 
-from charrnn.kernels import KERNELS, usual_kernel
+from charrnn.training.backends import KERNELS, usual_kernel
 from tests.benchmarks import ours
 from tests.benchmarks.measuring import (
     in_turn,

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.archive import read_archive, write_archive
-from charrnn.checkpoint import load
-from charrnn.cli.terminal import visible
-from charrnn.model import Model
-from charrnn.training import Trainer
+from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.cli.output.safe_text import visible
+from charrnn.inference.model import Model
+from charrnn.training.trainer import Trainer
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import Result
 
 from charrnn import load
-from charrnn.evaluation import evaluate
-from charrnn.model import Model
+from charrnn.evaluation.text import evaluate
+from charrnn.inference.model import Model
 
 Call = Callable[..., Result]
 Untrained = Callable[..., Model]

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from charrnn.cli.app import app
-from charrnn.model import Model
+from charrnn.inference.model import Model
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]

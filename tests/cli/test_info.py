@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpoint import load
-from charrnn.model import Model
+from charrnn.checkpointing.checkpoint import load
+from charrnn.inference.model import Model
 
 Call = Callable[..., Result]
 

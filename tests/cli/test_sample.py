@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from charrnn.model import Model
-from charrnn.sampling import Sampling
+from charrnn.inference.model import Model
+from charrnn.inference.sampling import Sampling
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]

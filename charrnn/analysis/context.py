@@ -1,0 +1,120 @@
+"""What of the past a model uses: the loss with less of it, and the characters behind one guess."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import LANES, finite, place
+from charrnn.analysis.layer_backprop import WalkBack, input_gradient, norms, read_forward, settle
+from charrnn.errors import TextError, UsageError
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.ops import log_softmax
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Ids
+
+
+@dataclass(frozen=True)
+class Context:
+    """The loss when only the last k characters are seen, in nats per character.
+
+    Khandelwal, He, Qi & Jurafsky 2018, ACL, arXiv 1805.04623.
+    """
+
+    lags: tuple[int, ...]
+    nats_per_char: tuple[float | None, ...]
+    full_nats_per_char: float | None
+    """With `full_chars` characters."""
+    full_chars: int
+    windows: int
+    effective_chars: int | None
+    """The smallest lag from which on all losses are within 1 % of the full one; None if none is."""
+
+
+def context_losses(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    lags: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
+    windows: int = 256,
+    seed: int = 0,
+) -> Context:
+    """Predict the same characters from the last k before each, read from the zero state."""
+    if not lags or min(lags) < 1:
+        raise UsageError("a context has at least one character", "lags=(1, 2, 4, 8)")
+    places, _ = place(len(ids), max(lags), windows, seed, ends=1)
+    full = 2 * places.K
+    kept = tuple(k for k in sorted(set(lags)) if k <= full)
+    positions = places.starts + full
+    parameters = parameters.astype(np.float64)
+    nats = [_nats_after(config, parameters, ids, positions, k) for k in (*kept, full)]
+    close = [loss is not None and loss <= 1.01 * (nats[-1] or 0) for loss in nats]
+    effective = None
+    for k, is_close in zip(reversed(kept), reversed(close[:-1]), strict=True):
+        if not is_close:
+            break
+        effective = k
+    return Context(kept, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
+
+
+def _nats_after(
+    config: ModelConfig, parameters: Parameters, ids: Ids, positions: Ids, k: int
+) -> float | None:
+    """Return the mean nats of the characters at `positions`, given the k before each."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for first in range(0, len(positions), LANES):
+            at = positions[first : first + LANES]
+            network = Network(config, parameters, 1, len(at))
+            settle(network, ids[at - k + np.arange(k)[:, None]])
+            top = network.layers[-1].h[0]
+            log_p = top @ parameters["W_hy"] + parameters["b_y"]
+            log_softmax(log_p, out=log_p)
+            total -= float(log_p[np.arange(len(at)), ids[at]].sum())
+    return finite(total / len(positions))
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How much each character of a text moved one logit of what comes next."""
+
+    target: int
+    probability: float | None
+    log_norms: tuple[float | None, ...]
+    """ln ‖∂ logit_target/∂x_t‖ over one-hot x_t (V,), for every character; None for 0 or NaN."""
+    shares: tuple[float | None, ...]
+    """The same norms over the largest of them, from 0 to 1."""
+
+
+def influence(
+    config: ModelConfig, parameters: Parameters, ids: Ids, target: int | None = None
+) -> Influence:
+    """Read all of `ids` from the zero state and ask what moved the guess that follows.
+
+    ‖∂ logit_y/∂x_t‖, with y the `target`, or the likeliest next character (Madsen 2019, Distill,
+    "Visualizing memorization in RNNs"). A logit, not the loss: the loss weighs surprise.
+    """
+    if not len(ids):
+        raise TextError("there is no character to show", "a longer text")
+    parameters = parameters.astype(np.float64)
+    with np.errstate(all="ignore"):
+        network = Network(config, parameters, len(ids), 1, parameters.like())
+        read_forward(network, ids[:, None])
+        log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
+        log_softmax(log_p, out=log_p)
+        y = int(np.argmax(log_p)) if target is None else target
+        walk = WalkBack(network.layers)
+        walk.begin(parameters["W_hy"][:, y][None])
+        logs = np.zeros(len(ids))
+        for t in reversed(range(len(ids))):
+            scale = walk.step(t)
+            dx = input_gradient(network.layers[0], t)
+            logs[t] = np.log(norms(dx))[0] + scale[0] * math.log(2)
+        shares = np.exp(logs - max(float(logs.max()), -1e9))
+    return Influence(
+        y,
+        finite(float(np.exp(log_p[0, y]))),
+        tuple(finite(x) for x in logs),
+        tuple(finite(x) for x in shares),
+    )

@@ -1,0 +1,185 @@
+"""What the numbers mean for one model: a verdict in words, and advice.
+
+    kind        first that applies, at a lag of `REFERENCE_LAG` = 100 characters
+    nonfinite   a weight, or the gradient, is not a finite number
+    exploding   R(k) > 10 for some k ≤ 100, or a rate above ×1.01 with R² > 0.9, in any layer
+    vanishing   G stays at 1 % or below from a lag ≤ 100 on; or no gradient at all
+    fading      G stays at 10 % or below from a lag ≤ 100 on
+    healthy     else
+
+A model is judged by the layer that carries furthest. Where fewer lags were followed than 100, the
+rate continues G. Neither the length of training windows nor the spectral radius has a say.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import HORIZON, Line, Profile
+from charrnn.nn.cells import CELLS
+from charrnn.nn.initialisers import Initialiser
+from charrnn.nn.network import ModelConfig
+
+REFERENCE_LAG = 100
+FADING = 0.1
+EXPLODING_RATIO = 10.0
+EXPLODING_RATE = 1.01
+EXPLODING_FIT = 0.9
+
+KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of `KINDS`, and one line that says what was found and what to try."""
+
+    kind: str
+    sentence: str
+
+
+def verdict(
+    found: Profile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
+) -> Verdict:
+    """Judge a profile by the rule at the top; `seq_length` only tunes the advice."""
+    lines = found.headlines
+    if found.nonfinite or not all(line.finite for line in lines):
+        where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
+        advice = "an earlier checkpoint, a smaller --lr, or --clip-norm 1"
+        return _say("nonfinite", f"{where} numbers that are not finite", advice)
+    alive = [line for line in lines if not line.zero]
+    if not alive:
+        reason = "the loss does not depend on the state"
+        if config.outputs == 1:
+            return _say("vanishing", f"{reason}: one character leaves nothing to guess", "a text")
+        return _say("vanishing", f"there is no gradient: {reason}", "training again")
+    bursting = [line for line in alive if explodes(line)]
+    if bursting:
+        worst = max(bursting, key=_peak)
+        growth = f"the gradient grows {_peak(worst):.3g}-fold within {_reach(worst)} characters"
+        if _peak(worst) <= EXPLODING_RATIO:
+            growth = f"the gradient grows ×{worst.rate_per_char:.3f} per character"
+        return _say("exploding", growth, _calm(config, trained))
+    best = max(alive, key=share_at_reference)
+    share = share_at_reference(best)
+    window = "" if seq_length is None else f" (training window {seq_length})"
+    if share <= HORIZON:
+        at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
+        text = f"the gradient falls to 1% {at} characters{window}"
+        return _say("vanishing", text, _remember(config, trained, seq_length))
+    part = f"{100 * share:.2g}%" if share < 0.995 else "all"
+    followed = len(best.ratio) - 1
+    known = followed >= REFERENCE_LAG or best.rate_per_char is not None
+    reach = REFERENCE_LAG if known else followed
+    text = f"{part} of the gradient arrives from {reach} characters back"
+    if not known:
+        text += ", as far as this text goes"
+    if share <= FADING:
+        return _say("fading", text + window, _remember(config, trained, seq_length))
+    return Verdict("healthy", f"healthy: {text}{window}")
+
+
+def share_at_reference(line: Line) -> float:
+    """Return the largest G(k) for k from the reference lag on, continued by the rate if need be."""
+    G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in line.log_geometric]
+    missing = REFERENCE_LAG - (len(G) - 1)
+    if missing <= 0:
+        return max(G[REFERENCE_LAG:])
+    if line.rate_per_char is None:
+        return G[-1]
+    return G[-1] * math.exp(min(700.0, missing * math.log(max(line.rate_per_char, 1e-300))))
+
+
+def explodes(line: Line) -> bool:
+    """Tell whether a line meets the rule for exploding."""
+    fast = line.rate_per_char is not None and line.rate_per_char > EXPLODING_RATE
+    return _peak(line) > EXPLODING_RATIO or (fast and (line.rate_r_squared or 0) > EXPLODING_FIT)
+
+
+def _peak(line: Line) -> float:
+    logs = [x for x in line.log_ratio[: REFERENCE_LAG + 1] if x is not None]
+    return math.exp(min(max(logs, default=0.0), 700.0))
+
+
+def _reach(line: Line) -> int:
+    return min(REFERENCE_LAG, len(line.ratio) - 1)
+
+
+def _say(kind: str, finding: str, advice: str) -> Verdict:
+    return Verdict(kind, f"{kind}: {finding}. Try {advice}")
+
+
+def _calm(config: ModelConfig, trained: bool) -> str:
+    """Return what makes a gradient explode less; clipping bounds the step, not the growth."""
+    if trained:
+        return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
+    if config.gain > 1:
+        return "--gain 1, or --clip-norm 1 to train it as it is"
+    if config.init not in ("orthogonal", "identity"):
+        return "--init orthogonal, --clip-norm 1"
+    return "a smaller --gain, --clip-norm 1"
+
+
+def _remember(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
+    """Return what lets a gradient travel further in this cell.
+
+    A constant forget gate f remembers for 1/(1 − f) characters, and σ(ln(gap − 1)) = 1 − 1/gap
+    (Tallec & Ollivier 2018, ICLR, arXiv 1804.11188).
+    """
+    gap = max(3, seq_length or REFERENCE_LAG)
+    forget = round(math.log(gap - 1), 1)
+    if config.cell == "lstm":
+        bolder = forget if config.forget_bias < forget else config.forget_bias + 1
+        advice = [f"--forget-bias {bolder:g}"]
+    elif config.cell == "gru":
+        advice = [f"--cell lstm --forget-bias {forget:g}"]
+    else:
+        advice = []
+        if config.init not in ("orthogonal", "identity"):
+            advice.append("--init orthogonal")
+        elif config.gain < 1:
+            advice.append("--gain 1")
+        start = Initialiser.parse(config.input_init or CELLS[config.cell].input_init)
+        if start.name == "normal" and (start.scale or 1) * config.input_gain > 0.5:
+            advice.append("--input-init uniform")
+        advice.append(
+            "--cell gru" if trained or advice else f"--cell lstm --forget-bias {forget:g}"
+        )
+    if not trained:
+        return ", ".join(advice)
+    return f"training again with {', '.join(advice)}; --context tells whether this text needs more"
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """The share of the gradient that a window of K′ characters cuts off, at its last character.
+
+    δ(K′) = Σ_{k ≥ K′} R(k) / Σ_k R(k), beyond the last lag continued by the rate (after Aicher,
+    Foti & Fox 2019, UAI, with every ∂s/∂θ taken to be of one size). A geometric profile βᵏ gives
+    exactly βᴷ′. Characters earlier in the window lose more.
+    """
+
+    bias: tuple[float, ...] | None
+    """δ(K′) for K′ = 0 … K; None if it cannot be bounded, as there is no decay."""
+    seq_length: int | None
+    """The smallest K′ with a bias within the tolerance."""
+
+
+def truncation(line: Line, tolerance: float = 0.1) -> Truncation:
+    """Advise on `--seq-length` from the profile of one line."""
+    ratios = [math.nan if x is None else x for x in line.ratio]
+    beta = line.rate_per_char
+    if beta is None and ratios[-1] <= 1e-12:
+        beta = 0.0  # it fell too fast to be fitted: nothing is left
+    if not line.finite or line.zero or beta is None or beta >= 1:
+        return Truncation(None, None)
+    tail = ratios[-1] * beta / (1 - beta)
+    left = np.cumsum([tail, *ratios[::-1]])[::-1]  # (K + 2,): Σ from k on, for k = 0 … K + 1
+    bias = left / left[0]
+    within = np.flatnonzero(bias <= tolerance)
+    if len(within):
+        shortest = int(within[0])
+    else:
+        further = (math.log(tolerance) - math.log(bias[-1])) / math.log(beta)
+        shortest = len(ratios) + math.ceil(further - 1e-9)
+    return Truncation(tuple(bias[:-1].tolist()), max(1, shortest))

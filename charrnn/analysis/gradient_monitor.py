@@ -1,0 +1,139 @@
+"""Watching the gradient while a network trains, without touching what is trained.
+
+Two kinds of look: norms of each parameter and how far each update moved it, every few steps; and
+the gradient by lag, every few hundred. How many is chosen by what they cost, and logged. The
+watcher draws none of the run's random numbers and writes to nothing but its own arrays, so that a
+run is the same with it and without it, to the last bit.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from charrnn.nn.parameters import Parameters
+from charrnn.optim.optimisers import norm
+from charrnn.training.events import Look
+from charrnn.training.trainer import Trainer
+from charrnn.types import Array
+
+NORMS_EVERY = 10
+PROFILE_LAGS = 100
+PROFILE_WINDOWS = 16
+
+COST = 0.01
+"""The share of the time that looking at the gradient by lag may take: half of what is promised."""
+
+RECENT = 100
+"""Steps over which clipping and spikes are counted."""
+
+SPIKE = 5.0
+"""A spike is a norm this many times the median of the recent ones."""
+
+
+class Watcher:
+    """Looks at a trainer's gradient; give it to `Trainer.watch`."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        began = time.perf_counter()
+        self._by_lag: dict[str, Any] | None = self._profile()
+        self._profile_seconds = time.perf_counter() - began
+        self.profile_every = 0  # unknown until some steps have been timed
+        self._began = time.perf_counter()
+        self._first = trainer.progress.step
+        self._weights = trainer.parameters.like()
+        self._norms: dict[str, float] = {}
+
+    def before_update(self, gradient: Array) -> None:
+        """Take norms before clipping, and remember the weights; a step in ten."""
+        if self._due(NORMS_EVERY):
+            parameters = self.trainer.parameters
+            self._norms = norms(parameters.like(gradient))
+            self._weights.vector[...] = parameters.vector
+
+    def after_update(self) -> Look | None:
+        """Return what there is to see after this step, if anything."""
+        if not self._due(NORMS_EVERY):
+            return None
+        trainer = self.trainer
+        weights = norms(self._weights)
+        self._weights.vector -= trainer.parameters.vector
+        moves = norms(self._weights)
+        ratios = {name: moves[name] / weights[name] for name in moves if weights[name] > 0}
+        self.profile_every = self.profile_every or self._affordable_interval()
+        if self._due(self.profile_every):
+            self._by_lag = self._profile()
+        by_lag, self._by_lag = self._by_lag, None
+        step = trainer.progress.step + 1
+        return Look(step, self._norms, ratios, by_lag, self.profile_every)
+
+    def _due(self, every: int) -> bool:
+        return (self.trainer.progress.step + 1) % every == 0
+
+    def _affordable_interval(self) -> int:
+        """Return the steps between two looks by lag, a multiple of `NORMS_EVERY`."""
+        steps = self.trainer.progress.step + 1 - self._first
+        seconds = (time.perf_counter() - self._began) / steps
+        return NORMS_EVERY * math.ceil(self._profile_seconds / (COST * seconds * NORMS_EVERY))
+
+    def _profile(self) -> dict[str, Any]:
+        """Return the gradient by lag of each layer, as JSON values."""
+        trainer = self.trainer
+        found = trainer.lessons.gradient_profile(
+            trainer.model_config, trainer.parameters, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
+        )
+        return {
+            f"layers.{line.layer}.{line.state}": {
+                "ratio": [None if r is None else float(f"{r:.4g}") for r in line.ratio],
+                "horizon_chars": line.horizon_chars,
+                "rate_per_char": line.rate_per_char,
+            }
+            for line in found.headlines
+        }
+
+
+def norms(parameters: Parameters) -> dict[str, float]:
+    """Return ‖v‖₂ of each array by name."""
+    return {name: norm(array.ravel()) for name, array in parameters.items()}
+
+
+def by_layer(values: Mapping[str, float]) -> dict[str, float]:
+    """Join the norms of parameters to those of layers, and of the readout: √Σ ‖v‖²."""
+    squares: dict[str, float] = {}
+    for name, value in values.items():
+        home = name.rpartition(".")[0] or "readout"
+        squares[home] = squares.get(home, 0.0) + value**2
+    return {home: math.sqrt(square) for home, square in squares.items()}
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The gradient's norm over the last steps that were logged."""
+
+    steps: int
+    clipped: float
+    """Share of them in which clipping made the gradient shorter."""
+    spikes: tuple[int, ...]
+    """Steps whose norm was more than `SPIKE` times the median so far."""
+    median_norm: float
+
+
+def recent(rows: Iterable[Mapping[str, Any]], last: int = RECENT) -> Recent | None:
+    """Read the training rows of a metrics.jsonl; None if there are none yet."""
+    window: deque[tuple[int, float, float]] = deque(maxlen=last)
+    for row in rows:
+        before, after = row.get("gradient_norm"), row.get("gradient_norm_clipped")
+        if isinstance(before, int | float) and isinstance(after, int | float):
+            window.append((int(row["step"]), float(before), float(after)))
+    if not window:
+        return None
+    middle = median(before for _, before, _ in window)
+    clipped = np.mean([after < before * (1 - 1e-9) for _, before, after in window])
+    spikes = tuple(step for step, before, _ in window if before > SPIKE * middle > 0)
+    return Recent(len(window), float(clipped), spikes, middle)

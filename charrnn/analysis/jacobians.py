@@ -1,0 +1,244 @@
+"""What one step, and k of them, can do to the state: singular values and their bounds.
+
+    J_k = ∂s_T / ∂s_{T−k}        J[i, j] = ∂s_T[i] / ∂s_{T−k}[j]
+
+The gradient of a loss (`gradients.py`) is one direction sent through J_kᵀ. The largest singular
+value of J_k is the most that any direction keeps, the condition number tells whether others keep
+as much. s is all of the state: `h`, or `h` then `c`, one layer after the other. With row vectors a
+linear network has J_k = (W_hhᵀ)ᵏ.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import nonfinite_names, place
+from charrnn.analysis.layer_backprop import Logs, WalkBack, read_forward, settle, state_gradients
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array, Ids
+
+JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
+WORST_CONDITION = 1e12
+"""Beyond this the smallest singular value is rounding error, and is not told."""
+
+State: TypeAlias = Mapping[str, Array]
+
+
+def jacobian(
+    config: ModelConfig,
+    parameters: Parameters,
+    inputs: Ids | Array,
+    state: State | None = None,
+    layer: int | None = None,
+) -> Array:
+    """Return ∂s_T/∂s_0 (S, S) over inputs (T,) or (T, D) that are read from `state`, or from zero.
+
+    `state` has arrays (H,) by the names of `Network.states`. With `layer` it is that of one layer
+    alone, what the layer below says being held fixed.
+    """
+    J = np.eye(0)
+    for J, exponent in jacobians(config, parameters, inputs, state, layer):  # noqa: B007
+        pass
+    return np.ldexp(J, exponent)
+
+
+def jacobians(
+    config: ModelConfig,
+    parameters: Parameters,
+    inputs: Ids | Array,
+    state: State | None = None,
+    layer: int | None = None,
+) -> Iterator[tuple[Array, int]]:
+    """Yield J_1, J_2 … J_T as (J, e), meaning J · 2ᵉ: neither under- nor overflows.
+
+    Every lane walks back from one unit of s_T, so that the lanes are the rows of J.
+    """
+    parameters = parameters.astype(np.float64)
+    path = Network(config, parameters, len(inputs), 1)
+    for name, begin in path.states():
+        begin[...] = 0 if state is None else state[name]
+    with np.errstate(over="ignore"):
+        read_forward(path, inputs[:, None])
+    chosen = range(config.layers) if layer is None else range(layer, layer + 1)
+    S = len(chosen) * len(CELLS[config.cell].states) * config.hidden
+    wide = Network(config, parameters, 1, S, parameters.like())
+    walk = WalkBack([wide.layers[number] for number in chosen])
+    rows, exponents = np.eye(S), np.zeros(S)
+    for t in reversed(range(len(inputs))):
+        for number in chosen:
+            _repeat_step(path, wide, number, t, inputs)
+        rows, exponents = pull_back(walk, rows, exponents)
+        common = float(exponents.max())
+        yield rows * np.exp2(exponents - common)[:, None], int(common)
+
+
+def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids | Array) -> None:
+    """Let all lanes of a layer of `wide` take step t of `path`."""
+    cell = wide.layers[number]
+    for name, slots in cell.slots.items():
+        slots[0] = path.layers[number].slots[name][t]
+    if number:
+        x = path.layers[number - 1].h[t + 1]
+        cell.read(np.broadcast_to(x, (1, cell.B, cell.D)).copy())
+    elif inputs.ndim == 1:
+        cell.read_ids(np.full((1, cell.B), inputs[t]))
+    else:
+        cell.read(np.broadcast_to(inputs[t], (1, cell.B, cell.D)).copy())
+    with np.errstate(over="ignore"):
+        cell.step(0)
+    cell.begin_backward()
+
+
+def pull_back(walk: WalkBack, rows: Array, exponents: Array, t: int = 0) -> tuple[Array, Array]:
+    """Rows v (B, S), each times 2 to the power of its exponent, to v · ∂s_{t+1}/∂s_t."""
+    parts = iter(np.split(rows, _cuts(walk), axis=1))
+    for layer in walk.layers:
+        for gradient in state_gradients(layer):
+            gradient[...] = next(parts)
+    walk.exponents[...] = exponents
+    walk.passed = None
+    walk.step(t)
+    common = walk.exponents.max(axis=0)
+    scaled = [
+        gradient * np.exp2(own - common)[:, None]
+        for layer, own in zip(walk.layers, walk.exponents, strict=True)
+        for gradient in state_gradients(layer)
+    ]
+    return np.concatenate(scaled, axis=1), common
+
+
+def _cuts(walk: WalkBack) -> list[int]:
+    """Return where one state ends and the next begins in a row."""
+    widths = [layer.H for layer in walk.layers for _ in layer.states]
+    ends: list[int] = np.cumsum(widths)[:-1].tolist()
+    return ends
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Singular values of J_k of one layer, geometric means over windows, as logarithms.
+
+    None where there is no number: the smallest and the condition number if this is beyond
+    `WORST_CONDITION`, the bound but for the plain RNN.
+    """
+
+    layer: int
+    lag_chars: int
+    log_largest: float | None
+    log_smallest: float | None
+    condition_number: float | None
+    log_bound: float | None
+    """Of σ_max(J_k) ≤ ∏ max(1 − h²) · σ_max(W_hh) (Pascanu, Mikolov & Bengio 2013, ICML)."""
+
+
+def spectra(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    lags: tuple[int, ...] = JACOBIAN_LAGS,
+    windows: int = 2,
+    seed: int = 0,
+) -> tuple[Spectrum, ...]:
+    """Take J_k of every layer at some lags of a few windows; no lag if a weight is not finite."""
+    if nonfinite_names(parameters):
+        return ()
+    parameters = parameters.astype(np.float64)
+    K, texts, states = windows_of(config, parameters, ids, max(lags), windows, seed)
+    found = []
+    for layer in range(config.layers):
+        values: dict[int, list[tuple[float, float, float | None]]] = {}
+        for b, text in enumerate(texts.T):
+            state = {name: begin[b] for name, begin in states.items()}
+            bounds = log_bounds(config, parameters, text, state, layer)
+            walk = jacobians(config, parameters, text, state, layer)
+            for k, (J, exponent) in enumerate(walk, 1):
+                if k in lags:
+                    bound = None if bounds is None else float(bounds[k - 1])
+                    values.setdefault(k, []).append((*log_extremes(J, exponent), bound))
+        found += [_spectrum(layer, k, values[k]) for k in lags if k <= K]
+    return tuple(found)
+
+
+def log_extremes(J: Array, exponent: int = 0) -> tuple[float, float]:
+    """Return ln of the largest and of the smallest singular value of J · 2^exponent."""
+    values = np.linalg.svd(J, compute_uv=False)
+    with np.errstate(divide="ignore"):
+        largest, smallest = np.log(values[[0, -1]]) + exponent * math.log(2)
+    return float(largest), float(smallest)
+
+
+def log_bounds(
+    config: ModelConfig, parameters: Parameters, inputs: Ids, state: State, layer: int
+) -> Logs | None:
+    """Return ln ∏ max(1 − h²) σ_max(W_hh) over the last 1, 2 … T steps of a plain RNN's layer."""
+    if config.cell != "rnn":
+        return None
+    path = Network(config, parameters, len(inputs), 1)
+    for name, begin in path.states():
+        begin[...] = state[name]
+    read_forward(path, inputs[:, None])
+    slopes = np.max(1 - path.layers[layer].h[1:] ** 2, axis=(1, 2))  # (T,)
+    largest = np.linalg.norm(parameters[f"layers.{layer}.W_hh"][0], 2)
+    with np.errstate(divide="ignore"):
+        bounds: Logs = np.cumsum(np.log(slopes * largest)[::-1])
+    return bounds
+
+
+def _spectrum(layer: int, k: int, values: list[tuple[float, float, float | None]]) -> Spectrum:
+    largest = _mean([value[0] for value in values])
+    smallest = _mean([value[1] for value in values])
+    bound = _mean([value[2] for value in values])
+    if largest is None or smallest is None or largest - smallest > math.log(WORST_CONDITION):
+        return Spectrum(layer, k, largest, None, None, bound)
+    return Spectrum(layer, k, largest, smallest, math.exp(largest - smallest), bound)
+
+
+def _mean(values: list[float] | list[float | None]) -> float | None:
+    """Return the mean, or None if one is missing or not finite."""
+    present = [value for value in values if value is not None and math.isfinite(value)]
+    return sum(present) / len(values) if len(present) == len(values) else None
+
+
+def windows_of(
+    config: ModelConfig, parameters: Parameters, ids: Ids, lags: int, windows: int, seed: int
+) -> tuple[int, Ids, dict[str, Array]]:
+    """Return K, texts of K characters (K, B), and the states (B, H) that K before lead to."""
+    places, _ = place(len(ids), lags, windows, seed, ends=1)
+    K = places.K
+    text = ids[places.starts + np.arange(2 * K)[:, None]]
+    network = Network(config, parameters, 1, len(places.starts))
+    with np.errstate(over="ignore"):
+        settle(network, text[:K])
+    return K, text[K:], dict(network.states())
+
+
+@dataclass(frozen=True)
+class RecurrentMatrix:
+    """One gate's W_hh. A spectral radius below 1 does not keep a non-normal matrix from growing."""
+
+    layer: int
+    gate: str
+    spectral_radius: float
+    largest_singular_value: float
+    departure_from_normality: float
+    """‖W‖_F² − Σ|λ|² (Henrici 1962): zero for a normal matrix, such as an orthogonal one."""
+
+
+def recurrent_matrices(config: ModelConfig, parameters: Parameters) -> tuple[RecurrentMatrix, ...]:
+    """Describe W_hh of every layer and gate whose numbers are finite."""
+    found = []
+    for layer in range(config.layers):
+        matrices = parameters[f"layers.{layer}.W_hh"].astype(np.float64)
+        for gate, W in zip(CELLS[config.cell].gates, matrices, strict=True):
+            if np.isfinite(W).all():
+                sizes = np.abs(np.linalg.eigvals(W))
+                departure = max(0.0, float(np.sum(W**2) - np.sum(sizes**2)))
+                largest = float(np.linalg.norm(W, 2))
+                found.append(RecurrentMatrix(layer, gate, float(sizes.max()), largest, departure))
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""Back through the layers of a network, a character at a time, with any gradient in hand.
+
+Training needs only the sum over all positions. Here one gradient enters at the top, can be looked
+at in every slot and layer, and neither under- nor overflows.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.nn.cells import Cell, LSTMCell
+from charrnn.nn.network import Network
+from charrnn.types import Array, Ids
+
+Logs: TypeAlias = NDArray[np.float64]
+"""Natural logarithms: −inf for a zero, NaN or +inf for what is not a finite number."""
+
+EMPTY = -1e9
+"""The exponent of a gradient that is zero: below that of any other."""
+
+
+class WalkBack:
+    """Layers walked back through one window after `read_forward`, all of them at each step.
+
+    What a lane holds is kept near 1 by powers of two, which change no digit: the true gradient is
+    `dh` (and `dc`) times 2 to the power `exponents[layer]` (B,).
+    """
+
+    def __init__(self, layers: Sequence[Cell]) -> None:
+        self.layers = layers
+        for layer in layers:
+            layer.begin_backward()
+        self.exponents = np.zeros((len(layers), layers[0].B))
+        self.passed: tuple[Array, Array] | None = None  # dx for the layer below, its exponents
+
+    def begin(self, dh: Array) -> None:
+        """Start anew from the gradient (B, H) of the top layer's output."""
+        for layer in self.layers:
+            for gradient in state_gradients(layer):
+                gradient.fill(0)
+        self.exponents.fill(EMPTY)
+        self.exponents[-1] = 0
+        self.passed = None
+        self.layers[-1].dh += dh
+
+    def receive(self, number: int) -> None:
+        """Add what the layer above passed down: now `dh` of this layer is complete in its slot."""
+        if self.passed is None:
+            return
+        dx, exponents = self.passed
+        common = np.maximum(exponents, self.exponents[number])
+        for gradient in state_gradients(self.layers[number]):
+            gradient *= np.exp2(self.exponents[number] - common)[:, None]
+        dx *= np.exp2(exponents - common)[:, None]
+        self.layers[number].dh += dx
+        self.exponents[number] = common
+
+    def leave(self, number: int, t: int) -> Array:
+        """Walk from slot t + 1 to slot t, pass dx = Σ da W_xhᵀ down, bring the lanes near 1.
+
+        Returns the exponents (B,) that `da[:, t]` is to be taken with.
+        """
+        layer = self.layers[number]
+        exponents: Array = self.exponents[number].copy()
+        layer.step_backward(t)
+        self.passed = (input_gradient(layer, t), exponents) if number else None
+        gradients = state_gradients(layer)
+        largest = np.max([np.max(np.abs(gradient), axis=-1) for gradient in gradients], axis=0)
+        shift = np.frexp(largest)[1].astype(np.float64)
+        for gradient in gradients:
+            gradient *= np.exp2(-shift)[:, None]
+        self.exponents[number] = np.where(largest > 0, exponents + shift, EMPTY)
+        return exponents
+
+    def step(self, t: int) -> Array:
+        """Walk all layers, the top one first, from slot t + 1 to slot t.
+
+        Returns the exponents (B,) that `da[:, t]` of the lowest layer is to be taken with.
+        """
+        exponents: Array = self.exponents[0]
+        for number in reversed(range(len(self.layers))):
+            self.receive(number)
+            exponents = self.leave(number, t)
+        return exponents
+
+    def measured_step(self, t: int) -> list[Logs]:
+        """As `step`, and return ln ‖∂ℓ/∂s‖ (B,) in slot t + 1 for every layer and line."""
+        found: list[Logs] = []
+        for number in reversed(range(len(self.layers))):
+            self.receive(number)
+            found[:0] = self.log_norms(number, t)
+            self.leave(number, t)
+        return found
+
+    def log_norms(self, number: int, t: int) -> list[Logs]:
+        """Return ln ‖∂ℓ/∂s‖ (B,) of one layer's lines, between `receive` and `leave`."""
+        layer = self.layers[number]
+        gradients = [layer.dh]
+        if isinstance(layer, LSTMCell):
+            gradients = [layer.dc + layer.dh * layer.dc_dh[t], layer.dh]
+        scale = self.exponents[number] * math.log(2)
+        return [np.log(norms(gradient)) + scale for gradient in gradients]
+
+
+def lines_of(cell: type[Cell]) -> tuple[str, ...]:
+    """Name the states whose gradient is shown, the one that carries the memory first."""
+    return tuple(reversed(cell.states))
+
+
+def state_gradients(layer: Cell) -> list[Array]:
+    """Return the gradients of a layer's states, `dh` first, each (B, H), to be changed in place."""
+    return [getattr(layer, f"d{state}") for state in layer.states]
+
+
+def input_gradient(layer: Cell, t: int) -> Array:
+    """dx = Σ da W_xhᵀ (B, D): what step t of a layer, just walked back, says to its input."""
+    dx: Array = np.matmul(layer.da[:, t], layer.W_xh.transpose(0, 2, 1)).sum(axis=0)
+    return dx
+
+
+def norms(rows: Array) -> Array:
+    """‖·‖₂ of each row."""
+    lengths: Array = np.sqrt(np.einsum("bh,bh->b", rows, rows))
+    return lengths
+
+
+def read_forward(network: Network, inputs: Ids | Array) -> None:
+    """Walk all layers through `inputs` (T, B) or (T, B, D), without the readout."""
+    for number, layer in enumerate(network.layers):
+        if number:
+            layer.read(network.layers[number - 1].h[1:])
+        elif inputs.ndim == 2:
+            layer.read_ids(inputs)
+        else:
+            layer.read(inputs)
+        layer.forward()
+
+
+def settle(network: Network, inputs: Ids) -> None:
+    """Let `network` begin in the state that `inputs` (T, B) lead to from zero."""
+    warm = Network(network.config, network.parameters, *inputs.shape)
+    read_forward(warm, inputs)
+    warm.carry()
+    for (_, settled), (_, begin) in zip(warm.states(), network.states(), strict=True):
+        begin[...] = settled

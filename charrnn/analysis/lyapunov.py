@@ -1,0 +1,93 @@
+"""Lyapunov exponents: how fast two states that hardly differ part, or meet, along a text."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import nonfinite_names, numbers
+from charrnn.analysis.jacobians import pull_back, windows_of
+from charrnn.analysis.layer_backprop import WalkBack, read_forward
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array, Ids
+
+TRANSIENT = 50
+"""Steps in which a random direction turns into the one that grows fastest, not counted."""
+
+
+@dataclass(frozen=True)
+class Lyapunov:
+    """The first exponents of the whole network along a text, the largest first.
+
+    Above 0 a small difference between two states grows: chaos, and exploding gradients.
+    """
+
+    nats_per_char: tuple[float | None, ...]
+    standard_error: tuple[float | None, ...]
+    """Over windows; None if there is only one."""
+    windows: int
+    characters: int
+
+
+def lyapunov(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    exponents: int = 1,
+    lags: int = 200,
+    windows: int = 16,
+    seed: int = 0,
+) -> Lyapunov | None:
+    """Follow directions through the Jacobians of `windows` windows; None for weights not finite.
+
+    Along RNNs: Vogt et al. 2020, arXiv 2006.14123; Engelken et al. 2020, arXiv 2006.02427. The
+    directions go back through Jᵀ, which has the singular values, and so the exponents, of J.
+    """
+    if nonfinite_names(parameters):
+        return None
+    parameters = parameters.astype(np.float64)
+    K, texts, states = windows_of(config, parameters, ids, lags, windows, seed)
+    W = texts.shape[1]
+    network = Network(config, parameters, K, W * exponents, parameters.like())
+    for name, begin in network.states():
+        begin[...] = np.repeat(states[name], exponents, axis=0)
+    with np.errstate(over="ignore"):
+        read_forward(network, np.repeat(texts, exponents, axis=1))
+    walk = WalkBack(network.layers)
+    S = config.layers * len(CELLS[config.cell].states) * config.hidden
+    draws = np.random.default_rng(seed).standard_normal((W, S, exponents))
+
+    def step(t: int) -> Callable[[Array], Array]:
+        def through(Q: Array) -> Array:
+            rows = Q.transpose(0, 2, 1).reshape(-1, S)
+            pulled, scale = pull_back(walk, rows, np.zeros(len(rows)), t)
+            return (pulled * np.exp2(scale)[:, None]).reshape(W, exponents, S).transpose(0, 2, 1)
+
+        return through
+
+    drop = min(TRANSIENT, K // 4)
+    found = benettin((step(t) for t in reversed(range(K))), draws, drop)  # (W, exponents)
+    with np.errstate(invalid="ignore"):  # −inf, where a direction is lost at once
+        error = found.std(axis=0, ddof=1) / math.sqrt(W) if W > 1 else np.full(exponents, np.nan)
+    return Lyapunov(numbers(found.mean(axis=0)), numbers(error), W, K - drop)
+
+
+def benettin(steps: Iterable[Callable[[Array], Array]], Q: Array, drop: int = 0) -> Array:
+    """Send Q (…, S, m) through linear maps; return the mean ln growth (…, m) of what QR leaves.
+
+    Benettin, Galgani, Giorgilli & Strelcyn 1980, Meccanica 15. The first `drop` steps only turn Q
+    into the directions that grow fastest.
+    """
+    Q = np.linalg.qr(Q).Q
+    total, count = np.zeros(Q.shape[:-2] + Q.shape[-1:]), 0
+    for number, step in enumerate(steps):
+        Q, R = np.linalg.qr(step(Q))
+        if number >= drop:
+            with np.errstate(divide="ignore"):
+                total += np.log(np.abs(np.diagonal(R, axis1=-2, axis2=-1)))
+            count += 1
+    return total / max(1, count)

@@ -1,0 +1,271 @@
+"""The recall experiment: over how long a gap does a fresh network learn to remember?
+
+    C q x f … a ?    →  C         a symbol, `gap` characters of filler, a question
+    I grew up in France. <…> I speak fluent  →  F(rench)
+
+Tiny networks, one for each cell and beginning, have the same small budget of characters to learn
+this. Only the answer is scored, so nothing can be learnt unless the gradient crosses the gap: the
+test that Hochreiter & Schmidhuber 1997 (Neural Computation 9(8)) and Bengio, Simard & Frasconi
+1994 (IEEE Trans. Neural Networks 5(2)) set. It says how learning begins, not how well a cell
+writes text.
+
+`plan` lays out the trials with their budgets, `probe` runs them and yields what happens.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from typing import TypeAlias, cast
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from charrnn.analysis.memory_tasks import TASKS, Batch, Task
+from charrnn.errors import UsageError
+from charrnn.limits import SEED, Limits, unknown
+from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
+from charrnn.optim.optimisers import OPTIMISERS, clip_by_norm, norm
+from charrnn.randomness import Purpose, generator
+from charrnn.system.child_processes import GONE, ChildProcess
+
+HIDDEN, LANES = 64, 64
+OPTIMISER, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
+BUDGET = 1_500_000
+"""Characters that a network may read, whatever the gap: a longer one leaves fewer steps."""
+
+WINDOW = Limits(1, 2**24, 64)
+"""Characters of a truncated sequence."""
+
+SOLVED = 0.99
+"""The accuracy at which a trial ends before its budget does."""
+
+EVALUATE_EVERY, EVALUATED = 25, 8 * LANES
+"""Steps between two looks at the accuracy, and the fresh sequences that each look takes."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A cell and how its weights begin; biases begin at zero, the forget bias apart.
+
+    An `input_init` of None is what the cell declares, a `forget_bias` of None `chrono_bias(gap)`.
+    """
+
+    name: str
+    title: str
+    cell: str
+    init: str = "orthogonal"
+    input_init: str | None = None
+    readout_init: str = "uniform"
+    forget_bias: float | None = FORGET_BIAS
+
+    def config(self, inputs: int, outputs: int, gap: int) -> ModelConfig:
+        """Return the network that faces this gap."""
+        bias = chrono_bias(gap) if self.forget_bias is None else self.forget_bias
+        return ModelConfig(
+            inputs,
+            outputs,
+            cell=self.cell,
+            hidden=HIDDEN,
+            init=self.init,
+            input_init=self.input_init,
+            readout_init=self.readout_init,
+            forget_bias=bias,
+        )
+
+
+def chrono_bias(gap: int) -> float:
+    """b_f = ln(gap − 1): a gate of σ(b_f) = 1 − 1/gap forgets to 1/e in `gap` characters.
+
+    Tallec & Ollivier 2018, arXiv 1804.11188, who draw the number under the logarithm from
+    U(1, gap − 1) and set b_i = −b_f; here all units get the longest, and b_i stays zero.
+    """
+    return math.log(max(gap - 1, 1))
+
+
+SMALL = "normal:0.01"
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        # All weights as in Karpathy's min-char-rnn (2015).
+        Contestant("rnn-normal", f"rnn {SMALL}", "rnn", SMALL, SMALL, SMALL),
+        # Small inputs keep tanh near its linear middle, where an orthogonal matrix loses nothing.
+        # Their size is that of Le, Jaitly & Hinton 2015, arXiv 1504.00941, beside the identity.
+        Contestant("rnn-orthogonal", "rnn orthogonal", "rnn", input_init="normal:0.001"),
+        Contestant("gru", "gru", "gru"),
+        Contestant("lstm", f"lstm, forget bias {FORGET_BIAS:g}", "lstm"),
+        Contestant("lstm-chrono", "lstm, forget bias ln(gap − 1)", "lstm", forget_bias=None),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network against one gap. With a `window`, it is shown no more than that many characters
+    of a sequence, the last ones, from the zero state: training truncated before the symbol."""
+
+    task: str
+    contestant: Contestant
+    gap: int
+    steps: int
+    seed: int
+    window: int | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """The accuracy on fresh sequences after `step` steps."""
+
+    trial: Trial
+    step: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended: after `steps` steps, fewer than planned if it was solved."""
+
+    trial: Trial
+    steps: int
+    accuracy: float
+    chance: float
+    seconds: float = field(compare=False)
+
+    @property
+    def solved(self) -> bool:
+        """Whether nearly every answer was right."""
+        return self.accuracy >= SOLVED
+
+
+Stop: TypeAlias = Callable[[], bool]
+
+
+def plan(
+    task: str = "recall",
+    gaps: Sequence[int] | None = None,
+    contestants: Sequence[str] = tuple(CONTESTANTS),
+    seed: int = 0,
+    window: int | None = None,
+) -> list[Trial]:
+    """Return a trial for every contestant and gap; the sum of their `steps` is the most to come.
+
+    Raises `UsageError` for an unknown task or contestant, and for numbers without meaning.
+    """
+    if task not in TASKS:
+        raise unknown("probe", task, TASKS)
+    for name in contestants:
+        if name not in CONTESTANTS:
+            raise unknown("contestant", name, CONTESTANTS)
+    SEED.check("--seed", seed)
+    if window is not None:
+        WINDOW.check("window", window)
+    kind = TASKS[task]
+    steps = {}
+    for gap in kind.default_gaps if gaps is None else gaps:
+        steps[gap] = max(EVALUATE_EVERY, BUDGET // (LANES * kind(gap).length))
+    return [
+        Trial(task, CONTESTANTS[name], gap, count, seed, window)
+        for name in contestants
+        for gap, count in steps.items()
+    ]
+
+
+def probe(
+    trials: Sequence[Trial], processes: int = 1, stop: Stop | None = None
+) -> Iterator[Look | Result]:
+    """Run the trials, some at a time; yield looks, and a result as each one ends.
+
+    The results do not depend on `processes`, their order does. Ends early once `stop` says so.
+    """
+    if processes < 1:
+        raise UsageError(f"processes is {processes}; it must be at least 1", "processes=1")
+    if min(processes, len(trials)) > 1:
+        yield from _share_out(trials, processes, stop)
+        return
+    with threadpool_limits(1, user_api="blas"):  # sums of several threads round differently
+        for trial in trials:
+            yield from run(trial, stop)
+
+
+def run(trial: Trial, stop: Stop | None = None) -> Iterator[Look | Result]:
+    """Train one network; yield looks at its accuracy, and the result at last unless stopped.
+
+    At a gap all contestants meet the same sequences, whatever else is planned.
+    """
+    started = time.perf_counter()
+    task = TASKS[trial.task](trial.gap)
+    config = trial.contestant.config(task.inputs, len(task.answers), trial.gap)
+    parameters = initialise(config, generator(trial.seed, Purpose.WEIGHTS))
+    gradients = parameters.like()
+    T = min(trial.window or task.length, task.length)
+    network = Network(config, parameters, T, LANES, gradients)  # never carries: begins from zero
+    optimiser = OPTIMISERS[OPTIMISER](parameters.vector)
+    for step in range(1, trial.steps + 1):
+        if stop is not None and stop():
+            return
+        inputs, targets, weights = draw(trial, task, step)
+        network.forward(inputs[-T:])
+        network.loss(targets[-T:])
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that explodes is not taken
+            network.backward(targets[-T:], weights[-T:])
+            size = norm(gradients.vector)
+        if math.isfinite(size):
+            clip_by_norm(gradients.vector, CLIP_NORM, size)
+            optimiser.update(parameters.vector, gradients.vector, LEARNING_RATE)
+        if step % EVALUATE_EVERY == 0 or step == trial.steps:
+            right = 0
+            for part in range(1, EVALUATED // LANES + 1):
+                fresh = draw(trial, task, step, part)
+                guesses = np.argmax(network.forward(fresh.inputs[-T:])[-1], axis=-1)
+                right += int(np.sum(guesses == fresh.targets[-1]))
+            accuracy = right / EVALUATED
+            yield Look(trial, step, accuracy)
+            if accuracy >= SOLVED:
+                break
+    seconds = time.perf_counter() - started
+    yield Result(trial, step, accuracy, 1 / len(task.answers), seconds)
+
+
+def draw(trial: Trial, task: Task, step: int, look: int = 0) -> Batch:
+    """Draw the sequences of this step, or of a part of the look at it."""
+    return task.draw(LANES, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, look))
+
+
+def _share_out(
+    trials: Sequence[Trial], processes: int, stop: Stop | None
+) -> Iterator[Look | Result]:
+    """Let child processes run the trials, each the next one as soon as it is free."""
+    waiting = iter(trials)
+    children: dict[Connection, ChildProcess] = {}
+    try:
+        for trial in islice(waiting, processes):
+            child = ChildProcess(_work)
+            children[child.connection] = child
+            child.connection.send(trial)
+        busy = set(children)
+        while busy and not (stop is not None and stop()):
+            for connection in cast(list[Connection], wait(busy, timeout=0.1)):
+                try:
+                    event = connection.recv()
+                except GONE as error:
+                    raise children[connection].failure() from error
+                yield event
+                if isinstance(event, Result):
+                    following = next(waiting, None)
+                    if following is None:
+                        busy.remove(connection)
+                    else:
+                        connection.send(following)
+    finally:
+        for child in children.values():
+            child.kill()
+
+
+def _work(connection: Connection) -> None:
+    """Run trials as they arrive, until the other end of the pipe is closed."""
+    threadpool_limits(1, user_api="blas")
+    while True:
+        for event in run(connection.recv()):
+            connection.send(event)

@@ -1,0 +1,111 @@
+"""What the recall experiment asks across a gap: a symbol, or the language of a country."""
+
+import random
+import string
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from charrnn.data import builtin_texts as corpora
+from charrnn.errors import UsageError
+from charrnn.types import Array, Ids
+
+GREATEST_GAP = 1000
+
+
+class Batch(NamedTuple):
+    """Sequences side by side, (T, B) each; the weights are zero but for the answer, 1/B."""
+
+    inputs: Ids
+    targets: Ids
+    weights: Array
+
+
+class Task(ABC):
+    """Sequences of one length, T characters, that end where an answer is due.
+
+    A network reads `inputs` characters but has only `answers` to choose from. Otherwise it would
+    first have to learn which characters can be answers at all; a recurrent matrix that was
+    orthogonal explodes over that before it has met the symbol.
+    """
+
+    default_gaps: ClassVar[tuple[int, ...]]
+    inputs: ClassVar[int]
+    """Characters that may be read."""
+    answers: ClassVar[tuple[str, ...]]
+    """What may be answered, each equally often: chance is one in their number."""
+
+    def __init__(self, gap: int, least: int, around: int) -> None:
+        """Ask across `gap` characters, with `around` more; `UsageError` for too few or many."""
+        if not least <= gap <= GREATEST_GAP:
+            raise UsageError(f"a gap of {gap} is not within {least} and {GREATEST_GAP} characters")
+        self.gap, self.length = gap, gap + around
+
+    @abstractmethod
+    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+        """Draw B fresh sequences."""
+
+
+class Recall(Task):
+    """Name, after "?", the symbol that came before `gap` characters of random filler."""
+
+    default_gaps: ClassVar = (5, 10, 20, 40, 80)
+    answers: ClassVar = tuple(string.ascii_uppercase[:8])
+    filler: ClassVar = tuple(string.ascii_lowercase[:8])
+    inputs: ClassVar = len(answers) + len(filler) + 1
+
+    def __init__(self, gap: int) -> None:
+        super().__init__(gap, least=1, around=2)
+
+    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+        """Draw symbols 0 … 7, fillers 8 … 15, and put the question, 16, behind them."""
+        A = len(self.answers)
+        inputs = np.full((self.length, B), self.inputs - 1, np.uint8)
+        inputs[0] = rng.integers(A, size=B)
+        inputs[1:-1] = rng.integers(A, A + len(self.filler), size=(self.gap, B))
+        return asked_at_the_end(inputs, inputs[0])
+
+
+class France(Task):
+    """Guess the first letter of the language from the country, `gap` characters before.
+
+    The sentences are those of `corpora.france_sentences`, of as many countries as there are
+    first letters of languages: where several share one (Finnish, French), the last in the list is
+    taken. Sequences end alike and begin where the shortest one does, so none is padded.
+    """
+
+    default_gaps: ClassVar = (30, 40, 60, 80)
+    countries: ClassVar = {language[0]: name for name, language in corpora.LANGUAGES.items()}
+    answers: ClassVar = tuple(sorted(countries))
+    characters: ClassVar = string.ascii_letters + string.punctuation + " "
+    inputs: ClassVar = len(characters)
+
+    def __init__(self, gap: int) -> None:
+        shortest = min(map(len, self.countries.values()))
+        super().__init__(gap, corpora.LEAST_GAP, len(corpora.OPENING) + shortest)
+
+    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+        """Draw sentences until B of them are about one of our countries."""
+        words = random.Random(int(rng.integers(2**63)))
+        readings: list[str] = []
+        answers: list[int] = []
+        while len(readings) < B:
+            for text, country, language in corpora.france_sentences(self.gap, B, words):
+                if country == self.countries[language[0]]:
+                    end = len(text) - len(f"{language}.")
+                    readings.append(text[end - self.length : end])
+                    answers.append(self.answers.index(language[0]))
+        ids = [[self.characters.index(character) for character in line] for line in readings[:B]]
+        return asked_at_the_end(np.array(ids, np.uint8).T.copy(), np.array(answers[:B], np.uint8))
+
+
+TASKS: dict[str, type[Recall | France]] = {"recall": Recall, "france": France}
+
+
+def asked_at_the_end(inputs: Ids, answers: Ids) -> Batch:
+    """Return a batch of these inputs (T, B) whose only target is the answer (B,) at its end."""
+    targets = np.zeros_like(inputs)
+    weights = np.zeros(inputs.shape, np.float32)
+    targets[-1], weights[-1] = answers, 1 / len(answers)
+    return Batch(inputs, targets, weights)

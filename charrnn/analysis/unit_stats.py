@@ -1,0 +1,84 @@
+"""What single units do along a text: which saturate, which are dead, how long each remembers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import LANES, finite, place
+from charrnn.analysis.layer_backprop import read_forward, settle
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array, Ids
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How often a gate is nearly shut (below 0.1) or open (above 0.9), of all units and times."""
+
+    name: str
+    shut_share: float
+    open_share: float
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the units of one layer do along a text (Karpathy, Johnson & Fei-Fei 2015,
+    arXiv 1506.02078, for the thresholds of gates)."""
+
+    layer: int
+    saturated_share: float
+    """Of all units and times: |h| > 0.99."""
+    gates: tuple[Gate, ...]
+    dead_units: tuple[int, ...]
+    """Units whose h has a standard deviation below 0.001."""
+    half_life_chars: tuple[float | None, ...]
+    """ln 2 / −mean ln f of each unit, f the gate that keeps the state; None if it is always open
+    (never forgets). Empty for a plain RNN."""
+    longest: tuple[int, ...]
+    """The five units with the longest half-life, the longest first."""
+
+
+def units(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    lags: int = 200,
+    windows: int = LANES,
+    seed: int = 0,
+) -> tuple[Units, ...]:
+    """Watch all units over `windows` windows of `lags` characters, after as many that settle."""
+    places, _ = place(len(ids), lags, windows, seed, ends=1)
+    K, B = places.K, len(places.starts)
+    text = ids[places.starts + np.arange(2 * K)[:, None]]
+    network = Network(config, parameters.astype(np.float64), K, B)
+    with np.errstate(all="ignore"):
+        settle(network, text[:K])
+        read_forward(network, text[K:])
+        return tuple(
+            _units(number, layer.gates, layer.h[1:], layer.a)
+            for number, layer in enumerate(network.layers)
+        )
+
+
+def _units(number: int, names: tuple[str, ...], h: Array, gates: Array) -> Units:
+    """Summarise outputs h (T, B, H) and gates (G, T, B, H); the last gate is the candidate."""
+    shares = tuple(
+        Gate(name, float(np.mean(gate < 0.1)), float(np.mean(gate > 0.9)))
+        for name, gate in zip(names[:-1], gates, strict=False)
+    )
+    keeping = next((name for name in ("f", "z") if name in names[:-1]), None)
+    half_lives = np.zeros(0)
+    if keeping is not None:
+        logs = np.mean(np.log(gates[names.index(keeping)]), axis=(0, 1))
+        half_lives = math.log(2) / np.abs(logs)  # |−0.0| makes an open gate +inf
+    longest = np.argsort(-np.nan_to_num(half_lives, nan=-1.0, posinf=np.inf), kind="stable")[:5]
+    return Units(
+        number,
+        float(np.mean(np.abs(h) > 0.99)),
+        shares,
+        tuple(np.flatnonzero(np.std(h, axis=(0, 1)) < 1e-3).tolist()),
+        tuple(finite(x) for x in half_lives),
+        tuple(longest.tolist()),
+    )

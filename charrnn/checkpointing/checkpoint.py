@@ -1,0 +1,261 @@
+"""The checkpoint: what an .npz of ours holds, and how it is believed.
+
+    metadata                           UTF-8 JSON in a uint8 array, see below
+    layers.0.W_xh … W_hy b_y           the model: what to sample from and to evaluate
+    training.parameters.NAME           the weights in training, where the model is their average
+    training.optimiser.SLOT.NAME       the optimiser's running arrays
+    training.states.layers.0.h …       the carried state of every lane (B, H)
+
+The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
+`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `Pairing`), `corpus`
+(fingerprint and how it was read), `validation` (the loss and what else was found) and `training`
+(the fields of `TrainingConfig` and `Progress`), which is null in a checkpoint that is only to be
+used. Random numbers are a function of seed and step, and so is the place in the corpus: these two
+are the generator's whole state.
+
+A file is never trusted: `archive` proves its bytes, and here every value is held against what the
+configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
+"""
+
+import json
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.checkpointing.npz_format import JSON, MAXIMUM_METADATA, MAXIMUM_SIZE
+from charrnn.data.layouts import Pairing
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters, Shapes
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.snapshot import Checkpoint, CorpusRecord, TrainingState
+from charrnn.training.worker_pool import state_shapes
+from charrnn.training_config import Progress, TrainingConfig
+from charrnn.types import Array
+
+FORMAT, PAIR_FORMAT = 1, 2
+"""Versions of the format, of texts and of pairs; readers refuse what is newer."""
+
+ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0, "kernel": "numpy"}
+"""Fields that files of this format may lack, and what is then meant."""
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically; raises `StorageError`, and then the file that was there still is."""
+    arrays: dict[str, Array] = dict(checkpoint.parameters)
+    state = checkpoint.training
+    if state is not None:
+        if state.parameters is not None:
+            arrays |= _under("training.parameters", state.parameters)
+        for slot, parameters in state.optimiser.items():
+            arrays |= _under(f"training.optimiser.{slot}", parameters)
+        arrays |= _under("training.states", state.states)
+    symbols = checkpoint.symbols
+    of_pairs = isinstance(symbols, Pairing)
+    metadata: dict[str, JSON] = {
+        "format": PAIR_FORMAT if of_pairs else FORMAT,
+        "charrnn": __version__,
+        "step": checkpoint.step,
+        "model": _as_json(checkpoint.config),
+        "pairs" if of_pairs else "vocabulary": _as_json(symbols),
+        "corpus": _as_json(checkpoint.corpus),
+        "validation": dict(checkpoint.validation),
+        "training": None
+        if state is None
+        else {
+            "config": _as_json(state.config),
+            "progress": _as_json(state.progress),
+            "updates": state.updates,
+        },
+    }
+    write_archive(path, arrays, metadata)
+
+
+def check_storable(
+    config: ModelConfig, training: TrainingConfig, symbols: Vocabulary | Pairing
+) -> None:
+    """Raise before the first step if a checkpoint of this run could not be written.
+
+    Raises `TextError` for more symbols than the metadata have room for, and `UsageError` for more
+    parameters than a file can hold.
+    """
+    size = len(json.dumps(_as_json(symbols)))
+    if size > MAXIMUM_METADATA - ROOM_FOR_THE_REST:
+        raise TextError(
+            f"{config.outputs:,} different symbols take {size:,} bytes, a checkpoint has room for "
+            f"{MAXIMUM_METADATA:,}",
+            "--bytes or a larger --min-count"
+            if isinstance(symbols, Vocabulary)
+            else "a --layout that reads characters",
+        )
+    numbers = sum(math.prod(shape) for shape in config.shapes().values())
+    copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.average > 0)
+    if 4 * numbers * copies > 0.99 * MAXIMUM_SIZE:
+        raise UsageError(
+            f"{numbers:,} parameters and the optimiser's state do not fit into a checkpoint of "
+            f"{MAXIMUM_SIZE:,} bytes",
+            "a smaller --hidden",
+        )
+
+
+ROOM_FOR_THE_REST = 64_000
+"""Bytes of the metadata that are kept free for all but the symbols."""
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; raises `CheckpointError` for anything that does not fit."""
+    arrays, metadata = read_archive(path)
+    try:
+        return _Reader(arrays, metadata).checkpoint()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path.name!r} is no usable checkpoint: {error}") from error
+
+
+class _Reader:
+    """Takes a verified archive apart, and names the first thing that does not fit."""
+
+    def __init__(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
+        self.arrays = arrays
+        self.metadata = metadata
+
+    def checkpoint(self) -> Checkpoint:
+        version = self._value(self.metadata, "format", int)
+        if version > PAIR_FORMAT:
+            raise CheckpointError(
+                f"its format is {version}, this charrnn reads up to {PAIR_FORMAT}; "
+                "try a newer charrnn"
+            )
+        if version < FORMAT:
+            raise CheckpointError(f"there is no format {version}")
+        config = _build(ModelConfig, self._value(self.metadata, "model", dict), "model")
+        if config.layers > len(self.arrays):
+            raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
+        symbols = self._pairing() if version == PAIR_FORMAT else self._vocabulary()
+        if (config.inputs, config.outputs) != (symbols.inputs, symbols.outputs):
+            raise CheckpointError(
+                f"model.inputs or model.outputs does not match {symbols.inputs} characters to read "
+                f"and {symbols.outputs} to guess"
+            )
+        parameters = self._take("", config.shapes())
+        corpus = _build(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
+        step = self._value(self.metadata, "step", int)
+        if step < 0:
+            raise CheckpointError(f"step is {step}")
+        training = self.metadata.get("training")
+        state = None if training is None else self._training(config, training)
+        if state is not None and state.progress.step != step:
+            raise CheckpointError("training.progress.step is not the step")
+        if self.arrays:
+            raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
+        return Checkpoint(config, symbols, parameters, corpus, step, self._figures(), state)
+
+    def _training(self, config: ModelConfig, training: Any) -> TrainingState:
+        if not isinstance(training, dict):
+            raise CheckpointError("training is not an object")
+        stored = self._value(training, "config", dict, "training.")
+        run = _build(TrainingConfig, stored, "training.config")
+        stored = self._value(training, "progress", dict, "training.")
+        progress = _build(Progress, stored, "training.progress")
+        updates = self._value(training, "updates", int, "training.")
+        counts = (progress.step, progress.since_best, progress.best_step, progress.evaluated)
+        if min(updates, *counts) < 0:
+            raise CheckpointError("training.progress has a negative count")
+        shapes = config.shapes()
+        slots = OPTIMISERS[run.optimiser].slots
+        return TrainingState(
+            config=run,
+            progress=progress,
+            updates=updates,
+            parameters=self._take("training.parameters.", shapes) if run.average else None,
+            optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
+            states=self._take("training.states.", state_shapes(config, run.batch)),
+        )
+
+    def _take(self, prefix: str, shapes: Shapes) -> Parameters:
+        """Move the arrays of these shapes out of the file, each checked before any is copied."""
+        found: dict[str, Array] = {}
+        for name, shape in shapes.items():
+            array = self.arrays.pop(prefix + name, None)
+            if array is None:
+                raise CheckpointError(f"array {prefix + name!r} is missing")
+            if array.shape != shape or array.dtype != np.float32:
+                raise CheckpointError(
+                    f"array {prefix + name!r} is {array.dtype} {array.shape}, "
+                    f"the configuration wants float32 {shape}"
+                )
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"array {prefix + name!r} holds numbers that are not finite")
+            found[name] = array
+        parameters = Parameters(shapes)
+        parameters.fill_from(found)
+        return parameters
+
+    def _vocabulary(self) -> Vocabulary:
+        stored = self._value(self.metadata, "vocabulary", dict)
+        characters = self._value(stored, "characters", str, "vocabulary.")
+        as_bytes = self._value(stored, "as_bytes", bool, "vocabulary.")
+        try:
+            return Vocabulary(characters, as_bytes=as_bytes)
+        except ValueError as error:
+            raise CheckpointError(f"vocabulary.characters: {error}") from error
+
+    def _pairing(self) -> Pairing:
+        stored = self._value(self.metadata, "pairs", dict)
+        for side in ("sources", "answers"):
+            symbols = self._value(stored, side, list, "pairs.")
+            if not all(isinstance(symbol, str) for symbol in symbols):
+                raise CheckpointError(f"pairs.{side} holds something that is not a text")
+            stored = stored | {side: tuple(symbols)}
+        return _build(Pairing, stored, "pairs")
+
+    def _figures(self) -> dict[str, float]:
+        figures = self._value(self.metadata, "validation", dict)
+        if not all(type(value) in (int, float) for value in figures.values()):
+            raise CheckpointError("validation holds something that is not a number")
+        return {name: float(value) for name, value in figures.items()}
+
+    @staticmethod
+    def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:
+        value = mapping.get(key)
+        if type(value) is not kind:
+            raise CheckpointError(f"{prefix}{key} is missing or not of type {kind.__name__}")
+        return value
+
+
+Record = TypeVar("Record")
+
+
+def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
+    """Make a dataclass of exactly the stored fields, each of its declared type."""
+    hints = get_type_hints(kind)
+    stored = {name: value for name, value in ADDED_LATER.items() if name in hints} | stored
+    if stored.keys() != hints.keys():
+        odd = sorted(stored.keys() ^ hints.keys())[0]
+        raise CheckpointError(f"{where}.{odd} is missing or unknown")
+    values = {}
+    for name, hint in hints.items():
+        value = stored[name]
+        allowed = (tuple,) if get_origin(hint) is tuple else getattr(hint, "__args__", (hint,))
+        if float in allowed and type(value) is int:
+            value = float(value)
+        if type(value) not in allowed:
+            raise CheckpointError(f"{where}.{name} has a value of the wrong type")
+        values[name] = value
+    try:
+        return kind(**values)
+    except CharRNNError as error:
+        raise CheckpointError(f"{where}: {error.problem}") from error
+
+
+def _as_json(record: Any) -> dict[str, JSON]:
+    return {item.name: getattr(record, item.name) for item in fields(record)}
+
+
+def _under(prefix: str, parameters: Parameters) -> dict[str, Array]:
+    return {f"{prefix}.{name}": array for name, array in parameters.items()}

@@ -1,0 +1,290 @@
+"""A verified .npz: named arrays and JSON metadata in one file, written whole or not at all.
+
+1. An archive is an uncompressed zip; `numpy.load(path, allow_pickle=False)` reads it too.
+2. Its first member, `metadata.npy`, is a uint8 array of UTF-8 text: one JSON object.
+3. Each further member, `<name>.npy`, is an array in C order, of one of `DTYPES`.
+4. Members touch: nothing lies before, between or after them but the zip's own directory.
+5. The zip's comment, `charrnn sha256 ` and 64 hexadecimal digits, ends the file. The digits are
+   the SHA-256 of all bytes before them, so that no bit can change and no byte be lost unseen.
+6. Equal content gives equal bytes: keys are sorted, and nothing tells the time.
+
+A checksum tells of damage, not of malice: anybody can compute one. So the reader compares every
+length, name and shape with the bytes that are there, and makes arrays only after all have passed.
+"""
+
+import hashlib
+import io
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
+
+import numpy as np
+
+from charrnn.errors import CheckpointError, StorageError
+from charrnn.types import Array
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""What metadata may hold; numbers are finite, and a tuple comes back as a list."""
+
+Header: TypeAlias = tuple[np.dtype[Any], tuple[int, ...], memoryview]
+"""An array's type and shape, and the bytes that it is yet to be made of."""
+
+DTYPES = {
+    f"'{code}'".encode(): np.dtype(code)  # by its spelling in the header of an .npy
+    for code in ("<f4", "<f8", "|u1", "<u2", "<u4", "<u8", "<i8", "|b1")
+}
+
+MAXIMUM_SIZE = 4 * 2**30 - 2  # bytes; from 4 GiB on, a zip needs the longer fields of zip64
+MAXIMUM_MEMBERS = 10_000
+MAXIMUM_HEADER = 1024  # bytes, of an .npy
+MAXIMUM_METADATA = 2**20  # bytes
+MAXIMUM_CONTAINERS = 10_000  # lists and objects in the metadata; 2 bytes may take 100 in memory
+MAXIMUM_DEPTH = 50  # of lists and objects in each other
+MAXIMUM_AXES = 64  # NumPy's own limit
+
+TAG, DIGITS = b"charrnn sha256 ", 64  # the zip's comment
+LOCAL = struct.Struct("<4s5H3I2H")  # stands before each member
+ENTRY = struct.Struct("<4s6H3I5H2I")  # describes it once more, in the directory
+END = struct.Struct("<4s4H2IH")  # stands after the directory, and before the comment
+ZIP_VERSION, FIRST_DAY = 20, 0x21  # 2.0, the plainest in use; 1 January 1980
+
+NAME = re.compile(r"(?!.{101})\w+(?:[.-]\w+)*", re.ASCII)
+HEADER = re.compile(
+    rb"\{'descr': (.*?), 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,19},|[0-9]{1,19}(?:, [0-9]{1,19})+)?)\), \} *\n"
+)
+
+
+class Member(NamedTuple):
+    """A file inside the zip, and the one way in which an archive may describe it."""
+
+    filename: bytes
+    size: int  # bytes
+    crc: int
+    offset: int  # bytes from the start of the archive
+
+    def description(self) -> tuple[int, ...]:
+        """Return the fields that both of the headers below have."""
+        lengths = (self.size, self.size, len(self.filename), 0)
+        return (ZIP_VERSION, 0, 0, 0, FIRST_DAY, self.crc, *lengths)
+
+    def local_header(self) -> bytes:
+        """Return what stands before the content."""
+        return LOCAL.pack(b"PK\3\4", *self.description()) + self.filename
+
+    def directory_entry(self) -> bytes:
+        """Return what stands for it in the zip's directory."""
+        fields = (ZIP_VERSION, *self.description(), 0, 0, 0, 0, self.offset)
+        return ENTRY.pack(b"PK\1\2", *fields) + self.filename
+
+
+def end_record(count: int, size: int, start: int) -> bytes:
+    """Return the record that locates a directory of `count` entries and `size` bytes."""
+    return END.pack(b"PK\5\6", 0, 0, count, count, size, start, len(TAG) + DIGITS)
+
+
+def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> bytearray:
+    """Return the bytes of an archive.
+
+    Raises StorageError if they would be too many, ValueError if `parse` would refuse them.
+    """
+    text = json.dumps(dict(metadata), sort_keys=True, allow_nan=False, separators=(",", ":"))
+    try:
+        parse_metadata(text.encode())
+    except CheckpointError as error:
+        raise ValueError(f"the archive {error}") from error
+    if "metadata" in arrays or len(arrays) >= MAXIMUM_MEMBERS:
+        raise ValueError(f"an array is called metadata, or there are {MAXIMUM_MEMBERS:,}")
+    size = len(text) + sum(array.nbytes for array in arrays.values())
+    if size + 1024 * (len(arrays) + 2) > MAXIMUM_SIZE:  # what describes a member is shorter
+        raise StorageError(f"{size:,} bytes do not fit into a checkpoint; try a smaller network")
+
+    archive, directory = bytearray(), bytearray()
+    for name, array in {"metadata": np.frombuffer(text.encode(), np.uint8), **arrays}.items():
+        content = serialise_array(name, array)
+        member = Member(f"{name}.npy".encode(), len(content), crc32(content), len(archive))
+        archive += member.local_header() + content
+        directory += member.directory_entry()
+    archive += directory + end_record(len(arrays) + 1, len(directory), len(archive)) + TAG
+    archive += checksum(archive)
+    return archive
+
+
+def serialise_array(name: str, array: Array) -> bytes:
+    """Return an .npy of version 1.0, little-endian and in C order."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in DTYPES.values() or not NAME.fullmatch(name):
+        raise ValueError(f"an archive cannot hold {array.dtype} under the name {name!r}")
+    stream = io.BytesIO()
+    array = np.asarray(array, dtype, order="C")
+    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def checksum(sealed: bytearray | memoryview) -> bytes:
+    """Return the digits that end an archive, given all bytes before them."""
+    return hashlib.sha256(sealed).hexdigest().encode()
+
+
+def require(condition: bool, problem: str) -> None:
+    """Raise CheckpointError unless `condition` holds; `problem` follows the name of the file."""
+    if not condition:
+        raise CheckpointError(problem)
+
+
+def parse(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the arrays and the metadata of an archive, once all of it has been checked.
+
+    Raises CheckpointError with a problem as `require` words it.
+    """
+    check_seal(content)
+    members = find_members(content)
+    require(next(iter(members), None) == "metadata", "does not begin with its metadata")
+    headers = {name: parse_header(name, member) for name, member in members.items()}
+    dtype, shape, text = headers.pop("metadata")
+    require(dtype == np.uint8 and len(shape) == 1, "has metadata that is not text")
+    metadata = parse_metadata(bytes(text[: MAXIMUM_METADATA + 1]))
+    arrays = {
+        name: np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+        for name, (dtype, shape, data) in headers.items()
+    }
+    return arrays, metadata
+
+
+def check_seal(content: bytes) -> None:
+    """Check the tag and the digits that end an archive; if there are none, say what it is."""
+    if content[-len(TAG) - DIGITS : -DIGITS] == TAG:
+        intact = checksum(memoryview(content)[:-DIGITS]) == content[-DIGITS:]
+        return require(intact, "is damaged: its content does not match its checksum")
+    require(len(content) > 0, "is empty")
+    require(content.startswith(b"PK\3\4"), "is not an .npz")
+    end = content.rfind(b"PK\5\6") + END.size
+    declared = int.from_bytes(content[end - 2 : end], "little")  # length of the comment
+    require(end >= END.size and end + declared == len(content), "is cut short: its end is missing")
+    raise CheckpointError("is an .npz, but not one that charrnn wrote")
+
+
+def find_members(content: bytes) -> dict[str, memoryview]:
+    """Return each member by its name, if `content` is laid out as `serialise` does it."""
+    view = memoryview(content)
+    count, start, end = find_directory(content)
+    members: dict[str, memoryview] = {}
+    cursor, entry = 0, start  # where the next member begins, and what describes it
+    for _ in range(count):
+        require(entry + ENTRY.size <= end, "declares more members than it describes")
+        fields = ENTRY.unpack_from(content, entry)
+        _, _, _, flags, method, _, _, crc, _, size, length, *_, offset = fields
+        filename = content[entry + ENTRY.size : entry + ENTRY.size + length]
+        name, suffix = filename[:-4].decode("latin-1"), filename[-4:]
+        where = shown(filename.decode("latin-1"), 40)
+        well_named = suffix == b".npy" and NAME.fullmatch(name) is not None
+        require(well_named, f"has a member with the forbidden name {where}")
+        require(name not in members, f"has two members {where}")
+        require(flags & 1 == 0, f"has an encrypted member, {where}")
+        require(method == 0, f"has a compressed member, {where}")
+        require(offset == cursor, f"has a gap or an overlap before {where}")
+
+        member = Member(filename, size, crc, offset)
+        body = offset + len(member.local_header())
+        next_entry = entry + len(member.directory_entry())
+        cursor = body + size
+        require(cursor <= start, f"has a member that is longer than the rest, {where}")
+        headers = (content[offset:body], content[entry:next_entry])
+        agree = headers == (member.local_header(), member.directory_entry())
+        require(agree, f"has descriptions of {where} that charrnn does not write")
+        require(crc32(view[body:cursor]) == crc, f"has a wrong CRC for {where}")
+        members[name], entry = view[body:cursor], next_entry
+    require(cursor == start and entry == end, "has bytes that belong to no member")
+    return members
+
+
+def find_directory(content: bytes) -> tuple[int, int, int]:
+    """Return how many entries the zip's directory has, where it starts and where it ends."""
+    end = len(content) - DIGITS - len(TAG) - END.size
+    require(end >= 0, "has no zip directory")
+    *_, count, size, start, _ = END.unpack_from(content, end)
+    require(count <= MAXIMUM_MEMBERS, f"declares {count:,} members, more than charrnn writes")
+    in_place = content[end : end + END.size] == end_record(count, size, start)
+    require(in_place and start + size == end, "has a misplaced zip directory")
+    return count, start, end
+
+
+def parse_header(name: str, member: memoryview) -> Header:
+    """Return what an .npy holds, if its header is as short and plain as `serialise` writes it."""
+    where = shown(name, 40)
+    first = bytes(member[:8]) == b"\x93NUMPY\1\0"
+    require(first, f"has a member that is no .npy of version 1.0, {where}")
+    start = 10 + int.from_bytes(member[8:10], "little")
+    require(start <= min(len(member), MAXIMUM_HEADER), f"has too long a header for {where}")
+    match = HEADER.fullmatch(bytes(member[10:start]))
+    if match is None:
+        raise CheckpointError(f"has a header that charrnn does not write, for {where}")
+    require(match[1] in DTYPES, f"has an array of a type that charrnn does not write, {where}")
+    require(match[2] == b"False", f"has an array in Fortran order, {where}")
+    dtype, data = DTYPES[match[1]], member[start:]
+    shape = tuple(int(length) for length in re.findall(rb"[0-9]+", match[3]))
+    size = math.prod(shape) * dtype.itemsize
+    require(size == len(data), f"has {len(data):,} bytes for another shape of {where}")
+    # The size says little of an empty array: its other axes may be of any length.
+    possible = math.prod(length or 1 for length in shape) * dtype.itemsize < 2**63
+    require(possible and len(shape) <= MAXIMUM_AXES, f"has an impossible shape for {where}")
+    if dtype == np.bool_:
+        largest = np.frombuffer(data, np.uint8).max(initial=0)
+        require(bool(largest <= 1), f"has a byte that is neither true nor false in {where}")
+    return dtype, shape, data
+
+
+def parse_metadata(text: bytes) -> dict[str, Any]:
+    """Return the JSON object in `text`; refuse all that strict JSON does not know, or too much."""
+    require(len(text) <= MAXIMUM_METADATA, f"has metadata over {MAXIMUM_METADATA:,} bytes")
+    containers = text.count(b"[") + text.count(b"{")
+    require(containers <= MAXIMUM_CONTAINERS, f"has metadata of over {MAXIMUM_CONTAINERS:,} lists")
+    try:
+        metadata = json.loads(
+            text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite
+        )
+        nesting = depth(metadata)
+    except UnicodeDecodeError as error:
+        raise CheckpointError("has metadata that is not UTF-8") from error
+    except ValueError as error:
+        reason = str(error).partition(":")[0]
+        raise CheckpointError(f"has metadata that is not strict JSON: {reason}") from error
+    except RecursionError:
+        nesting = MAXIMUM_DEPTH + 1
+    require(nesting <= MAXIMUM_DEPTH, f"has metadata nested deeper than {MAXIMUM_DEPTH}")
+    if not isinstance(metadata, dict):
+        raise CheckpointError("has metadata that is not a JSON object")
+    return metadata
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return `pairs` as a dictionary; raise ValueError if a key occurs twice."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return mapping
+
+
+def finite(number: str) -> float:
+    """Return `number` as a float; raise ValueError for NaN and for what is too large."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
+
+
+def depth(value: Any) -> int:
+    """Return how many lists and objects stand in each other, counting a plain value as one."""
+    children = value.values() if isinstance(value, dict) else value
+    return 1 + max(map(depth, children if isinstance(value, dict | list) else ()), default=0)
+
+
+def shown(text: Path | str, width: int = 70) -> str:
+    """Return `text` quoted, on one line, without control characters; of a long one, the end."""
+    quoted = repr(str(text))
+    return quoted if len(quoted) <= width else "..." + quoted[3 - width :]

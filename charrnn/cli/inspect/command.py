@@ -1,0 +1,245 @@
+"""`charrnn inspect-gradients`: see the gradient vanish, explode, or arrive."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from threadpoolctl import threadpool_limits
+
+from charrnn.analysis.context import context_losses
+from charrnn.analysis.diagnosis import KINDS
+from charrnn.analysis.gradient_profile import LAGS, WINDOWS
+from charrnn.checkpointing.lookup import find_checkpoint
+from charrnn.cli.inspect import models as subjects
+from charrnn.cli.inspect.checks import check_options
+from charrnn.cli.inspect.inspection import as_csv, as_json, inspect
+from charrnn.cli.inspect.live import follow
+from charrnn.cli.inspect.models import Subject, TextChoice
+from charrnn.cli.inspect.probe import run_probe
+from charrnn.cli.inspect.text_view import show_influence, write_csv
+from charrnn.cli.inspect.view import View, curves_of, heat_of, texts_of
+from charrnn.cli.options import Quiet, option
+from charrnn.cli.output.console import warn
+from charrnn.cli.output.image_plots import check_plot, save_plot
+from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.errors import UsageError
+from charrnn.limits import LAG_LIMITS, SEED, WINDOW_LIMITS, unknown
+from charrnn.nn.cells import CELLS
+from charrnn.nn.initialisers import INITIALISERS
+
+WHAT, FRESH, HOW, OUTPUT = "Another view", "Networks at initialisation", "Measuring", "Output"
+
+
+def inspect_gradients(
+    called: typer.Context,
+    checkpoints: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="One or several .npz or run folders, side by side. Default: the newest run, or, "
+            "if there is none, four fresh networks. With --live a run; with --probe a task.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="The text to read. Default: the model's own corpus.")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also condition numbers, Lyapunov exponent, saturation, memory of units, advice "
+            "on --seq-length.",
+        ),
+    ] = False,
+    show: Annotated[
+        str | None,
+        option(WHAT, "Colour this text by how much each character moved the guess of the next."),
+    ] = None,
+    context: Annotated[
+        bool, option(WHAT, "The loss when only the last k characters are seen.", "--context")
+    ] = False,
+    probe: Annotated[
+        bool,
+        option(
+            WHAT,
+            "Train tiny models to remember a symbol across a gap; --probe france: a country that "
+            "decides a language.",
+            "--probe",
+        ),
+    ] = False,
+    gaps: Annotated[
+        str | None, option(WHAT, "Gaps of the probe, in characters, such as 5,20,80.")
+    ] = None,
+    live: Annotated[
+        bool, option(WHAT, "Follow the gradient of a run that is training.", "--live")
+    ] = False,
+    at_init: Annotated[
+        bool,
+        option(FRESH, "Fresh networks instead of trained weights.", "--at-init"),
+    ] = False,
+    cells: Annotated[
+        str | None, option(FRESH, f"Cells to compare: {','.join(CELLS)}.", "--cells", "--cell")
+    ] = None,
+    inits: Annotated[
+        str | None,
+        option(
+            FRESH,
+            f"Recurrent weights to compare: {', '.join(INITIALISERS)}, as in "
+            "orthogonal,normal:0.01.",
+            "--inits",
+            "--init",
+        ),
+    ] = None,
+    hidden: Annotated[int | None, option(FRESH, "Units. Default: 128.")] = None,
+    layers: Annotated[int | None, option(FRESH, "Layers. Default: 1.")] = None,
+    gain: Annotated[
+        float | None, option(FRESH, "Factor on the recurrent weights; 2 makes an rnn explode.")
+    ] = None,
+    input_init: Annotated[str | None, option(FRESH, "Input weights.")] = None,
+    input_gain: Annotated[float | None, option(FRESH, "Factor on the input weights.")] = None,
+    forget_bias: Annotated[float | None, option(FRESH, "The LSTM's forget bias.")] = None,
+    lags: Annotated[int, option(HOW, "How many characters to look back.")] = LAGS,
+    windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = WINDOWS,
+    seed: Annotated[int, option(HOW, "Seed of these places, or of the probe.")] = 0,
+    encoding: Annotated[
+        str | None, option(HOW, "Encoding of --text, applied strictly. Default: utf-8.")
+    ] = None,
+    json: Annotated[bool, option(OUTPUT, "One JSON object, see README.", "--json")] = False,
+    as_table: Annotated[
+        bool,
+        option(OUTPUT, "Tidy CSV: a row per model, layer, lag and quantity.", "--csv"),
+    ] = False,
+    plot: Annotated[
+        str | None, option(OUTPUT, "Draw to FILE.png, .svg or .pdf.", metavar="FILE")
+    ] = None,
+    fail_on: Annotated[
+        str | None,
+        option(OUTPUT, f"Exit with 1 on these verdicts: {','.join(KINDS[:-1])}."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Show how much of the loss at one character reaches the state k characters earlier.
+
+    Vanishing, exploding, or arriving: per layer, with a sentence that says what to do. Without any
+    run it compares four fresh networks, the lecture in two seconds.
+    """
+    threadpool_limits(1, user_api="blas")  # two threads beside another process would stand still
+    check_options(called)
+    failing = verdicts_to_fail_on(fail_on)
+    LAG_LIMITS.check("--lags", lags)
+    WINDOW_LIMITS.check("--windows", windows)
+    SEED.check("--seed", seed)
+    if plot is not None:
+        check_plot(Path(plot))
+    paths = checkpoints or []
+    if live:
+        follow(paths)
+        return
+    if probe:
+        run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet)
+        return
+    given = {
+        "hidden": hidden,
+        "layers": layers,
+        "gain": gain,
+        "input_init": input_init,
+        "input_gain": input_gain,
+        "forget_bias": forget_bias,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    texts = TextChoice(text, encoding, needed=show is None)
+    chosen = choose(paths, texts, cells, inits, given, at_init=at_init)
+    if show is not None:
+        show_influence(chosen, show, json=json, as_table=as_table)
+        return
+    if context:
+        show_context(chosen, seed, json=json, as_table=as_table)
+        return
+    found = [
+        inspect(subject, lags=lags, windows=windows, seed=seed, everything=everything)
+        for subject in chosen
+    ]
+    if json:
+        print(to_json(as_json(found)))
+    elif as_table:
+        print(as_csv(found), end="")
+    elif quiet:
+        View().verdicts(found)
+    else:
+        View().show(found, everything=everything)
+    if plot is not None:
+        title = f"Gradient of the loss at one character, {texts_of(found)}"
+        heat = heat_of(found[0]) if len(found) == 1 else None
+        save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
+    if any(one.verdict.kind in failing for one in found):
+        raise typer.Exit(1)
+
+
+def verdicts_to_fail_on(text: str | None) -> set[str]:
+    """Read the comma list of `--fail-on`."""
+    kinds = set() if text is None else {kind.strip() for kind in text.split(",")}
+    if others := sorted(kinds - set(KINDS)):
+        raise unknown("verdict", others[0], KINDS)
+    return kinds
+
+
+def choose(
+    paths: list[str],
+    texts: TextChoice,
+    cells: str | None,
+    inits: str | None,
+    given: dict[str, Any],
+    *,
+    at_init: bool,
+) -> list[Subject]:
+    """Decide what to look at: named models, a grid of fresh ones, the newest run, the lecture."""
+    described = cells is not None or inits is not None or bool(given)
+    if paths and described:
+        raise UsageError(
+            "the network of a checkpoint cannot be changed by options",
+            "--at-init without a checkpoint",
+        )
+    if paths or (subjects.any_run() and not described and not at_init):
+        if not paths:
+            newest = find_checkpoint(None)
+            warn(f"looking at the newest run, {one_line(str(newest))}")
+            paths = [str(newest)]
+        return subjects.trained_models(paths, texts, at_init=at_init)
+    if not described:
+        return subjects.lecture(texts)
+    rows = subjects.grid(
+        (cells or subjects.all_cells()).split(","), (inits or "orthogonal").split(","), given
+    )
+    return subjects.fresh_models(rows, texts, given)
+
+
+def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool) -> None:
+    """Show the loss by how much is seen, for each model."""
+    if any(subject.examples is not None for subject in chosen):
+        raise UsageError("--context is for models of texts", "--show TEXT with a model of pairs")
+    found = [
+        (subject, context_losses(subject.config, subject.parameters, subject.ids, seed=seed))
+        for subject in chosen
+    ]
+    if json:
+        print(
+            to_json(
+                {
+                    "schema": 1,
+                    "context": [{"name": subject.name} | vars(one) for subject, one in found],
+                }
+            )
+        )
+    elif as_table:
+        table = [
+            (subject.name, lag, nats)
+            for subject, one in found
+            for lag, nats in zip(one.lags, one.nats_per_char, strict=True)
+        ]
+        write_csv(("model", "characters_seen", "nats_per_char"), table)
+    else:
+        view = View()
+        for subject, one in found:
+            view.context(subject, one)

@@ -1,0 +1,183 @@
+"""`inspect-gradients --live`: the gradient of a run from a second terminal, until the run ends."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from rich.live import Live
+
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import RUNS
+from charrnn.checkpointing.run_records import (
+    complete_lines,
+    open_metrics,
+    parse_row,
+    planned_steps,
+    read_facts,
+)
+from charrnn.cli.output.console import Screen, say
+from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.output.safe_text import shell_command, stdout_is_terminal
+from charrnn.errors import CharRNNError, CheckpointError, StorageError, UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock
+    fcntl = None  # type: ignore[assignment]  # a module or None
+
+POLL_SECONDS = 0.5
+MAX_IDLE_POLLS = 2
+"""Polls without a new row after which a run that holds no lock has ended."""
+
+MAX_IDLE_SECONDS = 90.0
+"""Seconds without a new row after which a run without a lock file has ended: three saves."""
+
+
+def follow(paths: list[str]) -> None:
+    """Show a run until it ends, and say how; if stdout is no terminal, show its state once."""
+    if len(paths) > 1:
+        raise UsageError("one run at a time", "--live with the folder of one run")
+    folder = folder_of(paths[0]) if paths else newest_folder()
+    if not (folder / "metrics.jsonl").exists() and not training(folder):
+        raise CheckpointError(f"no metrics.jsonl in {str(folder)!r}", "the folder of a run")
+    console = Screen(highlight=False)
+    reader = Reader(folder)
+    with reader:
+        reader.poll()
+        if not stdout_is_terminal():
+            console.print(reader.watched)
+            return
+        planned = planned_steps(read_facts(folder))
+        idle = 0
+        with Live(reader.watched, console=console, auto_refresh=False) as screen:
+            while planned is None or reader.watched.step < planned:
+                time.sleep(POLL_SECONDS)
+                idle = 0 if reader.poll() else idle + 1
+                screen.update(reader.watched, refresh=True)
+                if idle >= MAX_IDLE_POLLS and not training(folder):
+                    break
+    say(how_it_ended(folder, reader.watched.step, planned))
+
+
+class Reader:
+    """The rows of a run's metrics.jsonl as they are written; a context manager.
+
+    A file that does not exist yet has no rows. One that is replaced, as a resumed run does, is
+    read again from its beginning.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "metrics.jsonl"
+        self.watched = WatchedRun(sys.stdout)
+        self._file: IO[str] | None = None
+
+    def poll(self) -> int:
+        """Add the new rows to `watched`; return their number."""
+        if self._file is not None and self._replaced(self._file):
+            self._file.close()
+            self._file, self.watched = None, WatchedRun(sys.stdout)
+        if self._file is None and self.path.exists():
+            try:
+                self._file = open_metrics(self.path)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot read {str(self.path)!r}: {error.strerror or error}", "another run"
+                ) from error
+        if self._file is None:
+            return 0
+        count = 0
+        for line in complete_lines(self._file):
+            if (row := parse_row(line)) is not None:
+                self.watched.add(row)
+                count += 1
+        return count
+
+    def _replaced(self, file: IO[str]) -> bool:
+        try:
+            return not os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+        except OSError:
+            return False  # the folder is gone; what was read stays on the screen
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def training(folder: Path) -> bool:
+    """Whether a process is training in a run's folder: it holds the lock, which is not waited for.
+
+    Without a lock file, or without flock, a run is training if its files changed recently.
+    """
+    lock = locked(folder / "lock")
+    if lock is not None:
+        return lock
+    ages = [
+        time.time() - path.stat().st_mtime
+        for path in (folder / "metrics.jsonl", folder / "last.npz")
+        if path.exists()
+    ]
+    return min(ages, default=MAX_IDLE_SECONDS) < MAX_IDLE_SECONDS
+
+
+def locked(path: Path) -> bool | None:
+    """Whether another process holds the exclusive lock on a file; None if that cannot be told.
+
+    Takes a shared lock for an instant, and never waits.
+    """
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def how_it_ended(folder: Path, step: int, planned: int | None) -> str:
+    """Return one sentence: finished, interrupted, or ended after its last save.
+
+    `step` is the last step of metrics.jsonl, `planned` the last step of the plan.
+    """
+    of_all = "" if planned is None else f" of {planned:,}"
+    if planned is not None and step >= planned:
+        return f"the run has taken all of its {planned:,} steps"
+    try:
+        checkpoint = load_checkpoint(folder / "last.npz")
+    except CharRNNError:
+        return f"the run ended at step {step:,}{of_all}, and nothing was saved"
+    if checkpoint.step < step:
+        return (
+            f"the run was killed or diverged after step {step:,}{of_all}; "
+            f"last.npz is of step {checkpoint.step:,}"
+        )
+    state = checkpoint.training
+    if state is not None and state.finished:
+        return f"the run is finished, at step {checkpoint.step:,}{of_all}"
+    resume = shell_command("charrnn", "train", "--resume", str(folder))
+    return f"the run was interrupted at step {checkpoint.step:,}{of_all}; go on with: {resume}"
+
+
+def folder_of(path: str) -> Path:
+    """Return a run's folder, also of one of its checkpoints."""
+    return Path(path).parent if path.endswith(".npz") else Path(path)
+
+
+def newest_folder() -> Path:
+    """Return the run whose metrics were written last."""
+    found = list(RUNS.glob("*/metrics.jsonl"))
+    if not found:
+        raise CheckpointError(f"no run under {str(RUNS)!r}", "charrnn train in another terminal")
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent

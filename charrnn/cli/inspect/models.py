@@ -1,0 +1,270 @@
+"""Models of `inspect-gradients`: trained ones, or fresh ones that the options describe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.analysis.gradient_profile import Profile, profile
+from charrnn.analysis.pair_gradient_profile import example_profile
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import RUNS, find_checkpoint
+from charrnn.cli.inspect.model_names import distinct, model_names, numbered
+from charrnn.cli.output.console import warn
+from charrnn.cli.output.text_columns import listed
+from charrnn.cli.runs import load_pairs as pair_material
+from charrnn.cli.runs import load_text as corpora
+from charrnn.data.builtin_texts import built_in_corpus
+from charrnn.data.decoding import TextOptions
+from charrnn.data.layouts import Pairing
+from charrnn.data.pair_batches import Examples
+from charrnn.data.pair_files import PairCorpus, arranged, read_pairs
+from charrnn.data.text_files import read_corpus
+from charrnn.data.typed_text import typed
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import CharRNNError, TextError, UsageError
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.parameters import Parameters
+from charrnn.randomness import Purpose, generator
+from charrnn.training.snapshot import Checkpoint
+from charrnn.types import Ids
+
+LONGEST_TEXT = 1_000_000
+MOST_NAMED = 20
+HIDDEN = 128
+NOTHING: Ids = np.zeros(0, np.uint8)
+
+LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("rnn normal:0.01 (2015)", {"cell": "rnn", "init": "normal:0.01", "input_init": "normal:0.01"}),
+    ("rnn orthogonal", {"cell": "rnn", "init": "orthogonal"}),
+    ("gru", {"cell": "gru"}),
+    ("lstm", {"cell": "lstm"}),
+)
+"""The networks to compare when there is nothing to look at yet."""
+
+
+@dataclass(frozen=True)
+class TextChoice:
+    """The options --text and --encoding; None if they are not given.
+
+    Without `needed`, the text of a trained model is not read: the view has one of its own.
+    """
+
+    path: str | None = None
+    encoding: str | None = None
+    needed: bool = True
+
+    def options(self, normalise: str | None = None, *, as_bytes: bool = False) -> TextOptions:
+        """Return how to decode the file; `UsageError` for an encoding of bytes."""
+        if as_bytes and self.encoding is not None:
+            raise UsageError("--encoding is for characters, this model learnt bytes", "without it")
+        return TextOptions(self.encoding or "utf-8", as_bytes, normalise)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model on one text, or on pairs: then `ids` are their inputs one after another."""
+
+    name: str
+    config: ModelConfig
+    parameters: Parameters
+    symbols: Vocabulary | Pairing
+    ids: Ids
+    text_name: str
+    trained: bool
+    normalise: str | None = None
+    seq_length: int | None = None
+    examples: Examples | None = None
+    source: str = ""
+    """Path of the text, or the name of a built-in one."""
+
+    def profile(self, lags: int, windows: int, seed: int) -> Profile:
+        """Follow the gradient back from guesses in the text, or inside examples."""
+        config, parameters = self.config, self.parameters
+        if self.examples is None:
+            return profile(config, parameters, self.ids, lags=lags, windows=windows, seed=seed)
+        return example_profile(
+            config, parameters, self.examples, lags=lags, windows=windows, seed=seed
+        )
+
+    def prompt(self, text: str) -> tuple[str, Ids]:
+        """Return a text in the model's characters, and what is read up to the guess after it."""
+        if isinstance(self.symbols, Vocabulary):
+            spelled = typed(text, self.symbols, self.normalise)
+            return spelled, self.symbols.encode(spelled)
+        if not self.symbols.kind.source_is_text:
+            raise UsageError(f"--show needs a text, and {self.symbols.layout} reads a label")
+        spelled = self.symbols.typed(text, self.normalise)
+        return spelled, self.symbols.prompt(spelled)
+
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the model reads bytes."""
+        return isinstance(self.symbols, Vocabulary) and self.symbols.as_bytes
+
+    def guess(self, target: int) -> str:
+        """Name what can be guessed."""
+        if isinstance(self.symbols, Vocabulary):
+            return self.symbols.characters[target]
+        return "the end" if target == self.symbols.end else self.symbols.answers[target]
+
+
+def trained_models(paths: Sequence[str], texts: TextChoice, *, at_init: bool) -> list[Subject]:
+    """Load checkpoints, each with its own corpus or the text that was given.
+
+    With `at_init` each is replaced by a fresh network of the same description.
+    """
+    if texts.path is not None and not texts.needed:
+        raise UsageError("a trained model with --show does not read --text", "without --text")
+    subjects = []
+    files = list(map(find_checkpoint, paths))
+    for path, name in zip(files, model_names(files), strict=True):
+        checkpoint = load_checkpoint(path)
+        examples = None
+        ids, text_name, source = NOTHING, "", ""
+        if not texts.needed:
+            pass
+        elif isinstance(checkpoint.symbols, Pairing):
+            examples, text_name, source = examples_of(checkpoint, path, texts)
+            ids = examples.inputs
+        else:
+            ids, text_name, source = text_of(checkpoint, path, texts)
+        config, parameters = checkpoint.config, checkpoint.parameters
+        if at_init:
+            name = f"{name} at initialisation"
+            parameters = initialise(config, generator(0, Purpose.WEIGHTS))
+        window = None if checkpoint.training is None else checkpoint.training.config.seq_length
+        subjects.append(
+            Subject(
+                name,
+                config,
+                parameters,
+                checkpoint.symbols,
+                ids,
+                text_name,
+                normalise=checkpoint.corpus.normalise,
+                trained=not at_init,
+                seq_length=None if examples else window or window_beside(path),
+                examples=examples,
+                source=source,
+            )
+        )
+    return with_text_names(subjects)
+
+
+def with_text_names(subjects: Sequence[Subject]) -> list[Subject]:
+    """Give different texts of the same name different names."""
+    paths = [Path(subject.source) for subject in subjects]
+    names = distinct([subject.text_name for subject in subjects], paths)
+    return [replace(subject, text_name=name) for subject, name in zip(subjects, names, strict=True)]
+
+
+def window_beside(path: Path) -> int | None:
+    """Return the training window that the run's last.npz tells, if it is there."""
+    try:
+        training = load_checkpoint(path.with_name("last.npz")).training
+    except CharRNNError:
+        return None
+    return None if training is None else training.config.seq_length
+
+
+def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids, str, str]:
+    """Return the ids to read, the name of the text, and its source."""
+    vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
+    corpus: corpora.AnyCorpus
+    if texts.path is not None:
+        options = texts.options(record.normalise, as_bytes=vocabulary.as_bytes)
+        corpus = read_corpus([texts.path], options)
+    else:
+        try:
+            corpus = corpora.find_again(record, path.parent)
+        except CharRNNError as error:
+            warn(f"{error.problem}; looking at {corpora.DEFAULT_CORPUS} instead")
+            corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
+    start = corpus.part(0, LONGEST_TEXT)
+    if unknown := vocabulary.unknown(start):
+        names = listed(unknown, limit=MOST_NAMED)
+        warn(f"left out characters that the model does not know: {names}")
+    ids = vocabulary.encode(start, "skip")
+    if not len(ids):
+        raise TextError(f"the model knows no character of {corpus.name!r}", "another --text")
+    return ids, corpus.name, source_of(corpus)
+
+
+def source_of(corpus: corpora.AnyCorpus | PairCorpus) -> str:
+    """Return where a corpus came from, as one text."""
+    return "+".join(corpus.sources)
+
+
+def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Examples, str, str]:
+    """Return the pairs to look at, their name, and their source."""
+    pairing, record = checkpoint.pairing, checkpoint.corpus
+    if texts.path is not None:
+        corpus = read_pairs([texts.path], texts.options(record.normalise))
+    else:
+        corpus = pair_material.find_again(record, pairing.layout, path.parent)
+    return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name, source_of(corpus)
+
+
+def lecture(texts: TextChoice) -> list[Subject]:
+    """Return the four fresh networks of the lecture, side by side."""
+    return fresh_models(LECTURE, texts, {"hidden": HIDDEN})
+
+
+def grid(
+    cells: Sequence[str], inits: Sequence[str], given: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Combine every cell with every recurrent initialisation."""
+    rows = []
+    for cell, init in product(cells, inits):
+        used = given
+        if cell in CELLS and "f" not in CELLS[cell].gates:
+            used = {key: value for key, value in given.items() if key != "forget_bias"}
+        rows.append((f"{cell} {init}" + suffix(used), {"cell": cell, "init": init}))
+    if "forget_bias" in given and not any("forget-bias" in name for name, _ in rows):
+        raise UsageError("--forget-bias is for cells with a forget gate", "--cells lstm")
+    return rows
+
+
+def suffix(given: dict[str, Any]) -> str:
+    """Name the settings that differ from the defaults."""
+    shown = ("gain", "input_init", "input_gain", "forget_bias", "layers")
+    return "".join(f" {key.replace('_', '-')} {given[key]}" for key in shown if key in given)
+
+
+def fresh_models(
+    rows: Sequence[tuple[str, dict[str, Any]]],
+    texts: TextChoice,
+    given: dict[str, Any],
+) -> list[Subject]:
+    """Draw one network for each row of settings, all from the same seed, over one text."""
+    corpus = (
+        built_in_corpus(corpora.DEFAULT_CORPUS)
+        if texts.path is None
+        else read_corpus([texts.path], texts.options())
+    )
+    vocabulary = Vocabulary.from_text(corpus.text)
+    ids = vocabulary.encode(corpus.text[:LONGEST_TEXT])
+    V = len(vocabulary)
+    subjects = []
+    for name, (_, settings) in zip(numbered([name for name, _ in rows]), rows, strict=True):
+        config = ModelConfig(V, V, **({"hidden": HIDDEN} | given | settings))
+        parameters = initialise(config, generator(0, Purpose.WEIGHTS))
+        subjects.append(
+            Subject(name, config, parameters, vocabulary, ids, corpus.name, trained=False)
+        )
+    return subjects
+
+
+def any_run() -> bool:
+    """Say whether there is a run to look at."""
+    return any(RUNS.glob("*/last.npz"))
+
+
+def all_cells() -> str:
+    """List the cells as an option takes them."""
+    return ",".join(CELLS)

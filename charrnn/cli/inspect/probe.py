@@ -1,0 +1,145 @@
+"""`inspect-gradients --probe`: which cells remember a symbol across a gap, shown while they try."""
+
+import csv
+import io
+import os
+import sys
+
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from charrnn.analysis.memory_probe import Look, Result, Trial, plan, probe
+from charrnn.cli.output.console import Screen
+from charrnn.cli.output.safe_text import unicode_ok
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.errors import UsageError
+
+
+def run_probe(
+    tasks: list[str],
+    gaps: str | None,
+    seed: int,
+    *,
+    json: bool,
+    as_table: bool,
+    quiet: bool,
+) -> None:
+    """Run the experiment of one task and print its table."""
+    if len(tasks) > 1:
+        raise UsageError("one task at a time", "--probe", "--probe france")
+    trials = plan(tasks[0] if tasks else "recall", numbers(gaps), seed=seed)
+    results: dict[Trial, Result] = {}
+    steps: dict[Trial, int] = {}
+    tqdm.monitor_interval = 0
+    with tqdm(
+        total=sum(trial.steps for trial in trials),
+        disable=quiet or not sys.stderr.isatty(),
+        file=sys.stderr,
+        ascii=not unicode_ok(),
+        dynamic_ncols=True,
+        leave=False,
+        bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
+    ) as bar:
+        for event in probe(trials, os.cpu_count() or 1):
+            if isinstance(event, Look):
+                bar.set_description_str(describe(event), refresh=False)
+                bar.update(event.step - steps.get(event.trial, 0))
+                steps[event.trial] = event.step
+            else:
+                results[event.trial] = event
+                bar.update(event.trial.steps - steps.get(event.trial, 0))
+    ended = [results[trial] for trial in trials]
+    if json:
+        print(to_json({"schema": 1, "probe": [as_dict(result) for result in ended]}))
+    elif as_table:
+        rows = [as_dict(result) for result in ended]
+        out = io.StringIO()
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        print(out.getvalue(), end="")
+    else:
+        show(ended)
+
+
+def numbers(text: str | None) -> list[int] | None:
+    """Read a comma list of whole numbers."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
+
+
+def describe(look: Look) -> str:
+    """Say what is being tried."""
+    return f"{title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
+
+
+def title(trial: Trial) -> str:
+    """Return the name of who tries, its minus sign as a hyphen where there are no others."""
+    name = trial.contestant.title
+    return name if unicode_ok(sys.stdout) else name.replace("\N{MINUS SIGN}", "-")
+
+
+def as_dict(result: Result) -> dict[str, int | float | str | bool]:
+    """Return one trial as JSON values."""
+    trial = result.trial
+    return {
+        "task": trial.task,
+        "contestant": trial.contestant.name,
+        "gap": trial.gap,
+        "seed": trial.seed,
+        "accuracy": result.accuracy,
+        "chance": result.chance,
+        "solved": result.solved,
+        "steps": result.steps,
+        "planned_steps": trial.steps,
+    }
+
+
+def show(results: list[Result]) -> None:
+    """Print accuracy by contestant and gap, the steps it took where it was learnt, and chance."""
+    console = Screen(highlight=False)
+    gaps = list(dict.fromkeys(result.trial.gap for result in results))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("accuracy (steps) by gap")
+    for gap in gaps:
+        table.add_column(f"{gap}", justify="right")
+    by_name: dict[str, list[Text]] = {}
+    for result in results:
+        cell = f"{result.accuracy:.0%} ({result.steps:,})"
+        style = "green" if result.solved else "red"
+        by_name.setdefault(title(result.trial), []).append(Text(cell, style=style))
+    for name, cells in by_name.items():
+        table.add_row(Text(name), *cells)
+    first = results[0]
+    planned = ", ".join(
+        f"{steps:,}" for steps in dict.fromkeys(result.trial.steps for result in results)
+    )
+    seconds = sum(result.seconds for result in results)
+    console.print(table)
+    console.print(
+        Text(
+            f"chance {first.chance:.1%}; task {first.trial.task}, seed {first.trial.seed}, at most "
+            f"{planned} steps by gap; a trial ends once it is solved; "
+            f"{seconds:.0f} s of processor time"
+        )
+    )
+    console.print(Text(lesson(results)))
+
+
+def lesson(results: list[Result]) -> str:
+    """Say who still remembers across the longest gap."""
+    longest = max(result.trial.gap for result in results)
+    titles: dict[bool, list[str]] = {True: [], False: []}
+    for result in results:
+        if result.trial.gap == longest:
+            titles[result.solved].append(title(result.trial))
+    if not titles[False]:
+        return f"All of them still connect the two across {longest} characters."
+    if not titles[True]:
+        return f"None of them connects the two across {longest} characters in so many steps."
+    return f"Across {longest} characters only these connect the two: {'; '.join(titles[True])}."

@@ -1,0 +1,253 @@
+"""How an inspection looks in a terminal: a table, a chart over lags, a heat map, a verdict."""
+
+import math
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.analysis.context import Context, Influence
+from charrnn.cli.inspect.inspection import Inspection
+from charrnn.cli.inspect.models import Subject
+from charrnn.cli.inspect.wording import detail_lines, lag, power, rate, spectrum_cells
+from charrnn.cli.output.console import Screen, facts_table
+from charrnn.cli.output.image_plots import Curve, HeatMap
+from charrnn.cli.output.log_chart import heat_map, log_chart
+from charrnn.cli.output.safe_text import one_line, unicode_ok
+from charrnn.cli.output.text_columns import glyphs
+from charrnn.cli.output.text_plots import bar, colour_ok, coloured_text, histogram
+from charrnn.data.characters import byte_name, quoted
+
+CHART_ROWS = 14
+MAX_NAMED_TEXTS = 4
+STYLES = {
+    "healthy": "green",
+    "fading": "yellow",
+    "vanishing": "red",
+    "exploding": "red",
+    "nonfinite": "red",
+}
+
+IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
+
+
+class View:
+    """Draws on stdout, in what the terminal can show."""
+
+    def __init__(self) -> None:
+        self.console: Console = Screen(highlight=False)
+        self.unicode = unicode_ok(sys.stdout)
+
+    def show(self, found: Sequence[Inspection], *, everything: bool) -> None:
+        """Show models side by side, then each in detail, then the verdicts."""
+        self._title(found)
+        self.console.print(self._summary(found))
+        self.console.print()
+        self.console.print(self._chart(found))
+        for one in found:
+            if len(one.profile.headlines) > 1:
+                self.console.print(self._heat(one))
+        jacobians = [one for one in found if one.spectra]
+        if jacobians:
+            self.console.print()
+            self.console.print(self._jacobians(jacobians))
+        if everything:
+            for one in found:
+                self.console.print()
+                self._details(one)
+        self.console.print()
+        self.verdicts(found, wrap=True)
+
+    def verdicts(self, found: Sequence[Inspection], *, wrap: bool = False) -> None:
+        """Print the sentence of each model, on one line of any length unless it is to `wrap`."""
+        for one in found:
+            line = Text()
+            if len(found) > 1:
+                line.append(f"{one_line(one.subject.name)}: ", style="bold")
+            line.append(one_line(one.verdict.sentence), style=STYLES[one.verdict.kind])
+            self.console.print(line, soft_wrap=not wrap)
+            for note in one.profile.notes:
+                self.console.print(Text(f"note: {note}"), soft_wrap=not wrap)
+
+    def influence(self, subject: Subject, text: str, found: Influence) -> None:
+        """Show a text coloured by how much each character moved the guess of what follows."""
+        guess = subject.guess(found.target)
+        target = byte_name(guess) if subject.as_bytes else quoted(guess)
+        chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
+        self.console.print(Text(f"{one_line(subject.name)}: what moved the guess {target}{chance}"))
+        strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]
+        shown, strengths = glyphs(text, strengths, as_bytes=subject.as_bytes)
+        self.console.print(
+            coloured_text(
+                shown,
+                strengths,
+                colour=colour_ok(self.console),
+                unicode=self.unicode,
+                width=self.console.width,
+            )
+        )
+
+    def context(self, subject: Subject, found: Context) -> None:
+        """Show the loss by how many characters are seen."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for title in ("characters seen", "nats", "bits", "loss above the full context"):
+            table.add_column(title, justify="left" if "above" in title else "right")
+        full = found.full_nats_per_char
+        rows = [*zip(found.lags, found.nats_per_char, strict=True), (found.full_chars, full)]
+        largest = max((n - full for _, n in rows if n is not None and full is not None), default=0)
+        for seen, nats in rows:
+            if nats is None or full is None:
+                table.add_row(str(seen), "-", "-", "not finite")
+                continue
+            drawn = bar(nats - full, largest, 30, self.unicode)
+            table.add_row(str(seen), f"{nats:.3f}", f"{nats / math.log(2):.3f}", Text(drawn))
+        self.console.print(Text(f"{one_line(subject.name)} on {one_line(subject.text_name)}"))
+        self.console.print(table)
+        effective = found.effective_chars
+        reach = f"more than {found.lags[-1]}" if effective is None else f"{effective}"
+        self.console.print(
+            Text(
+                f"effective context: {reach} characters (the loss is within 1% of that with "
+                f"{found.full_chars})"
+            )
+        )
+
+    def _spelt(self, text: str) -> str:
+        """Return a text with its signs in words where the terminal has no letters for them."""
+        return text if self.unicode else text.translate(IN_ASCII)
+
+    def _title(self, found: Sequence[Inspection]) -> None:
+        state = "trained" if found[0].subject.trained else "at initialisation"
+        counts = sorted({one.profile.windows for one in found})
+        windows = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+        self.console.print(
+            Text(
+                f"gradient of the loss at one character, {state}, on "
+                f"{one_line(texts_of(found))}, mean of {windows} windows",
+                style="bold",
+            )
+        )
+
+    def _summary(self, found: Sequence[Inspection]) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        several = len({one.subject.text_name for one in found}) > 1
+        for title, side in (
+            ("model", "left"),
+            *([("text", "left")] if several else []),
+            ("state", "left"),
+            ("halved after", "right"),
+            ("1% after", "right"),
+            ("per character", "right"),
+            ("verdict", "left"),
+        ):
+            table.add_column(title, justify="right" if side == "right" else "left")
+        for one in found:
+            for number, line in enumerate(one.profile.lines):
+                K = one.profile.lags
+                table.add_row(
+                    Text(one_line(one.subject.name) if not number else ""),
+                    *([Text(one_line(one.subject.text_name))] if several and not number else []),
+                    *([""] if several and number else []),
+                    f"layer {line.layer} {line.state}",
+                    lag(line.half_life_chars, K),
+                    lag(line.horizon_chars, K),
+                    self._spelt(rate(line)),
+                    Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
+                )
+        return table
+
+    def _chart(self, found: Sequence[Inspection]) -> RenderableType:
+        curves = {curve.name: curve.values for curve in curves_of(found)}
+        return log_chart(
+            curves,
+            x_label="characters back",
+            y_label="gradient norm relative to lag 0",
+            unicode=self.unicode,
+            width=min(self.console.width, 100),
+            height=CHART_ROWS,
+        )
+
+    def _heat(self, one: Inspection) -> RenderableType:
+        rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+        columns = [str(k) for k in range(one.profile.lags + 1)]
+        return heat_map(rows, columns, unicode=self.unicode, colour=colour_ok(self.console))
+
+    def _jacobians(self, found: Sequence[Inspection]) -> Table:
+        bounded = any(s.log_bound is not None for one in found for s in one.spectra)
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("Jacobian of the state")
+        titles = ["lag", "largest σ", "smallest σ", "condition"]
+        for title in [*titles, "bound"] if bounded else titles:
+            table.add_column(self._spelt(title), justify="right")
+        for one in found:
+            for number, spectrum in enumerate(one.spectra):
+                name = f"{one_line(one.subject.name)}" if not number else ""
+                if one.subject.config.layers > 1:
+                    name = f"{one_line(one.subject.name)}, layer {spectrum.layer}"
+                cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum)]
+                if bounded:
+                    cells.append(power(spectrum.log_bound))
+                table.add_row(Text(name), *cells)
+        return table
+
+    def _details(self, one: Inspection) -> None:
+        details = one.details
+        if details is None:
+            return
+        self.console.print(Text(one_line(one.subject.name), style="bold"))
+        lines = {name: self._spelt(text) for name, text in detail_lines(one)}
+        self.console.print(facts_table(lines))
+        for unit in details.units:
+            lives = [value for value in unit.half_life_chars if value is not None]
+            if lives:
+                self.console.print(Text(f"memory half-life of layer {unit.layer}, characters"))
+                shown = histogram(
+                    [math.log10(max(value, 1e-3)) for value in lives],
+                    8,
+                    min(self.console.width, 70),
+                    self.unicode,
+                )
+                self.console.print(Text("(powers of ten)", style="dim"))
+                self.console.print(shown)
+
+
+def texts_of(found: Sequence[Inspection]) -> str:
+    """Name the texts that the models read; their number if there are many."""
+    names = list(dict.fromkeys(one.subject.text_name for one in found))
+    return ", ".join(names) if len(names) <= MAX_NAMED_TEXTS else f"{len(names)} texts"
+
+
+def curves_of(found: Sequence[Inspection]) -> list[Curve]:
+    """Return the curves to draw: each model's top layer, or all states of a single model."""
+    curves = []
+    for one in found:
+        lines = one.profile.lines if len(found) == 1 else one.profile.headlines[-1:]
+        for line in lines:
+            name = one.subject.name
+            if len(found) == 1:
+                name = f"layer {line.layer} {line.state}"
+            curves.append(
+                Curve(
+                    name,
+                    tuple(range(len(line.ratio))),
+                    line.ratio,
+                    exponentials(line.log_p10),
+                    exponentials(line.log_p90),
+                )
+            )
+    return curves
+
+
+def heat_of(one: Inspection) -> HeatMap | None:
+    """Return the layer × lag panel of a picture, for a model of several layers."""
+    if len(one.profile.headlines) < 2:
+        return None
+    rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+    return HeatMap(tuple(range(one.profile.lags + 1)), rows)
+
+
+def exponentials(logs: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return eˣ of each, None where there is none."""
+    return tuple(None if log is None else math.exp(min(log, 700.0)) for log in logs)

@@ -1,0 +1,231 @@
+"""Picture files of gradient profiles, drawn by matplotlib, which is optional.
+
+matplotlib is imported inside the functions: it takes longer to load than all the rest, and most
+people never need it. Nothing is drawn through pyplot, and no setting outlives a call.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from charrnn.checkpointing.npz_format import shown
+from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.output.text_plots import Values, power, shortened
+from charrnn.errors import StorageError, UsageError
+
+UNDATED: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""What matplotlib would write beside the picture, by the ending of the file; equal data should give
+equal bytes."""
+
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "charrnn",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "font.size": 10,
+    "legend.frameon": False,
+}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # told apart in grey, too
+LOWEST, HIGHEST = 1e-6, 1e12  # what lies beyond leaves the picture
+BAND = "shaded: p10 to p90"
+FAINTEST = 1e-4  # the heat map's darkest shade
+LONGEST_NAME, LONGEST_LAYER = 76, 20  # characters
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A ratio by lag; `low` and `high` bound a band around it, or are empty. None is a gap."""
+
+    name: str
+    lags: Sequence[int]
+    values: Values
+    low: Values = ()
+    high: Values = ()
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Ratios by layer, from the first, and by lag."""
+
+    lags: Sequence[int]
+    rows: Mapping[str, Values]
+
+
+def check_plot(path: Path) -> None:
+    """Raise UsageError unless `save_plot` could draw such a file: before the long work, not after.
+
+    The ending decides the format, and matplotlib must be installed.
+    """
+    if path.suffix.lower() not in UNDATED:
+        raise UsageError(
+            f"cannot draw {shown(path)}: its ending names no format", ".png, .svg or .pdf"
+        )
+    part_of_matplotlib("figure")
+
+
+def save_plot(
+    path: Path, curves: Sequence[Curve], *, title: str, heat_map: HeatMap | None = None
+) -> None:
+    """Draw gradient profiles into a .png, .svg or .pdf, written whole or not at all.
+
+    Raises UsageError as `check_plot` does, StorageError if the file cannot be written.
+    """
+    check_plot(path)
+    ending = path.suffix.lower()
+    content = BytesIO()
+    with settled():
+        figure = profile_figure(curves, title=title, heat_map=heat_map)
+        figure.savefig(content, format=ending[1:], dpi=150, metadata=UNDATED[ending])
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    try:
+        try:
+            temporary.write_bytes(content.getvalue())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {shown(path)}: {error.strerror}", "another place for --plot"
+        ) from error
+
+
+def part_of_matplotlib(module: str) -> Any:
+    """Import one of matplotlib's modules; raises UsageError if it is not installed."""
+    try:
+        return import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        raise UsageError("--plot needs matplotlib", "pip install matplotlib") from error
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Let neither a matplotlibrc nor a character without a glyph have a say."""
+    with part_of_matplotlib("style").context(["default", STYLE]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | None = None) -> Any:
+    """Return a matplotlib Figure: curves above, the heat map below if there is one."""
+    if heat_map and not (heat_map.rows and heat_map.lags):
+        heat_map = None
+    names = [plain(curve.name, LONGEST_NAME) for curve in curves]
+    banded = any(curve.low and curve.high for curve in curves)
+    entries = [*names, BAND] if banded else names
+    legend_columns = max(1, 84 // (max(map(len, entries), default=0) + 8))
+    legend_rows = math.ceil(len(entries) / legend_columns)
+    below = 0.9 + 0.35 * len(heat_map.rows) if heat_map else 0.0  # inches, as all sizes here
+
+    size = 7.5, 4.2 + 0.22 * legend_rows + below
+    figure = part_of_matplotlib("figure").Figure(figsize=size, layout="constrained")
+    heights = [3.6, below] if heat_map else [1.0]
+    panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure.suptitle(plain(title, LONGEST_NAME), fontsize="large")
+    axes = panels[0]
+    handles = [_draw(axes, index, curve) for index, curve in enumerate(curves)]
+    if banded:
+        handles.append(part_of_matplotlib("patches").Patch(color="0.85"))
+    axes.axhline(0.01, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+    axes.set_ylabel("gradient norm relative to lag 0")
+    _scale(axes, curves)
+    if heat_map:
+        _draw_heat_map(figure, panels[1], heat_map)
+    last = max((lag for curve in curves for lag in curve.lags), default=0)
+    for panel in panels:
+        panel.set_xlabel("characters back")
+        panel.set_xlim(0 if last else -0.5, last or 0.5)
+        locator = part_of_matplotlib("ticker").MaxNLocator(integer=True, min_n_ticks=1)
+        panel.xaxis.set_major_locator(locator)
+    if handles:
+        # matplotlib leaves out labels that begin with an underscore, so they come afterwards
+        numbers = [str(index) for index in range(len(handles))]
+        place = {"loc": "outside lower center", "ncols": legend_columns, "handlelength": 3}
+        legend = figure.legend(handles, numbers, **place)
+        for text, entry in zip(legend.get_texts(), entries, strict=True):
+            text.set_text(entry)
+    return figure
+
+
+def plain(name: str, longest: int) -> str:
+    """Return a name as matplotlib takes it: on one line, and with no mathematics between `$`."""
+    return shortened(one_line(name), longest, unicode=True).replace("$", r"\$")
+
+
+def drawable(values: Values) -> list[float]:
+    """Return what a logarithmic axis takes: NaN for a gap, and nothing that ends a line early."""
+    return [
+        math.nan
+        if value is None or math.isnan(value) or value < 0
+        else min(max(value, LOWEST / 100), HIGHEST * 100)
+        for value in values
+    ]
+
+
+def _draw(axes: Any, index: int, curve: Curve) -> Any:
+    """Draw a curve over its band; return the line for the legend."""
+    colour = COLOURS[index % len(COLOURS)]
+    if curve.low and curve.high:
+        band = drawable(curve.low), drawable(curve.high)
+        axes.fill_between(curve.lags, *band, color=colour, alpha=0.15, linewidth=0)
+    values = drawable(curve.values)
+    (line,) = axes.plot(
+        curve.lags,
+        values,
+        color=colour,
+        linestyle=DASHES[index % len(DASHES)],
+        linewidth=1.6,
+        marker="o" if len(values) == 1 else "",
+    )
+    return line
+
+
+def _scale(axes: Any, curves: Sequence[Curve]) -> None:
+    """Let the axis hold whole powers of ten, from 1% or less to 1 or more."""
+    ticker = part_of_matplotlib("ticker")
+    logs = [
+        math.log10(value)
+        for curve in curves
+        for value in drawable(curve.values)
+        if LOWEST <= value <= HIGHEST
+    ]
+    bottom = min(-2, math.floor(min(logs, default=0)))
+    top = max(0, math.ceil(max(logs, default=0) - 0.1))
+    axes.set_yscale("log")
+    axes.set_ylim(10.0**bottom / 1.5, 10.0**top * 1.5)
+    axes.yaxis.set_major_locator(ticker.LogLocator(numticks=12))
+    axes.yaxis.set_major_formatter(lambda value, _: power(round(math.log10(value))))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _draw_heat_map(figure: Any, axes: Any, heat_map: HeatMap) -> None:
+    """Draw a row for each layer, the first at the bottom, as the network is stacked."""
+    count = len(heat_map.lags)
+    padded = [[*drawable(row), *[math.nan] * count][:count] for row in heat_map.rows.values()]
+    edges = [lag - 0.5 for lag in heat_map.lags] + [lag + 0.5 for lag in heat_map.lags[-1:]]
+    axes.set_facecolor("0.85")  # shows through where there is no value
+    shades = axes.pcolormesh(
+        edges,
+        range(len(padded) + 1),
+        padded,
+        norm=part_of_matplotlib("colors").LogNorm(FAINTEST, 1.0),
+        cmap="viridis",
+        rasterized=True,
+    )
+    names = [plain(name, LONGEST_LAYER) for name in heat_map.rows]
+    axes.set_yticks([row + 0.5 for row in range(len(names))], labels=names)
+    bar = figure.colorbar(shades, ax=axes, extend="both", pad=0.02, aspect=8)
+    exponents = range(round(math.log10(FAINTEST)), 1)
+    bar.set_ticks([10.0**exponent for exponent in exponents], labels=list(map(power, exponents)))
+    bar.ax.minorticks_off()
+    bar.set_label("relative\nto lag 0")

@@ -1,0 +1,4 @@
+"""Runs: the folder of a run, its metrics log, its training data, and signals.
+
+Imports the core and `cli.output`. Begin with `run_folder`.
+"""

@@ -1,0 +1,105 @@
+"""Finding the pairs of a run: given on the command line, made up, or where run.json says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from charrnn.cli.runs.load_text import TextMaterial, advising_resume, sources_of
+from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
+from charrnn.data.builtin_texts import refuse_encoding
+from charrnn.data.corpus_checks import look_at_pairs
+from charrnn.data.decoding import TextOptions
+from charrnn.data.layouts import Pairing, layout_called
+from charrnn.data.pair_files import (
+    PairCorpus,
+    arranged,
+    normalised_pairs,
+    read_pairs,
+    refuse_bytes,
+    split_pairs,
+)
+from charrnn.data.pair_formats import Pair
+from charrnn.errors import TextError, UsageError
+from charrnn.training.pair_dataset import PairLessons
+from charrnn.training.snapshot import CorpusRecord
+
+
+@dataclass(frozen=True)
+class PairMaterial:
+    """Pairs, ready to train on; the first few of those held out, to be shown."""
+
+    symbols: Pairing
+    lessons: PairLessons
+    record: CorpusRecord
+    shown: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+
+Material: TypeAlias = TextMaterial | PairMaterial
+
+SHOWN = 3
+"""Examples whose answers are shown at each validation."""
+
+
+def read(
+    paths: Sequence[str], built_in: str | None, layout: str, options: TextOptions
+) -> PairCorpus:
+    """Read files of pairs, or make a demonstration up; `UsageError` for an unknown layout."""
+    layout_called(layout)
+    if paths and built_in is not None:
+        raise UsageError("files and --corpus contradict each other; try one of them")
+    if not paths and built_in is None:
+        raise UsageError(f"--layout {layout} needs pairs", "a file", built_in_for(layout))
+    if built_in is None:
+        return read_pairs(paths, options)
+    refuse_bytes(options)
+    refuse_encoding(built_in, options)
+    return normalised_pairs(demonstration(built_in, layout), options)
+
+
+def built_in_for(layout: str) -> str:
+    """Return the option that asks for built-in pairs of this layout."""
+    name = next(name for name, layouts in DEMONSTRATIONS.items() if layout in layouts)
+    return f"--corpus {name}"
+
+
+def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
+    """Return what to say about pairs before training on them: what looks wrong, a line each."""
+    label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
+    return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
+
+
+def prepare(
+    corpus: PairCorpus, layout: str, record: CorpusRecord, seed: int, known: Pairing | None = None
+) -> PairMaterial:
+    """Hold some pairs out and lay all of them out for training, in `known` symbols if given."""
+    split = split_pairs(corpus, layout, record.val_fraction, seed, known)
+    lessons = PairLessons(
+        split.pairing, arranged(split.pairing, split.train), arranged(split.pairing, split.held)
+    )
+    return PairMaterial(split.pairing, lessons, record, split.held[:SHOWN], split.notes)
+
+
+def find_again(
+    record: CorpusRecord, layout: str, folder: Path, paths: Sequence[str] = ()
+) -> PairCorpus:
+    """Read the pairs of a run once more and prove that they are the same.
+
+    Raises `TextError` if they are gone or others.
+    """
+    if record.built_in is not None and not paths:
+        options = TextOptions(normalise=record.normalise)
+        corpus = normalised_pairs(demonstration(record.built_in, layout), options)
+    else:
+        options = TextOptions(record.encoding, normalise=record.normalise)
+        with advising_resume(folder, paths):
+            corpus = read_pairs(paths or sources_of(folder), options)
+    if corpus.fingerprint["sha256"] != record.sha256:
+        raise TextError(
+            f"{corpus.name!r} are not the pairs of this run ({record.characters:,} characters, "
+            f"sha256 {record.sha256[:12]}…)",
+            "the originals",
+            "--init-from for a new run",
+        )
+    return corpus

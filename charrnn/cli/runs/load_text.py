@@ -1,0 +1,157 @@
+"""Finding the text of a run: given on the command line, built in, or where run.json says it was."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from charrnn.checkpointing.run_records import read_facts, sources_in
+from charrnn.cli.output.safe_text import shell_command
+from charrnn.data.builtin_texts import built_in_corpus
+from charrnn.data.corpus_checks import look_at_characters, look_at_text, sample_of
+from charrnn.data.decoding import TextOptions
+from charrnn.data.file_discovery import PAIR_ENDINGS, find_files, name_of, place, shown
+from charrnn.data.file_notes import FileNotes
+from charrnn.data.large_text_files import LargeCorpus, is_large
+from charrnn.data.text_files import Corpus, join_files, split
+from charrnn.data.vocabulary import CodeCounts, Vocabulary, count
+from charrnn.errors import TextError, UsageError
+from charrnn.training.snapshot import CorpusRecord
+from charrnn.training.text_dataset import TextLessons
+from charrnn.types import Ids
+
+DEFAULT_CORPUS = "python-docs"
+
+AnyCorpus: TypeAlias = Corpus | LargeCorpus
+
+
+@dataclass(frozen=True)
+class TextMaterial:
+    """A text, ready to train on."""
+
+    symbols: Vocabulary
+    lessons: TextLessons
+    record: CorpusRecord
+
+
+def encode(
+    corpus: AnyCorpus, vocabulary: Vocabulary, record: CorpusRecord, where: Path
+) -> TextMaterial:
+    """Make ids of a text and hold out its end; characters outside the vocabulary are left out.
+
+    Those of a large text are written to `where`.
+    """
+    if isinstance(corpus, LargeCorpus):
+        ids = corpus.encode(vocabulary, where)
+    else:
+        ids = vocabulary.encode(corpus.text, "skip")
+    begin = split(len(ids), record.val_fraction)
+    return TextMaterial(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
+
+
+def counts_of(corpus: AnyCorpus) -> CodeCounts:
+    """Count the code points of a text."""
+    return corpus.counts if isinstance(corpus, LargeCorpus) else count(corpus.text)
+
+
+def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
+    """Read files or a built-in corpus; without either, the text that every Python ships."""
+    if paths and built_in is not None:
+        raise UsageError("files and --corpus contradict each other; try one of them")
+    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
+        print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
+    if not paths:
+        return built_in_corpus(built_in or DEFAULT_CORPUS, options=options)
+    return read_files(paths, options)
+
+
+def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
+    """Read files, or look at them only, if they are many megabytes."""
+    files, notes = find_files(paths, options)
+    if not is_large(files, options):
+        return join_files(files, notes, paths, options)
+    sources = tuple(map(place, files))
+    return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
+
+
+def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
+    """Return what to say about a text before training on it: what looks wrong, in one line each.
+
+    Characters outside the vocabulary are left out. With `min_count` the option may be advised.
+    """
+    found = FileNotes()
+    for source in corpus.sources:
+        if source.endswith(PAIR_ENDINGS):
+            found.add(shown(source), "is read as plain text (for pairs try --layout)")
+    if isinstance(corpus, LargeCorpus):
+        parts, whole = list(corpus.scan.sample), corpus.fingerprint["characters"]
+    else:
+        parts, whole = sample_of(corpus.text), len(corpus.text)
+    sampled = sum(map(len, parts)) < whole
+    if vocabulary.as_bytes:
+        parts = [part.encode("latin-1").decode("utf-8", "replace") for part in parts]
+        return (*found.lines(), *look_at_text(parts, sampled=sampled))
+    counts = counts_of(corpus).copy()
+    counts[list(map(ord, vocabulary.unknown_of(counts)))] = 0
+    about_characters = look_at_characters(counts, min_count=min_count)
+    return (*found.lines(), *look_at_text(parts, sampled=sampled), *about_characters)
+
+
+def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
+    """Read the text of a run once more and prove that it is the same.
+
+    Raises `TextError` if it is gone or another one.
+    """
+    options = TextOptions(record.encoding, record.as_bytes, record.normalise)
+    corpus: AnyCorpus
+    if record.built_in is not None and not paths:
+        options = TextOptions(as_bytes=record.as_bytes, normalise=record.normalise)
+        corpus = built_in_corpus(record.built_in, options=options)
+    else:
+        with advising_resume(folder, paths):
+            corpus = read_files(paths or sources_of(folder), options)
+    if corpus.fingerprint["sha256"] != record.sha256:
+        raise TextError(
+            f"{corpus.name!r} is not the text of this run ({record.characters:,} characters, "
+            f"sha256 {record.sha256[:12]}…)",
+            "the original",
+            "--init-from for a new run",
+        )
+    return corpus
+
+
+@contextmanager
+def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
+    """Let errors about the material of a run advise what `--resume` can be given: other files.
+
+    How they are read is part of the run.
+    """
+    try:
+        yield
+    except TextError as error:
+        advice = [text for text in error.advice if "--" not in text]
+        if not paths:
+            advice = [shell_command("charrnn", "train", "--resume", str(folder), "FILE")]
+        raise TextError(error.problem, *advice) from error
+
+
+def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
+    """Return what spells ids as the bytes that compressors see."""
+    encoding = "latin-1" if vocabulary.as_bytes else "utf-8"
+    return lambda ids: vocabulary.decode(ids).encode(encoding)
+
+
+def sources_of(folder: Path) -> list[str]:
+    """Return where run.json says that the run's material was; `TextError` if it does not.
+
+    Only files and folders are read: a pipe that run.json names could wait for ever.
+    """
+    known = sources_in(read_facts(folder))
+    if not known:
+        raise TextError(f"nothing in {str(folder)!r} says where the text was")
+    for source in known:
+        if Path(source).exists() and not (Path(source).is_file() or Path(source).is_dir()):
+            raise TextError(f"{shown(source)}, which run.json names, is no file")
+    return known

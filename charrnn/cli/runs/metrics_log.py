@@ -1,0 +1,113 @@
+"""The file metrics.jsonl of a run: one JSON object a line, written without ever stopping a run.
+
+Rows wait in memory until `flush`. If they cannot be written (a full disk, say), the file is cut
+back to its last whole line, the rows go on waiting, and the next `flush` tries again.
+"""
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.checkpointing.npz_file import write_atomically
+from charrnn.checkpointing.npz_format import JSON
+from charrnn.checkpointing.run_records import (
+    MAX_METRICS_BYTES,
+    complete_lines,
+    open_metrics,
+    parse_row,
+)
+
+MAX_WAITING = 20_000
+"""Rows that wait at most; of more, the oldest are dropped."""
+
+FLUSH_ROWS, FLUSH_SECONDS = 100, 2.0
+"""Rows and seconds after which they are written without being asked, for `--live` to read."""
+
+
+class MetricsLog:
+    """Appends rows to a file. `failure` says why the last attempt to write did not succeed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failure: str | None = None
+        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+        self._descriptor: int | None = None
+        self._flushed_at = time.monotonic()
+
+    def add(self, row: Mapping[str, JSON]) -> None:
+        """Take in a row; numbers that are not finite become null."""
+        self._waiting.append(to_json(row) + "\n")
+        waited = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+        if waited or (len(self._waiting) >= FLUSH_ROWS and self.failure is None):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait; on failure set `failure` and keep them."""
+        self._flushed_at = time.monotonic()
+        if not self._waiting:
+            return
+        try:
+            if self._descriptor is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+                self._descriptor = os.open(self.path, flags, 0o666)
+            end = os.fstat(self._descriptor).st_size
+            try:
+                content = memoryview("".join(self._waiting).encode())
+                while content:
+                    content = content[os.write(self._descriptor, content) :]
+            except OSError:
+                os.ftruncate(self._descriptor, end)
+                raise
+        except OSError as error:
+            self.failure = error.strerror or type(error).__name__
+            return
+        self.failure = None
+        self._waiting.clear()
+
+    def drop_after(self, step: int) -> None:
+        """Remove the rows that a killed run wrote after its last checkpoint. Raises OSError."""
+        if not self.path.exists():
+            return
+        kept = []
+        size = 0
+        with open_metrics(self.path) as file:
+            for line in complete_lines(file):  # the last line of a killed run may be incomplete
+                size += len(line)
+                if size > MAX_METRICS_BYTES:
+                    break
+                row = parse_row(line)
+                if row is not None and row["step"] <= step:
+                    kept.append(line)
+        write_atomically(self.path, "".join(kept).encode())
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self.flush()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def discard_rows(self) -> None:
+        """Forget the rows that wait."""
+        self._waiting.clear()
+
+
+def to_json(value: Any) -> str:
+    """Return one line of JSON; NaN and infinities, which are not JSON, become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

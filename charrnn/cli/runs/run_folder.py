@@ -1,0 +1,221 @@
+"""A run's folder: who writes to it, and what is written there besides checkpoints.
+
+`run_files` lists the files, `runs` finds the checkpoint that a path means, `metrics_log` writes
+metrics.jsonl.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from charrnn import __version__
+from charrnn.checkpointing.checkpoint import save
+from charrnn.checkpointing.lookup import numbered_saves, step_of
+from charrnn.checkpointing.npz_file import remove_stale_temporaries, write_atomically
+from charrnn.checkpointing.npz_format import JSON
+from charrnn.checkpointing.run_records import read_facts
+from charrnn.cli.runs.metrics_log import MetricsLog
+from charrnn.errors import StorageError, UsageError
+from charrnn.run_files import is_run_file
+from charrnn.training.snapshot import Checkpoint
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there two runs in one folder are not kept apart
+    fcntl = None  # type: ignore[assignment]  # a module or None
+
+
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""How the lock is opened: a link that leads out of the folder is not followed."""
+
+
+class RunFolder:
+    """The folder of one run, locked; a context manager."""
+
+    def __init__(self, path: Path, *, new: bool = False, made: tuple[Path, ...] = ()) -> None:
+        """Take possession of an existing folder.
+
+        Args:
+            path: the folder.
+            new: whether it holds no run yet; what a failed run leaves is then removed.
+            made: the folders that were made for it, `path` first; they are removed with it.
+
+        Raises `StorageError` if another run is writing there.
+        """
+        self.path, self._new, self._made = path, new, made
+        self._lock = self._take_lock()
+        remove_stale_temporaries(path)
+        self.metrics = MetricsLog(path / "metrics.jsonl")
+
+    @classmethod
+    def claim(cls, wanted: Path) -> Self:
+        """Return the folder for a new run: `wanted`, or `wanted-2`, `-3`, … if it holds a run.
+
+        A folder that exists and holds no file of a run is used as it is. Raises `UsageError` if
+        `wanted` holds a run and has no name to count on from, and `StorageError` if the folder
+        cannot be made.
+        """
+        for number in count(1):
+            path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+            try:
+                made = make_folders(path)
+            except FileExistsError:
+                if path.is_dir() and not holds_run_files(path):
+                    with contextlib.suppress(FolderInUseError):
+                        return cls(path, new=True)
+                if wanted.name in ("", ".."):
+                    raise UsageError(
+                        f"the folder {str(wanted)!r} holds a run already", "--out DIR"
+                    ) from None
+            except OSError as error:
+                raise StorageError(
+                    f"cannot make the folder {str(path)!r}: {error.strerror}", "--out DIR"
+                ) from error
+            else:
+                return cls(path, new=True, made=made)
+        raise RuntimeError("there is always a next number")
+
+    def discard(self) -> None:
+        """Remove what a failed run without a checkpoint has left; keeps all files of others."""
+        if not self._new or any(self.path.glob("*.npz")):
+            return
+        self.metrics.discard_rows()
+        self.metrics.close()
+        for path in self.path.iterdir():
+            if is_run_file(path.name):
+                path.unlink(missing_ok=True)
+        for folder in self._made:
+            with contextlib.suppress(OSError):  # not empty: something else lies there
+                folder.rmdir()
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint here, atomically, after the rows that led to it."""
+        self.metrics.flush()
+        save(self.path / name, checkpoint)
+
+    def prune(self, keep: int, step: int | None = None) -> None:
+        """Delete all but the newest `keep` numbered checkpoints.
+
+        With `step` those of later steps are left alone: a run that was resumed from an earlier
+        save has not reached them yet.
+        """
+        numbered = [
+            path for path in numbered_saves(self.path) if step is None or step_of(path) <= step
+        ]
+        for old in numbered[: max(0, len(numbered) - keep)]:
+            with contextlib.suppress(OSError):  # one too many is no reason to stop
+                old.unlink(missing_ok=True)
+
+    def write_facts(self, facts: Mapping[str, JSON]) -> None:
+        """Write run.json: what is true of this machine and this call, and not of the model."""
+        path = self.path / "run.json"
+        with storage(path):
+            write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
+
+    def read_facts(self) -> dict[str, Any]:
+        """Return run.json, or nothing if it is missing or damaged."""
+        return read_facts(self.path)
+
+    def update_facts(self, facts: Mapping[str, JSON]) -> None:
+        """Replace some values of run.json; a run goes on if that fails."""
+        with contextlib.suppress(StorageError):
+            self.write_facts(self.read_facts() | dict(facts))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with contextlib.suppress(OSError):  # what mattered was written before each checkpoint
+            self.metrics.close()
+            if kind is not None:
+                self.discard()
+        os.close(self._lock)
+
+    def _take_lock(self) -> int:
+        with storage(self.path / "lock"):
+            lock = os.open(self.path / "lock", LOCK_FLAGS, 0o644)
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(lock)
+                raise FolderInUseError(
+                    f"another run is writing to {str(self.path)!r}", "to wait until it has ended"
+                ) from error
+        return lock
+
+
+class FolderInUseError(StorageError):
+    """Another process holds the lock of a run's folder."""
+
+
+def make_folders(path: Path) -> tuple[Path, ...]:
+    """Make a folder and those above it; return the ones that were made, the innermost first.
+
+    Raises OSError, among them FileExistsError if `path` itself exists.
+    """
+    missing = [path]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    path.mkdir(parents=True)
+    return tuple(missing)
+
+
+def holds_run_files(folder: Path) -> bool:
+    """Return whether a folder holds any file that a run would write."""
+    try:
+        return any(is_run_file(path.name) for path in folder.iterdir())
+    except OSError:
+        return True  # what cannot be listed is left alone
+
+
+@contextlib.contextmanager
+def storage(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into a `StorageError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def machine() -> dict[str, JSON]:
+    """Return what bit-for-bit claims depend on."""
+    blas = [
+        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
+        for library in threadpool_info()
+        if library.get("user_api") == "blas"
+    ]
+    return {
+        "charrnn": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": version("numba") if find_spec("numba") else None,
+        "blas": blas,
+        "platform": platform.platform(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def clock() -> float:
+    """Return seconds since this process started, as nearly as can be told."""
+    return time.monotonic() - STARTED
+
+
+STARTED = time.monotonic()
+
+
+def command_line() -> list[JSON]:
+    """Return the command as it was typed."""
+    return ["charrnn", *sys.argv[1:]]

@@ -1,0 +1,72 @@
+"""Options of `charrnn train` that the run at hand would not obey: refused before anything is read.
+
+Each option is obeyed or refused. What the configurations check by themselves (ranges, names in a
+registry, contradictions of budgets) is not repeated here.
+"""
+
+from typing import Any
+
+import typer
+
+from charrnn.cli.options import on_the_command_line
+from charrnn.cli.output.console import warn
+from charrnn.errors import UsageError
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig
+from charrnn.training.presets import PRESETS, Budget
+
+FROM_THE_CHECKPOINT = {
+    "init": "the weights of the checkpoint are used",
+    "input_init": "the weights of the checkpoint are used",
+    "gain": "the weights of the checkpoint are used",
+    "input_gain": "the weights of the checkpoint are used",
+    "forget_bias": "the weights of the checkpoint are used",
+    "min_count": "the vocabulary of the checkpoint is used",
+}
+"""Options that `--init-from` leaves without a meaning, and why."""
+
+FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "reset_rate")
+"""Options that have no meaning where examples are read whole."""
+
+
+def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None:
+    """Raise `UsageError` for the first option given that this run would not read."""
+    given = dict(on_the_command_line(context))
+    values = context.params
+    if layout is not None:
+        for name in FOR_TEXTS:
+            if name in given:
+                raise UsageError(
+                    f"{given[name]} is for texts, and --layout reads examples one by one, each "
+                    "whole; try without it"
+                )
+    if "init_from" in given:
+        for name, why in FROM_THE_CHECKPOINT.items():
+            if name in given:
+                raise UsageError(
+                    f"with --init-from {given[name]} has no effect: {why}; try without it"
+                )
+    if values["val_fraction"] == 0:
+        if values["patience"]:
+            raise UsageError(
+                "--patience needs validations, and --val-fraction 0 holds nothing out; try "
+                "without one of them"
+            )
+        if values["eval_every"]:
+            warn("--val-fraction 0 holds nothing out, so that --eval-every has no effect")
+    if values["quiet"] and values["sample_every"]:
+        raise UsageError("--sample-every shows samples, and --quiet none; try one of them")
+    if "forget_bias" in given and "init_from" not in given:
+        cell = values["cell"] or cell_of_preset(values["preset"])
+        if cell in CELLS and "f" not in CELLS[cell].gates:
+            raise UsageError(
+                f"--forget-bias is for an lstm, and the cell is {cell}; try without it"
+            )
+
+
+def cell_of_preset(preset: str) -> str:
+    """Return the cell that a preset means; that of `ModelConfig` for an unknown one."""
+    settings: dict[str, Any] = {}
+    if preset in PRESETS:
+        settings = PRESETS[preset](10**6, Budget(steps=1), None)
+    return str(settings.get("cell", ModelConfig.cell))

@@ -1,0 +1,290 @@
+"""A training run under way: listens to training, shows, logs, saves, and says how it ended."""
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import typer
+
+from charrnn.analysis.gradient_monitor import Watcher
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.npz_format import JSON
+from charrnn.cli.output.console import TrainingDisplay, say, warn
+from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.output.safe_text import shell_command, write_plain
+from charrnn.cli.output.text_columns import decoded_text
+from charrnn.cli.runs.load_pairs import Material
+from charrnn.cli.runs.load_text import TextMaterial
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.train.pair_report import PairResult, pair_result, quoted
+from charrnn.cli.train.planning import ScoringLimits
+from charrnn.cli.train.text_report import TextResult, text_result
+from charrnn.errors import DivergedError, StorageError, WorkerError
+from charrnn.inference.model import Model
+from charrnn.inference.predictor import Predictor
+from charrnn.inference.sampling import Sampling
+from charrnn.training.events import Evaluation, Look, Step, Stopped
+from charrnn.training.snapshot import Checkpoint, snapshot
+from charrnn.training.trainer import Trainer, train
+
+LN2 = math.log(2)
+SAVE_SECONDS = 30.0
+MAX_ROWS = 5_000
+MAX_FAILED_SAVES, MAX_UNSAVED_SECONDS = 3, 90.0
+"""Failed saves in a row, and seconds since the first of them, after which a run ends."""
+RESUME = ("charrnn", "train", "--resume")
+PREVIEW = Sampling(temperature=0.8)
+PREVIEW_LENGTH = 140
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How a run behaves while it trains; nothing here changes a single weight."""
+
+    sample_every: int | None
+    save_every: int | None
+    keep: int
+    watch_gradients: bool
+    json: bool
+    quiet: bool
+
+
+class Run:
+    """Listens to training: shows, logs, saves, and says how it ended."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        trainer: Trainer,
+        material: Material,
+        habits: Habits,
+        stop: Interrupts,
+        limits: ScoringLimits,
+    ) -> None:
+        self.limits = limits
+        self.folder, self.trainer, self.material = folder, trainer, material
+        self.habits, self.stop = habits, stop
+        self.display = TrainingDisplay(trainer.config.steps, trainer.progress.step, habits.quiet)
+        self.watched = WatchedRun()
+        if habits.watch_gradients:
+            trainer.watch = Watcher(trainer)
+        self._saved_at = time.monotonic()
+        self._failed_saves = 0
+        self._failing_since = 0.0
+        self._metrics_failed = False
+        self._unsaved_best: Checkpoint | None = None
+        self._log_every = max(1, trainer.config.steps // MAX_ROWS)
+
+    def go(self) -> None:
+        """Train to the planned end; on every way out the last good state is on disk.
+
+        Any exception except `DivergedError` is raised again after last.npz was saved.
+        """
+        try:
+            reason = self._listen()
+        except DivergedError as error:
+            self.display.close()
+            kept = " (last.npz is from before)" if (self.folder.path / "last.npz").exists() else ""
+            raise DivergedError(f"{error.problem}{kept}", *error.advice) from error
+        except WorkerError as error:
+            if not self._rescue():
+                raise
+            raise WorkerError(
+                f"{error.problem}; saved at step {self.trainer.progress.step:,}",
+                self._resume_command(),
+            ) from error
+        except BaseException:
+            if self._rescue():
+                say(f"saved at step {self.trainer.progress.step:,}; {self._resume_hint()}")
+            raise
+        finally:
+            self.display.close()
+        self._save("last.npz", resumable=True, final=True)
+        if reason == "interrupted":
+            self._save_best_again()
+            say(f"stopped at step {self.trainer.progress.step:,}; {self._resume_hint()}")
+            raise typer.Exit(self.stop.exit_code)
+        if self._unsaved_best is not None or not (self.folder.path / "best.npz").exists():
+            self._save("best.npz", resumable=False, final=True)
+        self.report(reason)
+
+    def _rescue(self) -> bool:
+        """Save the state before an unexpected end; return whether that was possible."""
+        if self.trainer.updating:  # then last.npz of before is the newest state there is
+            return False
+        try:
+            self._save("last.npz", resumable=True, final=True)
+        except (StorageError, DivergedError, MemoryError):
+            return False
+        return True
+
+    def _resume_hint(self) -> str:
+        return f"go on with: {self._resume_command()}"
+
+    def _resume_command(self) -> str:
+        return shell_command(*RESUME, str(self.folder.path))
+
+    def _listen(self) -> str:
+        for event in train(self.trainer, self.stop):
+            match event:
+                case Step():
+                    self._on_step(event)
+                case Evaluation():
+                    self._on_evaluation(event)
+                case Look():
+                    self._on_look(event)
+                case Stopped():
+                    return event.reason
+        raise RuntimeError("training ended without saying so")
+
+    def _on_step(self, event: Step) -> None:
+        if event.step % self._log_every == 0 or event.step == event.steps:
+            row: dict[str, JSON] = {
+                "step": event.step,
+                "epoch": round(event.epoch, 6),
+                "characters": event.characters,
+                "nats_per_char": event.nats,
+                "bits_per_char": event.nats / LN2,
+                "gradient_norm": event.gradient_norm,
+                "gradient_norm_clipped": event.gradient_norm_clipped,
+                "lr": event.lr,
+                "chars_per_second": round(event.chars_per_second, 1),
+            }
+            self._log(row)
+        self.display.step(event)
+        every = self.habits.sample_every
+        if every and event.step % every == 0:
+            self.display.sample(event.step, self._preview())
+        every = self.habits.save_every
+        due = event.step % every == 0 if every else self._seconds_since_save() >= SAVE_SECONDS
+        if due and event.step < event.steps:
+            self._save("last.npz", resumable=True)
+            if self.habits.keep:
+                self._save(f"step-{event.step:06d}.npz", resumable=True)
+                self.folder.prune(self.habits.keep, event.step)
+
+    def _on_look(self, event: Look) -> None:
+        row: dict[str, JSON] = {
+            "step": event.step,
+            "gradient_norms": event.gradient_norms,
+            "update_to_weight": event.update_to_weight,
+            "profile_every": event.profile_every,
+        }
+        if event.gradient_by_lag is not None:
+            row["gradient_by_lag"] = event.gradient_by_lag
+        self._log(row)
+
+    def _on_evaluation(self, event: Evaluation) -> None:
+        row: dict[str, JSON] = {"step": event.step}
+        for name, value in event.figures.items():
+            row[f"validation_{name}"] = value
+            if name.startswith("nats"):
+                row[f"validation_{name.replace('nats', 'bits')}"] = value / LN2
+        self._log(row)
+        self.folder.metrics.flush()
+        epoch = event.step / self.trainer.steps_per_epoch
+        sample = self._preview() if self.habits.sample_every is None else ""
+        self.display.evaluation(event, epoch, sample)
+        if self.habits.watch_gradients:
+            self.display.panel(self.watched)
+        if event.best:
+            self._save("best.npz", resumable=False)
+
+    def _preview(self) -> str:
+        """Return what the model writes now, or answers to a few examples that are held out."""
+        if self.habits.quiet:
+            return ""
+        now, material = self._checkpoint(resumable=False), self.material
+        if isinstance(material, TextMaterial):
+            written = "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW)))
+            return decoded_text(written, as_bytes=material.symbols.as_bytes).strip()
+        predictor = Predictor(now.config, now.parameters, now.pairing)
+        answers = predictor.answer([pair.input for pair in material.shown])
+        return "\n".join(
+            quoted(pair.input, pair.output, one.text)
+            for pair, one in zip(material.shown, answers, strict=True)
+        )
+
+    def _checkpoint(self, *, resumable: bool) -> Checkpoint:
+        material = self.material
+        return snapshot(self.trainer, material.symbols, material.record, resumable=resumable)
+
+    def _log(self, row: dict[str, JSON]) -> None:
+        """Log a row; that metrics.jsonl cannot be written is said once, and training goes on."""
+        self.watched.add(row)
+        metrics = self.folder.metrics
+        metrics.add(row)
+        if metrics.failure is not None and not self._metrics_failed:
+            warn(f"metrics.jsonl cannot be written ({metrics.failure}); training goes on")
+        self._metrics_failed = metrics.failure is not None
+
+    def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
+        """Save; a full disk during a long run is a warning, for more than 90 s the end."""
+        best = name == "best.npz"
+        try:
+            if best and final and self._unsaved_best is not None:
+                self.folder.save(name, self._unsaved_best)
+            else:
+                self.folder.save(name, self._checkpoint(resumable=resumable))
+            self._failed_saves = 0
+            if best:
+                self._unsaved_best = None
+            elif self._unsaved_best is not None:
+                self._save_best_again()
+        except StorageError as error:
+            if best and self._unsaved_best is None:
+                self._unsaved_best = copied(self._checkpoint(resumable=False))
+            if not self._failed_saves:
+                self._failing_since = time.monotonic()
+                warn(f"not saved, training goes on: {error.problem}")
+            self._failed_saves += 1
+            unsaved = time.monotonic() - self._failing_since
+            too_often = self._failed_saves >= MAX_FAILED_SAVES and unsaved >= MAX_UNSAVED_SECONDS
+            if final or too_often:
+                raise
+        self._saved_at = time.monotonic()
+
+    def _save_best_again(self) -> None:
+        """Save the best model so far, which could not be saved when it was found."""
+        if self._unsaved_best is not None:
+            with suppress(StorageError):
+                self.folder.save("best.npz", self._unsaved_best)
+                self._unsaved_best = None
+
+    def _seconds_since_save(self) -> float:
+        return time.monotonic() - self._saved_at
+
+    def report(self, reason: str) -> None:
+        """Score the best checkpoint on what is held out, and print how the run ended."""
+        best = load_checkpoint(self.folder.path / "best.npz")
+        material, trainer, folder = self.material, self.trainer, self.folder.path
+        result: TextResult | PairResult
+        if isinstance(material, TextMaterial):
+            count = min(material.lessons.held_out, self.limits.scored)
+            if count and not self.habits.quiet:
+                say(f"{reason}; scoring {count:,} held-out characters as one stream")
+            result = text_result(folder, reason, trainer, material, best, self.limits, self.stop)
+        else:
+            result = pair_result(folder, reason, trainer, material, best, self.stop)
+        if self.stop():
+            nats = trainer.progress.best_nats
+            known = "" if nats is None else f" (best validation {nats:.4f} nats)"
+            say(
+                f"stopped while scoring; the run is complete and saved{known}; score it with: "
+                f"{self._resume_command()}"
+            )
+            raise typer.Exit(self.stop.exit_code)
+        self.folder.update_facts({"scored": True})
+        if self.habits.json:
+            write_plain(f"{to_json(result.as_dict())}\n")
+        elif not self.habits.quiet:
+            result.show()
+
+
+def copied(checkpoint: Checkpoint) -> Checkpoint:
+    """Return a checkpoint without training state whose parameters no further step changes."""
+    parameters = checkpoint.parameters
+    return replace(checkpoint, parameters=parameters.like(parameters.vector.copy()), training=None)

@@ -1,0 +1,246 @@
+"""What came of a run on pairs, and how well a model of pairs does on any of them."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.checkpointing.npz_format import JSON
+from charrnn.cli.output import safe_text as terminal
+from charrnn.cli.output.console import answer, duration
+from charrnn.cli.output.safe_text import one_line, shell_command
+from charrnn.cli.output.text_columns import cut, cut_start
+from charrnn.cli.runs.load_pairs import PairMaterial
+from charrnn.cli.runs.run_folder import clock
+from charrnn.data.layouts import Pairing
+from charrnn.data.pair_batches import Examples
+from charrnn.data.pair_files import Unknown
+from charrnn.evaluation.baselines import Stop
+from charrnn.evaluation.pairs import (
+    LabelScore,
+    PairScore,
+    confusion,
+    label_scores,
+    macro_f1,
+    score,
+)
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.training.snapshot import Checkpoint
+from charrnn.training.trainer import Trainer
+from charrnn.types import Array
+
+MOST_LABELS = 12
+"""Labels that a confusion matrix on a screen has room for."""
+
+MAX_COLUMNS = 12
+"""Columns of a label in a table."""
+
+
+@dataclass(frozen=True)
+class PairFigures:
+    """How well a model does on some pairs, and how well the commonest answer would."""
+
+    pairing: Pairing
+    score: PairScore
+    commonest: float
+    """Share of right symbols of one that always gives the commonest answer."""
+    confusion: Array | None
+    """Of the examples whose symbols are known."""
+    unknown: Unknown = field(default_factory=Unknown)
+    """Examples with other symbols: they are in all figures but the loss."""
+
+    @property
+    def labels(self) -> list[LabelScore]:
+        """The scores of each label, if answers are labels."""
+        if self.confusion is None:
+            return []
+        numbers = {label: number for number, label in enumerate(self.pairing.answers)}
+        unread = np.zeros(len(numbers), np.int64)
+        for label in self.unknown.unread_labels:
+            unread[numbers[label]] += 1
+        return label_scores(self.confusion, unread)
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values; the confusion matrix has a row for each true label."""
+        found: dict[str, JSON] = {
+            "layout": self.pairing.layout,
+            "examples": self.score.examples,
+            "symbols": self.score.symbols,
+            **self.score.figures(exact=self.exact_counts),
+            "bits_per_symbol": self.score.bits_per_symbol,
+            "commonest_answer_accuracy": self.commonest,
+            "unknown_inputs": self.unknown.inputs,
+            "unknown_outputs": self.unknown.outputs,
+        }
+        if self.confusion is not None:
+            scores = self.labels
+            found["macro_f1"] = macro_f1(scores)
+            found["labels"] = {
+                label: {"precision": s.precision, "recall": s.recall, "f1": s.f1, "count": s.count}
+                for label, s in zip(self.pairing.answers, scores, strict=True)
+            }
+            found["confusion"] = self.confusion.tolist()
+        return found
+
+    @property
+    def exact_counts(self) -> bool:
+        """Whether an answer can be right or wrong as a whole."""
+        return self.pairing.layout != "one-to-many"
+
+    def table(self) -> Table:
+        """Lay the figures out, a line each."""
+        one, unit = self.score, "label" if not self.pairing.kind.answer_is_text else "symbol"
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(style="bold", overflow="fold")
+        table.add_column(overflow="fold")
+        if self.exact_counts and unit == "symbol":
+            table.add_row("exact match", f"{one.exact_match:.2%} of {one.examples:,} examples")
+        counted = f"{one.symbol_accuracy:.2%} of {one.symbols:,} {unit}s"
+        table.add_row("accuracy", f"{counted}; always the commonest: {self.commonest:.2%}")
+        nats = f"{one.nats_per_symbol:.4f} nats, {one.bits_per_symbol:.4f} bits per {unit}"
+        if self.unknown.pairs:
+            nats += f", of {one.examples - self.unknown.pairs:,} examples"
+        table.add_row("loss", nats)
+        if self.confusion is not None:
+            table.add_row("macro F1", f"{macro_f1(self.labels):.4f}")
+        return table
+
+
+def figures(
+    config: ModelConfig,
+    parameters: Parameters,
+    pairing: Pairing,
+    examples: Examples,
+    stop: Stop,
+    unknown: Unknown | None = None,
+) -> PairFigures | None:
+    """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
+    found = score(config, parameters, examples, stop)
+    if found is None:
+        return None
+    unknown = unknown or Unknown()
+    targets = examples.targets[examples.scored]
+    counts = Counter(targets.tolist())
+    matrix = None
+    if pairing.layout == "many-to-one":
+        matrix = confusion(targets, found.answers, pairing.outputs)
+        counts.update(map(pairing.answers.index, unknown.unread_labels))
+    commonest = counts.most_common(1)[0][1] / (len(targets) + unknown.symbols)
+    found = found.with_wrong(unknown.pairs, unknown.symbols)
+    return PairFigures(pairing, found, commonest, matrix, unknown)
+
+
+def confusion_tables(found: PairFigures) -> list[Table]:
+    """Draw the confusion matrix and the scores of each label, if there are few enough."""
+    if found.confusion is None:
+        return []
+    labels = list(map(short, found.pairing.answers))
+    tables = []
+    if len(labels) <= MOST_LABELS:
+        matrix = Table(box=None, pad_edge=False, header_style="dim")
+        matrix.add_column("true", overflow="fold")
+        for label in labels:
+            matrix.add_column(Text(cut(label, 3)), justify="right", no_wrap=True)
+        for label, row in zip(labels, found.confusion, strict=True):
+            matrix.add_row(Text(label), *(str(count) if count else "·" for count in row))
+        tables.append(matrix)
+    each = Table(box=None, pad_edge=False, header_style="dim")
+    each.add_column("label", overflow="fold")
+    for name in ("precision", "recall", "F1", "examples"):
+        each.add_column(name, justify="right", no_wrap=True)
+    for label, one in zip(labels, found.labels, strict=True):
+        each.add_row(
+            Text(label),
+            *(f"{x:.3f}" for x in (one.precision, one.recall, one.f1)),
+            f"{one.count:,}",
+        )
+    return [*tables, each]
+
+
+def short(label: str) -> str:
+    """Return a label for a table: on one line, with nothing hidden in it, and not too wide."""
+    return cut(terminal.label(label), MAX_COLUMNS)
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """How a run on pairs ended."""
+
+    folder: Path
+    reason: str
+    steps: int
+    best_step: int
+    training: float
+    parameters: int
+    figures: PairFigures | None
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values, units in the names."""
+        return {
+            "run": str(self.folder),
+            "best": str(self.folder / "best.npz"),
+            "reason": self.reason,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "train_nats_per_symbol": self.training,
+            "train_bits_per_symbol": self.training / math.log(2),
+            "parameters": self.parameters,
+            "seconds": round(clock(), 1),
+            "validation": None if self.figures is None else self.figures.as_dict(),
+        }
+
+    def show(self) -> None:
+        """Print the figures, and what to type next."""
+        why = {"solved": " (no fault is left)", "plateau": " (nothing better came)"}
+        ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
+        if self.figures is not None:
+            answer(self.figures.table())
+            if self.figures.score.symbol_accuracy <= self.figures.commonest:
+                answer(Text(NOTHING_LEARNT))
+        hint = shell_command("charrnn", "predict", str(self.folder))
+        answer(Text(f"{ending}; {duration(clock())} in all. Next: {hint}"))
+
+
+def pair_result(
+    folder: Path,
+    reason: str,
+    trainer: Trainer,
+    material: PairMaterial,
+    best: Checkpoint,
+    stop: Stop,
+) -> PairResult:
+    """Score the best checkpoint on all that is held out."""
+    held = material.lessons.held
+    found = None
+    if len(held):
+        found = figures(best.config, best.parameters, material.symbols, held, stop)
+    return PairResult(
+        folder,
+        reason,
+        trainer.progress.step,
+        best.step,
+        trainer.progress.smooth_nats,
+        len(trainer.parameters.vector),
+        found,
+    )
+
+
+NOTHING_LEARNT = (
+    "It does no better than always giving the commonest answer: try more pairs, more --minutes, "
+    "or see whether the answers follow from the inputs at all."
+)
+
+QUOTED = 36
+"""Columns of an input that are shown beside its answer."""
+
+
+def quoted(source: str, wanted: str, given: str) -> str:
+    """Show one example: what was read, what was answered, and what would have been right."""
+    shown = cut_start(one_line(source), QUOTED)
+    verdict = "" if given == wanted else f"   (right: {one_line(wanted)})"
+    return f"{shown} → {one_line(given)}{verdict}"

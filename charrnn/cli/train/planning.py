@@ -1,0 +1,179 @@
+"""From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
+
+import os
+import sys
+from dataclasses import dataclass, replace
+
+from charrnn.cli.runs.load_pairs import Material
+from charrnn.cli.runs.load_text import TextMaterial
+from charrnn.cli.runs.run_folder import clock
+from charrnn.errors import UsageError
+from charrnn.nn.parameters import Parameters
+from charrnn.training.presets import Budget, Plan, with_steps
+from charrnn.training.speed import Speed, measure
+from charrnn.training.text_dataset import LONGEST_VALIDATION
+from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
+
+EVALUATIONS, PAIR_EVALUATIONS = 10, 24
+"""Validations of a run on a text, and on pairs, which may be solved before its end."""
+
+EVALUATION_SHARE = 0.05
+"""The largest part of the time that validation may take, two of them apart."""
+
+BASELINE_SECONDS = 3.5e-6
+"""Seconds that count tables and compressors take for each character, roughly."""
+
+SCORING_SHARE, CLOSING_SHARE = 0.2, 1 / 3
+"""The largest parts of the time for the final scoring, and for scoring and baselines together."""
+
+FEW_STEPS = 20
+"""Below so many steps the user is told that the time is too short."""
+
+
+@dataclass(frozen=True)
+class ScoringLimits:
+    """How many characters are read at the end of a run, so that `--minutes` is kept.
+
+    Args:
+        scored: the first characters of the held-out part, which the model is scored on.
+        fitted: the last characters of the training part, which baselines are fitted on.
+    """
+
+    scored: int = LONGEST_VALIDATION
+    fitted: int = 10_000_000
+
+
+def scoring_limits(budget: Budget, speed: Speed, material: Material) -> ScoringLimits:
+    """Return what a run by `--minutes` has time to score; all of it for a run by steps."""
+    if budget.minutes is None or not isinstance(material, TextMaterial):
+        return ScoringLimits()
+    seconds, usual = 60 * budget.minutes, ScoringLimits()
+    scored = min(material.lessons.held_out, usual.scored)
+    scored = min(scored, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
+    left = CLOSING_SHARE * seconds - scored * (speed.stream_character + BASELINE_SECONDS)
+    return ScoringLimits(scored, min(usual.fitted, max(10_000, int(left / BASELINE_SECONDS))))
+
+
+def hire(
+    planned: Plan,
+    material: Material,
+    threads: int | None,
+    initial: Parameters,
+) -> tuple[Trainer, Speed]:
+    """Make the trainer with as many workers as were asked for, or as pay off when measured."""
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads is {threads}; it must be at least 1")
+    most = threads or os.cpu_count() or 1
+    workers = max(1, min(most, planned.training.batch))
+    while True:
+        config = replace(planned.training, workers=workers)
+        trainer = Trainer(planned.model, config, material.lessons, initial)
+        try:
+            speed = measure(trainer)
+        except BaseException:
+            trainer.close()
+            raise
+        if workers == 1 or threads is not None or speed.sharing_pays:
+            return trainer, speed
+        trainer.close()
+        workers = 1
+
+
+def evaluations_at_most(material: Material) -> int:
+    """Return how many validations a run has at most by itself."""
+    return EVALUATIONS if isinstance(material, TextMaterial) else PAIR_EVALUATIONS
+
+
+def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> TrainingConfig:
+    """Turn the budget into a number of steps, evaluations and baselines included."""
+    most = evaluations_at_most(material)
+    steps = planned.budget.steps_of(trainer.steps_per_epoch)
+    if steps is not None:
+        return with_steps(trainer.config, steps, most)
+    limits = scoring_limits(planned.budget, speed, material)
+    closing = closing_seconds(speed, material, limits)
+    left = 60 * (planned.budget.minutes or 0) - clock() - closing
+    once = validation_seconds(speed, material)
+    evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
+    fewest = 2 if 8 * once < left else 1
+    evaluations = max(fewest, min(most, evaluations))
+    steps = max(1, int((left - evaluations * once) / speed.step))
+    return with_steps(trainer.config, steps, evaluations)
+
+
+def too_short(budget: Budget, steps: int) -> str | None:
+    """Return a note if the time given leaves room for a few steps only."""
+    if budget.minutes is None or steps >= FEW_STEPS:
+        return None
+    return (
+        f"--minutes {budget.minutes:g} leaves time for {steps} step{'s' * (steps > 1)} only, after "
+        "reading, measuring and scoring; try more --minutes, or a smaller --hidden"
+    )
+
+
+def pace(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> float | None:
+    """Return characters a second of all the time, start and scoring included, if time decides."""
+    if planned.budget.minutes is None:
+        return None
+    steps = fix_steps(planned, trainer, material, speed).steps
+    return steps * trainer.characters_per_step / (60 * planned.budget.minutes)
+
+
+def total_seconds(
+    speed: Speed, trainer: Trainer, material: Material, limits: ScoringLimits
+) -> float:
+    """Return about how long the whole run will take."""
+    steps, every = trainer.config.steps, trainer.config.eval_every
+    evaluations = steps / every if every else 0
+    once = validation_seconds(speed, material)
+    return steps * speed.step + evaluations * once + closing_seconds(speed, material, limits)
+
+
+def validation_seconds(speed: Speed, material: Material) -> float:
+    """Return about how long one validation takes."""
+    return material.lessons.held_out * speed.validation_character
+
+
+def closing_seconds(speed: Speed, material: Material, limits: ScoringLimits) -> float:
+    """Return what the final scoring and the baselines will take; pairs have none of these."""
+    if not isinstance(material, TextMaterial):
+        return validation_seconds(speed, material)
+    scored = min(material.lessons.held_out, limits.scored)
+    read = min(len(material.lessons.train), limits.fitted) + scored
+    return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
+
+
+def megabytes(trainer: Trainer, material: Material, limits: ScoringLimits) -> float:
+    """Estimate the peak memory of a run, all processes together.
+
+    What has been used so far is measured: reading and the first steps have allocated all that
+    training needs. Added are the other processes and the count tables of the final scoring.
+    """
+    own = peak_megabytes()
+    config = trainer.config
+    each = WORKER_MEGABYTES[config.kernel] + 8 * len(trainer.parameters.vector) / 1e6
+    others = (config.workers - 1) * each
+    baselines = 0.0
+    if isinstance(material, TextMaterial) and material.lessons.held_out:
+        scored = min(material.lessons.held_out, limits.scored)
+        read = min(len(material.lessons.train), limits.fitted) + scored
+        baselines = BASELINE_BYTES * read / 1e6
+    return own + others + baselines
+
+
+WORKER_MEGABYTES = {"numpy": 40.0, "numba": 75.0}
+"""Private memory of a worker process with NumPy, and with Numba, loaded."""
+
+BASELINE_BYTES = 40
+"""Bytes for each character that the count tables of the final scoring take."""
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has held so far; a guess where no one tells."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 120.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

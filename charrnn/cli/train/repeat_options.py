@@ -1,0 +1,91 @@
+"""The line "chosen": the options that repeat a run, whatever is measured the next time."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, TypeAlias
+
+from charrnn.cli.options import DEFAULT_VAL_FRACTION
+from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.runs.load_pairs import Material
+from charrnn.cli.runs.load_text import TextMaterial
+from charrnn.cli.train.planning import evaluations_at_most
+from charrnn.nn.network import ModelConfig
+from charrnn.training.presets import Budget, Plan, with_steps
+from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
+
+Planner: TypeAlias = Callable[[str, Mapping[str, Any], Budget], Plan]
+"""From a preset, the settings that were given, and a budget to a plan."""
+
+ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_length", "batch")
+NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "kernel")
+NOT_FOR_PAIRS = ("seq_length", "reset_rate")
+
+
+def repeating_options(
+    trainer: Trainer, material: Material, planner: Planner, init_from: str | None
+) -> str:
+    """Return the options that repeat a run on the same corpus.
+
+    The run is planned with the options collected so far, until the plan equals it: what a preset
+    would choose otherwise is added. Settings of the preset `min-char-rnn` that have no option of
+    their own make it name the preset.
+    """
+    config, record = trainer.config, material.record
+    of_text = isinstance(material, TextMaterial)
+    hidden = NEVER_SHOWN if of_text else (*NEVER_SHOWN, *NOT_FOR_PAIRS)
+    actual = {
+        name: value
+        for name, value in settings_of(trainer.model_config, config).items()
+        if name not in hidden
+    }
+    preset = "min-char-rnn" if config.loss == "sum" else "default"
+    fixed = {"seed": config.seed, "kernel": config.kernel}
+    chosen = {name: actual[name] for name in ALWAYS_SHOWN if name in actual}
+    if init_from is not None:  # the checkpoint decides these, and refuses others
+        for name in ("cell", "layers", "hidden"):
+            chosen.pop(name)
+    while True:
+        plan = planner(preset, chosen | fixed, Budget(steps=config.steps))
+        training = with_steps(plan.training, config.steps, evaluations_at_most(material))
+        planned = settings_of(plan.model, training)
+        missing = {
+            name: value
+            for name, value in actual.items()
+            if value is not None and planned[name] != value and name not in chosen
+        }
+        if not missing:
+            break
+        chosen |= missing
+    options: dict[str, object] = {} if preset == "default" else {"preset": preset}
+    if not isinstance(material, TextMaterial):
+        options["layout"] = material.symbols.layout
+    options |= {name.replace("_", "-"): value for name, value in chosen.items()}
+    options |= {"steps": config.steps, "threads": config.workers, "kernel": config.kernel}
+    options["seed"] = config.seed
+    for name, usual in (("encoding", "utf-8"), ("normalise", None), ("min_count", 1)):
+        if (value := getattr(record, name)) != usual:
+            options[name.replace("_", "-")] = value
+    if record.val_fraction != DEFAULT_VAL_FRACTION:
+        options["val-fraction"] = record.val_fraction
+    if init_from is not None:
+        options["init-from"] = init_from
+    words = [part for name, value in options.items() for part in (f"--{name}", plain(value))]
+    return one_line(shlex.join(words + ["--bytes"] * record.as_bytes))
+
+
+def settings_of(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
+    """Return the fields of both configurations by name."""
+    return {
+        item.name: getattr(config, item.name)
+        for config in (model, training)
+        for item in fields(config)
+    }
+
+
+def plain(value: object) -> str:
+    """Write a number shortly, but with all the digits that it has."""
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(value)

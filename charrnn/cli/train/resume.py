@@ -1,0 +1,107 @@
+"""`charrnn train --resume`: an interrupted run, continued to its planned end."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import resumable_in
+from charrnn.cli.output.console import say, warn
+from charrnn.cli.output.safe_text import one_line, shell_command
+from charrnn.cli.runs import load_pairs as pair_material
+from charrnn.cli.runs import load_text as corpora
+from charrnn.cli.runs.load_pairs import Material
+from charrnn.cli.runs.run_folder import RunFolder, machine, storage
+from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.train.loop import Habits, Run
+from charrnn.cli.train.planning import ScoringLimits
+from charrnn.data.file_discovery import STDIN
+from charrnn.data.file_discovery import place as source_path
+from charrnn.data.large_text_files import ids_path
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import CheckpointError
+from charrnn.training.snapshot import Checkpoint, restore
+from charrnn.training.trainer import Trainer
+
+
+def resume_run(path: str, paths: list[str], habits: Habits) -> None:
+    """Continue an unfinished run to its planned end, exactly as if it had never stopped.
+
+    Of a finished run, an interrupted final scoring is repeated.
+    """
+    threadpool_limits(1, user_api="blas")
+    source = resumable_in(Path(path))
+    place = source.parent
+    with contextlib.ExitStack() as stack:
+        checkpoint = load_checkpoint(source)
+        folder = stack.enter_context(RunFolder(place))
+        facts = folder.read_facts()
+        state = checkpoint.training
+        if state is None:
+            raise CheckpointError(
+                f"{str(source)!r} holds no training state",
+                shell_command("charrnn", "train", "--resume", str(place)),
+                shell_command("charrnn", "train", "--init-from", str(source)),
+            )
+        if state.finished and facts.get("scored") is not False:
+            say(
+                f"charrnn: this run is finished, at step {checkpoint.step:,} of "
+                f"{state.config.steps:,}; try "
+                + shell_command("charrnn", "train", "--init-from", str(place))
+            )
+            return
+        if changed := changes(facts.get("machine"), machine()):
+            warn(f"another machine or build than before ({changed}): the last bits may differ")
+        material = _find_material(checkpoint, state.config.seed, place, paths)
+        if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
+            folder.update_facts({"sources": [source_path(one) for one in paths]})
+        parameters = checkpoint.parameters
+        trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
+        stack.callback(trainer.close)
+        restore(trainer, checkpoint)
+        stop = stack.enter_context(Interrupts())
+        run = Run(folder, trainer, material, habits, stop, limits_from(facts))
+        if state.finished:
+            run.report("finished")
+            return
+        with storage(folder.metrics.path):
+            folder.metrics.drop_after(checkpoint.step)
+        if not habits.quiet:
+            say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
+        run.go()
+
+
+def changes(before: object, now: Mapping[str, Any]) -> str:
+    """Name what differs between the machine that run.json tells and this one; empty if nothing."""
+    if not isinstance(before, dict):
+        return ""
+    return ", ".join(name for name, value in now.items() if before.get(name) != value)
+
+
+def _from(source: Path) -> str:
+    """Name the file that is resumed from, unless it is the usual one."""
+    return "" if source.name == "last.npz" else f" (from {one_line(source.name)})"
+
+
+def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
+    """Return the limits of the final scoring that run.json tells, or the usual ones."""
+    stored, usual = facts.get("scoring_limits"), ScoringLimits()
+    if not isinstance(stored, dict):
+        return usual
+    scored, fitted = stored.get("scored"), stored.get("fitted")
+    if type(scored) is not int or type(fitted) is not int or min(scored, fitted) < 2:
+        return usual
+    return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
+
+
+def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]) -> Material:
+    """Read what a run was trained on once more."""
+    record, symbols = checkpoint.corpus, checkpoint.symbols
+    if isinstance(symbols, Vocabulary):
+        corpus = corpora.find_again(record, place, paths)
+        return corpora.encode(corpus, symbols, record, ids_path(place))
+    pairs = pair_material.find_again(record, symbols.layout, place, paths)
+    return pair_material.prepare(pairs, symbols.layout, record, seed, symbols)

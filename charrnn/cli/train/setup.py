@@ -1,0 +1,270 @@
+"""A new run: reading its corpus, planning, measuring, and making its folder."""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from charrnn.checkpointing.checkpoint import check_storable
+from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.lookup import RUNS, checkpoint_in
+from charrnn.checkpointing.npz_file import remove_stale_temporaries
+from charrnn.cli.output.console import Screen, warn
+from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.runs import load_pairs as pair_material
+from charrnn.cli.runs import load_text as corpora
+from charrnn.cli.runs.load_pairs import Material
+from charrnn.cli.runs.load_text import AnyCorpus, TextMaterial
+from charrnn.cli.runs.run_folder import RunFolder, command_line, machine, storage
+from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.train.loop import Habits, Run
+from charrnn.cli.train.planning import (
+    fix_steps,
+    hire,
+    pace,
+    scoring_limits,
+    too_short,
+)
+from charrnn.cli.train.repeat_options import Planner, repeating_options
+from charrnn.cli.train.text_report import what_is_given, what_was_chosen
+from charrnn.data.decoding import TextOptions
+from charrnn.data.large_text_files import LargeCorpus, ids_path
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import UsageError
+from charrnn.nn.network import initialise
+from charrnn.randomness import Purpose, generator
+from charrnn.training.pair_presets import plan_pairs
+from charrnn.training.presets import Budget, Plan, plan
+from charrnn.training.snapshot import Checkpoint, CorpusRecord
+from charrnn.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Request:
+    """A new run, as asked for."""
+
+    paths: list[str]
+    built_in: str | None
+    layout: str | None
+    text: TextOptions
+    min_count: int
+    val_fraction: float
+    preset: str
+    given: dict[str, Any]
+    budget: Budget
+    threads: int | None
+    out: str | None
+    name: str | None
+    init_from: str | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new run begins with: its material, and what fits a network to it and to a budget."""
+
+    name: str
+    sources: tuple[str, ...]
+    notes: tuple[str, ...]
+    material: Material
+    planner: Planner
+    parent: Checkpoint | None
+    ids: Path | None = None
+    """Where the ids of a large text lie until the run has its folder."""
+
+
+def start_run(request: Request, habits: Habits) -> None:
+    """Train a new run to its end, or until a signal."""
+    threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
+    check_destination(request)
+    with contextlib.ExitStack() as stack:
+        if request.layout is None:
+            start = _with_text(request, stack)
+        else:
+            start = _with_pairs(request, request.layout)
+        material = start.material
+
+        def plan_for(budget: Budget) -> Plan:
+            return start.planner(request.preset, request.given, budget)
+
+        planned = plan_for(request.budget)
+        check_storable(planned.model, planned.training, material.symbols)
+        for note in (*start.notes, *planned.notes):
+            warn(note)
+        screen = Screen(stderr=True, highlight=False, quiet=habits.quiet)
+        screen.print(what_is_given(planned, material))
+        if start.parent is None:
+            rng = generator(planned.training.seed, Purpose.WEIGHTS)
+            initial = initialise(planned.model, rng)
+        else:
+            initial = start.parent.parameters
+        trainer, speed = hire(planned, material, request.threads, initial)
+        stack.callback(lambda: trainer.close())
+        measured = pace(planned, trainer, material, speed)
+        refined = plan_for(replace(request.budget, characters_per_second=measured))
+        if (refined.model, refined.training) != (planned.model, planned.training):
+            # Other epochs than guessed, so other regularisation.
+            workers = trainer.config.workers
+            trainer.close()
+            planned = replace(refined, training=replace(refined.training, workers=workers))
+            trainer = Trainer(planned.model, planned.training, material.lessons, initial)
+        trainer.config = fix_steps(planned, trainer, material, speed)
+        short = too_short(request.budget, trainer.config.steps)
+        if short is not None:
+            warn(short)
+        limits = scoring_limits(request.budget, speed, material)
+        stop = stack.enter_context(Interrupts())  # from here on there is something to save
+        folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
+        if start.ids is not None:
+            with storage(folder.path):
+                start.ids.replace(ids_path(folder.path))
+        folder.write_facts(
+            {
+                "command": command_line(),
+                "sources": list(start.sources),
+                "steps": trainer.config.steps,
+                "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "machine": machine(),
+                "scored": False,
+                "scoring_limits": vars(limits),
+            }
+        )
+        run = Run(folder, trainer, material, habits, stop, limits)
+        options = repeating_options(trainer, material, start.planner, request.init_from)
+        screen.print(what_was_chosen(trainer, material, speed, folder.path, limits, options))
+        run.go()
+
+
+def check_destination(request: Request) -> None:
+    """Raise `UsageError` for a name that is a path or nothing, before anything is read."""
+    if request.out is not None and (not request.out or not Path(request.out).resolve().name):
+        raise UsageError(f"--out {request.out!r} is no folder for a run", "--out DIR")
+    name = request.name
+    if name is not None and (name in ("", ".", "..") or name != Path(name).name):
+        raise UsageError(f"--name {name!r} is not a plain name", "--out DIR for a path")
+
+
+def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
+    """Read a text, with its own vocabulary or that of the checkpoint to begin from.
+
+    `stack` removes the ids of a large text, unless the run's folder has taken them.
+    """
+    parent = _parent(request.init_from)
+    _check_kind(parent, pairs=False)
+    corpus = corpora.read(request.paths, request.built_in, request.text)
+    ids = None
+    if isinstance(corpus, LargeCorpus):
+        ids = _ids_before(_wanted(request, corpus.name))
+        remove_stale_temporaries(ids.parent)
+        stack.callback(ids.unlink, missing_ok=True)
+    material = _prepare(corpus, request, parent, ids)
+    V, N = len(material.symbols), len(material.lessons.train)
+
+    def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
+        return plan(preset, _inherit(given, parent), V, N, budget)
+
+    remarks = corpora.remarks(corpus, material.symbols, min_count=parent is None)
+    notes = (*corpus.notes, *remarks)
+    return Start(corpus.name, corpus.sources, notes, material, planner, parent, ids)
+
+
+def _with_pairs(request: Request, layout: str) -> Start:
+    """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
+    parent = _parent(request.init_from)
+    _check_kind(parent, pairs=True)
+    corpus = pair_material.read(request.paths, request.built_in, layout, request.text)
+    record = CorpusRecord(
+        name=corpus.name,
+        **corpus.fingerprint,
+        val_fraction=request.val_fraction,
+        encoding=request.text.encoding,
+        normalise=request.text.normalise,
+        built_in=request.built_in,
+    )
+    known = None if parent is None else parent.pairing
+    material = pair_material.prepare(corpus, layout, record, request.given["seed"], known)
+
+    def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
+        symbols, train = material.symbols, material.lessons.train
+        return plan_pairs(preset, _inherit(given, parent), symbols, train, budget)
+
+    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *material.notes)
+    return Start(corpus.name, corpus.sources, notes, material, planner, parent)
+
+
+def _prepare(
+    corpus: AnyCorpus, request: Request, parent: Checkpoint | None, ids: Path | None
+) -> TextMaterial:
+    """Make ids of a text, with its own vocabulary or the parent's."""
+    counts = corpora.counts_of(corpus)
+    if parent is not None:
+        vocabulary = parent.vocabulary
+        if vocabulary.as_bytes != request.text.as_bytes:
+            raise UsageError("bytes and characters do not mix; try --bytes as the old run did")
+    else:
+        vocabulary = Vocabulary.from_counts(counts, request.min_count, request.text.as_bytes)
+    if unknown := vocabulary.unknown_of(counts):
+        whose = "the checkpoint does not know" if parent else "rarer than --min-count"
+        shown = one_line(unknown[:40]) + ("…" if len(unknown) > 40 else "")
+        warn(f"left out {len(unknown)} different characters, {whose}: {shown}")
+    record = CorpusRecord(
+        name=corpus.name,
+        sha256=corpus.fingerprint["sha256"],
+        characters=corpus.fingerprint["characters"],
+        val_fraction=request.val_fraction,
+        min_count=request.min_count,
+        encoding=request.text.encoding,
+        as_bytes=request.text.as_bytes,
+        normalise=request.text.normalise,
+        built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
+    )
+    return corpora.encode(corpus, vocabulary, record, ids or Path())
+
+
+def _wanted(request: Request, name: str) -> Path:
+    """Return the folder that was asked for, or the one that is meant."""
+    return Path(request.out) if request.out else RUNS / (request.name or name)
+
+
+def _ids_before(wanted: Path) -> Path:
+    """Return where the ids of a large text lie until the run has its folder.
+
+    That is in the nearest folder above it that exists. The name is that of a temporary file, so
+    that one which a killed process leaves is removed by the next.
+    """
+    folder = wanted.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return folder / f".{wanted.name or 'run'}.ids.tmp-{os.getpid()}"
+
+
+def _parent(path: str | None) -> Checkpoint | None:
+    """Load the checkpoint to begin from, if there is one."""
+    return None if path is None else load_checkpoint(checkpoint_in(Path(path)))
+
+
+def _check_kind(parent: Checkpoint | None, *, pairs: bool) -> None:
+    """Raise `UsageError` if weights of a text are to begin a run on pairs, or the reverse."""
+    if parent is not None and isinstance(parent.symbols, Vocabulary) == pairs:
+        kind, other = ("pairs", "a text") if pairs else ("a text", "pairs")
+        raise UsageError(
+            f"--init-from is a model of {other}, this run is on {kind}",
+            f"--init-from with a model of {kind}",
+        )
+
+
+def _inherit(given: Mapping[str, Any], parent: Checkpoint | None) -> Mapping[str, Any]:
+    """Take the model from the parent; `UsageError` if an option asks for another one."""
+    if parent is None:
+        return given
+    config = parent.config.as_dict()
+    for key in ("cell", "layers", "hidden"):
+        if given.get(key, config[key]) != config[key]:
+            raise UsageError(
+                f"--{key} {given[key]} does not fit the checkpoint's {config[key]}; try without it"
+            )
+    return config | dict(given)

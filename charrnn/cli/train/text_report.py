@@ -1,0 +1,216 @@
+"""The first screen of a run and its last: what is planned, and what came of it."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from charrnn.checkpointing.npz_format import JSON
+from charrnn.cli.output.console import answer, baseline_rows, duration, facts_table, loss_table
+from charrnn.cli.output.safe_text import shell_command
+from charrnn.cli.runs.load_pairs import Material, PairMaterial
+from charrnn.cli.runs.load_text import TextMaterial, spelling
+from charrnn.cli.runs.run_folder import clock
+from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
+from charrnn.evaluation.baselines import Baselines, Stop, baselines
+from charrnn.evaluation.text import evaluate
+from charrnn.training.presets import Plan
+from charrnn.training.snapshot import Checkpoint
+from charrnn.training.speed import Speed
+from charrnn.training.trainer import Trainer
+
+
+def what_is_given(planned: Plan, material: Material) -> Table:
+    """Say what is known before anything is measured."""
+    model = planned.model
+    parameters = sum(math.prod(shape) for shape in model.shapes().values())
+    facts = text_facts(material) if isinstance(material, TextMaterial) else pair_facts(material)
+    layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
+    return facts_table(facts | {"model": layers})
+
+
+def text_facts(material: TextMaterial) -> dict[str, str]:
+    """Say what a text is made of."""
+    lessons = material.lessons
+    return {
+        "corpus": f"{material.record.name}: {len(lessons.train):,} characters to train on, "
+        f"{len(lessons.held):,} held out",
+        "vocabulary": f"{len(material.symbols)} characters",
+    }
+
+
+def pair_facts(material: PairMaterial) -> dict[str, str]:
+    """Say what a set of pairs is made of."""
+    lessons, pairing = material.lessons, material.symbols
+    train, held = lessons.train, lessons.held
+    seen = ", the same" if pairing.layout == "one-to-one" else ""
+    kinds = ("labels", "characters")
+    sources, answers = kinds[pairing.kind.source_is_text], kinds[pairing.kind.answer_is_text]
+    return {
+        "corpus": f"{material.record.name}: {len(train):,} pairs to train on, "
+        f"{len(held):,} to validate{seen}",
+        "layout": f"{pairing.layout}: {pairing.kind.meaning}; "
+        f"{train.lengths.mean():.1f} steps long, at most {train.lengths.max()}",
+        "vocabulary": f"{len(pairing.sources)} {sources} to read, "
+        f"{len(pairing.answers)} {answers} to answer with",
+    }
+
+
+def what_was_chosen(
+    trainer: Trainer,
+    material: Material,
+    speed: Speed,
+    folder: Path,
+    limits: ScoringLimits,
+    options: str,
+) -> Table:
+    """Say what is about to happen, and with which settings."""
+    config = trainer.config
+    epochs = config.steps / trainer.steps_per_epoch
+    processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
+    rate = trainer.characters_per_step / speed.step
+    if isinstance(material, TextMaterial):
+        each = f"{config.batch} × {config.seq_length} characters"
+    else:
+        each = f"{config.batch} pairs"
+    return facts_table(
+        {
+            "memory": f"about {megabytes(trainer, material, limits):,.0f} MB",
+            "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
+            "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
+            "time": f"about {duration(total_seconds(speed, trainer, material, limits))}",
+            "folder": str(folder),
+            "chosen": options,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """How a run on a text ended. Losses in nats per character; None where nothing was held out."""
+
+    folder: Path
+    reason: str
+    steps: int
+    best_step: int
+    training: float
+    validation: float | None
+    carried: float | None
+    """The last weights, from the state that training carried; only where it was never reset."""
+    validation_characters: int
+    parameters: int
+    baselines: Baselines | None
+
+    def as_dict(self) -> dict[str, JSON]:
+        """Return the figures as JSON values, units in the names."""
+        nats = self.validation
+        return {
+            "run": str(self.folder),
+            "best": str(self.folder / "best.npz"),
+            "reason": self.reason,
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "train_nats_per_char": self.training,
+            "train_bits_per_char": self.training / math.log(2),
+            "validation_nats_per_char": nats,
+            "validation_bits_per_char": None if nats is None else nats / math.log(2),
+            "carried_state_nats_per_char": self.carried,
+            "validation_characters": self.validation_characters,
+            "parameters": self.parameters,
+            "seconds": round(clock(), 1),
+            "baselines": None if self.baselines is None else self.baselines.as_dict(),
+        }
+
+    def show(self) -> None:
+        """Print the losses beside each other, a verdict, and what to type next."""
+        ours = f"validation, best (step {self.best_step:,})"
+        rows = {ours: self.validation, "training, smoothed": self.training}
+        if self.carried is not None:
+            rows["validation, last, from the carried state"] = self.carried
+        if self.baselines is not None:
+            rows |= baseline_rows(self.baselines)
+        answer(loss_table(rows, ours))
+        if self.validation is not None and self.baselines is not None:
+            answer(Text(verdict(self.validation, self.baselines)))
+        hint = shell_command("charrnn", "sample", str(self.folder), "--temp", "0.8")
+        answer(Text(f"{duration(clock())} in all. Next: {hint}"))
+
+
+def text_result(
+    folder: Path,
+    reason: str,
+    trainer: Trainer,
+    material: TextMaterial,
+    best: Checkpoint,
+    limits: ScoringLimits,
+    stop: Stop,
+) -> TextResult:
+    """Score the best checkpoint as one stream beside the baselines, within `limits`."""
+    held = material.lessons.held[: limits.scored]
+    nats: float | None = None
+    carried: float | None = None
+    table: Baselines | None = None
+    if len(held) >= 2:
+        nats = evaluate(best.config, best.parameters, held, stop=stop)
+        if not trainer.config.reset_rate:
+            state = {name: lanes[:1] for name, lanes in trainer.states.items()}
+            carried = evaluate(trainer.model_config, trainer.model, held, stop=stop, state=state)
+        size, spell = len(material.symbols), spelling(material.symbols)
+        train = material.lessons.train
+        table = baselines(train, held, size, spell, limit=limits.fitted, stop=stop)
+    return TextResult(
+        folder=folder,
+        reason=reason,
+        steps=trainer.progress.step,
+        best_step=best.step,
+        training=trainer.progress.smooth_nats,
+        validation=nats,
+        carried=carried,
+        validation_characters=len(held),
+        parameters=len(trainer.parameters.vector),
+        baselines=table,
+    )
+
+
+TIE = 5e-4
+"""Nats per character below which two losses count as equal: they are printed with four digits."""
+
+FEW_CHARACTERS = 1_000
+"""Held-out characters below which a comparison is called uncertain."""
+
+
+def verdict(nats: float, table: Baselines) -> str:
+    """Compare a model with every baseline of the table, in a sentence."""
+    counts = {
+        "uniform guessing": table.uniform,
+        "unigram counts": table.unigram,
+        "5-gram counts": table.five_gram,
+    }
+    rivals = counts | {"gzip": table.gzip, "xz": table.xz}
+    name = min(rivals, key=lambda key: rivals[key])
+    counted = min(counts, key=lambda key: counts[key])
+    gap = rivals[name] - nats
+    remarks = ["baselines fitted on a part of the text"] if table.sampled else []
+    if table.characters < FEW_CHARACTERS:
+        remarks.append(f"uncertain: only {table.characters:,} characters were scored")
+    part = f" ({'; '.join(remarks)})" if remarks else ""
+    if gap > TIE:
+        return f"The model beats the best of them, {name}, by {gap:.3f} nats per character{part}."
+    if nats > min(table.uniform, table.unigram) - TIE:
+        plain = min(("uniform guessing", "unigram counts"), key=lambda key: counts[key])
+        return (
+            f"The model does not beat {plain}: it has learned nothing that counting single "
+            f"characters would not tell{part}. Try more --minutes, or check the text."
+        )
+    if name not in counts and counts[counted] - nats > TIE:
+        return (
+            f"The model beats {counted} by {counts[counted] - nats:.3f} nats per character; "
+            f"{name}, which copies repeated passages, is {max(0.0, -gap):.3f} ahead{part}."
+        )
+    return (
+        f"The model does not beat {name} yet ({max(0.0, -gap):.3f} nats behind{part}): "
+        "try more --minutes, or more text."
+    )

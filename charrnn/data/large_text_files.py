@@ -1,0 +1,264 @@
+"""Texts too large to be held: read twice, piece by piece, and left on the disk as ids.
+
+The first pass counts the characters and takes the fingerprint, the second writes an id for each to
+a file that is mapped into memory. Decoding is as strict as for small texts, and gives the same
+characters; nothing larger than a piece is ever held.
+"""
+
+import codecs
+import contextlib
+import gzip
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from charrnn.data.decoding import (
+    TextFacts,
+    TextOptions,
+    check_characters,
+    check_head,
+    check_zeros,
+    undecodable,
+)
+from charrnn.data.encoding_detection import HEAD, with_order
+from charrnn.data.file_discovery import GZIP_MAGIC, STDIN, naming, shown
+from charrnn.data.file_notes import FileNotes
+from charrnn.data.text_files import (
+    SIZE_LIMIT,
+    Fingerprint,
+    check_packed_once,
+    check_variety,
+    unpacking,
+)
+from charrnn.data.vocabulary import CodeCounts, Vocabulary, add_counts
+from charrnn.errors import StorageError, TextError
+from charrnn.types import Ids
+
+LARGE = 64 * 2**20
+"""Bytes of files from which on a text is large; packed ones count four times."""
+
+PIECE = 2**20
+"""Bytes that are decoded at a time."""
+
+
+@dataclass(frozen=True)
+class LargeCorpus:
+    """Files that are read anew each time they are asked for; otherwise as a `Corpus`."""
+
+    paths: tuple[str, ...]
+    name: str
+    sources: tuple[str, ...]
+    options: TextOptions = field(default_factory=TextOptions)
+    file_notes: tuple[str, ...] = ()
+
+    def pieces(self, notes: FileNotes | None = None) -> Iterator[str]:
+        """Yield the characters of all files, joined by one newline, some at a time.
+
+        Remarks about the files are added to `notes`. Raises TextError for what cannot be decoded,
+        StorageError where reading is refused.
+        """
+        begun = False
+        for path in self.paths:
+            facts = TextFacts()
+            first = True
+            for piece in decoded(path, self.options, facts):
+                if begun and first:
+                    yield "\n"
+                begun, first = True, False
+                yield piece
+            if notes is not None:
+                notes.add(shown(path), *facts.remarks())
+
+    @cached_property
+    def scan(self) -> "Scan":
+        """Count and hash all characters: one pass over the files."""
+        counts: CodeCounts = np.zeros(0x100, np.intp)
+        digest, characters = hashlib.sha256(), 0
+        notes, sample = FileNotes(), []
+        for number, piece in enumerate(self.pieces(notes)):
+            counts = add_counts(counts, piece)
+            digest.update(piece.encode("utf-8", "surrogatepass"))
+            characters += len(piece)
+            if number & (number - 1) == 0:  # 0 and the powers of 2
+                sample.append(piece)
+        check_variety(characters, int(counts.max()), self.paths)
+        fingerprint: Fingerprint = {"sha256": digest.hexdigest(), "characters": characters}
+        return Scan(counts, fingerprint, notes.lines(), tuple(sample))
+
+    @property
+    def counts(self) -> CodeCounts:
+        """How often each code point occurs, from 0 to the highest."""
+        return self.scan.counts
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of the text."""
+        return self.scan.fingerprint
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for stderr."""
+        size = self.fingerprint["characters"]
+        many = f"{size:,} characters are many: their ids are kept in a file"
+        return (*self.file_notes, *self.scan.notes, many)
+
+    def head(self, characters: int) -> str:
+        """Return the first characters."""
+        return self.part(0, characters)
+
+    def part(self, begin: int, end: int) -> str:
+        """Return the characters from `begin` to before `end`; reads all that come before."""
+        found, place = [], 0
+        for piece in self.pieces():
+            found.append(piece[max(0, begin - place) : max(0, end - place)])
+            place += len(piece)
+            if place >= end:
+                break
+        return "".join(found)
+
+    def encode(self, vocabulary: Vocabulary, path: Path) -> Ids:
+        """Write the ids of the known characters to `path`, atomically; return them mapped.
+
+        Raises StorageError if there is no room for them, TextError if the text has changed since
+        it was counted or holds no known character; then nothing is left behind.
+        """
+        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+        new_folders = [folder for folder in path.parents if not folder.exists()]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write_ids(vocabulary, temporary)
+            temporary.replace(path)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StorageError(
+                f"cannot write {str(path)!r}: {reason}", "a disk with room, writable"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            for folder in new_folders:  # those that are empty
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+        return mapped(path, vocabulary)
+
+    def _write_ids(self, vocabulary: Vocabulary, path: Path) -> None:
+        size = characters = 0
+        with path.open("wb") as file:
+            for piece in self.pieces():
+                characters += len(piece)
+                size += file.write(vocabulary.encode(piece, "skip").tobytes())
+        if characters != self.fingerprint["characters"]:
+            raise TextError(f"{self.name!r} has changed while it was read", "a copy of it")
+        if not size:
+            raise TextError(f"the model knows no character of {self.name!r}", "another text")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a text tells."""
+
+    counts: CodeCounts
+    fingerprint: Fingerprint
+    notes: tuple[str, ...]
+    sample: tuple[str, ...]
+    """Some of the pieces, from all over the text."""
+
+
+def mapped(path: Path, vocabulary: Vocabulary) -> Ids:
+    """Map a file of ids (N,), read only."""
+    found: Ids = np.asarray(np.memmap(path, vocabulary.id_type, "r"))
+    return found
+
+
+def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
+    """Whether these files are better not held; a normal form needs all of a text at once."""
+    if STDIN in paths or options.normalise is not None:
+        return False
+    size = 0
+    for path in paths:
+        with naming(path):
+            place = Path(path)
+            if not place.is_file():
+                return False
+            with place.open("rb") as file:
+                packed = file.read(2) == GZIP_MAGIC
+            size += place.stat().st_size * (4 if packed else 1)
+    return size >= LARGE
+
+
+def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> Iterator[str]:
+    """Yield a file's characters, strictly decoded, with the checks that `decode` makes.
+
+    What is remarkable about them is added to `facts`.
+    """
+    facts = TextFacts() if facts is None else facts
+    name = shown(path)
+    head = next(raw_pieces(path, HEAD), b"")
+    codec = with_order(options.codec, head)
+    if not options.as_bytes:
+        check_head(head, name, options)
+    decoder = codecs.getincrementaldecoder(codec)()
+    consumed, lines = 0, 0
+    for content in raw_pieces(path, PIECE, end=b""):
+        pending = decoder.getstate()[0]
+        try:
+            text = decoder.decode(content, final=not content)
+        except UnicodeError as error:
+            start = getattr(error, "start", 0)
+            before = (pending + content)[:start]
+            line = lines + str(before, codec, "ignore").count("\n") + 1
+            offset = consumed - len(pending) + start
+            raise undecodable(
+                name, codec, offset, line, lambda: raw_pieces(path, max(PIECE, HEAD))
+            ) from error
+        consumed += len(content)
+        lines += text.count("\n")
+        if text := facts.add(text):
+            check_characters(text, name, options)
+            yield text
+    if facts.nul:
+        check_zeros(head, consumed, name, options)
+
+
+def raw_pieces(path: str, size: int, end: bytes | None = None) -> Iterator[bytes]:
+    """Yield the unpacked bytes of a file, up to `size` at a time, and then `end` if given."""
+    name = shown(path)
+    with opened(path) as file:
+        packed, total = isinstance(file, gzip.GzipFile), 0
+        while True:
+            with unpacking(name):
+                content = file.read(size)
+            if not content:
+                break
+            if packed and not total:
+                check_packed_once(content, name)
+            total += len(content)
+            if packed and total > SIZE_LIMIT:
+                raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")
+            yield content
+    if end is not None:
+        yield end
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Open a file, unpacked if it is gzip; what the system refuses names the file."""
+    with naming(path), Path(path).open("rb") as raw:
+        if raw.read(2) == GZIP_MAGIC:
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                yield unpacked
+        else:
+            raw.seek(0)
+            yield raw
+
+
+def ids_path(folder: Path) -> Path:
+    """Return where a run keeps the ids of a large text."""
+    return folder / "ids.bin"

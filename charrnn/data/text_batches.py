@@ -1,0 +1,140 @@
+"""From a text as ids to windows (T, B) along B lanes.
+
+The text is cut into B lanes of equal length, and window number k of an epoch covers the k-th T
+characters of every lane, so the state carried from the window before is the right one. Which
+window comes at which step is a function of the step alone: an exact resume needs no cursor.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from charrnn.errors import TextError
+from charrnn.randomness import Purpose, generator
+from charrnn.types import Array, Ids
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a network reads, what it should guess, and which lanes begin from the zero state."""
+
+    inputs: Ids  # (T, B)
+    targets: Ids  # (T, B): in a text, the inputs one character later
+    fresh: Array  # (B,), bool
+    weights: Array | float  # (T, B): what the nats of each guess count in the loss
+    scored: int  # guesses that count, those of the step's other lanes included
+    read: int  # characters read, likewise: all positions but padding
+
+
+class Source(Protocol):
+    """Where windows come from, as a function of the step alone."""
+
+    steps_per_epoch: int
+    characters_per_step: float
+    """Characters that a step reads, on average."""
+
+    buffered: int
+    """Positions T × B of all windows of different length: what buffers are needed for."""
+
+    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+        """Return the window of this step, of all lanes or of some."""
+
+    def positions(self, step: int) -> int:
+        """Return T × B of this step, padding included: what its time goes with."""
+
+
+class Reading(Protocol):
+    """How steps read, as a plain value that worker processes receive."""
+
+    @property
+    def B(self) -> int:  # noqa: N802  # the letter of this axis
+        """Lanes of a step."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of all that is random about a step."""
+
+    def source(self, arrays: Mapping[str, Array]) -> Source:
+        """Return the windows over these arrays."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """How a step reads a text: windows of T characters along B lanes."""
+
+    T: int
+    B: int
+    seed: int
+    reset_rate: float
+    loss_weight: float
+
+    def source(self, arrays: Mapping[str, Array]) -> "Windows":
+        """Return the windows of the text `ids` (N,)."""
+        return Windows(arrays["ids"], self.T, self.B, self.seed, self.reset_rate, self.loss_weight)
+
+
+class Windows:
+    """The windows of a text, for ever: epoch after epoch, each a little shifted.
+
+    Lanes begin anew at the first window of an epoch, and at any other with probability
+    `reset_rate`: a model that never meets the zero state cannot be sampled from it. At a rate of
+    zero every epoch has the same windows, as in min-char-rnn.
+    """
+
+    def __init__(
+        self, ids: Ids, T: int, B: int, seed: int, reset_rate: float, loss_weight: float = 1.0
+    ) -> None:
+        """Lay B lanes of whole windows over `ids` (N,); `TextError` if not even one fits."""
+        self.ids = ids
+        self.T, self.B = T, B
+        self.seed = seed
+        self.reset_rate = reset_rate
+        self.loss_weight = loss_weight
+        self.characters_per_step = float(T * B)
+        self.buffered = T * B
+        predictions = len(ids) - 1
+        self.steps_per_epoch = predictions // (T * B)
+        if self.steps_per_epoch < 1:
+            raise TextError(
+                f"{len(ids):,} characters are too few for {B} lanes of {T}; "
+                "try a smaller --batch or --seq-length"
+            )
+        lane_length = self.steps_per_epoch * T
+        self._lane_starts = np.arange(B, dtype=np.int64) * lane_length
+        self._slack = predictions - B * lane_length
+        self._offsets = np.arange(T + 1, dtype=np.int64)[:, None]
+
+    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+        """Return the window of this step, of all lanes or of some."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
+        text = self.ids[starts + self._offsets]
+        fresh = np.full(self.B, number == 0)
+        if number and self.reset_rate:
+            draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
+            fresh = draws < self.reset_rate
+        count = self.T * self.B
+        return Window(text[:-1], text[1:], fresh[lanes], self.loss_weight, count, count)
+
+    def positions(self, step: int) -> int:
+        """Return T × B."""
+        return self.T * self.B
+
+    def _shift(self, epoch: int) -> int:
+        """Return where this epoch's first lane begins: what fills no window is spare."""
+        if not self.reset_rate:
+            return 0
+        return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))
+
+
+FEWEST_WINDOWS = 4
+"""Windows a lane should have, so that the carried state and the epochs mean something."""
+
+
+def fit(characters: int, T: int, B: int) -> tuple[int, int]:
+    """Shrink lanes, then the window, until every lane has at least `FEWEST_WINDOWS` windows."""
+    room = max(1, (characters - 1) // FEWEST_WINDOWS)
+    B = max(1, min(B, room // T))
+    return min(T, room // B), B

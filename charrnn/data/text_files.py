@@ -1,0 +1,201 @@
+"""Files to one `str`, decided rather than guessed.
+
+    path → bytes → unpacked, if gzip → decoded, strictly → normalised, if asked → joined → Corpus
+
+Nothing changes that was not asked for: line ends stay as they are, and what cannot be decoded is an
+error that names the place. Only byte order marks are dropped. What a reader of the corpus might
+want to know is collected in its `notes`.
+"""
+
+import gzip
+import hashlib
+import io
+import sys
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO, TypedDict
+
+from charrnn.data.decoding import FORMS, STRICT_UTF_8, TextFacts, TextOptions, decode
+from charrnn.data.file_discovery import (
+    GZIP_MAGIC,
+    STDIN,
+    find_files,
+    is_folder,
+    name_of,
+    naming,
+    place,
+    shown,
+)
+from charrnn.data.file_notes import FileNotes
+from charrnn.errors import TextError, UsageError
+
+SIZE_LIMIT = 4 * 2**30
+"""Bytes that one source may hold, unpacked; more is taken for a mistake or a bomb."""
+
+PIECE = 2**20
+"""Bytes or characters handled at a time where a second copy of the whole would be too much."""
+
+
+class Fingerprint(TypedDict):
+    """What tells one text from another: the hash of its UTF-8 bytes, and its length."""
+
+    sha256: str
+    characters: int
+
+
+def fingerprint(text: str) -> Fingerprint:
+    """Return the fingerprint of `text`."""
+    digest = hashlib.sha256()
+    for start in range(0, len(text), PIECE):
+        digest.update(text[start : start + PIECE].encode("utf-8", "surrogatepass"))
+    return {"sha256": digest.hexdigest(), "characters": len(text)}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text to learn, what its run is called, where it came from, and remarks for stderr.
+
+    Sources are absolute paths, `-` for standard input, or the name of a built-in corpus.
+    """
+
+    text: str
+    name: str
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """The fingerprint of the text."""
+        return fingerprint(self.text)
+
+    def part(self, begin: int, end: int) -> str:
+        """Return the characters from `begin` to before `end`."""
+        return self.text[begin:end]
+
+
+def read_corpus(paths: Sequence[str], options: TextOptions = STRICT_UTF_8) -> Corpus:
+    """Read files, folders and `-`, sorted by absolute path and joined by one newline.
+
+    Raises TextError for a text that is missing, empty or undecodable, and StorageError where the
+    operating system refuses.
+    """
+    sources, notes = find_files(paths, options)
+    return join_files(sources, notes, paths, options)
+
+
+def join_files(
+    sources: Sequence[str], notes: Sequence[str], paths: Sequence[str], options: TextOptions
+) -> Corpus:
+    """Read the files `sources`, which `find_files` has found under `paths`, with its `notes`."""
+    texts = []
+    remarks = FileNotes()
+    for source in sources:
+        text, facts = read_source(source, options)
+        texts.append(text)
+        remarks.add(shown(source), *facts.remarks())
+    text = "\n".join(filter(None, texts))
+    check_variety(len(text), text.count(text[:1]), paths)
+    return Corpus(text, name_of(paths), tuple(map(place, sources)), (*notes, *remarks.lines()))
+
+
+def check_variety(characters: int, commonest: int, paths: Sequence[str]) -> None:
+    """Raise TextError for a text that is empty, or in which one character makes up all of it."""
+    if commonest >= characters:
+        lack = "needs at least two different characters" if characters else "is empty"
+        which = shown(paths[0]) if len(paths) == 1 else f"the text in {len(paths)} places"
+        raise TextError(f"{which} {lack}", "a longer text")
+
+
+def split(text_length: int, val_fraction: float) -> int:
+    """Return where validation begins: at the last `val_fraction` of the text, or at its end."""
+    if not 0 <= val_fraction <= 0.5:
+        raise UsageError(f"--val-fraction {val_fraction} is not within 0 and 0.5; try 0.1")
+    begin = int(text_length * (1 - val_fraction))
+    if begin < 2 or (val_fraction > 0 and text_length - begin < 2):
+        raise TextError(
+            f"a text of {text_length} characters cannot be split with --val-fraction "
+            f"{val_fraction:g}, 2 on each side are needed",
+            "a longer text",
+            "--val-fraction 0",
+        )
+    return begin
+
+
+def read_source(source: str, options: TextOptions) -> tuple[str, TextFacts]:
+    """Return the text of one file or of standard input, and what is remarkable about it."""
+    if is_folder(source):
+        raise TextError(f"{shown(source)} is a folder", "one of its files")
+    name = shown(source)
+    content = _content(source)
+    if content.startswith(GZIP_MAGIC):
+        content = _unpack(content, name)
+    text, facts = decode(content, name, options)
+    return normalised(text, options), facts
+
+
+def normalised(text: str, options: TextOptions) -> str:
+    """Return `text` in the normal form that is asked for, if one is."""
+    if options.normalise is None:
+        return text
+    return unicodedata.normalize(FORMS[options.normalise], text)
+
+
+def _content(source: str) -> bytearray:
+    """Return the bytes of a file or of standard input."""
+    with naming(source):
+        if source != STDIN:
+            with Path(source).open("rb") as file:
+                return _drain(file, shown(source))
+        if sys.stdin is None:
+            raise TextError("standard input is closed", "a file", "a pipe")
+        return _drain(sys.stdin.buffer, "standard input")
+
+
+def _drain(stream: BinaryIO | gzip.GzipFile, name: str) -> bytearray:
+    """Read a stream to its end."""
+    content = bytearray()
+    for piece in pieces_of(stream, name):
+        content += piece
+    return content
+
+
+def pieces_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
+    """Yield a stream piece by piece; raise TextError if it does not end within SIZE_LIMIT."""
+    size = 0
+    while piece := stream.read(PIECE):
+        size += len(piece)
+        if size > SIZE_LIMIT:
+            raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")
+        yield piece
+
+
+def _unpack(packed: bytearray, name: str) -> bytearray:
+    """Decompress gzip data, once to count and once to keep: a bomb costs time but no memory."""
+    with unpacking(name), gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+        for _ in pieces_of(stream, name):
+            pass
+        stream.seek(0)
+        content = _drain(stream, name)
+    check_packed_once(content, name)
+    return content
+
+
+def check_packed_once(content: bytes | bytearray, name: str) -> None:
+    """Raise TextError if what was unpacked is gzip data again."""
+    if content.startswith(GZIP_MAGIC):
+        raise TextError(f"{name} is packed with gzip twice", "to unpack it once")
+
+
+@contextmanager
+def unpacking(name: str) -> Iterator[None]:
+    """Turn what gzip says about damaged data into a TextError."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        damage = "ends too early" if isinstance(error, EOFError) else "is damaged"
+        raise TextError(f"{name} is gzip data that {damage}", "to fetch it again") from error

@@ -1,0 +1,153 @@
+"""What all cells share: their buffers, their share of the inputs, the walk through time.
+
+The layer below has written its share of every step into `a`; `step(t)` turns `a[:, t]` and the
+state in slot t into the state in slot t + 1; `step_backward(t)` undoes exactly that. Products that
+do not depend on the recurrence are done once for the whole window, outside the walk.
+
+State arrays have T + 1 slots: `h[0]` is what was carried in, `h[1:]` the outputs, `h[:-1]` the
+state before each step. Truncation is that no gradient leaves through slot 0.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from charrnn.nn.ops import lookup, lookup_backward, rows
+from charrnn.nn.parameters import Shapes
+from charrnn.nn.recurrent_matmul import RecurrentProduct
+from charrnn.types import Array, Ids
+
+
+class Cell(ABC):
+    """One recurrent layer over windows of T steps and B lanes.
+
+    `weights` and `gradients` are views of the network's flat vectors; `backward` overwrites the
+    gradients. A cell without `gradients` can only walk forward.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    input_init: ClassVar[str]
+    """How the rows that a character looks up begin, unless the user says otherwise."""
+    rate_factor: ClassVar[float] = 1.0
+    """What an optimiser's usual learning rate is multiplied by for this cell."""
+
+    @classmethod
+    def shapes(cls, D: int, H: int) -> Shapes:
+        """Return the name and shape of every weight of a layer with D inputs and H units."""
+        G = len(cls.gates)
+        return {"W_xh": (G, D, H), "W_hh": (G, H, H), "b_h": (G, H)}
+
+    def __init__(
+        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
+    ) -> None:
+        """Allocate the window's buffers; the dtype is that of the weights."""
+        self.weights = weights
+        self.gradients = gradients
+        self.W_xh, self.W_hh, self.b_h = weights["W_xh"], weights["W_hh"], weights["b_h"]
+        G, self.D, H = self.W_xh.shape
+        dtype = self.W_xh.dtype
+        self.T, self.B, self.H = T, B, H
+        self.a = np.zeros((G, T, B, H), dtype)  # pre-activations, then gates
+        self.h = np.zeros((T + 1, B, H), dtype)
+        self.recurrent = RecurrentProduct(self.W_hh, T, B)
+        if gradients is not None:
+            self.da = np.zeros((G, T, B, H), dtype)
+            self.du = self.da  # the same, unless a gate treats h W_hh apart
+            self.dh = np.zeros((B, H), dtype)
+            self.recurrent_T = RecurrentProduct(self.W_hh.transpose(0, 2, 1), T, B)
+
+    @property
+    def slots(self) -> dict[str, Array]:
+        """The state arrays by name, each (T + 1, B, H)."""
+        return {name: getattr(self, name) for name in self.states}
+
+    def carry(self) -> None:
+        """Let the next window begin where this one ended."""
+        for state in self.slots.values():
+            state[0] = state[-1]
+
+    def reset(self, lanes: Array | slice = slice(None)) -> None:
+        """Let the next window of these lanes begin from zero."""
+        for state in self.slots.values():
+            state[0, lanes] = 0
+
+    def read_ids(self, ids: Ids) -> None:
+        """a = x W_xh + b_h for one-hot x: the rows of W_xh that `ids` (T, B) name."""
+        bias = self.b_h[:, None, :]
+        if ids.size < self.D:
+            lookup(self.W_xh, ids, out=self.a)
+            self.a += bias[..., None, :]
+        else:  # a bias for each character is cheaper than one for each position
+            lookup(self.W_xh + bias, ids, out=self.a)
+
+    def read_ids_backward(self, ids: Ids) -> None:
+        """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
+        assert self.gradients is not None
+        dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
+        if ids.size < self.D:  # the sum over positions is that over characters
+            dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
+        np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
+
+    def read(self, x: Array) -> None:
+        """a = x W_xh + b_h for x (T, B, D), all steps in one product."""
+        np.matmul(rows(x), self.W_xh, out=self.a.reshape(len(self.a), -1, self.H, copy=False))
+        self.a += self.b_h[:, None, None, :]
+
+    def read_backward(self, x: Array, dx: Array | None) -> None:
+        """Overwrite dW_xh and db_h, and dx (T, B, D) unless it is None."""
+        assert self.gradients is not None
+        da = self.da.reshape(len(self.da), -1, self.H, copy=False)
+        np.matmul(rows(x).T, da, out=self.gradients["W_xh"])
+        np.sum(da, axis=1, out=self.gradients["b_h"])
+        if dx is not None:
+            np.matmul(da, self.W_xh.transpose(0, 2, 1)).sum(axis=0, out=rows(dx))
+
+    def forward(self) -> Array:
+        """Walk from slot 0 to slot T; return the outputs h[1:] (T, B, H)."""
+        self.walk()
+        return self.h[1:]
+
+    def walk(self) -> None:
+        """Take every step, the first one first."""
+        self.recurrent.renew()
+        for t in range(self.T):
+            self.step(t)
+
+    def backward(self, dh: Array) -> None:
+        """Walk back: dh (T, B, H) is the gradient from above; fills `da`, overwrites dW_hh."""
+        assert self.gradients is not None
+        self.walk_backward(dh)
+        G = len(self.du)
+        du = self.du.reshape(G, -1, self.H, copy=False)
+        np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
+
+    def walk_backward(self, dh: Array) -> None:
+        """Take every step back, the last one first; fills `da`."""
+        self.begin_backward()
+        for t, dh_t in reversed(list(enumerate(dh))):
+            self.dh += dh_t
+            self.step_backward(t)
+
+    def recur(self, t: int) -> Array:
+        """u = h W_hh (G, B, H): what the state before step t says to each gate."""
+        return self.recurrent.of_state(self.h[t])
+
+    def recur_backward(self, t: int, dh: Array) -> None:
+        """Overwrite dh (B, H) with Σ over the gates of du W_hhᵀ."""
+        np.add.reduce(self.recurrent_T.of_gates(self.du[:, t]), axis=0, out=dh)
+
+    @abstractmethod
+    def step(self, t: int) -> None:
+        """Turn `a[:, t]` and the state in slot t into the state in slot t + 1."""
+
+    @abstractmethod
+    def step_backward(self, t: int) -> None:
+        """Turn the gradient of slot t + 1, complete in `dh`, into that of slot t and `da[:, t]`."""
+
+    def begin_backward(self) -> None:
+        """Take the weights as they are, and no gradient from beyond the window: the truncation."""
+        self.recurrent_T.renew()
+        self.dh.fill(0)

@@ -1,0 +1,76 @@
+"""Long short-term memory.
+
+    i, f, o = σ(x W_xh + h W_hh + b_h)        what to write, what to keep, what to show
+    g       = tanh(x W_xh + h W_hh + b_h)     what there is to write
+    c′ = f ⊙ c + i ⊙ g
+    h′ = o ⊙ tanh(c′)
+
+Hochreiter & Schmidhuber 1997, Neural Computation 9(8), with the forget gate of Gers et al. 2000
+and without peepholes. Gates are stored in the order i, f, o, g (PyTorch's is i, f, g, o).
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from charrnn.nn.cells.base import Cell
+from charrnn.nn.ops import sigmoid, sigmoid_slope, tanh_slope
+from charrnn.types import Array
+
+
+class LSTMCell(Cell):
+    """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+
+    gates: ClassVar = ("i", "f", "o", "g")
+    states: ClassVar = ("h", "c")
+    input_init: ClassVar = "normal:1"
+
+    def __init__(
+        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
+    ) -> None:
+        """Add the memory, and what its way back needs."""
+        super().__init__(weights, gradients, T, B)
+        self.c = np.zeros_like(self.h)
+        self.tanh_c = np.zeros_like(self.h[1:])
+        if gradients is not None:
+            self.slope = np.zeros_like(self.a)
+            self.dc = np.zeros_like(self.dh)
+            self.dc_dh = np.zeros_like(self.tanh_c)
+        self.scratch = np.zeros_like(self.h[0])
+
+    def step(self, t: int) -> None:
+        """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+        a = self.a[:, t]
+        a += self.recur(t)
+        sigmoid(a[:3], out=a[:3])
+        np.tanh(a[3], out=a[3])
+        i, f, o, g = a
+        c, c_next = self.c[t], self.c[t + 1]
+        np.multiply(f, c, out=c_next)
+        c_next += np.multiply(i, g, out=self.scratch)
+        np.multiply(o, np.tanh(c_next, out=self.tanh_c[t]), out=self.h[t + 1])
+
+    def begin_backward(self) -> None:
+        """Take, for the whole window at once, what one unit of dc (of dh, for o) does to each gate.
+
+        ∂c′/∂a_i = g i(1−i);  ∂c′/∂a_f = c f(1−f);  ∂h′/∂a_o = tanh(c′) o(1−o);
+        ∂c′/∂a_g = i (1−g²);  ∂h′/∂c′ = o (1 − tanh²(c′)).
+        """
+        super().begin_backward()
+        self.dc.fill(0)
+        i, _, o, g = self.a
+        sigmoid_slope(self.a[:3], out=self.slope[:3])
+        tanh_slope(g, out=self.slope[3])
+        for slope, factor in zip(self.slope, (g, self.c[:-1], self.tanh_c, i), strict=True):
+            slope *= factor
+        tanh_slope(self.tanh_c, out=self.dc_dh)
+        self.dc_dh *= o
+
+    def step_backward(self, t: int) -> None:
+        """dc += dh′ ⊙ ∂h′/∂c′;  da = dc ⊙ ∂c′/∂a, but dh′ ⊙ ∂h′/∂a_o for o;  dc ← dc ⊙ f."""
+        self.dc += np.multiply(self.dh, self.dc_dh[t], out=self.scratch)
+        np.multiply(self.dc, self.slope[:, t], out=self.da[:, t])
+        np.multiply(self.dh, self.slope[2, t], out=self.da[2, t])
+        self.dc *= self.a[1, t]
+        self.recur_backward(t, self.dh)

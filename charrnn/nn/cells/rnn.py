@@ -1,0 +1,54 @@
+"""The vanilla recurrent cell.
+
+    h′ = tanh(x W_xh + h W_hh + b_h)
+
+Elman 1990, Cognitive Science 14(2); with tanh as in Karpathy's min-char-rnn (2015).
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from charrnn.nn.cells.base import Cell
+from charrnn.nn.ops import tanh_slope
+from charrnn.types import Array
+
+
+class RNNCell(Cell):
+    """h′ = tanh(x W_xh + h W_hh + b_h)."""
+
+    gates: ClassVar = ("h",)
+    # Rows of size 1 would saturate tanh, and the gradient with it: small ones let it travel.
+    input_init: ClassVar = "uniform"
+    rate_factor: ClassVar = 0.125  # without gates a large step throws the whole state about
+
+    # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
+    # are made once. And one gate needs no sum over gates: the product is the gradient.
+
+    def __init__(
+        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
+    ) -> None:
+        """Add views of every step and of the only gate."""
+        super().__init__(weights, gradients, T, B)
+        self.h_at, self.a_at = list(self.h), list(self.a[0])
+        self.u = self.recurrent.out[0]
+        if gradients is not None:
+            self.da_at, self.dh = list(self.da[0]), self.recurrent_T.out[0]
+
+    def step(self, t: int) -> None:
+        """h′ = tanh(a + h W_hh)."""
+        a = self.a_at[t]
+        self.recurrent.of_state(self.h_at[t])
+        np.add(a, self.u, a)
+        np.tanh(a, self.h_at[t + 1])
+
+    def begin_backward(self) -> None:
+        """Take tanh′ of the whole window at once."""
+        super().begin_backward()
+        tanh_slope(self.h[1:], out=self.a[0])
+
+    def step_backward(self, t: int) -> None:
+        """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
+        da = np.multiply(self.dh, self.a_at[t], self.da_at[t])
+        self.recurrent_T.of_state(da)

@@ -1,0 +1,89 @@
+"""Where weights start: `orthogonal`, `identity`, `uniform[:LIMIT]`, `normal[:SD]`.
+
+How a recurrent matrix begins decides how far a gradient travels through it: an orthogonal one
+keeps lengths, a small random one shrinks them at every step (Saxe et al. 2013, arXiv 1312.6120;
+Le, Jaitly & Hinton 2015, arXiv 1504.00941, for the identity).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from charrnn.errors import UsageError
+from charrnn.limits import INIT_SCALE, shown, unknown
+from charrnn.types import Array
+
+
+def orthogonal(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
+    """Draw a matrix with orthonormal rows or columns, uniformly (Mezzadri 2007, by QR)."""
+    tall = (max(shape), min(shape))
+    Q, R = np.linalg.qr(rng.standard_normal(tall))
+    Q *= np.sign(np.diag(R))
+    return Q if shape == tall else Q.T
+
+
+def identity(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
+    """Ones on the diagonal, zeros elsewhere."""
+    return np.eye(*shape)
+
+
+def uniform(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
+    """Draw from U(−scale, scale)."""
+    return rng.uniform(-scale, scale, shape)
+
+
+def normal(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
+    """Draw from N(0, scale²)."""
+    return rng.normal(0.0, scale, shape)
+
+
+Draw = Callable[[tuple[int, int], float, np.random.Generator], Array]
+
+INITIALISERS: dict[str, Draw] = {
+    "orthogonal": orthogonal,
+    "identity": identity,
+    "uniform": uniform,
+    "normal": normal,
+}
+SCALED = ("uniform", "normal")
+
+
+@dataclass(frozen=True)
+class Initialiser:
+    """One way to draw a matrix, as written on the command line: `normal:0.01`."""
+
+    name: str
+    scale: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Initialiser":
+        """Read `NAME` or `NAME:SCALE`; `UsageError` for an unknown name or a bad scale."""
+        name, colon, scale = text.partition(":")
+        if name not in INITIALISERS:
+            raise unknown("initialiser", name, INITIALISERS)
+        if not colon:
+            return cls(name)
+        if name not in SCALED:
+            raise UsageError(f"{name!r} takes no scale, got {shown(text)}", "--gain")
+        try:
+            number = float(scale)
+        except ValueError:
+            number = float("nan")
+        if number not in INIT_SCALE:
+            raise UsageError(
+                f"{shown(scale)} in {shown(text)} is no scale {INIT_SCALE}",
+                f"for example {name}:0.01",
+            )
+        return cls(name, number)
+
+    def draw(
+        self, shape: tuple[int, ...], gain: float, hidden: int, rng: np.random.Generator
+    ) -> Array:
+        """Draw gain × one matrix a gate, `shape` (G, D, H) or (H, V); usual scale: 1/√hidden."""
+        *gates, inputs, units = shape
+        scale = hidden**-0.5 if self.scale is None else self.scale
+        draw = INITIALISERS[self.name]
+        matrices = [draw((inputs, units), scale, rng) for _ in range(prod(gates))]
+        return gain * np.stack(matrices).reshape(shape)

@@ -1,0 +1,124 @@
+"""The functions a network is made of, each directly above what undoes it.
+
+All of them work on any dtype: float32 to train, float64 to check, complex128 for complex-step
+derivatives, which need holomorphic code: no `abs`, no comparison of values on the way.
+"""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charrnn.types import Array, Ids
+
+
+def sigmoid(x: Array, out: Array) -> Array:
+    """σ(x) = 1 / (1 + e⁻ˣ), element by element, written to `out` (which may be `x`).
+
+    For x below −88 in float32, e⁻ˣ is infinite and σ exactly 0, as it should be: callers
+    silence that overflow once for a whole window (`numpy.errstate`).
+    """
+    np.multiply(x, -1, out=out)  # NumPy 2.4's negative errs in place at a stride of 64 bytes
+    np.exp(out, out=out)
+    out += 1
+    return np.reciprocal(out, out=out)
+
+
+def sigmoid_slope(y: Array, out: Array) -> Array:
+    """σ′ from the output y = σ(x): y − y², written to `out` (which may not be `y`)."""
+    np.multiply(y, y, out=out)
+    return np.subtract(y, out, out=out)
+
+
+def tanh_slope(y: Array, out: Array) -> Array:
+    """tanh′ from the output y = tanh(x): 1 − y², written to `out` (which may not be `y`)."""
+    np.multiply(y, y, out=out)
+    return np.subtract(1, out, out=out)
+
+
+def rows(x: Array) -> Array:
+    """View `x` (…, K) as a matrix (rows, K); an error, never a silent copy, if that cannot be."""
+    return x.reshape(-1, x.shape[-1], copy=False)
+
+
+def affine(x: Array, W: Array, b: Array, out: Array) -> Array:
+    """y = x W + b for every row of `x` (…, D), written to `out` (…, K)."""
+    np.matmul(rows(x), W, out=rows(out))
+    out += b
+    return out
+
+
+def affine_backward(dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array) -> None:
+    """From dy (…, K) overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine`."""
+    np.matmul(rows(x).T, rows(dy), out=dW)
+    np.add.reduce(rows(dy), axis=0, out=db)
+    np.matmul(rows(dy), W.T, out=rows(dx))
+
+
+def log_softmax(logits: Array, out: Array) -> Array:
+    """ln p = y − ln Σ eʸ over the last axis, safe for logits of any size, written to `out`."""
+    np.subtract(logits, np.maximum.reduce(logits.real, axis=-1, keepdims=True), out=out)
+    out -= np.log(np.add.reduce(np.exp(out), axis=-1, keepdims=True))
+    return out
+
+
+def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
+    """Nats for each target: −ln p(target), shaped as `targets`; leaves ln p in `out` (…, V)."""
+    log_p = rows(log_softmax(logits, out))
+    nats = -log_p[np.arange(targets.size), targets.ravel()]
+    return nats.reshape(targets.shape)
+
+
+def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -> Array:
+    """In place of ln p (…, V): ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target)."""
+    dlogits = np.exp(log_p, out=log_p)
+    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1
+    dlogits *= weights if isinstance(weights, float) else weights[..., None]
+    return dlogits
+
+
+def lookup(tables: Array, ids: Ids, out: Array) -> Array:
+    """Row `ids[…]` of each table (G, V, K): the product of a one-hot vector with it.
+
+    Written to `out` (G, …, K). Ids are trusted: they come from the vocabulary of this network.
+    """
+    G, _, K = tables.shape
+    flat = out.reshape(G, -1, K, copy=False)
+    np.take(tables, ids.ravel(), axis=1, out=flat, mode="clip")
+    return out
+
+
+def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
+    """Add up the rows of each dy (G, …, K) that share an id: overwrites `out` (G, V, K).
+
+    Rows are sorted by id and each run is gathered and summed while the cache holds it: three times
+    as fast as the product with a one-hot matrix, 65 characters and 1,024 positions of 4 × 256.
+    For few positions that product is cheaper than a call for each character.
+    """
+    G, V, K = out.shape
+    flat, dy = ids.ravel(), dy.reshape(G, -1, K, copy=False)
+    if flat.size <= MOST_ONE_HOT:
+        one_hot = np.zeros((V, flat.size), dtype=dy.dtype)
+        one_hot[flat, np.arange(flat.size)] = 1
+        return np.matmul(one_hot, dy, out=out)
+    order = np.argsort(flat, kind="stable")
+    counts = np.bincount(flat, minlength=V)
+    ends = counts.cumsum()
+    once, often = np.flatnonzero(counts == 1), np.flatnonzero(counts > 1)
+    out.fill(0)
+    out[:, once] = dy[:, order[ends[once] - 1]]
+    for id_, end in zip(often.tolist(), ends[often].tolist(), strict=True):
+        run = order[end - counts[id_] : end]
+        np.add.reduce(dy.take(run, axis=1), axis=1, out=out[:, id_])
+    return out
+
+
+MOST_ONE_HOT = 32
+"""Positions up to which a one-hot product is used (measured, 65 characters, H 100 to 256)."""
+
+
+def dropout_mask(
+    shape: tuple[int, ...], rate: float, rng: np.random.Generator, dtype: DTypeLike
+) -> Array:
+    """Zeros with probability `rate`, elsewhere 1/(1 − rate), so that the mean stays as it was."""
+    mask = (rng.random(shape, dtype=np.float32) >= rate).astype(dtype)
+    mask *= 1 / (1 - rate)
+    return mask

@@ -1,0 +1,297 @@
+"""The cells compiled by Numba, which is optional: `pip install numba`.
+
+NumPy carries every operation of a formula through memory on its own. Here all that a step does
+element by element is one loop, which the compiler turns into vector instructions, and the walk of a
+vanilla RNN with one lane is a loop as a whole, its products included. Both agree with `cells` to
+rounding, not to the bit, so that a run keeps the kernel it began with.
+
+Float32 only: `ONE` is written where 1 would make a formula float64.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from charrnn.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.optim.optimisers import Adagrad, DampedAdagrad, Optimiser
+from charrnn.types import Array
+
+ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
+
+
+def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile a function when it is first called, and keep the result where that is possible.
+
+    Multiplications and additions may always be fused; `fastmath` names what else LLVM may do.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", *fastmath}}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        dispatcher: Callable[..., Any]
+        try:
+            dispatcher = numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder that Numba could keep it in
+            dispatcher = numba.njit(**options)(function)
+        return dispatcher
+
+    return decorate
+
+
+LN2 = np.float32(np.log(2))
+LN2_HIGH = np.float32(0.693359375)  # of so few digits that its small multiples are exact
+LN2_LOW = np.float32(np.log(2) - 0.693359375)
+SERIES = tuple(np.float32(1 / n) for n in range(2, 8))
+LARGEST = np.float32(87)  # e⁸⁷ is about the last that float32 holds
+BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float32's exponent
+
+
+@compiled()
+def expm1(x: Any) -> Any:
+    """eˣ − 1 for |x| ≤ 87: x = n ln 2 + r, Taylor's series for r, and 2ⁿ by its bits.
+
+    For |r| ≤ ln(2)/2 the terms after the seventh are 5e-9 of it.
+    """
+    n = np.rint(x / LN2)
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    series = ONE + r * SERIES[5]
+    for k in (4, 3, 2, 1, 0):
+        series = ONE + series * r * SERIES[k]
+    power = np.int32((np.int32(n) + BIAS) << MANTISSA).view(np.float32)
+    return power * (series * r) + (power - ONE)
+
+
+@compiled()
+def within(x: Any) -> Any:
+    """Return x cut to ±87; what is not a number stays so, for training to notice."""
+    x = LARGEST if x > LARGEST else x
+    return -LARGEST if x < -LARGEST else x
+
+
+@compiled()
+def sigmoid(x: Any) -> Any:
+    """σ(x) = 1 / (1 + e⁻ˣ)."""
+    return ONE / (TWO + expm1(within(-x)))
+
+
+@compiled()
+def tanh(x: Any) -> Any:
+    """Tanh x = (e²ˣ − 1) / (e²ˣ + 1), exact to rounding for small x too."""
+    m = expm1(within(x + x))
+    return m / (m + TWO)
+
+
+@compiled()
+def lstm_step(t: int, a: Array, u: Array, c: Array, tanh_c: Array, h: Array) -> None:
+    """Turn pre-activations a[:, t], with u = h W_hh still to be added, into gates and new state."""
+    _, _, B, H = a.shape
+    for b in range(B):
+        for j in range(H):
+            i = sigmoid(a[0, t, b, j] + u[0, b, j])
+            f = sigmoid(a[1, t, b, j] + u[1, b, j])
+            o = sigmoid(a[2, t, b, j] + u[2, b, j])
+            g = tanh(a[3, t, b, j] + u[3, b, j])
+            a[0, t, b, j], a[1, t, b, j], a[2, t, b, j], a[3, t, b, j] = i, f, o, g
+            c_next = f * c[t, b, j] + i * g
+            squashed = tanh(c_next)
+            c[t + 1, b, j], tanh_c[t, b, j] = c_next, squashed
+            h[t + 1, b, j] = o * squashed
+
+
+@compiled()
+def lstm_step_backward(
+    t: int, a: Array, c: Array, tanh_c: Array, dh: Array, dc: Array, da: Array
+) -> None:
+    """Fill da[:, t] from dh and dc, the gradients of slot t + 1; leave that of c in slot t."""
+    _, _, B, H = a.shape
+    for b in range(B):
+        for j in range(H):
+            i, f, o, g = a[0, t, b, j], a[1, t, b, j], a[2, t, b, j], a[3, t, b, j]
+            squashed, d = tanh_c[t, b, j], dh[b, j]
+            dc_next = dc[b, j] + d * o * (ONE - squashed * squashed)
+            da[0, t, b, j] = dc_next * g * i * (ONE - i)
+            da[1, t, b, j] = dc_next * c[t, b, j] * f * (ONE - f)
+            da[2, t, b, j] = d * squashed * o * (ONE - o)
+            da[3, t, b, j] = dc_next * i * (ONE - g * g)
+            dc[b, j] = dc_next * f
+
+
+class CompiledLSTM(LSTMCell):
+    """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+
+    def step(self, t: int) -> None:
+        """All of it after the recurrent product, in one loop."""
+        lstm_step(t, self.a, self.recur(t), self.c, self.tanh_c, self.h)
+
+    def begin_backward(self) -> None:
+        """Nothing is taken for the window at once: slopes are cheap on the way."""
+        Cell.begin_backward(self)
+        self.dc.fill(0)
+
+    def step_backward(self, t: int) -> None:
+        """All of it before the recurrent product, in one loop."""
+        lstm_step_backward(t, self.a, self.c, self.tanh_c, self.dh, self.dc, self.da)
+        self.recur_backward(t, self.dh)
+
+
+@compiled()
+def gru_step(t: int, a: Array, u: Array, b_n: Array, q: Array, h: Array) -> None:
+    """Turn pre-activations a[:, t], with u = h W_hh still to be added, into gates and new state."""
+    _, _, B, H = a.shape
+    for b in range(B):
+        for j in range(H):
+            r = sigmoid(a[0, t, b, j] + u[0, b, j])
+            z = sigmoid(a[1, t, b, j] + u[1, b, j])
+            inner = u[2, b, j] + b_n[j]
+            n = tanh(a[2, t, b, j] + r * inner)
+            a[0, t, b, j], a[1, t, b, j], a[2, t, b, j] = r, z, n
+            q[t, b, j] = inner
+            h[t + 1, b, j] = n + z * (h[t, b, j] - n)
+
+
+@compiled()
+def gru_step_backward(
+    t: int, a: Array, q: Array, h: Array, dh: Array, da: Array, du: Array, direct: Array
+) -> None:
+    """Fill da[:, t] and du[:, t] from dh, the gradient of slot t + 1.
+
+    And fill `direct` with the part of it that passes the gates by, z ⊙ dh.
+    """
+    _, _, B, H = a.shape
+    for b in range(B):
+        for j in range(H):
+            r, z, n, d = a[0, t, b, j], a[1, t, b, j], a[2, t, b, j], dh[b, j]
+            da_n = d * (ONE - z) * (ONE - n * n)
+            da_r = da_n * q[t, b, j] * r * (ONE - r)
+            da_z = d * (h[t, b, j] - n) * z * (ONE - z)
+            da[0, t, b, j], da[1, t, b, j], da[2, t, b, j] = da_r, da_z, da_n
+            du[0, t, b, j], du[1, t, b, j], du[2, t, b, j] = da_r, da_z, da_n * r
+            direct[b, j] = d * z
+
+
+class CompiledGRU(GRUCell):
+    """h′ = (1 − z) ⊙ n + z ⊙ h."""
+
+    def step(self, t: int) -> None:
+        """All of it after the recurrent product, in one loop."""
+        gru_step(t, self.a, self.recur(t), self.b_n, self.q, self.h)
+
+    def begin_backward(self) -> None:
+        """Nothing is taken for the window at once: slopes are cheap on the way."""
+        Cell.begin_backward(self)
+
+    def step_backward(self, t: int) -> None:
+        """All of it around the recurrent product, in one loop."""
+        gru_step_backward(t, self.a, self.q, self.h, self.dh, self.da, self.du, self.scratch)
+        self.recur_backward(t, self.dh)
+        self.dh += self.scratch
+
+
+@compiled()
+def add_product(x: Array, W: Array, out: Array) -> None:
+    """Add x W, x (K,) and W (K, N), to `out` (N,): four rows of W for each pass over `out`."""
+    K, N = W.shape
+    whole = K - K % 4
+    for k in range(0, whole, 4):
+        x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+        for j in range(N):
+            out[j] += x0 * W[k, j] + x1 * W[k + 1, j] + x2 * W[k + 2, j] + x3 * W[k + 3, j]
+    for k in range(whole, K):
+        for j in range(N):
+            out[j] += x[k] * W[k, j]
+
+
+@compiled("reassoc")  # for sums in vectors
+def product_transposed(x: Array, W: Array, out: Array) -> None:
+    """Write x Wᵀ, x (N,) and W (K, N), to `out` (K,): four rows of W for each pass over x."""
+    K, N = W.shape
+    whole = K - K % 4
+    for k in range(0, whole, 4):
+        y0 = y1 = y2 = y3 = ZERO
+        for j in range(N):
+            y0 += x[j] * W[k, j]
+            y1 += x[j] * W[k + 1, j]
+            y2 += x[j] * W[k + 2, j]
+            y3 += x[j] * W[k + 3, j]
+        out[k], out[k + 1], out[k + 2], out[k + 3] = y0, y1, y2, y3
+    for k in range(whole, K):
+        y0 = ZERO
+        for j in range(N):
+            y0 += x[j] * W[k, j]
+        out[k] = y0
+
+
+@compiled()
+def rnn_walk(a: Array, W_hh: Array, h: Array) -> None:
+    """Walk one lane forward: a (T, H) becomes a + h W_hh, and h (T + 1, H) is filled."""
+    T, H = a.shape
+    for t in range(T):
+        add_product(h[t], W_hh, a[t])
+        for j in range(H):
+            h[t + 1, j] = tanh(a[t, j])
+
+
+@compiled()
+def rnn_walk_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Array) -> None:
+    """Walk one lane back: da (T, H) is filled; dh (H,), zero at first, leaves the window."""
+    T, H = da.shape
+    for t in range(T - 1, -1, -1):
+        for j in range(H):
+            da[t, j] = (dh_above[t, j] + dh[j]) * (ONE - h[t + 1, j] * h[t + 1, j])
+        product_transposed(da[t], W_hh, dh)
+
+
+class CompiledRNN(RNNCell):
+    """h′ = tanh(a + h W_hh); with more lanes than one as `RNNCell`, which has little to fuse."""
+
+    def walk(self) -> None:
+        """All steps in one loop."""
+        if self.B > 1:
+            super().walk()
+        else:
+            rnn_walk(self.a[0, :, 0], self.W_hh[0], self.h[:, 0])
+
+    def walk_backward(self, dh: Array) -> None:
+        """All steps in one loop."""
+        if self.B > 1:
+            super().walk_backward(dh)
+        else:
+            self.dh.fill(0)
+            rnn_walk_backward(dh[:, 0], self.W_hh[0], self.h[:, 0], self.dh[0], self.da[0, :, 0])
+
+
+@compiled()
+def adagrad_step(w: Array, g: Array, s: Array, lr: float, outside: float, inside: float) -> None:
+    """s ← s + g²;  w ← w − lr · g / (√(s + inside) + outside)."""
+    for j in range(len(w)):
+        s[j] += g[j] * g[j]
+        w[j] -= lr * g[j] / (np.sqrt(s[j] + inside) + outside)
+
+
+class CompiledAdagrad(Adagrad):
+    """s ← s + g²;  w ← w − lr · g / (√s + ε)."""
+
+    def step(self, w: Array, g: Array, lr: float) -> None:
+        """All of it in one loop."""
+        s = self.state["sum_of_squares"]
+        adagrad_step(w, g, s, np.float32(lr), np.float32(self.epsilon), ZERO)
+
+
+class CompiledDampedAdagrad(DampedAdagrad):
+    """s ← s + g²;  w ← w − lr · g / √(s + ε)."""
+
+    def step(self, w: Array, g: Array, lr: float) -> None:
+        """All of it in one loop."""
+        s = self.state["sum_of_squares"]
+        adagrad_step(w, g, s, np.float32(lr), ZERO, np.float32(self.epsilon))
+
+
+CELLS: dict[str, type[Cell]] = {"rnn": CompiledRNN, "lstm": CompiledLSTM, "gru": CompiledGRU}
+"""The compiled form of every cell."""
+
+OPTIMISERS: dict[str, type[Optimiser]] = {
+    "adagrad": CompiledAdagrad,
+    "adagrad-damped": CompiledDampedAdagrad,
+}
+"""The compiled form of the optimisers that presets use."""

@@ -1,0 +1,65 @@
+"""What a run on pairs learns from and is judged by."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from charrnn.analysis.gradient_profile import Profile
+from charrnn.analysis.pair_gradient_profile import example_profile
+from charrnn.data.layouts import Pairing
+from charrnn.data.pair_batches import Examples, PairReading
+from charrnn.data.text_batches import Reading
+from charrnn.evaluation.pairs import score
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.training.text_dataset import LONGEST_VALIDATION, Scores
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+SOLVED_NATS = 0.002
+"""Nats per symbol below which a model without a fault in validation has nothing left to learn."""
+
+
+@dataclass(frozen=True)
+class PairLessons:
+    """Examples of one layout: some to learn from, some held out."""
+
+    pairing: Pairing
+    train: Examples
+    held: Examples
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """The examples to learn."""
+        return self.train.arrays
+
+    @property
+    def held_out(self) -> int:
+        """Characters that a validation reads."""
+        return int(self.validated.starts[-1])
+
+    @property
+    def validated(self) -> Examples:
+        """The examples that a validation reads: the first ones, if there are very many."""
+        return self.held.first(LONGEST_VALIDATION)
+
+    def reading(self, config: TrainingConfig) -> Reading:
+        """Return batches of like length."""
+        return PairReading(config.batch, config.seed)
+
+    def validate(
+        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
+    ) -> Scores | None:
+        """Score the examples held out."""
+        found = score(config, parameters, self.validated, stop)
+        if found is None:
+            return None
+        exact = self.pairing.layout != "one-to-many"
+        solved = exact and found.exact_match == 1 and found.nats_per_symbol < SOLVED_NATS
+        return Scores(found.nats_per_symbol, found.figures(exact=exact), solved)
+
+    def gradient_profile(
+        self, config: ModelConfig, parameters: Parameters, *, lags: int, windows: int, seed: int = 0
+    ) -> Profile:
+        """Follow the gradient back from guesses in the training examples."""
+        examples = self.train.first(LONGEST_VALIDATION)
+        return example_profile(config, parameters, examples, lags=lags, windows=windows, seed=seed)

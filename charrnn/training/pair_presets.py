@@ -1,0 +1,91 @@
+"""What is not said is chosen here for pairs: the size, the batch, the memory, dropout.
+
+The rule was tried on the demonstrations and on pairs of other kinds, each with a split inside its
+training part.
+"""
+
+import math
+from collections.abc import Mapping
+
+from charrnn.data.layouts import Pairing
+from charrnn.data.pair_batches import Examples
+from charrnn.errors import TextError, UsageError
+from charrnn.nn.network import ModelConfig
+from charrnn.training.presets import Budget, Plan, Settings, is_another, pick, usual_rate
+from charrnn.training_config import TrainingConfig
+
+MOST_POSITIONS = 2**15
+"""T × B of the longest batch: what its buffers have room for."""
+
+DENSE: Settings = {"hidden": 256, "batch": 32}
+"""Where most positions are guessed: the language model's recipe serves as it is."""
+
+SPARSE: Settings = {"hidden": 128, "batch": 64, "optimiser": "adam", "lr": 2e-3}
+"""For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
+Adagrad, the best where every position is guessed, never finds evidence that lies a hundred
+characters before the label, as Adam does."""
+
+TABLE: Settings = {"hidden": 128, "batch": 32, "dropout": 0.0}
+"""For symbols to symbols, which are learnt by heart."""
+
+RECIPES = {"many-to-one": SPARSE, "one-to-one": TABLE}
+
+FEWEST_BATCHES = 4
+"""Batches that an epoch should have at least."""
+
+DROPOUTS = ((0.0, 4), (0.1, 7.5))
+"""Dropout for fewer epochs than stand beside it."""
+STRONGEST_DROPOUT = 0.3
+
+PATIENCE = 8
+"""Validations without a new best, of some two dozen, after which a run ends."""
+
+SIZES: dict[str, Settings] = {
+    "default": {},
+    "small": {"hidden": 128},
+    "large": {"hidden": 512},
+}
+
+
+def chrono_bias(length: float) -> float:
+    """b_f = ln(T − 1): a forget gate that keeps 1/e of a state over T characters.
+
+    Tallec & Ollivier 2018, arXiv 1804.11188; at least 1, as for a language model.
+    """
+    return max(1.0, round(math.log(max(length - 1, 1)), 2))
+
+
+def plan_pairs(
+    preset: str, given: Mapping[str, object], pairing: Pairing, train: Examples, budget: Budget
+) -> Plan:
+    """Complete what was `given`; `UsageError` for what makes no sense with pairs."""
+    if preset not in SIZES:
+        raise UsageError(f"--preset {preset} is for texts", *[f"--preset {size}" for size in SIZES])
+    longest = int(train.lengths.max())
+    if longest > MOST_POSITIONS:
+        raise TextError(
+            f"the longest example has {longest:,} characters, and examples are never cut",
+            f"examples of at most {MOST_POSITIONS:,}",
+        )
+    settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
+    most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
+    settings["batch"] = max(1, min(settings["batch"], most))
+    settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": chrono_bias(longest)}
+    characters, hidden = int(train.starts[-1]), settings["hidden"]
+    epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
+    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
+    settings.setdefault("dropout", dropout)
+    if is_another("optimiser", given, settings) or is_another("cell", given, settings):
+        settings.pop("lr", None)  # the preset's rate is that of its own optimiser
+    settings |= given
+    notes = []
+    if settings["batch"] > len(train):
+        notes.append(
+            f"{len(train)} examples do not fill a batch of {settings['batch']}: all in one"
+        )
+        settings["batch"] = len(train)
+    settings.setdefault("lr", usual_rate(settings))
+    shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
+    model = pick(ModelConfig, settings | shape)
+    training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})
+    return Plan(model, training, budget, tuple(notes))

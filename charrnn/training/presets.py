@@ -1,0 +1,242 @@
+"""What is not said is chosen here: presets, and the rule that fits a network to text and time.
+
+The rule behind `default` was tried on the built-in corpora and on the training parts of two more
+texts, each with its own inner split; README tells the figures. In words: the more time, the more
+units; and the more units and passes over the text, and the smaller it is, the more dropout.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from charrnn.data.text_batches import fit
+from charrnn.errors import UsageError
+from charrnn.limits import BUDGET_LIMITS, check_fields, unknown
+from charrnn.nn.cells import CELLS, Cell
+from charrnn.nn.network import ModelConfig
+from charrnn.optim.optimisers import OPTIMISERS, Adagrad
+from charrnn.training_config import TrainingConfig
+
+Settings: TypeAlias = dict[str, Any]
+"""Fields of `ModelConfig` and `TrainingConfig` by name."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: exactly one of minutes (of wall time), epochs or steps."""
+
+    minutes: float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    characters_per_second: float | None = None
+    """What this machine was measured to learn from, all in all; a guess is made until then."""
+
+    def __post_init__(self) -> None:
+        budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
+        given = {name: value for name, value in budget.items() if value is not None}
+        if len(given) != 1:
+            raise UsageError("give exactly one of --minutes, --epochs and --steps", "--minutes 3")
+        check_fields(BUDGET_LIMITS, self)
+
+    def epochs_of(self, characters: int, hidden: int, characters_per_step: int) -> float:
+        """Return about how often a text will be read."""
+        if self.epochs is not None:
+            return self.epochs
+        if self.steps is not None:
+            return self.steps * characters_per_step / characters
+        rate = self.characters_per_second or speed(hidden)
+        return 60 * (self.minutes or 0) * rate / characters
+
+    def steps_of(self, steps_per_epoch: int) -> int | None:
+        """Return the number of steps, or None if time decides."""
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is not None:
+            return max(1, round(self.epochs * steps_per_epoch))
+        return None
+
+
+def speed(hidden: int) -> float:
+    """Return characters a second that an LSTM layer learns from on two cores, roughly."""
+    return 70_000.0 * math.pow(256 / max(1, hidden), 1.7)
+
+
+def default(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Fit the size to the time, and dropout to the size and how often the text will be read."""
+    minutes = 3.0 if budget.minutes is None else budget.minutes
+    fitting = next((H for H, enough in SIZES if minutes < enough), LARGEST)
+    return regularised(hidden or fitting, characters, budget)
+
+
+def small(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Return a network for a first look, or for a slow machine."""
+    return regularised(hidden or SMALLEST, characters, budget)
+
+
+def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Return a network for half an hour and more."""
+    return regularised(hidden or LARGEST, characters, budget)
+
+
+def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
+    """Choose what keeps so many units from learning the text by heart in so many passes.
+
+    Weight decay makes up for `rate_of_size`: a step shrinks the weights as much, whatever the
+    units.
+    """
+    passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
+    weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
+    for rate, enough in DROPOUTS:
+        if weighed < enough:
+            decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
+            return {"hidden": hidden, "dropout": rate, "weight_decay": decay}
+    return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_PASSES
+
+
+SMALLEST, LARGEST = 128, 768
+SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 6), (512, 15))
+"""Units of the one LSTM layer for fewer minutes than stand beside them; `LARGEST` for more."""
+
+DROPOUTS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
+"""Dropout for fewer passes over the text, times (units / 256)² and √(a million / characters), than
+stand beside it."""
+
+MANY_PASSES: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
+"""For more passes. Without the second of them a network overfits all the same, with it validation
+falls to the end; but it wants half the rate."""
+
+WEIGHT_DECAY = 2e-3
+"""Weight decay for Adagrad at its usual rate. It is more than a guard against overfitting: while
+weights shrink a little, what Adagrad's ever smaller steps add to them counts for more, so that even
+a text that is read once is learnt better."""
+
+
+MOST_AT_FULL_RATE = 384
+"""Units up to which the usual rate is safe."""
+
+MOST_WITH_RECURRENT_DROPOUT = 0.5
+"""What the rate is multiplied by, at most, where recurrent weights are dropped: those that are kept
+are made larger, and at the full rate a network with half of them dropped diverged."""
+
+
+def usual_rate(settings: Settings) -> float:
+    """Return the learning rate to begin with: the optimiser's, for the cell, units and dropout.
+
+    For names that are unknown it is any: the configs refuse them.
+    """
+    optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
+    cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
+    most = MOST_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
+    factor = min(most, rate_of_size(settings.get("hidden", ModelConfig.hidden)))
+    return round(optimiser.learning_rate * cell.rate_factor * factor, 4)
+
+
+def rate_of_size(hidden: int) -> float:
+    """Return what the rate is multiplied by for so many units.
+
+    Optimisers that scale each gradient move all weights of a unit by about as much, so the more
+    units there are below it the further it is thrown (Yang et al. 2022, arXiv 2203.03466): at
+    Adagrad's 0.4, two of three networks of 512 units were thrown out of what they had learnt.
+    """
+    return MOST_AT_FULL_RATE / max(MOST_AT_FULL_RATE, hidden)
+
+
+def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Settings:
+    """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
+
+    Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
+    element would never bind. So is the ε under Adagrad's root.
+    """
+    return {
+        "cell": "rnn",
+        "hidden": 100,
+        "init": "normal:0.01",
+        "input_init": "normal:0.01",
+        "readout_init": "normal:0.01",
+        "optimiser": "adagrad-damped",
+        "lr": 0.1,
+        "schedule": "constant",
+        "warm_up": 0,
+        "clip_norm": None,
+        "clip_value": 5.0,
+        "seq_length": 25,
+        "batch": 1,
+        "reset_rate": 0.0,
+        "loss": "sum",
+    }
+
+
+PRESETS: dict[str, Callable[[int, Budget, int | None], Settings]] = {
+    "default": default,
+    "small": small,
+    "large": large,
+    "min-char-rnn": min_char_rnn,
+}
+"""By name: from the characters of a text, a budget, and the units if they were said."""
+
+WARM_UP_SHARE = 1 / 3
+"""The largest part of a run that the learning rate may take to rise. Adagrad needs the time: its
+first steps are as large as the rate, whatever the gradient, until it has squares to divide by."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts; `steps` is 0 in `training` while time has not been measured."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    budget: Budget
+    notes: tuple[str, ...]
+
+
+def plan(
+    preset: str, given: Mapping[str, Any], vocabulary: int, characters: int, budget: Budget
+) -> Plan:
+    """Complete what was `given` from a preset, and shrink the windows to a small text.
+
+    Raises `UsageError` for an unknown preset or settings without meaning.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    settings = PRESETS[preset](characters, budget, given.get("hidden"))
+    if "dropout" in given or is_another("cell", given, settings):
+        settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs
+    if is_another("optimiser", given, settings):
+        for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
+            settings.pop(name, None)
+    settings |= given
+    if given.get("clip_value") is not None:
+        settings.setdefault("clip_norm", None)
+    settings.setdefault("lr", usual_rate(settings))
+    model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
+    training = pick(TrainingConfig, settings | {"steps": 0})
+    T, B = fit(characters, training.seq_length, training.batch)
+    notes = []
+    if (training.seq_length, training.batch) != (T, B):
+        notes.append(
+            f"{characters:,} characters are few for {training.batch} lanes of "
+            f"{training.seq_length}: training with {B} of {T}"
+        )
+        training = replace(training, seq_length=T, batch=B, workers=min(training.workers, B))
+    return Plan(model, training, budget, tuple(notes))
+
+
+def is_another(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether another cell or optimiser, by `name`, is given than a preset's settings mean."""
+    usual = {"cell": ModelConfig.cell, "optimiser": TrainingConfig.optimiser}
+    own = settings.get(name, usual[name])
+    return bool(given.get(name, own) != own)
+
+
+def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:
+    """Fix the number of steps, the warm-up that fits it, and how often to evaluate."""
+    warm_up = min(training.warm_up, int(WARM_UP_SHARE * steps))
+    eval_every = training.eval_every or max(1, -(-steps // max(1, evaluations)))
+    return replace(training, steps=steps, warm_up=warm_up, eval_every=eval_every)
+
+
+def pick(kind: type[Any], settings: Settings) -> Any:
+    """Make a record of the settings that are its fields."""
+    names = {item.name for item in fields(kind)}
+    return kind(**{name: value for name, value in settings.items() if name in names})

@@ -1,0 +1,119 @@
+"""How fast is this machine, now? Measured on the run's own windows before it begins.
+
+A busy machine must never make training slower than one worker would be, and a promise of minutes
+must become a number of steps before the first one: the schedule and an exact resume depend on it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean, median
+
+import numpy as np
+
+from charrnn.evaluation.text import VALIDATION_LANES, WINDOW
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
+from charrnn.optim.optimisers import norm
+from charrnn.training.trainer import Trainer
+
+Stop = Callable[[], bool]
+
+PATIENCE = 0.5
+"""Seconds that one measurement may take, once it has two values."""
+
+MOST_CALLS = 25
+
+WORTHWHILE = 1.02
+"""By what factor more workers must be faster than one to be kept."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds on this machine at this moment."""
+
+    step: float
+    step_alone: float
+    validation_character: float
+    stream_character: float
+
+    @property
+    def sharing_pays(self) -> bool:
+        """Whether the workers together are faster than one of them alone."""
+        return self.step * WORTHWHILE < self.step_alone
+
+
+def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
+    """Time training on the run's own windows, and evaluation, leaving the trainer as it was.
+
+    Windows may differ in length: a step is what its positions take, times the positions of a mean
+    step. Once `stop` says so, each figure is that of a single call.
+    """
+    team, parts = trainer.team, trainer.team.size
+    states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
+    optimiser = type(trainer.optimiser)(trainer.parameters.vector, trainer.config.weight_decay)
+    source = team.source
+    usual = mean(map(source.positions, range(min(MOST_CALLS, source.steps_per_epoch))))
+
+    def update() -> None:
+        """Update at a rate of zero: all is written, as if it had changed."""
+        trainer.clip(team.gradient, norm(team.gradient))
+        optimiser.update(trainer.parameters.vector, team.gradient, 0.0)
+
+    def whole(call: int) -> float:
+        team.compute(call)
+        update()  # workers fetch the weights anew after each
+        return usual / source.positions(call)
+
+    def own(call: int) -> float:
+        team.compute_own(call)
+        return usual / source.positions(call)
+
+    def update_alone(_: int) -> float:
+        update()
+        return 1.0
+
+    with np.errstate(all="ignore"):
+        together = _seconds(whole, stop)
+        alone = together
+        if parts > 1:
+            alone = parts * _seconds(own, stop) + _seconds(update_alone, stop)
+    trainer.states.vector[...], trainer.parameters.vector[...] = states, weights
+    model, parameters = trainer.model_config, trainer.parameters
+    many = _forward_seconds(model, parameters, VALIDATION_LANES, stop)
+    one = _forward_seconds(model, parameters, 1, stop)
+    return Speed(together, alone, many, one)
+
+
+def _forward_seconds(config: ModelConfig, parameters: Parameters, lanes: int, stop: Stop) -> float:
+    """Return the seconds that evaluating one character takes."""
+    network = Network(config, parameters, WINDOW, lanes)
+    inputs = np.resize(np.arange(config.inputs), (WINDOW, lanes))
+    targets = np.resize(np.arange(config.outputs), (WINDOW, lanes))
+
+    def walk(_: int) -> float:
+        network.forward(inputs)
+        network.loss(targets)
+        return 1.0
+
+    return _seconds(walk, stop) / (WINDOW * lanes)
+
+
+def _seconds(work: Callable[[int], float], stop: Stop) -> float:
+    """Return the median time of some calls, the first of which, with cold caches, is left out.
+
+    `work` gets the number of the call and returns what its time is to be multiplied by.
+    """
+    if not stop():
+        work(0)
+    times: list[float] = []
+    spent = 0.0
+    while not times or (
+        not stop() and (len(times) < 2 or (spent < PATIENCE and len(times) < MOST_CALLS))
+    ):
+        began = time.perf_counter()
+        factor = work(len(times))
+        took = time.perf_counter() - began
+        times.append(factor * took)
+        spent += took
+    return median(times)

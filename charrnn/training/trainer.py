@@ -1,0 +1,200 @@
+"""Truncated back-propagation through time (Werbos 1990; Williams & Peng 1990), as events.
+
+`train` takes steps and yields what happens; who listens shows it, saves it and decides when to
+stop. It never prints and never writes.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Self
+
+import numpy as np
+
+from charrnn.errors import DivergedError
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.optim.optimisers import clip_by_norm, clip_by_value, learning_rate, norm
+from charrnn.system.memory import require_memory
+from charrnn.training.backends import kernel
+from charrnn.training.events import Evaluation, Event, Look, Step, Stopped, Watch
+from charrnn.training.text_dataset import Lessons
+from charrnn.training.worker_pool import Team
+from charrnn.training_config import Progress, TrainingConfig
+from charrnn.types import Array
+
+SMOOTHING = 0.99
+"""What the smoothed loss keeps of itself at each step."""
+
+
+TRAINED_COPIES = 4
+"""Fewest copies of the weights that training holds: they, their gradient, and the optimiser's."""
+
+
+class Trainer:
+    """A run: weights, optimiser, carried states and progress; a context manager for its workers.
+
+    `parameters` is what is trained; `model` is what should be used: their running average if
+    `average` is above 0 (Polyak & Juditsky 1992, exponential form), else the same.
+    """
+
+    def __init__(
+        self, model: ModelConfig, config: TrainingConfig, lessons: Lessons, initial: Parameters
+    ) -> None:
+        self.model_config, self.config, self.lessons = model, config, lessons
+        reading = lessons.reading(config)
+        require_memory(
+            4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
+        )
+        self.team = Team(model, reading, lessons.arrays, initial, config.workers, config.kernel)
+        self.parameters = self.team.parameters
+        self.states = self.team.states
+        optimiser = kernel(config.kernel).optimisers[config.optimiser]
+        self.optimiser = optimiser(self.parameters.vector, config.weight_decay)
+        self.model = self.parameters
+        if config.average:
+            self.model = initial.like(initial.vector.copy())
+        self.progress = Progress()
+        self.figures: dict[str, float] = {}
+        """What the last validation found, by name."""
+        self.updating = False
+        """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
+        It stays true if an exception ends the step there."""
+        self.watch: Watch | None = None
+        self.look: Look | None = None
+        self.steps_per_epoch = self.team.source.steps_per_epoch
+        self.characters_per_step = self.team.source.characters_per_step
+
+    def step(self) -> Step:
+        """Read one window, update the weights; `DivergedError` before anything is spoilt."""
+        began = time.perf_counter()
+        config, progress = self.config, self.progress
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+            total = self.team.compute(progress.step)
+            window = self.team.window
+            nats = total / window.scored
+            gradient = self.team.gradient
+            before = norm(gradient)
+            if not (np.isfinite(nats) and np.isfinite(before)):
+                raise self._post_mortem(nats)
+            if self.watch is not None:
+                self.watch.before_update(gradient)
+            after = self.clip(gradient, before)
+            lr = learning_rate(
+                config.lr, config.schedule, config.warm_up, progress.step, config.steps
+            )
+            self.updating = True
+            self.optimiser.update(self.parameters.vector, gradient, lr)
+            self._average()
+            self.look = None if self.watch is None else self.watch.after_update()
+        progress.step += 1
+        keep = SMOOTHING * (1 - SMOOTHING ** (progress.step - 1)) / (1 - SMOOTHING**progress.step)
+        progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
+        self.updating = False
+        return Step(
+            step=progress.step,
+            steps=config.steps,
+            epoch=progress.step / self.steps_per_epoch,
+            characters=round(progress.step * self.characters_per_step),
+            nats=nats,
+            smooth_nats=progress.smooth_nats,
+            gradient_norm=before,
+            gradient_norm_clipped=after,
+            lr=lr,
+            chars_per_second=window.read / (time.perf_counter() - began),
+        )
+
+    def evaluate(self, stop: Callable[[], bool] | None = None) -> Evaluation | None:
+        """Score what is held out and remember the best; None if `stop` said so on the way."""
+        scores = self.lessons.validate(self.model_config, self.model, stop)
+        if scores is None:
+            return None
+        progress, nats = self.progress, scores.nats
+        if not np.isfinite(nats):
+            raise DivergedError(
+                f"the validation loss is {nats} at step {progress.step:,}", *RATE_CURES
+            )
+        self.figures = dict(scores.figures)
+        best = progress.best_nats is None or nats < progress.best_nats
+        progress.last_nats, progress.evaluated = nats, progress.step
+        progress.solved = scores.solved
+        progress.since_best = 0 if best else progress.since_best + 1
+        if best or progress.best_nats is None:
+            progress.best_nats, progress.best_step = nats, progress.step
+        return Evaluation(progress.step, nats, best, progress.best_nats, self.figures)
+
+    def close(self) -> None:
+        """Send the workers home."""
+        self.team.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def clip(self, gradient: Array, before: float) -> float:
+        """Clip a gradient of norm `before`, in place; return its norm afterwards."""
+        after = before
+        if self.config.clip_norm is not None:
+            after = clip_by_norm(gradient, self.config.clip_norm, before)
+        if self.config.clip_value is not None:
+            after = clip_by_value(gradient, self.config.clip_value)
+        return after
+
+    def _average(self) -> None:
+        """Move the average towards the weights: slower and slower until the full memory."""
+        if self.model is self.parameters:
+            return
+        step = self.progress.step
+        keep = min(self.config.average, (1 + step) / (10 + step))
+        self.model.vector *= keep
+        self.model.vector += (1 - keep) * self.parameters.vector
+
+    def _post_mortem(self, nats: float) -> DivergedError:
+        """Return an error that names the first weight, or else gradient, that is not finite."""
+        step = self.progress.step + 1
+        cures = RATE_CURES if self.progress.step else INITIAL_CURES
+        gradients = self.parameters.like(self.team.gradient)
+        for kind, arrays in (("", self.parameters), ("the gradient of ", gradients)):
+            for name, array in arrays.items():
+                if not np.isfinite(array).all():
+                    return DivergedError(f"{kind}{name} is not finite at step {step:,}", *cures)
+        return DivergedError(f"the loss is {nats} at step {step:,}", *cures)
+
+
+RATE_CURES = ("a smaller --lr in a new run", "a smaller --clip-norm")
+INITIAL_CURES = ("a smaller --gain", "a smaller --input-gain", "another --init")
+"""What helps if even the first gradient, before any update, is not finite."""
+
+
+def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Train from where the trainer stands to its planned end, yielding what happens.
+
+    `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, if
+    anything is held out.
+    """
+    config, progress = trainer.config, trainer.progress
+    while True:
+        if not trainer.lessons.held_out:
+            progress.evaluated = progress.step
+        elif progress.validation_due(config):
+            evaluation = trainer.evaluate(stop)
+            if evaluation is None:
+                yield Stopped(progress.step, "interrupted")
+                return
+            yield evaluation
+        if progress.solved:
+            yield Stopped(progress.step, "solved")
+            return
+        if progress.on_plateau(config):
+            yield Stopped(progress.step, "plateau")
+            return
+        if progress.step >= config.steps:
+            yield Stopped(progress.step, "finished")
+            return
+        if stop():
+            yield Stopped(progress.step, "interrupted")
+            return
+        yield trainer.step()
+        if trainer.look is not None:
+            yield trainer.look

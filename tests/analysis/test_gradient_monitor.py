@@ -1,0 +1,240 @@
+"""Watching tells the truth about the gradient, and the run does not notice."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.analysis import gradient_monitor as watching
+from charrnn.analysis.gradient_monitor import (
+    COST,
+    NORMS_EVERY,
+    PROFILE_LAGS,
+    PROFILE_WINDOWS,
+    RECENT,
+    SPIKE,
+    Watcher,
+    by_layer,
+    norms,
+    recent,
+)
+from charrnn.analysis.gradient_profile import profile
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.parameters import Parameters
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.events import Look, Step
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer, train
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+V = 6
+TEXT = np.random.default_rng(8).integers(V, size=400).astype(np.uint8)
+NOTHING = TEXT[:0]
+PLAN = TrainingConfig(
+    steps=3 * NORMS_EVERY, warm_up=3, seq_length=5, batch=3, reset_rate=0.3, clip_norm=0.2, seed=6
+)
+
+
+def begin(cell: str, plan: TrainingConfig = PLAN, layers: int = 2) -> Trainer:
+    config = ModelConfig(V, V, cell=cell, hidden=5, layers=layers)
+    return Trainer(config, plan, TextLessons(TEXT), initialise(config, np.random.default_rng(1)))
+
+
+class Spy:
+    """Watches through a watcher, and notes down what it could have seen."""
+
+    def __init__(self, trainer: Trainer, clock: Callable[[], None] = lambda: None) -> None:
+        self.trainer, self.watcher, self.clock = trainer, Watcher(trainer), clock
+        self.gradients: list[dict[str, Array]] = []
+        self.weights: list[dict[str, Array]] = [copies(trainer.parameters)]
+
+    def before_update(self, gradient: Array) -> None:
+        self.clock()
+        before = gradient.copy()
+        self.gradients.append(copies(self.trainer.parameters.like(before)))
+        self.watcher.before_update(gradient)
+        assert np.array_equal(gradient, before)
+
+    def after_update(self) -> Look | None:
+        before = copies(self.trainer.parameters)
+        look = self.watcher.after_update()
+        for name, array in self.trainer.parameters.items():
+            assert np.array_equal(array, before[name])
+        self.weights.append(before)
+        return look
+
+
+def copies(parameters: Parameters) -> dict[str, Array]:
+    return {name: array.astype(np.float64) for name, array in parameters.items()}
+
+
+def watched(trainer: Trainer, spy: Spy) -> tuple[list[Step], list[Look]]:
+    trainer.watch = spy
+    events = list(train(trainer))
+    steps = [event for event in events if isinstance(event, Step)]
+    return steps, [event for event in events if isinstance(event, Look)]
+
+
+def test_a_watched_run_is_the_same_to_the_last_bit(cell: str) -> None:
+    ends = []
+    for watching_it in (False, True):
+        with begin(cell) as trainer:
+            if watching_it:
+                trainer.watch = Watcher(trainer)
+            events = list(train(trainer))
+            assert any(isinstance(event, Look) for event in events) == watching_it
+            kept = [
+                replace(event, chars_per_second=0.0) for event in events if isinstance(event, Step)
+            ]
+            arrays = (trainer.parameters.vector, trainer.states.vector)
+            ends.append((kept, [array.tobytes() for array in arrays], trainer.progress))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_norms_and_updates_are_those_of_a_second_computation(cell: str, optimiser: str) -> None:
+    plan = replace(PLAN, optimiser=optimiser, lr=0.01)
+    with begin(cell, plan) as trainer:
+        spy = Spy(trainer)
+        steps, looks = watched(trainer, spy)
+    assert [look.step for look in looks] == [NORMS_EVERY, 2 * NORMS_EVERY, 3 * NORMS_EVERY]
+    for look in looks:
+        gradient = spy.gradients[look.step - 1]
+        before, after = spy.weights[look.step - 1], spy.weights[look.step]
+        assert list(look.gradient_norms) == list(trainer.parameters)
+        for name, value in look.gradient_norms.items():
+            assert value == pytest.approx(np.linalg.norm(gradient[name].ravel()), rel=1e-5)
+        squares = sum(value**2 for value in look.gradient_norms.values())
+        assert math.sqrt(squares) == pytest.approx(steps[look.step - 1].gradient_norm, rel=1e-5)
+        for name, ratio in look.update_to_weight.items():
+            moved = np.linalg.norm((after[name] - before[name]).ravel())
+            assert ratio == pytest.approx(moved / np.linalg.norm(before[name].ravel()), rel=1e-3)
+            assert ratio > 0
+        still_zero = {name for name, array in before.items() if not array.any()}
+        assert set(look.update_to_weight) == set(before) - still_zero
+    assert steps[-1].gradient_norm_clipped <= 0.2 * (1 + 1e-6)
+
+
+def test_the_gradient_by_lag_is_the_profile_of_the_weights_at_that_step(cell: str) -> None:
+    with begin(cell) as trainer:
+        spy = Spy(trainer)
+        spy.watcher.profile_every = NORMS_EVERY
+        _, looks = watched(trainer, spy)
+        weights = trainer.parameters
+        assert not np.array_equal(weights["W_hy"], spy.weights[0]["W_hy"])
+        last = profile(
+            trainer.model_config, weights, TEXT, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
+        )
+    assert all(look.gradient_by_lag is not None for look in looks)
+    found = looks[-1].gradient_by_lag
+    assert found is not None
+    assert list(found) == [f"layers.{line.layer}.{line.state}" for line in last.headlines]
+    for line in last.headlines:
+        told = found[f"layers.{line.layer}.{line.state}"]
+        assert list(told) == ["ratio", "horizon_chars", "rate_per_char"]
+        assert len(told["ratio"]) == PROFILE_LAGS + 1
+        assert told["ratio"] == pytest.approx(line.ratio, rel=1e-3)
+        assert told["horizon_chars"] == line.horizon_chars
+        assert told["rate_per_char"] == line.rate_per_char
+
+
+@pytest.mark.parametrize(("look_seconds", "step_seconds"), [(2.0, 0.01), (0.003, 0.02), (1e-9, 1)])
+def test_the_interval_is_what_the_promised_share_of_time_affords(
+    look_seconds: float, step_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    taken = []
+
+    def profiled(self: Watcher) -> dict[str, Any]:
+        nonlocal now
+        now += look_seconds
+        taken.append(self.trainer.progress.step)
+        return {}
+
+    def tick() -> None:
+        nonlocal now
+        now += step_seconds
+
+    monkeypatch.setattr(watching, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(Watcher, "_profile", profiled)
+    with begin("rnn") as trainer:
+        _, looks = watched(trainer, Spy(trainer, tick))
+    [every] = {look.profile_every for look in looks}
+    affordable = look_seconds / (COST * step_seconds)
+    assert every % NORMS_EVERY == 0
+    assert affordable * (1 - 1e-9) <= every < affordable + NORMS_EVERY + 1e-6
+    assert looks[0].gradient_by_lag is not None
+    for look in looks[1:]:
+        assert (look.gradient_by_lag is not None) == (look.step % every == 0)
+
+
+def test_the_first_look_shows_the_weights_the_run_began_with() -> None:
+    with begin("gru") as trainer:
+        spy = Spy(trainer)
+        start = spy.watcher._by_lag
+        spy.watcher.profile_every = 1000
+        _, looks = watched(trainer, spy)
+    assert looks[0].gradient_by_lag is start
+    assert [look.gradient_by_lag for look in looks[1:]] == [None, None]
+
+
+def test_norms_are_those_of_each_array() -> None:
+    parameters = Parameters({"W": (2, 2), "b": (3,)})
+    parameters["W"][...] = [[3, 0], [0, 4]]
+    assert norms(parameters) == {"W": 5.0, "b": 0.0}
+
+
+def test_the_norm_of_a_layer_joins_those_of_its_parameters() -> None:
+    joined = by_layer(
+        {"layers.0.W_hh": 3.0, "layers.0.b_h": 4.0, "layers.1.b_h": 2.0, "W_hy": 5.0, "b_y": 12.0}
+    )
+    assert joined == {"layers.0": 5.0, "layers.1": 2.0, "readout": 13.0}
+    assert by_layer({}) == {}
+
+
+def row(step: int, before: float, after: float | None = None) -> dict[str, Any]:
+    clipped = before if after is None else after
+    return {"step": step, "gradient_norm": before, "gradient_norm_clipped": clipped}
+
+
+class TestRecent:
+    def test_nothing_is_known_before_the_first_step(self) -> None:
+        assert recent([]) is None
+        assert recent([{"step": 3, "validation_nats_per_char": 1.0}]) is None
+        assert recent([{"step": 3, "gradient_norm": None, "gradient_norm_clipped": None}]) is None
+
+    def test_it_counts_how_often_the_clip_binds(self) -> None:
+        found = recent([row(1, 0.5), row(2, 2.0, 1.0), row(3, 1.0, 1.0), row(4, 4.0, 1.0)])
+        assert found is not None
+        assert (found.steps, found.clipped, found.median_norm) == (4, 0.5, 1.5)
+
+    def test_rounding_is_no_clipping(self) -> None:
+        found = recent([row(1, 1.0, 1.0 - 1e-12)])
+        assert found is not None
+        assert found.clipped == 0.0
+
+    def test_a_spike_stands_out_from_the_median(self) -> None:
+        quiet = [row(step, 1.0) for step in range(1, 10)]
+        found = recent([*quiet, row(10, SPIKE), row(11, SPIKE * 1.01), row(12, 1.0)])
+        assert found is not None
+        assert found.spikes == (11,)
+        assert found.median_norm == 1.0
+
+    def test_no_gradient_has_no_spikes(self) -> None:
+        found = recent([row(step, 0.0) for step in range(5)])
+        assert found is not None
+        assert (found.spikes, found.median_norm, found.clipped) == ((), 0.0, 0.0)
+
+    def test_only_the_last_rows_count(self) -> None:
+        rows = [row(0, 1000.0, 1.0), *(row(step, 1.0) for step in range(1, RECENT + 1))]
+        found = recent(rows)
+        assert found is not None
+        assert (found.steps, found.spikes, found.clipped) == (RECENT, (), 0.0)
+        shorter = recent(rows, last=3)
+        assert shorter is not None
+        assert shorter.steps == 3

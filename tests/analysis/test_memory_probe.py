@@ -1,0 +1,279 @@
+"""The recall experiment: what is asked, what counts, and that the lecture's claim comes out."""
+
+import math
+import multiprocessing
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charrnn.analysis import memory_probe as recall
+from charrnn.analysis.memory_probe import (
+    BUDGET,
+    CONTESTANTS,
+    EVALUATE_EVERY,
+    EVALUATED,
+    LANES,
+    SOLVED,
+    Look,
+    Result,
+    Trial,
+    chrono_bias,
+    plan,
+    probe,
+    run,
+)
+from charrnn.analysis.memory_tasks import GREATEST_GAP, TASKS, France, Recall
+from charrnn.data.builtin_texts import LANGUAGES, LEAST_GAP, OPENING
+from charrnn.errors import CharRNNError, UsageError
+
+QUICK = Trial("recall", CONTESTANTS["rnn-orthogonal"], gap=5, steps=50, seed=0)
+
+
+def results(events: Iterable[Look | Result]) -> list[Result]:
+    return [event for event in events if isinstance(event, Result)]
+
+
+def chance_interval(chance: float, looks: int) -> tuple[float, float]:
+    """Return the accuracies that guessing at random stays within in 99.9 % of the cases."""
+    likelihood = np.array(
+        [
+            math.exp(
+                math.lgamma(looks + 1)
+                - math.lgamma(right + 1)
+                - math.lgamma(looks - right + 1)
+                + right * math.log(chance)
+                + (looks - right) * math.log1p(-chance)
+            )
+            for right in range(looks + 1)
+        ]
+    )
+    below = np.cumsum(likelihood)
+    low, high = np.searchsorted(below, [0.0005, 0.9995])
+    return low / looks, high / looks
+
+
+@pytest.mark.parametrize("gap", [1, 2, 5, 80])
+def test_a_symbol_then_exactly_the_gap_of_filler_then_the_question(gap: int) -> None:
+    inputs, targets, _ = Recall(gap).draw(200, np.random.default_rng(0))
+    symbols, fillers = len(Recall.answers), len(Recall.filler)
+    assert inputs.shape == targets.shape == (gap + 2, 200)
+    assert set(inputs[0]) == set(range(symbols))
+    assert np.all((inputs[1:-1] >= symbols) & (inputs[1:-1] < symbols + fillers))
+    assert np.all(inputs[-1] == symbols + fillers)
+    assert np.array_equal(targets[-1], inputs[0])
+    assert Recall.inputs == symbols + fillers + 1
+
+
+def spell(column: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
+    return "".join(France.characters[i] for i in column)
+
+
+@pytest.mark.parametrize("gap", [LEAST_GAP, 45, 80])
+def test_a_sentence_ends_before_its_language_and_holds_its_country_whole(gap: int) -> None:
+    inputs, targets, _ = France(gap).draw(100, np.random.default_rng(0))
+    seen = set()
+    for column, target in zip(inputs.T, targets[-1], strict=True):
+        reading = spell(column)
+        before = reading[:-gap]
+        country = France.countries[France.answers[target]]
+        assert before.endswith(country)
+        assert (OPENING + country).endswith(before)
+        assert reading[-gap:].startswith(". ")
+        assert reading.endswith(" I speak fluent ")
+        assert LANGUAGES[country][0] == France.answers[target]
+        seen.add(country)
+    assert seen == set(France.countries.values())
+
+
+def test_no_two_languages_of_the_france_probe_begin_alike() -> None:
+    initials = [LANGUAGES[country][0] for country in France.countries.values()]
+    assert sorted(initials) == sorted(set(initials)) == list(France.answers)
+    assert "France" in France.countries.values()
+    assert set(initials) == {language[0] for language in LANGUAGES.values()}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_only_the_answer_is_scored(name: str) -> None:
+    _, targets, weights = TASKS[name](40).draw(16, np.random.default_rng(0))
+    assert weights.shape == targets.shape
+    assert not weights[:-1].any()
+    assert np.all(weights[-1] == 1 / 16)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_batches_are_fresh_but_repeatable(name: str) -> None:
+    task = TASKS[name](40)
+    first, again, other = (task.draw(8, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(first.inputs, again.inputs)
+    assert not np.array_equal(first.inputs, other.inputs)
+
+
+@pytest.mark.parametrize("gap", [3, 5, 20, 80, 1000])
+def test_a_gate_at_the_chrono_bias_forgets_one_part_in_the_gap(gap: int) -> None:
+    assert chrono_bias(gap) == math.log(gap - 1)
+    assert 1 / (1 + math.exp(-chrono_bias(gap))) == pytest.approx(1 - 1 / gap, rel=1e-14)
+
+
+def test_the_chrono_bias_of_the_smallest_gaps_is_zero() -> None:
+    assert chrono_bias(1) == chrono_bias(2) == 0
+
+
+def test_contestants_differ_in_what_they_say_they_do() -> None:
+    configs = {name: entry.config(17, 8, 80) for name, entry in CONTESTANTS.items()}
+    assert list(configs) == ["rnn-normal", "rnn-orthogonal", "gru", "lstm", "lstm-chrono"]
+    lstm, chrono = configs["lstm"], configs["lstm-chrono"]
+    assert lstm.forget_bias == 1
+    assert chrono == replace(lstm, forget_bias=math.log(79))
+    small = configs["rnn-normal"]
+    assert small.init == small.input_init == small.readout_init == "normal:0.01"
+    assert configs["rnn-orthogonal"].init == "orthogonal"
+    assert all((config.inputs, config.outputs) == (17, 8) for config in configs.values())
+
+
+def test_the_plan_gives_every_gap_the_same_characters_to_read() -> None:
+    trials = plan()
+    assert len(trials) == len(CONTESTANTS) * len(Recall.default_gaps)
+    for trial in trials:
+        length = Recall(trial.gap).length
+        assert 0 <= BUDGET - trial.steps * LANES * length < LANES * length
+    assert {trial.gap for trial in plan("france")} == set(France.default_gaps)
+    assert plan(gaps=[GREATEST_GAP], contestants=["gru"])[0].steps >= EVALUATE_EVERY
+
+
+def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
+    *looks, result = run(replace(QUICK, gap=10, steps=200))
+    assert isinstance(result, Result)
+    assert result.solved
+    assert result.accuracy >= SOLVED
+    assert result.steps <= 100
+    assert result.chance == 1 / 8
+    assert [look.step for look in looks if isinstance(look, Look)] == list(
+        range(EVALUATE_EVERY, result.steps + 1, EVALUATE_EVERY)
+    )
+
+
+def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
+    *looks, result = run(replace(QUICK, contestant=CONTESTANTS["rnn-normal"], steps=7))
+    assert isinstance(result, Result)
+    assert result.steps == 7
+    assert [look.step for look in looks if isinstance(look, Look)] == [7]
+    assert not result.solved
+
+
+@pytest.mark.parametrize("name", ["rnn-orthogonal", "lstm-chrono"])
+@pytest.mark.parametrize("task", TASKS)
+def test_what_the_window_has_cut_off_is_guessed_at_random(task: str, name: str) -> None:
+    """E17: the state is zero after the symbol, so that accuracy is chance."""
+    (trial,) = plan(task, [LEAST_GAP], [name], seed=3, window=LEAST_GAP)
+    (result,) = results(run(replace(trial, steps=60)))
+    low, high = chance_interval(result.chance, EVALUATED)
+    assert low <= result.accuracy <= high
+    assert result.chance == 1 / len(TASKS[task].answers)
+
+
+def test_the_same_trial_in_a_window_that_shows_the_symbol_is_solved() -> None:
+    (result,) = results(run(replace(QUICK, gap=10, steps=100, window=12)))
+    assert result.solved
+
+
+def test_the_interval_of_chance_is_the_binomial_one() -> None:
+    low, high = chance_interval(1 / 8, 512)
+    assert low < 1 / 8 < high
+    assert high - low == pytest.approx(2 * 3.29 * math.sqrt(1 / 8 * 7 / 8 / 512), rel=0.05)
+
+
+def test_results_depend_neither_on_company_nor_on_processes() -> None:
+    trials = [
+        replace(QUICK, contestant=contestant, gap=gap)
+        for contestant in CONTESTANTS.values()
+        for gap in (3, 8)
+    ]
+    alone = [result for trial in trials for result in results(run(trial))]
+    assert results(probe(trials)) == alone
+    shared = results(probe(trials, processes=2))
+    assert {result.trial: result for result in shared} == {result.trial: result for result in alone}
+    assert len({result.accuracy for result in alone}) > 3
+
+
+def test_another_seed_is_another_trial() -> None:
+    trial = replace(QUICK, contestant=CONTESTANTS["gru"])
+    first, other = (next(run(replace(trial, seed=seed))) for seed in (0, 1))
+    assert first.accuracy != other.accuracy
+
+
+def test_a_stopped_trial_has_no_result() -> None:
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 30
+
+    events = list(probe([replace(QUICK, contestant=CONTESTANTS["gru"], steps=500)] * 3, stop=stop))
+    assert [type(event) for event in events] == [Look]
+
+
+def test_stopping_ends_the_processes_too() -> None:
+    trials = [replace(QUICK, contestant=CONTESTANTS["gru"], gap=GREATEST_GAP, steps=500)] * 3
+    assert list(probe(trials, processes=2, stop=lambda: True)) == []
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_is_an_error_of_one_line() -> None:
+    broken = replace(QUICK, gap=GREATEST_GAP, steps=10**6)
+    events = probe([replace(broken, gap=1), broken], processes=2)
+    assert isinstance(next(events), Look)
+    for child in multiprocessing.active_children():
+        child.kill()
+    with pytest.raises(CharRNNError, match="a worker process was killed by SIGKILL"):
+        list(events)
+    assert not multiprocessing.active_children()
+
+
+def test_a_gradient_that_is_not_finite_is_not_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recall, "norm", lambda _: math.inf)
+    (result,) = results(run(QUICK))
+    assert result.steps == QUICK.steps
+    assert not result.solved
+
+
+@pytest.mark.parametrize("gap", [0, -1, GREATEST_GAP + 1])
+def test_a_gap_without_meaning_is_a_usage_error(gap: int) -> None:
+    with pytest.raises(UsageError, match=f"a gap of {gap} is not within 1 and"):
+        plan(gaps=[5, gap])
+
+
+def test_the_sentences_have_a_least_gap() -> None:
+    with pytest.raises(UsageError, match=f"within {LEAST_GAP} and"):
+        plan("france", gaps=[LEAST_GAP - 1])
+
+
+def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
+    with pytest.raises(UsageError, match="no probe called 'belgium'; there are recall, france"):
+        plan("belgium")
+    with pytest.raises(UsageError, match="no contestant called 'gnu'; there are rnn-normal"):
+        plan(contestants=["gru", "gnu"])
+    with pytest.raises(UsageError, match="--seed is -1"):
+        plan(seed=-1)
+    with pytest.raises(UsageError, match="window is 0"):
+        plan(window=0)
+    with pytest.raises(UsageError, match="processes is 0"):
+        next(probe([QUICK], processes=0))
+
+
+@pytest.mark.slow
+def test_the_lecture_comes_out() -> None:
+    """As the gap grows, the plain network, GRU and LSTM fail; two beginnings solve every gap."""
+    table = {(r.trial.contestant.name, r.trial.gap): r for r in results(probe(plan(), 2))}
+    assert len(table) == 25
+    for name in CONTESTANTS:  # beyond 5, seed and BLAS decide when the plain network gets there
+        gaps = (5,) if name == "rnn-normal" else (5, 10, 20)
+        assert all(table[name, gap].solved for gap in gaps)
+    for name in ("rnn-orthogonal", "lstm-chrono"):
+        assert all(table[name, gap].solved for gap in (40, 80))
+    for name in ("rnn-normal", "gru", "lstm"):
+        assert table[name, 40].accuracy < 0.5
+        low, high = chance_interval(1 / 8, EVALUATED)
+        assert low <= table[name, 80].accuracy <= high

@@ -1,0 +1,116 @@
+"""run.json and metrics.jsonl, damaged or hostile: what does not fit is left out."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from charrnn.checkpointing.run_records import open_metrics, parse_row, read_facts, sources_in
+from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.runs.metrics_log import MetricsLog
+from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.errors import StorageError
+
+DEEP = "[" * 100_000
+ROW = {"step": 5, "nats_per_char": 2.5, "gradient_norm": 1.0, "gradient_norm_clipped": 0.25}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff", DEEP.encode(), b'{"a": ' + b"9" * 5000 + b"}"]
+)
+def test_damaged_facts_are_nothing(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    assert read_facts(tmp_path) == {}
+
+
+def test_facts_are_read_from_a_regular_file_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    os.mkfifo(path)
+    assert read_facts(tmp_path) == {}
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert read_facts(tmp_path) == {}
+    path.unlink()
+    path.write_text(json.dumps({"machine": "A" * 3_000_000}), encoding="utf-8")
+    assert read_facts(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "sources", [5, "/proc", None, ["a\0b"], ["\ud800"], [""], [3], ["x" * 9999]]
+)
+def test_sources_are_paths(sources: Any) -> None:
+    assert sources_in({"sources": sources}) == []
+    assert sources_in({"sources": ["a.txt", "-", "b.txt"]}) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "5", "[]", "{}", DEEP, '{"step": ' + "9" * 5000 + "}"),
+        *('{"step": "x"}', '{"step": null}', '{"step": -1}', '{"step": true}', '{"step": 1e3}'),
+    ],
+)
+def test_a_line_without_a_step_is_no_row(line: str) -> None:
+    assert parse_row(line) is None
+
+
+ODD: list[dict[str, Any]] = [
+    {"gradient_norm": 1.0},
+    {"gradient_norm": None},
+    {"gradient_norm": 10**400},
+    {"gradient_norm": "1"},
+    {**ROW, "nats_per_char": None},
+    {"validation_nats_per_char": None},
+    {"gradient_norms": [1]},
+    {"gradient_norms": {"a": 1.0}},
+    {"gradient_norms": {"a": "x"}, "update_to_weight": 3},
+    {"gradient_by_lag": [1]},
+    {"gradient_by_lag": {"a": 1}},
+    {"gradient_by_lag": {"a": {"ratio": ["x", None, 1.0], "horizon_chars": "far"}}},
+    {"gradient_by_lag": {"a": {"ratio": []}}},
+]
+
+
+@pytest.mark.parametrize("fields", ODD, ids=repr)
+def test_a_row_with_odd_fields_is_shown_without_them(fields: dict[str, Any]) -> None:
+    watched = WatchedRun()
+    watched.add(ROW)
+    row = parse_row(json.dumps({"step": 6} | fields))
+    assert row is not None
+    watched.add(row)
+    console = Console(width=80, file=io.StringIO())
+    console.print(watched)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir])
+def test_metrics_are_a_regular_file(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    make(path)
+    with pytest.raises(OSError, match=r"regular file|directory"):
+        open_metrics(path)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_written_to(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").symlink_to("../outside")
+    log = MetricsLog(run / "metrics.jsonl")
+    log.add(ROW)
+    log.flush()
+    assert log.failure is not None
+    (run / "lock").symlink_to("../outside")
+    with pytest.raises(StorageError, match="cannot write"):
+        RunFolder(run)
+    assert not (tmp_path / "outside").exists()
+
+
+def test_rows_after_a_step_and_lines_that_are_none_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    good = [json.dumps({"step": step}) for step in (1, 2, 3)]
+    path.write_bytes("\n".join([good[0], DEEP, good[1], good[2], "{"]).encode() + b"\n\xff\n")
+    MetricsLog(path).drop_after(2)
+    assert path.read_text(encoding="utf-8") == f"{good[0]}\n{good[1]}\n"

@@ -1,0 +1,109 @@
+"""Defaults that `train --help` names are those of the configurations, presets and the run."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from charrnn.cli.app import load_command
+from charrnn.cli.train.command import DEFAULT_MINUTES
+from charrnn.cli.train.loop import SAVE_SECONDS
+from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
+from charrnn.nn.network import ModelConfig
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.pair_presets import PATIENCE
+from charrnn.training.presets import LARGEST, SMALLEST, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan
+from charrnn.training_config import TrainingConfig
+
+Call = Callable[..., Result]
+
+DEFAULTS = {
+    parameter.name: match[1]
+    for parameter in load_command("train").params
+    if (match := re.search(r"Default: (.*)", parameter.help or "", re.DOTALL))
+}
+
+
+def planned(**given: Any) -> dict[str, Any]:
+    """Return every setting of a run on a large text whose budget is the default one."""
+    found = plan("default", given, 60, 10**6, Budget(minutes=DEFAULT_MINUTES))
+    return found.model.as_dict() | found.training.as_dict()
+
+
+FIGURES: dict[str, Callable[[], object]] = {
+    "cell": lambda: planned()["cell"],
+    "layers": lambda: planned()["layers"],
+    "hidden": lambda: f"{SMALLEST} to {LARGEST}, by the time given",
+    "init": lambda: planned()["init"],
+    "gain": lambda: f"{planned()['gain']:g}",
+    "input_init": lambda: "normal:1, for an rnn uniform",
+    "input_gain": lambda: f"{planned()['input_gain']:g}",
+    "forget_bias": lambda: f"{planned()['forget_bias']:g}",
+    "optimiser": lambda: planned()["optimiser"],
+    "schedule": lambda: planned()["schedule"],
+    "warm_up": lambda: f"{planned()['warm_up']}, at most a third",
+    "weight_decay": lambda: f"texts with adagrad {WEIGHT_DECAY:g} or more",
+    "average": lambda: f"{planned()['average']:g}",
+    "clip_norm": lambda: f"{planned()['clip_norm']:g}",
+    "seq_length": lambda: f"{planned()['seq_length']}",
+    "batch": lambda: f"{planned()['batch']}",
+    "reset_rate": lambda: f"{planned()['reset_rate']:g}",
+    "minutes": lambda: f"{DEFAULT_MINUTES:g}",
+    "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
+    "eval_every": lambda: (
+        f"{EVALUATIONS} a run, pairs {PAIR_EVALUATIONS}; by --minutes as many, at least 2, as "
+        f"take {EVALUATION_SHARE:.0%} of the time"
+    ),
+    "save_every": lambda: "every half minute",
+    "corpus": lambda: "--corpus python-docs",
+}
+"""How the help names each default: a text that begins what follows "Default:"."""
+
+IN_WORDS = {
+    "dropout": "by units and epochs; `test_presets` holds the rule",
+    "recurrent_dropout": "by epochs; `test_presets` holds the rule",
+    "lr": "a rule of optimiser, cell and units, tested below",
+    "threads": "measured",
+    "kernel": "what is installed",
+    "out": "the name of the corpus",
+    "name": "the name of the corpus",
+    "sample_every": "at each validation",
+}
+
+
+def test_no_default_in_the_help_is_left_out_here() -> None:
+    assert set(DEFAULTS) == set(FIGURES) | set(IN_WORDS)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_default_in_the_help_is_the_real_one(name: str) -> None:
+    said = " ".join(DEFAULTS[name].split())
+    assert re.match(rf"{re.escape(str(FIGURES[name]()))}(?![\w.]*\d)", said), said
+
+
+def test_the_learning_rates_are_the_optimisers() -> None:
+    for name, kind in OPTIMISERS.items():
+        assert f"{kind.learning_rate:g} {name}" in DEFAULTS["lr"]
+        assert planned(optimiser=name)["lr"] == kind.learning_rate
+
+
+def test_the_other_figures_in_words() -> None:
+    assert SAVE_SECONDS == 30
+    assert pytest.approx(1 / 3) == WARM_UP_SHARE
+    assert (planned()["cell"], planned()["weight_decay"]) == ("lstm", WEIGHT_DECAY)
+    assert ModelConfig(5, 5).input_init is None
+    assert TrainingConfig(steps=1).clip_value is None
+
+
+def test_validations_by_steps_are_as_many_as_the_help_says(
+    charrnn: Call, corpus: Any, tiny: tuple[str, ...]
+) -> None:
+    at = tiny.index("--eval-every")
+    quick = [*tiny[:at], *tiny[at + 2 :]]
+    quick[quick.index("--steps") + 1] = "100"
+    quick.remove("--quiet")
+    result = charrnn("train", corpus, *quick)
+    assert result.exit_code == 0
+    assert result.stderr.count(": validation ") == EVALUATIONS

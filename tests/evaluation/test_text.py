@@ -1,0 +1,115 @@
+"""The loss of a text: one stream as a loop would read it, many lanes close to that."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from charrnn.errors import TextError
+from charrnn.evaluation.text import WARM_UP, WINDOW, Score, evaluate
+from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.parameters import Parameters
+
+V = 5
+
+
+def naive(config: ModelConfig, parameters: Parameters, ids: np.ndarray) -> float:
+    """Read character after character from the zero state; return the mean nats."""
+    network = Network(config, parameters, 1, 1)
+    nats = []
+    for before, after in pairwise(ids):
+        logits = network.forward(np.full((1, 1), before))[0, 0]
+        network.carry()
+        nats.append(math.log(sum(math.exp(y) for y in logits)) - logits[after])
+    return float(np.mean(nats))
+
+
+def small(cell: str, size: float = 0.5) -> tuple[ModelConfig, Parameters]:
+    config = ModelConfig(V, V, cell=cell, hidden=4, layers=2, input_gain=size)
+    parameters = initialise(config, np.random.default_rng(1), np.float64)
+    parameters["W_hy"][...] *= 3
+    return config, parameters
+
+
+@pytest.mark.parametrize("N", [2, 3, WINDOW, WINDOW + 1, WINDOW + 2, 3 * WINDOW - 7])
+def test_one_stream_is_read_as_a_loop_would(rng: np.random.Generator, cell: str, N: int) -> None:
+    config, parameters = small(cell)
+    ids = rng.integers(V, size=N).astype(np.uint8)
+    assert evaluate(config, parameters, ids) == pytest.approx(
+        naive(config, parameters, ids), rel=1e-12
+    )
+
+
+def test_many_lanes_agree_with_one_stream(rng: np.random.Generator, cell: str) -> None:
+    config, parameters = small(cell)
+    N = 3 * 4 * WARM_UP + 321
+    ids = ((np.arange(N) // 3) % V + rng.integers(2, size=N)) % V
+    one = evaluate(config, parameters, ids)
+    for lanes in (3, 1000):
+        assert evaluate(config, parameters, ids, lanes) == pytest.approx(one, rel=1e-6)
+
+
+def test_every_character_is_scored_once_whatever_the_lanes(cell: str) -> None:
+    """A model without memory, whose loss depends on the character alone, sees no lanes."""
+    config = ModelConfig(V, V, cell=cell, hidden=2)
+    parameters = Parameters(config.shapes(), np.float64)
+    parameters["b_y"][...] = [0, 1, 2, 3, 4]
+    for N in (4 * WARM_UP * 3 + 1, 4 * WARM_UP * 3 + 2, 4 * WARM_UP * 4 + 777):
+        ids = np.random.default_rng(N).integers(V, size=N)
+        odds = parameters["b_y"] - math.log(np.exp(parameters["b_y"]).sum())
+        expected = -odds[ids[1:]].mean()
+        for lanes in (1, 2, 32):
+            assert evaluate(config, parameters, ids, lanes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(cell: str) -> None:
+    config = ModelConfig(V, V, cell=cell, hidden=3)
+    parameters = Parameters(config.shapes())
+    assert evaluate(config, parameters, np.arange(V)) == pytest.approx(math.log(V), rel=1e-6)
+
+
+def test_evaluating_changes_no_weight_and_ignores_dropout(rng: np.random.Generator) -> None:
+    ids = rng.integers(V, size=300)
+    plain = ModelConfig(V, V, hidden=4)
+    parameters = initialise(plain, rng)
+    before = parameters.vector.copy()
+    nats = evaluate(plain, parameters, ids)
+    dropped = ModelConfig(V, V, hidden=4, dropout=0.9)
+    assert evaluate(dropped, parameters, ids) == nats
+    np.testing.assert_array_equal(parameters.vector, before)
+
+
+def test_it_stops_when_told_and_says_so(rng: np.random.Generator) -> None:
+    config, parameters = small("rnn")
+    ids = rng.integers(V, size=10 * WINDOW)
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) == 3
+
+    assert evaluate(config, parameters, ids, stop=stop) is None
+    assert len(asked) == 3
+    assert evaluate(config, parameters, ids, stop=lambda: False) is not None
+
+
+@pytest.mark.parametrize("N", [0, 1])
+def test_a_text_with_nothing_to_predict_is_refused(N: int) -> None:
+    config, parameters = small("rnn")
+    with pytest.raises(TextError, match=f"{N} characters leave nothing to predict; try a longer"):
+        evaluate(config, parameters, np.zeros(N, np.uint8))
+
+
+@pytest.mark.parametrize("lanes", [0, -3])
+def test_a_senseless_number_of_lanes_is_one(rng: np.random.Generator, lanes: int) -> None:
+    config, parameters = small("rnn")
+    ids = rng.integers(V, size=50)
+    assert evaluate(config, parameters, ids, lanes) == evaluate(config, parameters, ids)
+
+
+def test_a_score_has_three_units() -> None:
+    score = Score(nats_per_char=math.log(4), characters=10)
+    assert score.bits_per_char == pytest.approx(2)
+    assert score.perplexity == pytest.approx(4)
+    assert math.isfinite(Score(1e6, 10).perplexity)

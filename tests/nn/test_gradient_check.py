@@ -1,0 +1,211 @@
+"""Every gradient against complex steps, exact to rounding, and against central differences.
+
+f(w + ih) = f(w) + ih f′(w) + O(h²): the imaginary part has no difference to cancel, so h may be as
+small as it likes (Squire & Trapp 1998). The same code walks complex weights, so it is the forward
+of training that is derived, not a copy of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.nn.cells import CELLS, Cell
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array, Ids
+
+T, B, D, V, H = 4, 2, 4, 3, 3
+STEP = 1e-30
+TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One window from a carried state, and how each position counts."""
+
+    inputs: Ids | Array
+    targets: Ids
+    weights: Array | float
+    states: dict[str, Array]
+    dropout_seed: int | None
+
+    def rng(self) -> np.random.Generator | None:
+        """Return the generator that draws the same dropout masks each time."""
+        return None if self.dropout_seed is None else np.random.default_rng(self.dropout_seed)
+
+    def loss(self, network: Network) -> Any:
+        """Return Σ weights · nats of the window."""
+        for name, state in network.states():
+            state[...] = self.states[name]
+        network.forward(self.inputs, self.rng())
+        return np.sum(self.weights * network.loss(self.targets))
+
+
+def pose(network: Network, rng: np.random.Generator, dense: bool) -> Problem:
+    """Make up a window for a network that `build` made."""
+    inputs = network.config.inputs
+    return Problem(
+        inputs=rng.normal(size=(T, B, inputs)) if dense else rng.integers(inputs, size=(T, B)),
+        targets=rng.integers(V, size=(T, B)),
+        weights=rng.normal(1, 0.5, size=(T, B)),
+        states={name: state.copy() for name, state in network.states()},
+        dropout_seed=7 if network.config.dropout or network.config.recurrent_dropout else None,
+    )
+
+
+def by_complex_steps(network: Network, problem: Problem) -> Parameters:
+    """Return the derivative of the loss by every parameter, one at a time."""
+    stepped = network.parameters.astype(complex)
+    walker = Network(network.config, stepped, T, B, stepped.like())  # so that it drops alike
+    result = network.parameters.like()
+    for i in range(len(stepped.vector)):
+        stepped.vector[i] += STEP * 1j
+        result.vector[i] = problem.loss(walker).imag / STEP
+        stepped.vector[i] = stepped.vector[i].real
+    return result
+
+
+def assert_same(gradients: Parameters, expected: Parameters, tolerance: float) -> None:
+    """Compare array by array, relative to the largest number of each, which is not zero."""
+    for name, gradient in gradients.items():
+        largest = np.abs(expected[name]).max()
+        assert largest > 1e-6, f"{name} has no gradient, which proves nothing"
+        error = np.abs(gradient - expected[name]).max() / largest
+        assert error <= tolerance, f"{name} is off by {error:.1e}"
+
+
+layers = pytest.mark.parametrize("layers", [1, 2, 3])
+dense = pytest.mark.parametrize("dense", [False, True], ids=["ids", "dense"])
+dropout = pytest.mark.parametrize(
+    "dropout",
+    [{}, {"dropout": 0.4}, {"recurrent_dropout": 0.4}],
+    ids=["all units", "dropout", "recurrent dropout"],
+)
+
+
+@layers
+@dense
+@dropout
+def test_every_gradient_is_the_complex_step_derivative(
+    build: Callable[..., Network],
+    rng: np.random.Generator,
+    cell: str,
+    layers: int,
+    dense: bool,
+    dropout: dict[str, Any],
+) -> None:
+    config = ModelConfig(D, V, cell=cell, hidden=H, layers=layers, **dropout)
+    network = build(config, T, B, size=0.7)
+    problem = pose(network, rng, dense)
+    assert all(np.abs(state).min() > 0 for state in problem.states.values())
+    problem.loss(network)
+    assert network.gradients is not None
+    network.gradients.vector.fill(np.nan)  # to see that each is overwritten
+    network.backward(problem.targets, problem.weights)
+    assert_same(network.gradients, by_complex_steps(network, problem), TOLERANCE)
+
+
+def test_every_gradient_is_the_central_difference(
+    build: Callable[..., Network], rng: np.random.Generator, cell: str
+) -> None:
+    network = build(ModelConfig(D, V, cell=cell, hidden=H, layers=2), T, B)
+    problem = replace(pose(network, rng, dense=False), weights=1 / (T * B))
+    problem.loss(network)
+    assert network.gradients is not None
+    network.backward(problem.targets, problem.weights)
+    expected = network.parameters.like()
+    vector = network.parameters.vector
+    for i, weight in enumerate(vector.copy()):
+        vector[i] = weight + 1e-5
+        above = problem.loss(network)
+        vector[i] = weight - 1e-5
+        expected.vector[i] = (above - problem.loss(network)) / 2e-5
+        vector[i] = weight
+    assert_same(network.gradients, expected, 1e-7)
+
+
+def test_a_vocabulary_beyond_the_one_hot_product_has_the_same_gradient(
+    build: Callable[..., Network], rng: np.random.Generator, cell: str
+) -> None:
+    network = build(ModelConfig(300, V, cell=cell, hidden=H), T, B)
+    problem = pose(network, rng, dense=False)
+    problem.loss(network)
+    assert network.gradients is not None
+    network.backward(problem.targets, problem.weights)
+    by_lookup = network.gradients.vector.copy()
+    one_hot = replace(problem, inputs=np.eye(300)[problem.inputs])
+    one_hot.loss(network)
+    network.backward(problem.targets, problem.weights)
+    assert np.linalg.norm(by_lookup) > 0.1
+    np.testing.assert_allclose(by_lookup, network.gradients.vector, rtol=1e-10, atol=1e-13)
+
+
+def stack(cell: str, rng: np.random.Generator) -> list[tuple[Cell, Cell]]:
+    """Return two layers, each in float64 with gradients and, with the same numbers, in complex."""
+    made = []
+    for inputs in (D, H):
+        shapes = CELLS[cell].shapes(inputs, H)
+        weights = {name: rng.normal(0, 0.7, shape) for name, shape in shapes.items()}
+        gradients = {name: np.zeros(shape) for name, shape in shapes.items()}
+        real = CELLS[cell](weights, gradients, T, B)
+        complex_weights = {name: array.astype(complex) for name, array in weights.items()}
+        holomorphic = CELLS[cell](complex_weights, None, T, B)
+        for name, slots in real.slots.items():
+            slots[0] = rng.normal(0, 0.7, (B, H))
+            holomorphic.slots[name][0] = slots[0]
+        made.append((real, holomorphic))
+    return made
+
+
+def test_the_gradient_of_the_inputs_passes_through_a_stack_of_layers(
+    rng: np.random.Generator, cell: str
+) -> None:
+    (lower, lower_complex), (upper, upper_complex) = stack(cell, rng)
+    x, dh = rng.normal(size=(T, B, D)), rng.normal(size=(T, B, H))
+
+    lower.read(x)
+    h = lower.forward()
+    upper.read(h)
+    upper.forward()
+    upper.backward(dh)
+    dh_lower, dx = np.full((T, B, H), np.nan), np.full((T, B, D), np.nan)
+    upper.read_backward(h, dx=dh_lower)
+    lower.backward(dh_lower)
+    lower.read_backward(x, dx=dx)
+
+    numeric = np.empty_like(x)
+    for index in np.ndindex(x.shape):
+        stepped = x.astype(complex)
+        stepped[index] += STEP * 1j
+        lower_complex.read(stepped)
+        upper_complex.read(lower_complex.forward())
+        numeric[index] = np.sum(dh * upper_complex.forward()).imag / STEP
+    assert np.abs(dx[0]).max() > 1e-3
+    np.testing.assert_allclose(dx, numeric, rtol=0, atol=TOLERANCE * np.abs(numeric).max())
+
+
+def test_backward_may_be_repeated_and_gives_the_same(
+    build: Callable[..., Network], rng: np.random.Generator, cell: str
+) -> None:
+    network = build(ModelConfig(D, V, cell=cell, hidden=H, layers=2), T, B)
+    problem = pose(network, rng, dense=False)
+    assert network.gradients is not None
+    vectors = []
+    for _ in range(2):
+        problem.loss(network)
+        network.backward(problem.targets, problem.weights)
+        vectors.append(network.gradients.vector.copy())
+    assert np.linalg.norm(vectors[0]) > 0.1
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+def test_a_network_without_gradients_cannot_walk_back(cell: str) -> None:
+    config = ModelConfig(D, V, cell=cell, hidden=H)
+    network = Network(config, Parameters(config.shapes()), T, B)
+    network.forward(np.zeros((T, B), int))
+    network.loss(np.zeros((T, B), int))
+    with pytest.raises(ValueError, match="without gradients"):
+        network.backward(np.zeros((T, B), int), 1.0)

@@ -1,0 +1,107 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from charrnn.nn import recurrent_matmul as products
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.recurrent_matmul import NARROWEST, WITHOUT_PACKING, RecurrentProduct, blocks_of
+from charrnn.types import Array
+
+Kernels = Callable[[bool], None]
+
+
+@pytest.fixture
+def kernels(monkeypatch: pytest.MonkeyPatch) -> Kernels:
+    """Say whether this BLAS has kernels that go without packing."""
+
+    def say(there: bool) -> None:
+        monkeypatch.setattr(products, "small_products_unpacked", lambda: there)
+
+    return say
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
+    """Let even the products of tiny networks be cut, into four blocks of 3 columns."""
+    kernels(True)
+    monkeypatch.setattr(products, "NARROWEST", 2)
+    monkeypatch.setattr(products, "WITHOUT_PACKING", 5 * 12 * 3)
+
+
+@pytest.mark.parametrize("B", [1, 7, 16, 32, 64])
+@pytest.mark.parametrize("H", [64, 100, 192, 256, 300, 512])
+def test_blocks_are_the_widest_that_go_without_packing(B: int, H: int, kernels: Kernels) -> None:
+    kernels(True)
+    P = blocks_of(B, H, H)
+    assert H % P == 0
+    if P == 1:
+        cut = [H // n for n in range(1, H + 1) if H % n == 0]
+        assert B * H * H <= WITHOUT_PACKING or not any(
+            NARROWEST <= width <= WITHOUT_PACKING // (B * H) for width in cut
+        )
+    else:
+        assert B * H * (H // P) <= WITHOUT_PACKING
+        wider = next(H // n for n in range(P - 1, 0, -1) if H % n == 0)
+        assert B * H * wider > WITHOUT_PACKING
+
+
+def test_a_width_that_cannot_be_cut_stays_whole(kernels: Kernels) -> None:
+    kernels(True)
+    assert blocks_of(32, 257, 257) == 1
+
+
+def test_other_kernels_multiply_in_one_piece(kernels: Kernels) -> None:
+    kernels(False)
+    assert blocks_of(16, 512, 512) == 1
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("T", [1, 9])
+def test_products_of_blocks_are_the_product(T: int, rng: np.random.Generator) -> None:
+    G, B, H = 3, 5, 12
+    W, h = rng.standard_normal((G, H, H)), rng.standard_normal((G, B, H))
+    forward = RecurrentProduct(W, T, B)
+    backward = RecurrentProduct(W.transpose(0, 2, 1), T, B)
+    assert forward.P == backward.P == 4
+    for product in (forward, backward):
+        product.renew()
+    np.testing.assert_allclose(forward.of_state(h[0]), h[0] @ W, rtol=1e-12)
+    np.testing.assert_allclose(backward.of_gates(h), h @ W.transpose(0, 2, 1), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_changed_weights_count_once_the_product_is_renewed(rng: np.random.Generator) -> None:
+    W, h = rng.standard_normal((2, 12, 12)), rng.standard_normal((5, 12))
+    product = RecurrentProduct(W, 9, 5)
+    product.renew()
+    W *= 2
+    product.renew()
+    np.testing.assert_allclose(product.of_state(h), h @ W, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_network_in_blocks_has_the_gradients_of_one_in_one_piece(
+    cell: str, layers: int, request: pytest.FixtureRequest, rng: np.random.Generator
+) -> None:
+    config = ModelConfig(6, 6, cell=cell, hidden=12, layers=layers)
+    parameters = initialise(config, rng, np.float64)
+    ids = rng.integers(6, size=(10, 5))
+
+    def walk() -> tuple[int, Array]:
+        gradients = parameters.like()
+        network = Network(config, parameters, 9, 5, gradients)
+        network.forward(ids[:-1])
+        network.loss(ids[1:])
+        network.backward(ids[1:], 1 / 45)
+        return network.layers[0].recurrent.P, gradients.vector
+
+    (P, whole) = walk()
+    assert P == 1
+    request.getfixturevalue("narrow")
+    (P, cut) = walk()
+    assert P == 4
+    assert np.linalg.norm(whole) > 0.01
+    np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-14)

@@ -1,0 +1,175 @@
+"""What Numba compiles gives what NumPy gives, to rounding; needs Numba."""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.errors import DivergedError, UsageError
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.backends import kernel, usual_kernel
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+compiled = pytest.importorskip("charrnn.training.numba_backend", exc_type=ImportError)
+
+V, ULP = 7, 2.0**-23
+"""Of numbers between 1 and 2 in float32."""
+
+
+@pytest.fixture
+def each() -> Callable[[Any, Array], Array]:
+    """Return what applies a scalar function to each element of an array."""
+
+    def apply(function: Any, x: Array) -> Array:
+        return np.array([function(element) for element in x.astype(np.float32)], np.float32)
+
+    return apply
+
+
+POINTS = np.concatenate((np.linspace(-30, 30, 4001), np.logspace(-20, 0, 201), [0.0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("expm1", np.expm1),
+        ("sigmoid", lambda x: 1 / (1 + np.exp(-x))),
+        ("tanh", np.tanh),
+    ],
+)
+def test_a_function_is_exact_to_three_ulp(
+    each: Callable[[Any, Array], Array], name: str, exact: Callable[[Array], Array]
+) -> None:
+    for x in (POINTS.astype(np.float32), -POINTS.astype(np.float32)):
+        expected = exact(x.astype(np.float64))
+        np.testing.assert_allclose(each(getattr(compiled, name), x), expected, rtol=3 * ULP)
+
+
+def test_extremes_are_where_they_should_be(each: Callable[[Any, Array], Array]) -> None:
+    x = np.array([-np.inf, -1e4, -100, 100, 1e4, np.inf])
+    np.testing.assert_allclose(each(compiled.sigmoid, x), [0, 0, 0, 1, 1, 1], atol=1e-37)
+    np.testing.assert_array_equal(each(compiled.tanh, x), [-1, -1, -1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_what_is_not_a_number_stays_so(each: Callable[[Any, Array], Array], name: str) -> None:
+    """Training must see that it diverged."""
+    assert np.isnan(each(getattr(compiled, name), np.array([np.nan]))).all()
+
+
+def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> Iterator[Array]:
+    """Yield logits, states and gradients of two windows, the second from the first one's end."""
+    rng = np.random.default_rng(5)
+    config = ModelConfig(V, V, cell=cell, hidden=H, layers=2, **settings)
+    parameters = initialise(config, rng)
+    parameters.vector += rng.normal(size=len(parameters.vector)).astype(np.float32) / 4
+    gradients = parameters.like(np.full_like(parameters.vector, np.nan))
+    network = Network(config, parameters, T, B, gradients, cells)
+    for _ in range(2):
+        ids, targets = rng.integers(V, size=(2, T, B))
+        yield network.forward(ids, np.random.default_rng(3)).copy()
+        network.loss(targets)
+        network.backward(targets, 1.0)
+        network.carry()
+        yield from (state.copy() for _, state in network.states())
+        yield gradients.vector.copy()
+
+
+@pytest.mark.parametrize("T", [1, 9])
+@pytest.mark.parametrize("B", [1, 3, 20])
+@pytest.mark.parametrize("H", [1, 5, 32])
+def test_a_cell_walks_as_numpy_does(cell: str, T: int, B: int, H: int) -> None:
+    ours = walked(cell, compiled.CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
+    theirs = walked(cell, CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
+    for mine, expected in zip(ours, theirs, strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(mine, expected, atol=2e-5 * scale, rtol=0)
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = compiled.numba.njit
+
+    def njit(function: Any = None, **options: Any) -> Any:
+        if options.get("cache"):
+            raise RuntimeError("no locator available")
+        return real(function, **options)
+
+    monkeypatch.setattr(compiled.numba, "njit", njit)
+    double = compiled.compiled()(lambda x: x + x)
+    assert double(np.float32(2)) == 4
+
+
+def test_every_cell_is_compiled() -> None:
+    assert compiled.CELLS.keys() == CELLS.keys()
+    for name, cell in compiled.CELLS.items():
+        assert issubclass(cell, CELLS[name])
+
+
+@pytest.mark.parametrize("name", ["adagrad", "adagrad-damped"])
+def test_an_optimiser_steps_as_numpy_does(rng: np.random.Generator, name: str) -> None:
+    weights = [rng.normal(size=300).astype(np.float32)] * 2
+    weights = [one.copy() for one in weights]
+    kinds = (compiled.OPTIMISERS[name], OPTIMISERS[name])
+    optimisers = [kind(w, 0.01) for kind, w in zip(kinds, weights, strict=True)]
+    for step in range(5):
+        gradient = rng.normal(size=300).astype(np.float32) * 10.0**-step
+        gradient[0] = 0
+        for optimiser, w in zip(optimisers, weights, strict=True):
+            optimiser.update(w, gradient.copy(), 0.1)
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-5, atol=1e-6)
+    ours, theirs = (optimiser.state["sum_of_squares"] for optimiser in optimisers)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def run(cell: str, name: str, workers: int = 1) -> Trainer:
+    config = ModelConfig(V, V, cell=cell, hidden=16)
+    training = TrainingConfig(
+        40, lr=0.1, seq_length=10, batch=4, warm_up=2, kernel=name, workers=workers
+    )
+    ids = np.resize(np.arange(V, dtype=np.uint8) ** 2 % V, 500)
+    initial = initialise(config, np.random.default_rng(0))
+    return Trainer(config, training, TextLessons(ids), initial)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_learns_as_with_numpy(cell: str, workers: int) -> None:
+    with run(cell, "numba", workers) as ours, run(cell, "numpy") as theirs:
+        nats = np.array([(ours.step().nats, theirs.step().nats) for _ in range(30)])
+        assert type(ours.optimiser) is compiled.CompiledAdagrad
+    np.testing.assert_allclose(nats[:, 0], nats[:, 1], rtol=2e-3)
+    assert nats[-1, 0] < nats[0, 0] / 2
+
+
+def test_a_run_is_the_same_each_time(cell: str) -> None:
+    with run(cell, "numba") as one, run(cell, "numba") as other:
+        for _ in range(10):
+            one.step()
+            other.step()
+        np.testing.assert_array_equal(one.parameters.vector, other.parameters.vector)
+
+
+def test_a_run_that_diverges_says_so() -> None:
+    with run("lstm", "numba") as trainer:
+        trainer.parameters.vector[: trainer.parameters["layers.0.W_xh"].size] = np.nan
+        with pytest.raises(DivergedError, match="W_xh is not finite"):
+            trainer.step()
+
+
+def test_the_fastest_kernel_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usual_kernel() == "numba"
+    for name in ("charrnn.training.numba_backend", "numba"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr(sys.modules["charrnn"], "compiled", raising=False)
+    assert usual_kernel() == "numpy"
+    with pytest.raises(UsageError, match=r"cannot be used.*pip install numba"):
+        kernel("numba")
+    assert kernel("numpy").cells is CELLS

@@ -1,0 +1,305 @@
+"""Runs on pairs: exact to the last bit when resumed, the same over processes, and they learn."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.checkpointing.checkpoint import load, save
+from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.data.builtin_pairs import demonstration
+from charrnn.data.layouts import LAYOUTS, Pairing
+from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
+from charrnn.data.pair_formats import Pair
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import CheckpointError, TextError, UsageError
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.training.events import Evaluation, Stopped
+from charrnn.training.pair_dataset import PairLessons
+from charrnn.training.pair_presets import MOST_POSITIONS, PATIENCE, chrono_bias, plan_pairs
+from charrnn.training.presets import Budget
+from charrnn.training.snapshot import CorpusRecord, restore, snapshot
+from charrnn.training.trainer import Trainer, train
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+RECORD = CorpusRecord("pairs", "0" * 64, 100, 0.1)
+PLAN = TrainingConfig(steps=14, warm_up=3, batch=6, seed=6, eval_every=4, reset_rate=1.0)
+
+
+def pairs_for(layout: str, count: int = 60) -> PairCorpus:
+    """Make pairs of different lengths that fit a layout."""
+    rng = np.random.default_rng(3)
+    made = {}
+    for number in range(count):
+        text = "".join(rng.choice(list("abcd"), rng.integers(1, 12)))
+        made[text] = {
+            "one-to-one": (str(number), f"n{number % 7}"),
+            "one-to-many": (f"L{number % 3}", text),
+            "many-to-one": (text, "long" if len(text) > 5 else "short"),
+            "many-to-many": (text, text[::-1][:4]),
+            "synced": (text, text.upper()),
+        }[layout]
+    unique = dict.fromkeys(made.values())
+    return PairCorpus(tuple(Pair(*pair, f"line {n}") for n, pair in enumerate(unique, 1)), "pairs")
+
+
+def lessons_for(layout: str) -> PairLessons:
+    split = split_pairs(pairs_for(layout), layout, 0.2, 0)
+    pairing = split.pairing
+    return PairLessons(pairing, arranged(pairing, split.train), arranged(pairing, split.held))
+
+
+def begin(layout: str, cell: str = "lstm", plan: TrainingConfig = PLAN) -> Trainer:
+    lessons = lessons_for(layout)
+    pairing = lessons.pairing
+    config = ModelConfig(
+        pairing.inputs, pairing.outputs, cell=cell, hidden=5, layers=2, dropout=0.2
+    )
+    return Trainer(config, plan, lessons, initialise(config, np.random.default_rng(1)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("at", [3, 4, 9])
+def test_a_resumed_run_is_the_run_never_stopped(
+    tmp_path: Path, layout: str, cell: str, at: int
+) -> None:
+    path = tmp_path / "last.npz"
+    with begin(layout, cell) as whole:
+        expected = list(train(whole))
+        save(path, snapshot(whole, lessons_for(layout).pairing, RECORD, resumable=True))
+        final = path.read_bytes()
+    with begin(layout, cell) as first:
+        events = list(train(first, lambda: first.progress.step == at))
+        save(path, snapshot(first, lessons_for(layout).pairing, RECORD, resumable=True))
+    checkpoint = load(path)
+    assert checkpoint.training is not None
+    lessons = lessons_for(layout)
+    assert checkpoint.pairing == lessons.pairing
+    with Trainer(
+        checkpoint.config, checkpoint.training.config, lessons, checkpoint.parameters
+    ) as second:
+        restore(second, checkpoint)
+        events = events[:-1] + list(train(second))
+        save(path, snapshot(second, lessons.pairing, RECORD, resumable=True))
+    assert path.read_bytes() == final
+    assert [e for e in events if isinstance(e, Evaluation)] == [
+        e for e in expected if isinstance(e, Evaluation)
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_processes_compute_what_one_computes(layout: str) -> None:
+    def walk(workers: int) -> list[Array]:
+        lessons = lessons_for(layout)
+        config = ModelConfig(lessons.pairing.inputs, lessons.pairing.outputs, hidden=5)
+        initial = initialise(config, np.random.default_rng(1), np.float64)
+        with Trainer(config, replace(PLAN, workers=workers), lessons, initial) as trainer:
+            found = []
+            for step in range(9):
+                nats = trainer.team.compute(step)
+                found.append(np.append(trainer.team.gradient, nats))
+            return found
+
+    np.testing.assert_allclose(walk(2), walk(1), rtol=1e-6, atol=1e-9)
+
+
+def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
+    plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch=16)
+    pairs = PairCorpus(tuple(Pair(c, c.upper(), "") for c in "abcdefghijklmnopqrstuvwxyz"), "case")
+    split = split_pairs(pairs, "one-to-one", 0.1, 0)
+    examples = arranged(split.pairing, split.train)
+    lessons = PairLessons(split.pairing, examples, examples)
+    config = ModelConfig(split.pairing.inputs, split.pairing.outputs, hidden=32)
+    initial = initialise(config, np.random.default_rng(1))
+    with Trainer(config, plan, lessons, initial) as trainer:
+        *_, last = train(trainer)
+        assert isinstance(last, Stopped)
+        assert last.reason == "solved"
+        assert last.step < 600
+        assert trainer.figures["exact_match"] == 1
+        assert trainer.progress.finished(plan)
+        save(tmp_path / "a.npz", snapshot(trainer, split.pairing, RECORD, resumable=True))
+    state = load(tmp_path / "a.npz").training
+    assert state is not None
+    assert state.finished
+
+
+def test_an_empty_validation_is_none() -> None:
+    lessons = lessons_for("many-to-one")
+    empty = replace(lessons, held=lessons.train.first(0))
+    assert empty.held_out == 0
+    with begin("many-to-one") as trainer:
+        trainer.lessons = empty
+        events = list(train(trainer))
+    assert not [event for event in events if isinstance(event, Evaluation)]
+
+
+# --- the checkpoint of pairs
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    with begin("many-to-many") as trainer:
+        lessons = lessons_for("many-to-many")
+        save(tmp_path / "good.npz", snapshot(trainer, lessons.pairing, RECORD, resumable=False))
+    return tmp_path / "good.npz"
+
+
+def test_a_model_of_pairs_is_not_one_of_a_text(good: Path) -> None:
+    checkpoint = load(good)
+    assert checkpoint.pairing.layout == "many-to-many"
+    with pytest.raises(UsageError, match=r"learnt pairs \(many-to-many\).*try charrnn predict"):
+        checkpoint.vocabulary  # noqa: B018
+    other = replace(checkpoint, symbols=Vocabulary("ab"))
+    with pytest.raises(UsageError, match=r"learnt a text.*try charrnn sample"):
+        other.pairing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layout": "diagonal"}, "pairs: no layout called 'diagonal'"),
+        ({"layout": 3}, r"pairs\.layout has a value of the wrong type"),
+        ({"sources": "abc"}, r"pairs\.sources is missing or not of type list"),
+        ({"sources": [1, 2]}, r"pairs\.sources holds something that is not a text"),
+        ({"sources": ["a"]}, "does not match"),
+        ({"answers": ["a", "a"]}, "pairs: the answers must be different symbols"),
+        ({"answers": ["ab"]}, "pairs: the answers must be single characters"),
+        ({"longest": 0}, "pairs: the longest answer"),
+        ({"longest": "7"}, r"pairs\.longest has a value of the wrong type"),
+        ({"more": 1}, r"pairs\.more is missing or unknown"),
+        (None, "pairs is missing"),
+    ],
+)
+def test_nonsense_in_a_checkpoint_is_refused(
+    good: Path, change: dict[str, object] | None, message: str
+) -> None:
+    arrays, metadata = read_archive(good)
+    if change is None:
+        del metadata["pairs"]
+    else:
+        metadata["pairs"] |= change
+    write_archive(good, arrays, metadata)
+    with pytest.raises(CheckpointError, match=message):
+        load(good)
+
+
+# --- what is chosen where nothing is said
+
+
+def planned(layout: str, **given: object) -> tuple[ModelConfig, TrainingConfig]:
+    lessons = lessons_for(layout)
+    plan = plan_pairs("default", given, lessons.pairing, lessons.train, Budget(minutes=3))
+    return plan.model, plan.training
+
+
+def test_the_forget_bias_follows_from_the_longest_example() -> None:
+    model, training = planned("many-to-one")
+    assert training.seq_length == lessons_for("many-to-one").train.lengths.max()
+    assert model.forget_bias == pytest.approx(np.log(training.seq_length - 1), abs=0.01)
+    assert chrono_bias(1) == chrono_bias(2) == 1
+    assert planned("many-to-one", forget_bias=0.5)[0].forget_bias == 0.5
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_few_examples_still_make_some_batches(layout: str) -> None:
+    model, training = planned(layout)
+    lessons = lessons_for(layout)
+    assert training.batch <= max(1, len(lessons.train) // 4)
+    assert lessons.reading(training).source(lessons.arrays).steps_per_epoch >= 2
+    assert training.patience == PATIENCE
+    assert (model.inputs, model.outputs) == (lessons.pairing.inputs, lessons.pairing.outputs)
+
+
+def test_another_optimiser_brings_its_own_rate() -> None:
+    assert planned("many-to-one")[1].optimiser == "adam"
+    assert planned("many-to-one", optimiser="adagrad")[1].lr == 0.4
+    assert planned("many-to-one", cell="rnn")[1].lr < planned("many-to-one")[1].lr
+    assert planned("many-to-one", lr=0.7)[1].lr == 0.7
+
+
+def test_dropout_grows_with_the_epochs() -> None:
+    lessons = lessons_for("synced")
+    rates = [
+        plan_pairs("default", {}, lessons.pairing, lessons.train, Budget(epochs=n)).model.dropout
+        for n in (1, 5, 50)
+    ]
+    assert rates == sorted(rates)
+    assert rates[0] == 0 < rates[1] < rates[2]
+    assert planned("one-to-one")[0].dropout == 0
+
+
+def test_what_makes_no_sense_with_pairs_is_refused() -> None:
+    lessons = lessons_for("synced")
+    with pytest.raises(UsageError, match="--preset min-char-rnn is for texts"):
+        plan_pairs("min-char-rnn", {}, lessons.pairing, lessons.train, Budget(minutes=1))
+    long = Pairing("synced", ("a",), ("b",))
+    n = MOST_POSITIONS + 1
+    examples = arranged(long, [Pair("a" * n, "b" * n, "")])
+    with pytest.raises(TextError, match="the longest example has 32,769 characters"):
+        plan_pairs("default", {}, long, examples, Budget(minutes=1))
+
+
+def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
+    lessons = lessons_for("synced")
+    plan = plan_pairs("default", {"batch": 5000}, lessons.pairing, lessons.train, Budget(minutes=1))
+    assert plan.training.batch == len(lessons.train)
+    assert "do not fill a batch of 5000" in plan.notes[0]
+
+
+# --- demonstrations, learnt to the figures that README tells
+
+CharrnnRun = Callable[..., dict[str, Any]]
+FIGURES = {
+    "dates": ("many-to-many", 0.98),
+    "languages": ("many-to-one", 0.95),
+    "vowels": ("synced", 0.98),
+    "case": ("one-to-one", 1.0),
+    "france:100": ("many-to-one", 0.95),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_defaults_learn_the_demonstrations(name: str, charrnn_run: CharrnnRun) -> None:
+    layout, least = FIGURES[name]
+    found = charrnn_run("--corpus", name, "--layout", layout)
+    assert found["validation"]["exact_match"] >= least
+    assert found["seconds"] < 200
+
+
+@pytest.mark.slow
+def test_a_plain_network_of_small_weights_does_not_learn_france(charrnn_run: CharrnnRun) -> None:
+    small = ("--cell", "rnn", "--init", "normal:0.01", "--input-init", "normal:0.01")
+    found = charrnn_run("--corpus", "france:100", "--layout", "many-to-one", *small)
+    assert found["validation"]["symbol_accuracy"] < 0.2
+
+
+@pytest.fixture
+def charrnn_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharrnnRun:
+    """Run `charrnn train` in an empty folder; return its JSON."""
+
+    def run(*options: str) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "charrnn", "train", "--json", "--quiet", *options],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+        return dict(json.loads(done.stdout))
+
+    return run
+
+
+def test_every_cell_and_layout_is_covered() -> None:
+    assert set(CELLS) >= {"rnn", "lstm", "gru"}
+    assert len(LAYOUTS) == 5
+    assert demonstration("case", "one-to-one").pairs

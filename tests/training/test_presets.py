@@ -1,0 +1,311 @@
+"""What is not said is chosen well: budgets, presets, and the fit to a small text."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.data.text_batches import Windows
+from charrnn.errors import UsageError
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.presets import PRESETS, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan, with_steps
+from charrnn.training.text_dataset import TextLessons
+from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+LARGE = 1_000_000
+THREE_MINUTES = Budget(minutes=3)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"minutes": 1, "steps": 1}, {"epochs": 1, "steps": 1}, {"minutes": 0, "epochs": 1}],
+)
+def test_a_budget_is_exactly_one_thing(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="exactly one of --minutes, --epochs and --steps"):
+        Budget(**given)
+
+
+@pytest.mark.parametrize("name", ["minutes", "epochs", "steps"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_a_budget_is_above_zero_and_finite(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=rf"--{name} is .*; it must be "):
+        Budget(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_budget_counts_steps_if_it_can() -> None:
+    assert Budget(steps=7).steps_of(100) == 7
+    assert Budget(epochs=2.5).steps_of(100) == 250
+    assert Budget(epochs=1e-9).steps_of(100) == 1
+    assert Budget(minutes=3).steps_of(100) is None
+
+
+def test_a_budget_knows_how_often_a_text_is_read() -> None:
+    assert Budget(epochs=2.5).epochs_of(1000, 256, 100) == 2.5
+    assert Budget(steps=30).epochs_of(1000, 256, 100) == 3
+    once, twice = (Budget(minutes=m).epochs_of(LARGE, 256, 2048) for m in (1, 2))
+    assert twice == pytest.approx(2 * once)
+    assert Budget(minutes=1).epochs_of(LARGE, 512, 2048) < once
+
+
+@given(st.floats(0.1, 600), st.floats(0.1, 600))
+def test_more_time_never_means_fewer_units(a: float, b: float) -> None:
+    less, more = (
+        plan("default", {}, 60, LARGE, Budget(minutes=minutes)).model for minutes in sorted((a, b))
+    )
+    assert less.hidden <= more.hidden
+    assert less.cell == more.cell == "lstm"
+
+
+@given(st.floats(0.1, 100), st.floats(0.1, 100))
+def test_reading_more_often_never_means_less_dropout(a: float, b: float) -> None:
+    less, more = (
+        plan("default", {}, 60, LARGE, Budget(epochs=epochs)).model for epochs in sorted((a, b))
+    )
+    assert 0 <= less.dropout <= more.dropout < 1
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_the_smaller_a_text_the_more_dropout_for_as_many_passes(a: int, b: int) -> None:
+    small, large = (
+        plan("default", {}, 60, characters, Budget(epochs=5)).model.dropout
+        for characters in sorted((a, b))
+    )
+    assert 0 <= large <= small < 1
+
+
+def test_presets_grow_from_small_to_large() -> None:
+    sizes = [
+        plan(preset, {}, 60, LARGE, THREE_MINUTES).model.hidden
+        for preset in ("small", "default", "large")
+    ]
+    assert all(a < b for a, b in pairwise(sizes))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_is_said_overrules_every_preset(preset: str) -> None:
+    said = {"cell": "gru", "hidden": 31, "dropout": 0.05, "batch": 3, "seed": 9, "lr": 0.123}
+    planned = plan(preset, said, 60, LARGE, THREE_MINUTES)
+    fields = planned.model.as_dict() | planned.training.as_dict()
+    assert {name: fields[name] for name in said} == said
+    assert (planned.model.inputs, planned.model.outputs) == (60, 60)
+    assert planned.training.steps == 0
+    assert planned.budget is THREE_MINUTES
+    assert planned.notes == ()
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
+    planned = plan("small", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
+    assert planned.training.lr == OPTIMISERS[optimiser].learning_rate
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_to_say_what_a_preset_means_changes_nothing(preset: str) -> None:
+    silent = plan(preset, {}, 60, LARGE, THREE_MINUTES)
+    said = {"cell": silent.model.cell, "optimiser": silent.training.optimiser}
+    assert plan(preset, said, 60, LARGE, THREE_MINUTES) == silent
+
+
+def test_more_units_never_mean_a_higher_rate() -> None:
+    rates = [
+        plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
+        for hidden in (1, 128, 384, 512, 1024)
+    ]
+    assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].learning_rate
+    assert rates[2] > rates[3] > rates[4]
+
+
+@pytest.mark.parametrize(
+    ("said", "thinned"),
+    [({}, 0.25), ({"dropout": 0.1}, 0), ({"cell": "gru"}, 0), ({"recurrent_dropout": 0.1}, 0.1)],
+)
+def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
+    said: dict[str, Any], thinned: float
+) -> None:
+    planned = plan("default", said, 60, LARGE, Budget(epochs=40))
+    assert planned.model.recurrent_dropout == thinned
+    usual = OPTIMISERS["adagrad"].learning_rate * CELLS[planned.model.cell].rate_factor
+    assert planned.training.lr == pytest.approx(usual / 2 if thinned else usual)
+
+
+def test_a_step_shrinks_weights_as_much_whatever_the_units() -> None:
+    for hidden in (64, 384, 512, 768, 2000):
+        training = plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training
+        assert training.lr * training.weight_decay == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
+
+
+def test_dropout_is_chosen_for_the_units_that_were_said() -> None:
+    few, many = (
+        plan("default", {"hidden": hidden}, 60, LARGE, Budget(epochs=8)).model.dropout
+        for hidden in (64, 1024)
+    )
+    assert few == 0 < many
+
+
+def test_clipping_by_value_replaces_clipping_by_norm_unless_both_are_said() -> None:
+    def clips(**said: float) -> tuple[float | None, float | None]:
+        training = plan("default", said, 60, LARGE, THREE_MINUTES).training
+        return training.clip_norm, training.clip_value
+
+    assert clips() == (TrainingConfig.clip_norm, None)
+    assert clips(clip_value=5.0) == (None, 5.0)
+    assert clips(clip_value=5.0, clip_norm=2.0) == (2.0, 5.0)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("characters", [2, 3, 10, 100, 1000])
+def test_a_small_text_shrinks_the_windows_and_says_so(preset: str, characters: int) -> None:
+    planned = plan(preset, {"workers": 2}, 5, characters, THREE_MINUTES)
+    training = planned.training
+    wanted = plan(preset, {}, 5, LARGE, THREE_MINUTES).training
+    Windows(
+        np.zeros(characters, np.uint8),
+        training.seq_length,
+        training.batch,
+        training.seed,
+        training.reset_rate,
+    )
+    shrunk = (training.seq_length, training.batch) != (wanted.seq_length, wanted.batch)
+    assert len(planned.notes) == shrunk
+    assert not shrunk or f"{characters:,} characters are few for" in planned.notes[0]
+    assert training.workers <= max(training.batch, 2)
+    assert training.workers <= training.batch or not shrunk
+
+
+def test_an_unknown_preset_is_told_the_known_ones() -> None:
+    known = "there are default, small, large, min-char-rnn"
+    with pytest.raises(UsageError, match=f"no preset called 'huge'; {known}"):
+        plan("huge", {}, 60, LARGE, THREE_MINUTES)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"cell": "gnu"}, "no cell called 'gnu'"),
+        ({"optimiser": "lion"}, "no optimiser called 'lion'"),
+        ({"dropout": 1.5}, "dropout is 1.5"),
+        ({"batch": 0}, "--batch is 0"),
+        ({"init": "xavier"}, "no initialiser called 'xavier'"),
+    ],
+)
+def test_settings_without_meaning_are_refused(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan("default", said, 60, LARGE, THREE_MINUTES)
+
+
+@given(st.integers(1, 10_000), st.integers(0, 50), st.integers(0, 500))
+def test_steps_fix_the_warm_up_and_the_evaluations(
+    steps: int, evaluations: int, warm_up: int
+) -> None:
+    training = with_steps(TrainingConfig(steps=0, warm_up=warm_up), steps, evaluations)
+    assert training.steps == steps
+    assert training.warm_up <= min(warm_up, WARM_UP_SHARE * steps)
+    assert training.warm_up == warm_up or training.warm_up > WARM_UP_SHARE * steps - 1
+    assert 1 <= training.eval_every <= steps
+    assert -(-steps // training.eval_every) <= max(1, evaluations)
+
+
+def test_an_interval_that_was_said_stays() -> None:
+    assert with_steps(TrainingConfig(steps=0, eval_every=17), 1000, 10).eval_every == 17
+
+
+RECIPE_2015 = {
+    "cell": "rnn",
+    "hidden": 100,
+    "layers": 1,
+    "dropout": 0.0,
+    "init": "normal:0.01",
+    "gain": 1.0,
+    "input_init": "normal:0.01",
+    "input_gain": 1.0,
+    "readout_init": "normal:0.01",
+    "optimiser": "adagrad-damped",
+    "lr": 0.1,
+    "schedule": "constant",
+    "warm_up": 0,
+    "weight_decay": 0.0,
+    "clip_norm": None,
+    "clip_value": 5.0,
+    "seq_length": 25,
+    "batch": 1,
+    "reset_rate": 0.0,
+    "loss": "sum",
+    "average": 0.0,
+}
+
+
+def test_min_char_rnn_is_the_recipe_of_2015() -> None:
+    planned = plan("min-char-rnn", {}, 60, LARGE, THREE_MINUTES)
+    fields = planned.model.as_dict() | planned.training.as_dict()
+    assert {name: fields[name] for name in RECIPE_2015} == RECIPE_2015
+    weights = initialise(planned.model, np.random.default_rng(0), np.float64)
+    for name in ("layers.0.W_xh", "layers.0.W_hh", "W_hy"):
+        assert weights[name].std() == pytest.approx(0.01, rel=0.05)
+    for name in ("layers.0.b_h", "b_y"):
+        np.testing.assert_array_equal(weights[name], 0)
+
+
+def essay(weights: dict[str, Array], text: Array, steps: int) -> list[float]:
+    """Train as the loop of the essay does, column by column; return the loss of each window."""
+    Wxh, Whh = weights["layers.0.W_xh"][0].T.copy(), weights["layers.0.W_hh"][0].T.copy()
+    bh, Why, by = weights["layers.0.b_h"][0].copy(), weights["W_hy"].T.copy(), weights["b_y"].copy()
+    parameters = [Wxh, Whh, bh, Why, by]
+    memories = [np.zeros_like(p) for p in parameters]
+    losses, p, hprev = [], len(text), np.zeros_like(bh)
+    for _ in range(steps):
+        if p + 25 + 1 > len(text):
+            hprev, p = np.zeros_like(bh), 0
+        inputs, targets = text[p : p + 25], text[p + 1 : p + 26]
+        hs, ps, loss = {-1: hprev}, {}, 0.0
+        for t in range(25):
+            hs[t] = np.tanh(Wxh[:, inputs[t]] + Whh @ hs[t - 1] + bh)
+            y = Why @ hs[t] + by
+            ps[t] = np.exp(y) / np.exp(y).sum()
+            loss -= np.log(ps[t][targets[t]])
+        dWxh, dWhh, dbh, dWhy, dby = gradients = [np.zeros_like(p) for p in parameters]
+        dhnext = np.zeros_like(bh)
+        for t in reversed(range(25)):
+            dy = ps[t].copy()
+            dy[targets[t]] -= 1
+            dWhy += np.outer(dy, hs[t])
+            dby += dy
+            draw = (1 - hs[t] ** 2) * (Why.T @ dy + dhnext)
+            dbh += draw
+            dWxh[:, inputs[t]] += draw
+            dWhh += np.outer(draw, hs[t - 1])
+            dhnext = Whh.T @ draw
+        for parameter, gradient, memory in zip(parameters, gradients, memories, strict=True):
+            np.clip(gradient, -5, 5, out=gradient)
+            memory += gradient * gradient
+            parameter -= 0.1 * gradient / np.sqrt(memory + 1e-8)
+        losses.append(float(loss))
+        hprev, p = hs[24], p + 25
+    return losses
+
+
+def test_min_char_rnn_trains_as_the_loop_of_the_essay() -> None:
+    text = np.array([(i * i + i // 5) % 9 for i in range(190)], np.uint8)
+    planned = plan("min-char-rnn", {"hidden": 12}, 9, len(text), THREE_MINUTES)
+    assert planned.notes == ()
+    config = with_steps(planned.training, steps=40, evaluations=1)
+    initial = initialise(planned.model, np.random.default_rng(3), np.float64)
+    with Trainer(planned.model, config, TextLessons(text), initial) as trainer:
+        assert trainer.steps_per_epoch == 7  # the steps go through several epochs
+        steps = [trainer.step() for _ in range(config.steps)]
+    losses = essay(dict(initial), text, config.steps)
+    np.testing.assert_allclose([25 * step.nats for step in steps], losses, rtol=1e-7)
+    assert any(step.gradient_norm_clipped < step.gradient_norm for step in steps)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_presets_are_plain_settings_of_the_two_configs() -> None:
+    known = {*ModelConfig(1, 1).as_dict(), *TrainingConfig(steps=1).as_dict()}
+    for preset in PRESETS.values():
+        assert set(preset(LARGE, THREE_MINUTES, None)) <= known
