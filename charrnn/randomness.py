@@ -24,3 +24,10 @@ class Purpose(IntEnum):
 def generator(seed: int, purpose: Purpose, *when: int) -> np.random.Generator:
     """Return the generator for this purpose at this step (and lane, or epoch)."""
     return np.random.default_rng((seed, purpose, *when))
+
+
+def new_seed() -> int:
+    """Draw a seed from the system's own randomness."""
+    import secrets
+
+    return secrets.randbits(32)

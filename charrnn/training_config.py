@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, fields
 
-from charrnn.data.text_batches import Lanes
 from charrnn.errors import UsageError
 from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
-from charrnn.optim.optimisers import OPTIMISERS, SCHEDULES
-from charrnn.training.backends import KERNELS
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.optim.schedules import SCHEDULES
+
+KERNELS = ("numpy", "numba")
+"""Compute backends by name; `training.backends` has their code."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,6 @@ class TrainingConfig:
         if self.loss not in ("mean", "sum"):
             raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
         check_fields(TRAINING_LIMITS, self)
-
-    @property
-    def lanes(self) -> Lanes:
-        """How each step reads windows and weighs losses."""
-        count = self.batch * (self.seq_length if self.loss == "mean" else 1)
-        return Lanes(self.seq_length, self.batch, self.seed, self.reset_rate, 1 / count)
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON values."""

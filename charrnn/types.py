@@ -8,6 +8,7 @@
 Arrays are time-major, `(T, B, …)`, and vectors are rows: `a = x @ W`.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,12 @@ Array: TypeAlias = NDArray[Any]
 
 Ids: TypeAlias = NDArray[np.integer[Any]]
 """Characters as positions in a vocabulary: unsigned integers, as small as the vocabulary allows."""
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""A JSON value; numbers are finite, and a tuple comes back as a list."""
+
+StopFlag: TypeAlias = Callable[[], bool]
+"""A function that long computations call between two steps: true means to stop."""
 
 
 def smallest_id_type(size: int) -> np.dtype[Any]:

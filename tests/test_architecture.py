@@ -1,10 +1,12 @@
-"""Data flows one way, nothing dangerous is called, and everything public says what it is."""
+"""Layers of packages, forbidden calls, and docstrings of everything public."""
 
 import ast
 import importlib
 import inspect
+import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -14,139 +16,28 @@ import charrnn
 
 ROOT = Path(charrnn.__file__).parent
 
-ORDER = [
-    "charrnn",
-    "charrnn.system",
-    "charrnn.data",
-    "charrnn.nn",
-    "charrnn.optim",
-    "charrnn.checkpointing",
-    "charrnn.evaluation",
-    "charrnn.inference",
-    "charrnn.training",
-    "charrnn.analysis",
-    "charrnn.cli",
-    "charrnn.cli.output",
-    "charrnn.cli.runs",
-    "charrnn.cli.train",
-    "charrnn.cli.inspect",
-    "charrnn.errors",
-    "charrnn.data.characters",
-    "charrnn.limits",
-    "charrnn.system.memory",
-    "charrnn.types",
-    "charrnn.system.child_processes",
-    "charrnn.system.shared_arrays",
-    "charrnn.randomness",
-    "charrnn.data.file_notes",
-    "charrnn.data.encoding_detection",
-    "charrnn.data.decoding",
-    "charrnn.run_files",
-    "charrnn.checkpointing.lookup",
-    "charrnn.data.file_discovery",
-    "charrnn.data.text_files",
-    "charrnn.data.builtin_texts",
-    "charrnn.data.vocabulary",
-    "charrnn.data.corpus_checks",
-    "charrnn.data.typed_text",
-    "charrnn.data.large_text_files",
-    "charrnn.checkpointing.npz_format",
-    "charrnn.checkpointing.npz_file",
-    "charrnn.checkpointing.run_records",
-    "charrnn.evaluation.baselines",
-    "charrnn.data.layouts",
-    "charrnn.data.text_batches",
-    "charrnn.data.pair_batches",
-    "charrnn.data.pair_formats",
-    "charrnn.data.pair_files",
-    "charrnn.data.builtin_pairs",
-    "charrnn.nn.ops",
-    "charrnn.nn.parameters",
-    "charrnn.nn.initialisers",
-    "charrnn.nn.recurrent_matmul",
-    "charrnn.nn.cells.base",
-    "charrnn.nn.cells.rnn",
-    "charrnn.nn.cells.lstm",
-    "charrnn.nn.cells.gru",
-    "charrnn.nn.cells",
-    "charrnn.nn.network",
-    "charrnn.nn.stateful",
-    "charrnn.analysis.layer_backprop",
-    "charrnn.analysis.gradient_profile",
-    "charrnn.analysis.pair_gradient_profile",
-    "charrnn.analysis.jacobians",
-    "charrnn.analysis.lyapunov",
-    "charrnn.analysis.unit_stats",
-    "charrnn.analysis.context",
-    "charrnn.analysis.diagnosis",
-    "charrnn.optim.optimisers",
-    "charrnn.training.numba_backend",
-    "charrnn.training.backends",
-    "charrnn.training.worker_pool",
-    "charrnn.evaluation.text",
-    "charrnn.evaluation.dynamic",
-    "charrnn.evaluation.pairs",
-    "charrnn.analysis.memory_tasks",
-    "charrnn.analysis.memory_probe",
-    "charrnn.training.events",
-    "charrnn.training_config",
-    "charrnn.training.text_dataset",
-    "charrnn.training.pair_dataset",
-    "charrnn.training.trainer",
-    "charrnn.analysis.gradient_monitor",
-    "charrnn.training.speed",
-    "charrnn.training.presets",
-    "charrnn.training.pair_presets",
-    "charrnn.training.snapshot",
-    "charrnn.checkpointing.checkpoint",
-    "charrnn.inference.fast_step",
-    "charrnn.inference.sampling",
-    "charrnn.inference.predictor",
-    "charrnn.evaluation.text_statistics",
-    "charrnn.inference.model",
-    "charrnn.cli.runs.signals",
-    "charrnn.cli.output.standard_streams",
-    "charrnn.cli.output.safe_text",
-    "charrnn.cli.output.text_columns",
-    "charrnn.cli.options",
-    "charrnn.cli.output.console",
-    "charrnn.cli.output.text_plots",
-    "charrnn.cli.output.log_chart",
-    "charrnn.cli.output.image_plots",
-    "charrnn.cli.runs.metrics_log",
-    "charrnn.cli.runs.run_folder",
-    "charrnn.cli.runs.load_text",
-    "charrnn.cli.runs.load_pairs",
-    "charrnn.cli.train.planning",
-    "charrnn.cli.train.text_report",
-    "charrnn.cli.train.pair_report",
-    "charrnn.cli.output.gradient_panel",
-    "charrnn.cli.train.loop",
-    "charrnn.cli.train.repeat_options",
-    "charrnn.cli.train.setup",
-    "charrnn.cli.train.resume",
-    "charrnn.cli.train.checks",
-    "charrnn.cli.train.command",
-    "charrnn.cli.sample_notes",
-    "charrnn.cli.sample",
-    "charrnn.cli.predict",
-    "charrnn.cli.evaluate",
-    "charrnn.cli.info",
-    "charrnn.cli.inspect.model_names",
-    "charrnn.cli.inspect.models",
-    "charrnn.cli.inspect.inspection",
-    "charrnn.cli.inspect.wording",
-    "charrnn.cli.inspect.view",
-    "charrnn.cli.inspect.text_view",
-    "charrnn.cli.inspect.checks",
-    "charrnn.cli.inspect.live",
-    "charrnn.cli.inspect.probe",
-    "charrnn.cli.inspect.command",
-    "charrnn.cli.usage_messages",
-    "charrnn.cli.app",
-    "charrnn.__main__",
-]
-"""Read downwards and you read the program: a module imports only from what stands above it."""
+ROOT_MODULES = {"errors", "limits", "randomness", "run_files", "types"}
+"""Modules of the root that any module may import; they import each other only."""
+
+CORE = {"data", "nn", "optim"}
+ALLOWED = {
+    "system": set(),
+    "data": {"system"},
+    "nn": {"system"},
+    "optim": set(),
+    "training_config": {"optim"},
+    "checkpointing": {*CORE, "system", "training_config"},
+    "evaluation": {*CORE, "system"},
+    "inference": {*CORE, "checkpointing", "evaluation"},
+    "training": {*CORE, "system", "training_config", "checkpointing", "evaluation"},
+    "analysis": {*CORE, "system", "training_config", "evaluation", "training"},
+}
+"""What each package may import besides itself and the modules of the root."""
+
+ALLOWED |= {"cli": {*ALLOWED}, "__main__": {"cli"}}
+
+COMMANDS_MAY_IMPORT = {"output": set(), "runs": {"output"}}
+"""What these packages of `cli` may import from it; the commands may import both."""
 
 TERMINAL = {"matplotlib", "rich", "tqdm", "typer"}
 DANGEROUS = {"ctypes", "dill", "joblib", "marshal", "pickle", "shelve", "yaml"}
@@ -199,18 +90,59 @@ def called(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
-def test_the_order_names_every_module_once() -> None:
-    assert sorted(ORDER) == sorted(SOURCES)
+def package_of(module: str) -> str:
+    """Return `nn` for charrnn.nn.cells.rnn; for a module of the root its own name."""
+    return f"{module}.".split(".")[1]
+
+
+def our_imports(module: str) -> set[str]:
+    """Return the modules of this project that a module imports at run time."""
+    return {name for name in imports(module) if name.split(".")[0] == "charrnn"}
+
+
+def test_the_layers_name_every_package_and_every_module_of_the_root() -> None:
+    assert {package_of(module) for module in SOURCES} == {"", *ROOT_MODULES, *ALLOWED}
 
 
 @every_module
-def test_a_module_imports_only_from_modules_above_it(module: str) -> None:
-    above = set(ORDER[: ORDER.index(module)])
-    ours = {name for name in imports(module) if name.split(".")[0] == "charrnn"}
-    assert ours <= above, f"{module} looks back at {sorted(ours - above)}"
+def test_a_package_imports_only_the_layers_below_it(module: str) -> None:
+    package = package_of(module)
+    allowed = {package, *ROOT_MODULES, *ALLOWED.get(package, set())} - {""}
+    found = {package_of(name) for name in our_imports(module)} - {""}
+    assert found <= allowed, f"{module} imports {sorted(found - allowed)}"
 
 
-def test_the_order_test_sees_imports_inside_functions_too() -> None:
+@every_module
+def test_output_and_runs_of_the_command_line_import_no_command(module: str) -> None:
+    part = f"{module}...".split(".")[2]
+    if package_of(module) != "cli" or part not in COMMANDS_MAY_IMPORT:
+        return
+    found = {name.split(".")[2] for name in our_imports(module) if name.startswith("charrnn.cli.")}
+    assert found <= {part, *COMMANDS_MAY_IMPORT[part]}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: our_imports(module) - {module, "charrnn"} for module in SOURCES}
+    TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import charrnn; charrnn.load, charrnn.Model, charrnn.Predictor, charrnn.LSTM",
+        "from charrnn.cli.app import load_command; load_command('sample')",
+        "from charrnn.cli.app import load_command; load_command('predict')",
+    ],
+)
+def test_using_a_model_imports_nothing_of_training_or_analysis(code: str) -> None:
+    code += "\nimport sys; print(*(name for name in sys.modules if name.startswith('charrnn')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {package_of(name) for name in done.stdout.split()}
+    assert "inference" in loaded
+    assert not loaded & {"training", "analysis"}
+
+
+def test_imports_inside_functions_count_too() -> None:
     assert "charrnn.limits" in set(imports("charrnn.nn.network"))
     assert "charrnn.nn.cells" in set(imports("charrnn.nn.network"))
     assert "importlib" in set(imports("charrnn"))

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.analysis.dataset_profile import dataset_profile
 from charrnn.nn.parameters import Parameters
-from charrnn.optim.optimisers import norm
+from charrnn.optim.clipping import norm
 from charrnn.training.events import Look
 from charrnn.training.trainer import Trainer
 from charrnn.types import Array
@@ -85,8 +86,12 @@ class Watcher:
     def _profile(self) -> dict[str, Any]:
         """Return the gradient by lag of each layer, as JSON values."""
         trainer = self.trainer
-        found = trainer.lessons.gradient_profile(
-            trainer.model_config, trainer.parameters, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
+        found = dataset_profile(
+            trainer.lessons,
+            trainer.model_config,
+            trainer.parameters,
+            lags=PROFILE_LAGS,
+            windows=PROFILE_WINDOWS,
         )
         return {
             f"layers.{line.layer}.{line.state}": {

@@ -27,7 +27,8 @@ from charrnn.analysis.memory_tasks import TASKS, Batch, Task
 from charrnn.errors import UsageError
 from charrnn.limits import SEED, Limits, unknown
 from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
-from charrnn.optim.optimisers import OPTIMISERS, clip_by_norm, norm
+from charrnn.optim.clipping import clip_by_norm, norm
+from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator
 from charrnn.system.child_processes import GONE, ChildProcess
 

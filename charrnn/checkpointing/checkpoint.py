@@ -27,17 +27,16 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.checkpointing.npz_file import read_archive, write_archive
-from charrnn.checkpointing.npz_format import JSON, MAXIMUM_METADATA, MAXIMUM_SIZE
+from charrnn.checkpointing.npz_format import MAXIMUM_METADATA, MAXIMUM_SIZE
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingState
 from charrnn.data.layouts import Pairing
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters, Shapes
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.snapshot import Checkpoint, CorpusRecord, TrainingState
-from charrnn.training.worker_pool import state_shapes
 from charrnn.training_config import Progress, TrainingConfig
-from charrnn.types import Array
+from charrnn.types import JSON, Array
 
 FORMAT, PAIR_FORMAT = 1, 2
 """Versions of the format, of texts and of pairs; readers refuse what is newer."""
@@ -174,7 +173,7 @@ class _Reader:
             updates=updates,
             parameters=self._take("training.parameters.", shapes) if run.average else None,
             optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
-            states=self._take("training.states.", state_shapes(config, run.batch)),
+            states=self._take("training.states.", config.state_shapes(run.batch)),
         )
 
     def _take(self, prefix: str, shapes: Shapes) -> Parameters:

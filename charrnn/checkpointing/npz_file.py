@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpointing.npz_format import JSON, MAXIMUM_SIZE, parse, require, serialise, shown
+from charrnn.checkpointing.npz_format import MAXIMUM_SIZE, parse, require, serialise, shown
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.types import Array
+from charrnn.types import JSON, Array
 
 TEMPORARY = re.compile(r"\..+\.tmp-([1-9][0-9]{0,8})")
 

@@ -18,7 +18,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from zlib import crc32
@@ -26,10 +26,7 @@ from zlib import crc32
 import numpy as np
 
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.types import Array
-
-JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
-"""What metadata may hold; numbers are finite, and a tuple comes back as a list."""
+from charrnn.types import JSON, Array
 
 Header: TypeAlias = tuple[np.dtype[Any], tuple[int, ...], memoryview]
 """An array's type and shape, and the bytes that it is yet to be made of."""

@@ -9,6 +9,7 @@ import typer
 
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
@@ -26,7 +27,6 @@ from charrnn.evaluation.baselines import Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
 from charrnn.evaluation.text import Score
 from charrnn.inference.model import Model
-from charrnn.training.snapshot import Checkpoint, CorpusRecord
 
 
 def evaluate_text(

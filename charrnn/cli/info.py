@@ -7,6 +7,7 @@ import typer
 
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.options import CheckpointArgument, Json
 from charrnn.cli.output.console import answer, facts_table
 from charrnn.cli.output.safe_text import label, write_plain
@@ -21,7 +22,6 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.characters import code_name, enumerated
 from charrnn.data.layouts import Pairing
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.training.snapshot import Checkpoint
 
 MAX_LABELS = 100
 """Labels of a model of pairs that are shown."""

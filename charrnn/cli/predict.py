@@ -15,12 +15,12 @@ from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.cli.sample import new_seed
 from charrnn.data.decoding import TextOptions
 from charrnn.data.typed_text import MARK
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.predictor import Predictor, check_beam, check_count
 from charrnn.inference.sampling import Sampling
+from charrnn.randomness import new_seed
 
 CHUNK = 2**16
 """Bytes of standard input that are read at a time."""

@@ -20,6 +20,7 @@ from charrnn.data.typed_text import ESCAPES_HELP, typed_with_escapes, without_ma
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.model import Model, check_size, load
 from charrnn.inference.sampling import Sampling
+from charrnn.randomness import new_seed
 
 KEPT = 100_000
 """Characters of a greedy sample that are looked at for repetition."""
@@ -117,13 +118,6 @@ def check_options(given: dict[str, str], on_unknown: str, count: int) -> None:
         raise UsageError(
             "--separator stands between samples, and there is one", "--count 2", "it without"
         )
-
-
-def new_seed() -> int:
-    """Draw a seed from the system's own randomness."""
-    import secrets
-
-    return secrets.randbits(32)
 
 
 def read_prime(

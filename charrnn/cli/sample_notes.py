@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from charrnn.checkpointing.records import CorpusRecord
 from charrnn.cli.output.console import warn
 from charrnn.cli.runs.load_text import find_again, sources_of
 from charrnn.data.typed_text import escaped
@@ -13,7 +14,6 @@ from charrnn.errors import CharRNNError
 from charrnn.evaluation.text import evaluate
 from charrnn.evaluation.text_statistics import ngram_share, repetition
 from charrnn.inference.model import Model
-from charrnn.training.snapshot import CorpusRecord
 
 MAX_CHARACTERS = 4_000_000
 """Characters of a training text that is read again for a remark."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from charrnn.data.file_discovery import GZIP_MAGIC, STDIN, naming, shown
 from charrnn.data.file_notes import FileNotes
 from charrnn.data.text_files import (
     SIZE_LIMIT,
+    Corpus,
     Fingerprint,
     check_packed_once,
     check_variety,
@@ -168,6 +169,10 @@ class Scan:
     notes: tuple[str, ...]
     sample: tuple[str, ...]
     """Some of the pieces, from all over the text."""
+
+
+AnyCorpus: TypeAlias = Corpus | LargeCorpus
+"""A text held in memory, or one left on disk."""
 
 
 def mapped(path: Path, vocabulary: Vocabulary) -> Ids:

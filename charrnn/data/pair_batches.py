@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
+from charrnn.data.batch import Window
 from charrnn.data.layouts import Example
-from charrnn.data.text_batches import Window
 from charrnn.errors import TextError
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids, smallest_id_type

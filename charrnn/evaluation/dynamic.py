@@ -15,7 +15,7 @@ import numpy as np
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
-from charrnn.optim.optimisers import clip_by_norm, norm
+from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.types import Array, Ids
 
 SEGMENT = 32

@@ -16,13 +16,13 @@ import numpy as np
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.checkpoint import save
 from charrnn.checkpointing.lookup import checkpoint_in
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.text import Score, evaluate
 from charrnn.inference.sampling import Sampling, generate
 from charrnn.nn.network import Network
-from charrnn.training.snapshot import Checkpoint
 from charrnn.types import Array, Ids
 
 MAX_COUNT = 10_000

@@ -15,6 +15,7 @@ import numpy as np
 
 from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.lookup import checkpoint_in
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.layouts import Pairing
 from charrnn.errors import UsageError
 from charrnn.evaluation.pairs import like_lengths
@@ -23,7 +24,6 @@ from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
-from charrnn.training.snapshot import Checkpoint
 from charrnn.types import Array, Ids
 
 

@@ -71,6 +71,14 @@ class ModelConfig:
                 shapes[f"layers.{layer}.{name}"] = shape
         return shapes | {"W_hy": (self.hidden, self.outputs), "b_y": (self.outputs,)}
 
+    def state_shapes(self, B: int) -> Shapes:
+        """Return the name and shape (B, H) of every state carried from batch to batch."""
+        return {
+            f"layers.{layer}.{state}": (B, self.hidden)
+            for layer in range(self.layers)
+            for state in CELLS[self.cell].states
+        }
+
     @property
     def size(self) -> int:
         """Number of weights and biases."""

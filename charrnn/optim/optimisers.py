@@ -1,13 +1,11 @@
-"""From a gradient to new weights: clipping, four families of optimiser, schedules.
+"""Optimisers: from a gradient to new weights.
 
 Each works on the network's one flat vector, in place. Weight decay is decoupled from the gradient
 in all of them (Loshchilov & Hutter 2019, arXiv 1711.05101), except in `adam`, where it is the
 classic L2 term: w ← w − lr · decay · w, before the gradient's own step.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -151,64 +149,3 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
-
-
-def norm(vector: Array) -> float:
-    """‖v‖₂; a vector whose squares leave the range of its dtype is scaled first."""
-    square = float(np.dot(vector, vector))
-    if 1e-20 < square < math.inf:
-        return math.sqrt(square)
-    scale = float(np.max(np.abs(vector), initial=0.0))
-    if not 0 < scale < math.inf:
-        return scale
-    return scale * float(np.linalg.norm(vector.astype(np.float64) / scale))
-
-
-def clip_by_norm(gradient: Array, largest: float, norm_before: float) -> float:
-    """Shrink `gradient` in place to a norm of at most `largest`; return its norm afterwards.
-
-    Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063, Algorithm 1.
-    """
-    if norm_before <= largest:
-        return norm_before
-    gradient *= largest / norm_before
-    return largest
-
-
-def clip_by_value(gradient: Array, largest: float) -> float:
-    """Cut every element to [−largest, largest] in place; return the norm afterwards."""
-    np.clip(gradient, -largest, largest, out=gradient)
-    return norm(gradient)
-
-
-FINAL_RATE = 0.02
-"""What the cosine schedule ends at, as a fraction of the learning rate."""
-
-
-def constant(done: float) -> float:
-    """Return 1 at all times."""
-    return 1.0
-
-
-def cosine(done: float) -> float:
-    """Fall from 1 to `FINAL_RATE` along half a cosine (Loshchilov & Hutter 2017, no restarts)."""
-    return FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
-
-
-def step(done: float) -> float:
-    """Halve at 1/2, 5/8, 3/4 and 7/8 of the run."""
-    return 0.5 ** sum(done >= mark for mark in (0.5, 0.625, 0.75, 0.875))
-
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": constant,
-    "cosine": cosine,
-    "step": step,
-}
-
-
-def learning_rate(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> float:
-    """Return the rate of step `at` (from 0) of `steps`: a linear warm-up, then the schedule."""
-    if at < warm_up:
-        return lr * (at + 1) / warm_up
-    return lr * SCHEDULES[schedule]((at - warm_up) / max(1, steps - warm_up))

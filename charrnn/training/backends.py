@@ -15,11 +15,8 @@ class Kernel:
     optimisers: dict[str, type[Optimiser]]
 
 
-KERNELS = ("numpy", "numba")
-
-
 def kernel(name: str) -> Kernel:
-    """Return one of `KERNELS`; `UsageError` if it is not installed."""
+    """Return the backend of this name; `UsageError` if it is not installed."""
     if name == "numpy":
         return Kernel(CELLS, OPTIMISERS)
     try:

@@ -1,17 +1,15 @@
-"""What a run on pairs learns from and is judged by."""
+"""Pair dataset: examples of one layout, some to train on, some to validate on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from charrnn.analysis.gradient_profile import Profile
-from charrnn.analysis.pair_gradient_profile import example_profile
+from charrnn.data.batch import Reading
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples, PairReading
-from charrnn.data.text_batches import Reading
 from charrnn.evaluation.pairs import score
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.text_dataset import LONGEST_VALIDATION, Scores
+from charrnn.training.dataset import LONGEST_VALIDATION, Scores
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
@@ -56,10 +54,3 @@ class PairLessons:
         exact = self.pairing.layout != "one-to-many"
         solved = exact and found.exact_match == 1 and found.nats_per_symbol < SOLVED_NATS
         return Scores(found.nats_per_symbol, found.figures(exact=exact), solved)
-
-    def gradient_profile(
-        self, config: ModelConfig, parameters: Parameters, *, lags: int, windows: int, seed: int = 0
-    ) -> Profile:
-        """Follow the gradient back from guesses in the training examples."""
-        examples = self.train.first(LONGEST_VALIDATION)
-        return example_profile(config, parameters, examples, lags=lags, windows=windows, seed=seed)

@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.evaluation.text import VALIDATION_LANES, WINDOW
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
-from charrnn.optim.optimisers import norm
+from charrnn.optim.clipping import norm
 from charrnn.training.trainer import Trainer
 
 Stop = Callable[[], bool]

@@ -1,61 +1,18 @@
-"""What a run learns from and is judged by: a text here, pairs in `pair_lessons`."""
+"""Text dataset: a text as ids, one part to train on, one to validate on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import Profile, profile
-from charrnn.data.text_batches import Reading
+from charrnn.data.batch import Reading
+from charrnn.data.text_batches import Lanes
 from charrnn.evaluation.text import VALIDATION_LANES, evaluate
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
+from charrnn.training.dataset import LONGEST_VALIDATION, Scores
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, Ids
-
-LONGEST_VALIDATION = 1_000_000
-"""Characters that one validation reads at most."""
-
-LONGEST_PROFILE = 1_000_000
-"""Characters from which the places are chosen that the gradient is followed back from."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a model is worth on what is held out."""
-
-    nats: float
-    """What decides which model is best: nats per character, or per symbol of an answer."""
-    figures: Mapping[str, float]
-    """All that is to be logged and stored, units in the names."""
-    solved: bool = False
-    """Whether there is nothing left to learn."""
-
-
-class Lessons(Protocol):
-    """What a trainer needs to know of its material."""
-
-    @property
-    def arrays(self) -> Mapping[str, Array]:
-        """The arrays that are read, to be seen by worker processes too."""
-
-    @property
-    def held_out(self) -> int:
-        """Characters that a validation reads; 0 if nothing can be scored."""
-
-    def reading(self, config: TrainingConfig) -> Reading:
-        """Return how steps read these arrays."""
-
-    def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
-    ) -> Scores | None:
-        """Score what is held out; None if `stop` said so on the way."""
-
-    def gradient_profile(
-        self, config: ModelConfig, parameters: Parameters, *, lags: int, windows: int, seed: int = 0
-    ) -> Profile:
-        """Follow the gradient back from guesses in what is trained on."""
 
 
 def nothing() -> Ids:
@@ -83,7 +40,8 @@ class TextLessons:
 
     def reading(self, config: TrainingConfig) -> Reading:
         """Return windows along lanes."""
-        return config.lanes
+        count = config.batch * (config.seq_length if config.loss == "mean" else 1)
+        return Lanes(config.seq_length, config.batch, config.seed, config.reset_rate, 1 / count)
 
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
@@ -92,10 +50,3 @@ class TextLessons:
         held = self.held[:LONGEST_VALIDATION]
         nats = evaluate(config, parameters, held, VALIDATION_LANES, stop)
         return None if nats is None else Scores(nats, {"nats_per_char": nats})
-
-    def gradient_profile(
-        self, config: ModelConfig, parameters: Parameters, *, lags: int, windows: int, seed: int = 0
-    ) -> Profile:
-        """Follow the gradient back from places in the text."""
-        text = self.train[:LONGEST_PROFILE]
-        return profile(config, parameters, text, lags=lags, windows=windows, seed=seed)

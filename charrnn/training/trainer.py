@@ -13,11 +13,12 @@ import numpy as np
 from charrnn.errors import DivergedError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.optim.optimisers import clip_by_norm, clip_by_value, learning_rate, norm
+from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
+from charrnn.optim.schedules import learning_rate
 from charrnn.system.memory import require_memory
 from charrnn.training.backends import kernel
+from charrnn.training.dataset import Lessons
 from charrnn.training.events import Evaluation, Event, Look, Step, Stopped, Watch
-from charrnn.training.text_dataset import Lessons
 from charrnn.training.worker_pool import Team
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import Array

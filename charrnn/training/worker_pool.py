@@ -18,24 +18,14 @@ from typing import Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.data.text_batches import Reading, Source, Window
-from charrnn.nn.cells import CELLS
+from charrnn.data.batch import Reading, Source, Window
 from charrnn.nn.network import ModelConfig, Network
-from charrnn.nn.parameters import Parameters, Shapes
+from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.system.child_processes import GONE, ChildProcess, receive
 from charrnn.system.shared_arrays import SharedArray, share, shared_zeros
 from charrnn.training.backends import kernel as kernel_called
 from charrnn.types import Array
-
-
-def state_shapes(config: ModelConfig, B: int) -> Shapes:
-    """Return the name and shape of every state that is carried from window to window."""
-    return {
-        f"layers.{layer}.{state}": (B, config.hidden)
-        for layer in range(config.layers)
-        for state in CELLS[config.cell].states
-    }
 
 
 class Replica:
@@ -110,7 +100,7 @@ class Team:
     ) -> None:
         workers = max(1, min(workers, reading.B))
         dtype = initial.vector.dtype
-        shapes = state_shapes(config, reading.B)
+        shapes = config.state_shapes(reading.B)
         count = sum(prod(shape) for shape in shapes.values())
         # Children know the arrays by where they lie, so that nothing large is copied.
         lent: list[SharedArray] = []
@@ -227,7 +217,7 @@ def _work(
 ) -> None:
     """Answer step numbers with losses until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
-    shapes, states = config.shapes(), state_shapes(config, reading.B)
+    shapes, states = config.shapes(), config.state_shapes(reading.B)
     replica = Replica(
         config,
         reading,

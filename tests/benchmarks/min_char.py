@@ -14,10 +14,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.nn.network import initialise
-from charrnn.training.backends import KERNELS, usual_kernel
+from charrnn.training.backends import usual_kernel
 from charrnn.training.presets import Budget, plan, with_steps
 from charrnn.training.text_dataset import TextLessons
 from charrnn.training.trainer import Trainer
+from charrnn.training_config import KERNELS
 from charrnn.types import Array, Ids
 from tests.benchmarks.measuring import Work, in_turn, options, show, spread, write_json
 

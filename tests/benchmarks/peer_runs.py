@@ -13,7 +13,7 @@ from torch import nn
 
 from charrnn.data.text_batches import Windows
 from charrnn.nn.network import ModelConfig
-from charrnn.optim.optimisers import learning_rate
+from charrnn.optim.schedules import learning_rate
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Ids
 

@@ -11,7 +11,8 @@ and as many as threads. Needs `pip install '.[bench]'` for the peer; without it 
 import math
 from statistics import median
 
-from charrnn.training.backends import KERNELS, usual_kernel
+from charrnn.training.backends import usual_kernel
+from charrnn.training_config import KERNELS
 from tests.benchmarks import ours
 from tests.benchmarks.measuring import (
     in_turn,

@@ -11,12 +11,13 @@ import pytest
 
 from charrnn.checkpointing.checkpoint import load, save
 from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.snapshot import Checkpoint, CorpusRecord, restore, snapshot
+from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.text_dataset import TextLessons
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig

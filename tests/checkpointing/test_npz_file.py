@@ -32,9 +32,9 @@ from hypothesis.extra import numpy as st_numpy
 
 from charrnn.checkpointing import npz_format as npz
 from charrnn.checkpointing.npz_file import read_archive, remove_stale_temporaries, write_archive
-from charrnn.checkpointing.npz_format import JSON, parse, serialise
+from charrnn.checkpointing.npz_format import parse, serialise
 from charrnn.errors import CheckpointError, StorageError
-from charrnn.types import Array
+from charrnn.types import JSON, Array
 
 TAG = b"charrnn sha256 "
 DTYPES = ["<f4", "<f8", "|u1", "<u2", "<u4", "<u8", "<i8", "|b1"]

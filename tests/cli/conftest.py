@@ -15,16 +15,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from charrnn.checkpointing.npz_file import read_archive
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.app import COMMANDS, app, options_of
-from charrnn.cli.output.console import TrainingDisplay
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.train.loop import Run
+from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.model import Model
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training.events import Step
-from charrnn.training.snapshot import Checkpoint, CorpusRecord
 
 LINE = "the cat sat on a mat and it was happy to see all of them there by noon"
 WORDS = tuple(LINE.split())

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import charrnn
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, StorageError, TextError, UsageError
 from charrnn.inference.model import Model, before
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
-from charrnn.training.snapshot import Checkpoint, CorpusRecord
 from charrnn.types import Array
 
 CHARACTERS = "zyx wé\n"

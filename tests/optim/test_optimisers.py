@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.optim.optimisers import (
-    FINAL_RATE,
-    OPTIMISERS,
-    SCHEDULES,
-    Adam,
-    AdamW,
-    clip_by_norm,
-    clip_by_value,
-    cosine,
-    learning_rate,
-    norm,
-    step,
-)
+from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
+from charrnn.optim.optimisers import OPTIMISERS, Adam, AdamW
+from charrnn.optim.schedules import FINAL_RATE, SCHEDULES, cosine, learning_rate, step
 from charrnn.types import Array
 
 every_optimiser = pytest.mark.parametrize("name", OPTIMISERS)

@@ -13,6 +13,7 @@ import pytest
 
 from charrnn.checkpointing.checkpoint import load, save
 from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.builtin_pairs import demonstration
 from charrnn.data.layouts import LAYOUTS, Pairing
 from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
@@ -25,7 +26,7 @@ from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairLessons
 from charrnn.training.pair_presets import MOST_POSITIONS, PATIENCE, chrono_bias, plan_pairs
 from charrnn.training.presets import Budget
-from charrnn.training.snapshot import CorpusRecord, restore, snapshot
+from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array

@@ -13,13 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charrnn.checkpointing.checkpoint import load, save
+from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.events import Evaluation, Event, Step, Stopped
-from charrnn.training.snapshot import CorpusRecord, restore, snapshot
+from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.text_dataset import TextLessons
 from charrnn.training.trainer import SMOOTHING, Trainer, train
 from charrnn.training_config import TrainingConfig

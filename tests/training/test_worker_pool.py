@@ -15,7 +15,7 @@ from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.training.text_dataset import TextLessons
 from charrnn.training.trainer import Trainer
-from charrnn.training.worker_pool import Team, state_shapes
+from charrnn.training.worker_pool import Team
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
@@ -140,7 +140,7 @@ def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
             team.states.vector[...] = filling
             team.compute(step)
             ends.append({name: state.copy() for name, state in team.states.items()})
-    for name in state_shapes(config, B):
+    for name in config.state_shapes(B):
         same = np.all(ends[0][name] == ends[1][name], axis=-1)
         np.testing.assert_array_equal(same, fresh, err_msg=name)
 

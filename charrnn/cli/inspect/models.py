@@ -12,6 +12,7 @@ from charrnn.analysis.gradient_profile import Profile, profile
 from charrnn.analysis.pair_gradient_profile import example_profile
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, find_checkpoint
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.inspect.model_names import distinct, model_names, numbered
 from charrnn.cli.output.console import warn
 from charrnn.cli.output.text_columns import listed
@@ -19,6 +20,7 @@ from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.decoding import TextOptions
+from charrnn.data.large_text_files import AnyCorpus
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import PairCorpus, arranged, read_pairs
@@ -30,7 +32,6 @@ from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
-from charrnn.training.snapshot import Checkpoint
 from charrnn.types import Ids
 
 LONGEST_TEXT = 1_000_000
@@ -175,7 +176,7 @@ def window_beside(path: Path) -> int | None:
 def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids, str, str]:
     """Return the ids to read, the name of the text, and its source."""
     vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
-    corpus: corpora.AnyCorpus
+    corpus: AnyCorpus
     if texts.path is not None:
         options = texts.options(record.normalise, as_bytes=vocabulary.as_bytes)
         corpus = read_corpus([texts.path], options)
@@ -195,7 +196,7 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
     return ids, corpus.name, source_of(corpus)
 
 
-def source_of(corpus: corpora.AnyCorpus | PairCorpus) -> str:
+def source_of(corpus: AnyCorpus | PairCorpus) -> str:
     """Return where a corpus came from, as one text."""
     return "+".join(corpus.sources)
 

@@ -1,45 +1,22 @@
 """Finding the pairs of a run: given on the command line, made up, or where run.json says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-from charrnn.cli.runs.load_text import TextMaterial, advising_resume, sources_of
+from charrnn.checkpointing.records import CorpusRecord
+from charrnn.cli.runs.load_text import advising_resume, sources_of
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
 from charrnn.data.builtin_texts import refuse_encoding
 from charrnn.data.corpus_checks import look_at_pairs
 from charrnn.data.decoding import TextOptions
-from charrnn.data.layouts import Pairing, layout_called
+from charrnn.data.layouts import layout_called
 from charrnn.data.pair_files import (
     PairCorpus,
-    arranged,
     normalised_pairs,
     read_pairs,
     refuse_bytes,
-    split_pairs,
 )
-from charrnn.data.pair_formats import Pair
 from charrnn.errors import TextError, UsageError
-from charrnn.training.pair_dataset import PairLessons
-from charrnn.training.snapshot import CorpusRecord
-
-
-@dataclass(frozen=True)
-class PairMaterial:
-    """Pairs, ready to train on; the first few of those held out, to be shown."""
-
-    symbols: Pairing
-    lessons: PairLessons
-    record: CorpusRecord
-    shown: tuple[Pair, ...]
-    notes: tuple[str, ...]
-
-
-Material: TypeAlias = TextMaterial | PairMaterial
-
-SHOWN = 3
-"""Examples whose answers are shown at each validation."""
 
 
 def read(
@@ -68,17 +45,6 @@ def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
     """Return what to say about pairs before training on them: what looks wrong, a line each."""
     label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
     return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
-
-
-def prepare(
-    corpus: PairCorpus, layout: str, record: CorpusRecord, seed: int, known: Pairing | None = None
-) -> PairMaterial:
-    """Hold some pairs out and lay all of them out for training, in `known` symbols if given."""
-    split = split_pairs(corpus, layout, record.val_fraction, seed, known)
-    lessons = PairLessons(
-        split.pairing, arranged(split.pairing, split.train), arranged(split.pairing, split.held)
-    )
-    return PairMaterial(split.pairing, lessons, record, split.held[:SHOWN], split.notes)
 
 
 def find_again(

@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
+from charrnn.checkpointing.records import CorpusRecord
 from charrnn.checkpointing.run_records import read_facts, sources_in
 from charrnn.cli.output.safe_text import shell_command
 from charrnn.data.builtin_texts import built_in_corpus
@@ -14,41 +13,13 @@ from charrnn.data.corpus_checks import look_at_characters, look_at_text, sample_
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import PAIR_ENDINGS, find_files, name_of, place, shown
 from charrnn.data.file_notes import FileNotes
-from charrnn.data.large_text_files import LargeCorpus, is_large
-from charrnn.data.text_files import Corpus, join_files, split
+from charrnn.data.large_text_files import AnyCorpus, LargeCorpus, is_large
+from charrnn.data.text_files import join_files
 from charrnn.data.vocabulary import CodeCounts, Vocabulary, count
 from charrnn.errors import TextError, UsageError
-from charrnn.training.snapshot import CorpusRecord
-from charrnn.training.text_dataset import TextLessons
 from charrnn.types import Ids
 
 DEFAULT_CORPUS = "python-docs"
-
-AnyCorpus: TypeAlias = Corpus | LargeCorpus
-
-
-@dataclass(frozen=True)
-class TextMaterial:
-    """A text, ready to train on."""
-
-    symbols: Vocabulary
-    lessons: TextLessons
-    record: CorpusRecord
-
-
-def encode(
-    corpus: AnyCorpus, vocabulary: Vocabulary, record: CorpusRecord, where: Path
-) -> TextMaterial:
-    """Make ids of a text and hold out its end; characters outside the vocabulary are left out.
-
-    Those of a large text are written to `where`.
-    """
-    if isinstance(corpus, LargeCorpus):
-        ids = corpus.encode(vocabulary, where)
-    else:
-        ids = vocabulary.encode(corpus.text, "skip")
-    begin = split(len(ids), record.val_fraction)
-    return TextMaterial(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
 
 
 def counts_of(corpus: AnyCorpus) -> CodeCounts:

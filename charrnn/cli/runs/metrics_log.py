@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from charrnn.checkpointing.npz_file import write_atomically
-from charrnn.checkpointing.npz_format import JSON
 from charrnn.checkpointing.run_records import (
     MAX_METRICS_BYTES,
     complete_lines,
     open_metrics,
     parse_row,
 )
+from charrnn.types import JSON
 
 MAX_WAITING = 20_000
 """Rows that wait at most; of more, the oldest are dropped."""

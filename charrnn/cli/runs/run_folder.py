@@ -24,12 +24,12 @@ from charrnn import __version__
 from charrnn.checkpointing.checkpoint import save
 from charrnn.checkpointing.lookup import numbered_saves, step_of
 from charrnn.checkpointing.npz_file import remove_stale_temporaries, write_atomically
-from charrnn.checkpointing.npz_format import JSON
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.run_files import is_run_file
-from charrnn.training.snapshot import Checkpoint
+from charrnn.types import JSON
 
 try:
     import fcntl

@@ -20,8 +20,9 @@ from charrnn.limits import THREADS
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 from charrnn.nn.network import ModelConfig
-from charrnn.optim.optimisers import OPTIMISERS, SCHEDULES
-from charrnn.training.backends import KERNELS, usual_kernel
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.optim.schedules import SCHEDULES
+from charrnn.training.backends import usual_kernel
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.presets import (
     LARGEST,
@@ -31,7 +32,7 @@ from charrnn.training.presets import (
     WEIGHT_DECAY,
     Budget,
 )
-from charrnn.training_config import TrainingConfig
+from charrnn.training_config import KERNELS, TrainingConfig
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0

@@ -9,26 +9,27 @@ import typer
 
 from charrnn.analysis.gradient_monitor import Watcher
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
-from charrnn.checkpointing.npz_format import JSON
-from charrnn.cli.output.console import TrainingDisplay, say, warn
+from charrnn.checkpointing.records import Checkpoint
+from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import WatchedRun
 from charrnn.cli.output.safe_text import shell_command, write_plain
 from charrnn.cli.output.text_columns import decoded_text
-from charrnn.cli.runs.load_pairs import Material
-from charrnn.cli.runs.load_text import TextMaterial
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.signals import Interrupts
 from charrnn.cli.train.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.train.planning import ScoringLimits
+from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.text_report import TextResult, text_result
 from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
 from charrnn.training.events import Evaluation, Look, Step, Stopped
-from charrnn.training.snapshot import Checkpoint, snapshot
+from charrnn.training.prepared_data import Material, TextMaterial
+from charrnn.training.snapshot import snapshot
 from charrnn.training.trainer import Trainer, train
+from charrnn.types import JSON
 
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0

@@ -9,12 +9,11 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.checkpointing.npz_format import JSON
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output import safe_text as terminal
 from charrnn.cli.output.console import answer, duration
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.output.text_columns import cut, cut_start
-from charrnn.cli.runs.load_pairs import PairMaterial
 from charrnn.cli.runs.run_folder import clock
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
@@ -30,9 +29,9 @@ from charrnn.evaluation.pairs import (
 )
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.snapshot import Checkpoint
+from charrnn.training.prepared_data import PairMaterial
 from charrnn.training.trainer import Trainer
-from charrnn.types import Array
+from charrnn.types import JSON, Array
 
 MOST_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""

@@ -4,14 +4,13 @@ import os
 import sys
 from dataclasses import dataclass, replace
 
-from charrnn.cli.runs.load_pairs import Material
-from charrnn.cli.runs.load_text import TextMaterial
 from charrnn.cli.runs.run_folder import clock
 from charrnn.errors import UsageError
 from charrnn.nn.parameters import Parameters
+from charrnn.training.dataset import LONGEST_VALIDATION
+from charrnn.training.prepared_data import Material, TextMaterial
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.speed import Speed, measure
-from charrnn.training.text_dataset import LONGEST_VALIDATION
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 

@@ -7,10 +7,9 @@ from typing import Any, TypeAlias
 
 from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.output.safe_text import one_line
-from charrnn.cli.runs.load_pairs import Material
-from charrnn.cli.runs.load_text import TextMaterial
 from charrnn.cli.train.planning import evaluations_at_most
 from charrnn.nn.network import ModelConfig
+from charrnn.training.prepared_data import Material, TextMaterial
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig

@@ -9,11 +9,11 @@ from threadpoolctl import threadpool_limits
 
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import resumable_in
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.load_pairs import Material
 from charrnn.cli.runs.run_folder import RunFolder, machine, storage
 from charrnn.cli.runs.signals import Interrupts
 from charrnn.cli.train.loop import Habits, Run
@@ -23,7 +23,8 @@ from charrnn.data.file_discovery import place as source_path
 from charrnn.data.large_text_files import ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
-from charrnn.training.snapshot import Checkpoint, restore
+from charrnn.training.prepared_data import Material, prepare_pairs, prepare_text
+from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
 
 
@@ -102,6 +103,6 @@ def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[s
     record, symbols = checkpoint.corpus, checkpoint.symbols
     if isinstance(symbols, Vocabulary):
         corpus = corpora.find_again(record, place, paths)
-        return corpora.encode(corpus, symbols, record, ids_path(place))
+        return prepare_text(corpus, symbols, record, ids_path(place))
     pairs = pair_material.find_again(record, symbols.layout, place, paths)
-    return pair_material.prepare(pairs, symbols.layout, record, seed, symbols)
+    return prepare_pairs(pairs, symbols.layout, record, seed, symbols)

@@ -14,12 +14,11 @@ from charrnn.checkpointing.checkpoint import check_storable
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, checkpoint_in
 from charrnn.checkpointing.npz_file import remove_stale_temporaries
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.load_pairs import Material
-from charrnn.cli.runs.load_text import AnyCorpus, TextMaterial
 from charrnn.cli.runs.run_folder import RunFolder, command_line, machine, storage
 from charrnn.cli.runs.signals import Interrupts
 from charrnn.cli.train.loop import Habits, Run
@@ -33,14 +32,14 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.text_report import what_is_given, what_was_chosen
 from charrnn.data.decoding import TextOptions
-from charrnn.data.large_text_files import LargeCorpus, ids_path
+from charrnn.data.large_text_files import AnyCorpus, LargeCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.nn.network import initialise
 from charrnn.randomness import Purpose, generator
 from charrnn.training.pair_presets import plan_pairs
+from charrnn.training.prepared_data import Material, TextMaterial, prepare_pairs, prepare_text
 from charrnn.training.presets import Budget, Plan, plan
-from charrnn.training.snapshot import Checkpoint, CorpusRecord
 from charrnn.training.trainer import Trainer
 
 
@@ -186,7 +185,7 @@ def _with_pairs(request: Request, layout: str) -> Start:
         built_in=request.built_in,
     )
     known = None if parent is None else parent.pairing
-    material = pair_material.prepare(corpus, layout, record, request.given["seed"], known)
+    material = prepare_pairs(corpus, layout, record, request.given["seed"], known)
 
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         symbols, train = material.symbols, material.lessons.train
@@ -222,7 +221,7 @@ def _prepare(
         normalise=request.text.normalise,
         built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
     )
-    return corpora.encode(corpus, vocabulary, record, ids or Path())
+    return prepare_text(corpus, vocabulary, record, ids or Path())
 
 
 def _wanted(request: Request, name: str) -> Path:

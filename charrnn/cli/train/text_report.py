@@ -8,19 +8,19 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.checkpointing.npz_format import JSON
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import answer, baseline_rows, duration, facts_table, loss_table
 from charrnn.cli.output.safe_text import shell_command
-from charrnn.cli.runs.load_pairs import Material, PairMaterial
-from charrnn.cli.runs.load_text import TextMaterial, spelling
+from charrnn.cli.runs.load_text import spelling
 from charrnn.cli.runs.run_folder import clock
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.evaluation.baselines import Baselines, Stop, baselines
 from charrnn.evaluation.text import evaluate
+from charrnn.training.prepared_data import Material, PairMaterial, TextMaterial
 from charrnn.training.presets import Plan
-from charrnn.training.snapshot import Checkpoint
 from charrnn.training.speed import Speed
 from charrnn.training.trainer import Trainer
+from charrnn.types import JSON
 
 
 def what_is_given(planned: Plan, material: Material) -> Table:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import Result
 
-from charrnn.cli.output.console import TrainingDisplay
 from charrnn.cli.output.safe_text import decoded, label
 from charrnn.cli.output.text_columns import (
     cut,
@@ -22,6 +21,7 @@ from charrnn.cli.output.text_columns import (
     split_hidden,
 )
 from charrnn.cli.train.pair_report import quoted, short
+from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.characters import is_hidden
 
 WIDE = st.text(st.sampled_from("ab語😀é\u0301\u200d\ufe0f가\t") | st.characters(codec="utf-8"))

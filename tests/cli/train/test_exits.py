@@ -20,17 +20,18 @@ from typer.testing import Result
 import charrnn as api
 from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.lookup import checkpoint_in, numbered_saves, resumable_in
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts, sources_in
-from charrnn.cli.output.console import TrainingDisplay
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.train import loop as training_run
+from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.text_report import verdict
 from charrnn.data import large_text_files as large_text
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.evaluation.baselines import Baselines
-from charrnn.training.snapshot import Checkpoint
-from charrnn.training.text_dataset import Scores, TextLessons
+from charrnn.training.dataset import Scores
+from charrnn.training.text_dataset import TextLessons
 from charrnn.training.trainer import Trainer
 
 Call = Callable[..., Result]

@@ -23,8 +23,10 @@ from charrnn.checkpointing.checkpoint import load
 from charrnn.data.text_files import split
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
-from charrnn.optim.optimisers import OPTIMISERS, SCHEDULES
-from charrnn.training.backends import KERNELS, usual_kernel
+from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.optim.schedules import SCHEDULES
+from charrnn.training.backends import usual_kernel
+from charrnn.training_config import KERNELS
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]

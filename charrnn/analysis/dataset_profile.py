@@ -1,0 +1,31 @@
+"""Gradient profile of a dataset: of a text from positions in it, of pairs from its examples."""
+
+from charrnn.analysis.gradient_profile import Profile, profile
+from charrnn.analysis.pair_gradient_profile import example_profile
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.training.dataset import LONGEST_VALIDATION, Lessons
+from charrnn.training.pair_dataset import PairLessons
+from charrnn.training.text_dataset import TextLessons
+
+LONGEST_PROFILE = 1_000_000
+"""Characters from which the places are chosen that the gradient is followed back from."""
+
+
+def dataset_profile(
+    dataset: Lessons,
+    config: ModelConfig,
+    parameters: Parameters,
+    *,
+    lags: int,
+    windows: int,
+    seed: int = 0,
+) -> Profile:
+    """Follow the gradient back from guesses in what is trained on."""
+    if isinstance(dataset, PairLessons):
+        examples = dataset.train.first(LONGEST_VALIDATION)
+        return example_profile(config, parameters, examples, lags=lags, windows=windows, seed=seed)
+    if isinstance(dataset, TextLessons):
+        text = dataset.train[:LONGEST_PROFILE]
+        return profile(config, parameters, text, lags=lags, windows=windows, seed=seed)
+    raise TypeError(f"no gradient profile of a {type(dataset).__name__}")

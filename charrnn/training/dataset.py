@@ -1,0 +1,49 @@
+"""Datasets: the training and validation data of a run, and how a model is scored on them.
+
+Texts are in `text_dataset`, pairs in `pair_dataset`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from charrnn.data.batch import Reading
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.training_config import TrainingConfig
+from charrnn.types import Array
+
+LONGEST_VALIDATION = 1_000_000
+"""Characters that one validation reads at most."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model is worth on what is held out."""
+
+    nats: float
+    """What decides which model is best: nats per character, or per symbol of an answer."""
+    figures: Mapping[str, float]
+    """All that is to be logged and stored, units in the names."""
+    solved: bool = False
+    """Whether there is nothing left to learn."""
+
+
+class Lessons(Protocol):
+    """What a trainer needs to know of its material."""
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """The arrays that are read, to be seen by worker processes too."""
+
+    @property
+    def held_out(self) -> int:
+        """Characters that a validation reads; 0 if nothing can be scored."""
+
+    def reading(self, config: TrainingConfig) -> Reading:
+        """Return how steps read these arrays."""
+
+    def validate(
+        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
+    ) -> Scores | None:
+        """Score what is held out; None if `stop` said so on the way."""
