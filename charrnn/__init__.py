@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "Predictor", "__version__", "load"]
 
-HOMES = {
+LAZY_IMPORTS = {
     "CharRNNError": "charrnn.errors",
     "GRU": "charrnn.nn.stateful",
     "LSTM": "charrnn.nn.stateful",
@@ -30,8 +30,8 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used (PEP 562), so that `charrnn --help` is quick."""
-    if name not in HOMES:
+    if name not in LAZY_IMPORTS:
         raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(LAZY_IMPORTS[name]), name)

@@ -7,7 +7,7 @@ from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 
-KERNELS = ("numpy", "numba")
+BACKENDS = ("numpy", "numba")
 """Compute backends by name; `training.backends` has their code."""
 
 
@@ -38,7 +38,7 @@ class TrainingConfig:
         for name, registry in (
             ("optimiser", OPTIMISERS),
             ("schedule", SCHEDULES),
-            ("kernel", KERNELS),
+            ("kernel", BACKENDS),
         ):
             if (value := getattr(self, name)) not in registry:
                 raise unknown(name, value, registry)

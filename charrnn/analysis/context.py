@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.analysis.gradient_profile import LANES, finite, place
-from charrnn.analysis.layer_backprop import WalkBack, input_gradient, norms, read_forward, settle
+from charrnn.analysis.layer_backprop import (
+    LayerBackprop,
+    input_gradient,
+    norms,
+    read_forward,
+    settle,
+)
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.ops import log_softmax
@@ -104,7 +110,7 @@ def influence(
         log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
         log_softmax(log_p, out=log_p)
         y = int(np.argmax(log_p)) if target is None else target
-        walk = WalkBack(network.layers)
+        walk = LayerBackprop(network.layers)
         walk.begin(parameters["W_hy"][:, y][None])
         logs = np.zeros(len(ids))
         for t in reversed(range(len(ids))):

@@ -4,16 +4,16 @@ from charrnn.analysis.gradient_profile import Profile, profile
 from charrnn.analysis.pair_gradient_profile import example_profile
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.dataset import LONGEST_VALIDATION, Lessons
-from charrnn.training.pair_dataset import PairLessons
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.dataset import LONGEST_VALIDATION, Dataset
+from charrnn.training.pair_dataset import PairDataset
+from charrnn.training.text_dataset import TextDataset
 
 LONGEST_PROFILE = 1_000_000
 """Characters from which the places are chosen that the gradient is followed back from."""
 
 
 def dataset_profile(
-    dataset: Lessons,
+    dataset: Dataset,
     config: ModelConfig,
     parameters: Parameters,
     *,
@@ -22,10 +22,10 @@ def dataset_profile(
     seed: int = 0,
 ) -> Profile:
     """Follow the gradient back from guesses in what is trained on."""
-    if isinstance(dataset, PairLessons):
+    if isinstance(dataset, PairDataset):
         examples = dataset.train.first(LONGEST_VALIDATION)
         return example_profile(config, parameters, examples, lags=lags, windows=windows, seed=seed)
-    if isinstance(dataset, TextLessons):
+    if isinstance(dataset, TextDataset):
         text = dataset.train[:LONGEST_PROFILE]
         return profile(config, parameters, text, lags=lags, windows=windows, seed=seed)
     raise TypeError(f"no gradient profile of a {type(dataset).__name__}")

@@ -19,7 +19,7 @@ import numpy as np
 from charrnn.analysis.dataset_profile import dataset_profile
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import norm
-from charrnn.training.events import Look
+from charrnn.training.events import GradientSnapshot
 from charrnn.training.trainer import Trainer
 from charrnn.types import Array
 
@@ -37,7 +37,7 @@ SPIKE = 5.0
 """A spike is a norm this many times the median of the recent ones."""
 
 
-class Watcher:
+class GradientMonitor:
     """Looks at a trainer's gradient; give it to `Trainer.watch`."""
 
     def __init__(self, trainer: Trainer) -> None:
@@ -58,7 +58,7 @@ class Watcher:
             self._norms = norms(parameters.like(gradient))
             self._weights.vector[...] = parameters.vector
 
-    def after_update(self) -> Look | None:
+    def after_update(self) -> GradientSnapshot | None:
         """Return what there is to see after this step, if anything."""
         if not self._due(NORMS_EVERY):
             return None
@@ -72,7 +72,7 @@ class Watcher:
             self._by_lag = self._profile()
         by_lag, self._by_lag = self._by_lag, None
         step = trainer.progress.step + 1
-        return Look(step, self._norms, ratios, by_lag, self.profile_every)
+        return GradientSnapshot(step, self._norms, ratios, by_lag, self.profile_every)
 
     def _due(self, every: int) -> bool:
         return (self.trainer.progress.step + 1) % every == 0
@@ -87,7 +87,7 @@ class Watcher:
         """Return the gradient by lag of each layer, as JSON values."""
         trainer = self.trainer
         found = dataset_profile(
-            trainer.lessons,
+            trainer.dataset,
             trainer.model_config,
             trainer.parameters,
             lags=PROFILE_LAGS,

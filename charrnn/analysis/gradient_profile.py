@@ -18,7 +18,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from charrnn.analysis.layer_backprop import EMPTY, Logs, WalkBack, lines_of, read_forward, settle
+from charrnn.analysis.layer_backprop import (
+    EMPTY,
+    LayerBackprop,
+    Logs,
+    lines_of,
+    read_forward,
+    settle,
+)
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
@@ -165,7 +172,7 @@ def _measure(
     network = Network(config, parameters, T, len(starts), parameters.like())
     settle(network, text[: K - 1])
     read_forward(network, text[K - 1 : -1])
-    walk = WalkBack(network.layers)
+    walk = LayerBackprop(network.layers)
     nats, logs = [], []
     for end in (K + 1 + places.offsets).tolist():
         loss, dh = loss_gradient(parameters, network.layers[-1].h[end], text[K - 1 + end])

@@ -16,7 +16,13 @@ from typing import TypeAlias
 import numpy as np
 
 from charrnn.analysis.gradient_profile import nonfinite_names, place
-from charrnn.analysis.layer_backprop import Logs, WalkBack, read_forward, settle, state_gradients
+from charrnn.analysis.layer_backprop import (
+    LayerBackprop,
+    Logs,
+    read_forward,
+    settle,
+    state_gradients,
+)
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -67,7 +73,7 @@ def jacobians(
     chosen = range(config.layers) if layer is None else range(layer, layer + 1)
     S = len(chosen) * len(CELLS[config.cell].states) * config.hidden
     wide = Network(config, parameters, 1, S, parameters.like())
-    walk = WalkBack([wide.layers[number] for number in chosen])
+    walk = LayerBackprop([wide.layers[number] for number in chosen])
     rows, exponents = np.eye(S), np.zeros(S)
     for t in reversed(range(len(inputs))):
         for number in chosen:
@@ -94,7 +100,9 @@ def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids 
     cell.begin_backward()
 
 
-def pull_back(walk: WalkBack, rows: Array, exponents: Array, t: int = 0) -> tuple[Array, Array]:
+def pull_back(
+    walk: LayerBackprop, rows: Array, exponents: Array, t: int = 0
+) -> tuple[Array, Array]:
     """Rows v (B, S), each times 2 to the power of its exponent, to v · ∂s_{t+1}/∂s_t."""
     parts = iter(np.split(rows, _cuts(walk), axis=1))
     for layer in walk.layers:
@@ -112,7 +120,7 @@ def pull_back(walk: WalkBack, rows: Array, exponents: Array, t: int = 0) -> tupl
     return np.concatenate(scaled, axis=1), common
 
 
-def _cuts(walk: WalkBack) -> list[int]:
+def _cuts(walk: LayerBackprop) -> list[int]:
     """Return where one state ends and the next begins in a row."""
     widths = [layer.H for layer in walk.layers for _ in layer.states]
     ends: list[int] = np.cumsum(widths)[:-1].tolist()

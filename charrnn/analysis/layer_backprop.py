@@ -22,7 +22,7 @@ EMPTY = -1e9
 """The exponent of a gradient that is zero: below that of any other."""
 
 
-class WalkBack:
+class LayerBackprop:
     """Layers walked back through one window after `read_forward`, all of them at each step.
 
     What a lane holds is kept near 1 by powers of two, which change no digit: the true gradient is

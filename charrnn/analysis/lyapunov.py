@@ -8,7 +8,7 @@ import numpy as np
 
 from charrnn.analysis.gradient_profile import nonfinite_names, numbers
 from charrnn.analysis.jacobians import pull_back, windows_of
-from charrnn.analysis.layer_backprop import WalkBack, read_forward
+from charrnn.analysis.layer_backprop import LayerBackprop, read_forward
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -57,7 +57,7 @@ def lyapunov(
         begin[...] = np.repeat(states[name], exponents, axis=0)
     with np.errstate(over="ignore"):
         read_forward(network, np.repeat(texts, exponents, axis=1))
-    walk = WalkBack(network.layers)
+    walk = LayerBackprop(network.layers)
     S = config.layers * len(CELLS[config.cell].states) * config.hidden
     draws = np.random.default_rng(seed).standard_normal((W, S, exponents))
 

@@ -23,7 +23,7 @@ from typing import TypeAlias, cast
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.analysis.memory_tasks import TASKS, Batch, Task
+from charrnn.analysis.memory_tasks import TASKS, ProbeBatch, Task
 from charrnn.errors import UsageError
 from charrnn.limits import SEED, Limits, unknown
 from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
@@ -48,7 +48,7 @@ EVALUATE_EVERY, EVALUATED = 25, 8 * LANES
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ProbeModel:
     """A cell and how its weights begin; biases begin at zero, the forget bias apart.
 
     An `input_init` of None is what the cell declares, a `forget_bias` of None `chrono_bias(gap)`.
@@ -87,17 +87,17 @@ def chrono_bias(gap: int) -> float:
 
 
 SMALL = "normal:0.01"
-CONTESTANTS = {
-    contestant.name: contestant
-    for contestant in (
+PROBE_MODELS = {
+    probe_model.name: probe_model
+    for probe_model in (
         # All weights as in Karpathy's min-char-rnn (2015).
-        Contestant("rnn-normal", f"rnn {SMALL}", "rnn", SMALL, SMALL, SMALL),
+        ProbeModel("rnn-normal", f"rnn {SMALL}", "rnn", SMALL, SMALL, SMALL),
         # Small inputs keep tanh near its linear middle, where an orthogonal matrix loses nothing.
         # Their size is that of Le, Jaitly & Hinton 2015, arXiv 1504.00941, beside the identity.
-        Contestant("rnn-orthogonal", "rnn orthogonal", "rnn", input_init="normal:0.001"),
-        Contestant("gru", "gru", "gru"),
-        Contestant("lstm", f"lstm, forget bias {FORGET_BIAS:g}", "lstm"),
-        Contestant("lstm-chrono", "lstm, forget bias ln(gap − 1)", "lstm", forget_bias=None),
+        ProbeModel("rnn-orthogonal", "rnn orthogonal", "rnn", input_init="normal:0.001"),
+        ProbeModel("gru", "gru", "gru"),
+        ProbeModel("lstm", f"lstm, forget bias {FORGET_BIAS:g}", "lstm"),
+        ProbeModel("lstm-chrono", "lstm, forget bias ln(gap − 1)", "lstm", forget_bias=None),
     )
 }
 
@@ -108,7 +108,7 @@ class Trial:
     of a sequence, the last ones, from the zero state: training truncated before the symbol."""
 
     task: str
-    contestant: Contestant
+    probe_model: ProbeModel
     gap: int
     steps: int
     seed: int
@@ -116,7 +116,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Look:
+class ProbeProgress:
     """The accuracy on fresh sequences after `step` steps."""
 
     trial: Trial
@@ -146,7 +146,7 @@ Stop: TypeAlias = Callable[[], bool]
 def plan(
     task: str = "recall",
     gaps: Sequence[int] | None = None,
-    contestants: Sequence[str] = tuple(CONTESTANTS),
+    probe_models: Sequence[str] = tuple(PROBE_MODELS),
     seed: int = 0,
     window: int | None = None,
 ) -> list[Trial]:
@@ -156,9 +156,9 @@ def plan(
     """
     if task not in TASKS:
         raise unknown("probe", task, TASKS)
-    for name in contestants:
-        if name not in CONTESTANTS:
-            raise unknown("contestant", name, CONTESTANTS)
+    for name in probe_models:
+        if name not in PROBE_MODELS:
+            raise unknown("contestant", name, PROBE_MODELS)
     SEED.check("--seed", seed)
     if window is not None:
         WINDOW.check("window", window)
@@ -167,15 +167,15 @@ def plan(
     for gap in kind.default_gaps if gaps is None else gaps:
         steps[gap] = max(EVALUATE_EVERY, BUDGET // (LANES * kind(gap).length))
     return [
-        Trial(task, CONTESTANTS[name], gap, count, seed, window)
-        for name in contestants
+        Trial(task, PROBE_MODELS[name], gap, count, seed, window)
+        for name in probe_models
         for gap, count in steps.items()
     ]
 
 
 def probe(
     trials: Sequence[Trial], processes: int = 1, stop: Stop | None = None
-) -> Iterator[Look | Result]:
+) -> Iterator[ProbeProgress | Result]:
     """Run the trials, some at a time; yield looks, and a result as each one ends.
 
     The results do not depend on `processes`, their order does. Ends early once `stop` says so.
@@ -190,14 +190,14 @@ def probe(
             yield from run(trial, stop)
 
 
-def run(trial: Trial, stop: Stop | None = None) -> Iterator[Look | Result]:
+def run(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | Result]:
     """Train one network; yield looks at its accuracy, and the result at last unless stopped.
 
     At a gap all contestants meet the same sequences, whatever else is planned.
     """
     started = time.perf_counter()
     task = TASKS[trial.task](trial.gap)
-    config = trial.contestant.config(task.inputs, len(task.answers), trial.gap)
+    config = trial.probe_model.config(task.inputs, len(task.answers), trial.gap)
     parameters = initialise(config, generator(trial.seed, Purpose.WEIGHTS))
     gradients = parameters.like()
     T = min(trial.window or task.length, task.length)
@@ -222,21 +222,21 @@ def run(trial: Trial, stop: Stop | None = None) -> Iterator[Look | Result]:
                 guesses = np.argmax(network.forward(fresh.inputs[-T:])[-1], axis=-1)
                 right += int(np.sum(guesses == fresh.targets[-1]))
             accuracy = right / EVALUATED
-            yield Look(trial, step, accuracy)
+            yield ProbeProgress(trial, step, accuracy)
             if accuracy >= SOLVED:
                 break
     seconds = time.perf_counter() - started
     yield Result(trial, step, accuracy, 1 / len(task.answers), seconds)
 
 
-def draw(trial: Trial, task: Task, step: int, look: int = 0) -> Batch:
+def draw(trial: Trial, task: Task, step: int, look: int = 0) -> ProbeBatch:
     """Draw the sequences of this step, or of a part of the look at it."""
     return task.draw(LANES, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, look))
 
 
 def _share_out(
     trials: Sequence[Trial], processes: int, stop: Stop | None
-) -> Iterator[Look | Result]:
+) -> Iterator[ProbeProgress | Result]:
     """Let child processes run the trials, each the next one as soon as it is free."""
     waiting = iter(trials)
     children: dict[Connection, ChildProcess] = {}

@@ -14,7 +14,7 @@ from charrnn.types import Array, Ids
 GREATEST_GAP = 1000
 
 
-class Batch(NamedTuple):
+class ProbeBatch(NamedTuple):
     """Sequences side by side, (T, B) each; the weights are zero but for the answer, 1/B."""
 
     inputs: Ids
@@ -43,7 +43,7 @@ class Task(ABC):
         self.gap, self.length = gap, gap + around
 
     @abstractmethod
-    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+    def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
         """Draw B fresh sequences."""
 
 
@@ -58,7 +58,7 @@ class Recall(Task):
     def __init__(self, gap: int) -> None:
         super().__init__(gap, least=1, around=2)
 
-    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+    def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
         """Draw symbols 0 … 7, fillers 8 … 15, and put the question, 16, behind them."""
         A = len(self.answers)
         inputs = np.full((self.length, B), self.inputs - 1, np.uint8)
@@ -85,7 +85,7 @@ class France(Task):
         shortest = min(map(len, self.countries.values()))
         super().__init__(gap, corpora.LEAST_GAP, len(corpora.OPENING) + shortest)
 
-    def draw(self, B: int, rng: np.random.Generator) -> Batch:
+    def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
         """Draw sentences until B of them are about one of our countries."""
         words = random.Random(int(rng.integers(2**63)))
         readings: list[str] = []
@@ -103,9 +103,9 @@ class France(Task):
 TASKS: dict[str, type[Recall | France]] = {"recall": Recall, "france": France}
 
 
-def asked_at_the_end(inputs: Ids, answers: Ids) -> Batch:
+def asked_at_the_end(inputs: Ids, answers: Ids) -> ProbeBatch:
     """Return a batch of these inputs (T, B) whose only target is the answer (B,) at its end."""
     targets = np.zeros_like(inputs)
     weights = np.zeros(inputs.shape, np.float32)
     targets[-1], weights[-1] = answers, 1 / len(answers)
-    return Batch(inputs, targets, weights)
+    return ProbeBatch(inputs, targets, weights)

@@ -8,7 +8,7 @@ and only those are looked at in which the guess has enough characters before it.
 import numpy as np
 
 from charrnn.analysis.gradient_profile import Profile, finite, line, loss_gradient, nonfinite_names
-from charrnn.analysis.layer_backprop import WalkBack, lines_of, read_forward
+from charrnn.analysis.layer_backprop import LayerBackprop, lines_of, read_forward
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
@@ -47,7 +47,7 @@ def example_profile(
             inputs, targets, _ = examples.padded(same, T)
             network = Network(config, parameters, T, len(same), parameters.like())
             read_forward(network, inputs)
-            walk = WalkBack(network.layers)
+            walk = LayerBackprop(network.layers)
             loss, dh = loss_gradient(parameters, network.layers[-1].h[-1], targets[-1])
             walk.begin(dh)
             nats.append(loss)

@@ -214,10 +214,10 @@ class _Reader:
         return _build(Pairing, stored, "pairs")
 
     def _figures(self) -> dict[str, float]:
-        figures = self._value(self.metadata, "validation", dict)
-        if not all(type(value) in (int, float) for value in figures.values()):
+        metrics = self._value(self.metadata, "validation", dict)
+        if not all(type(value) in (int, float) for value in metrics.values()):
             raise CheckpointError("validation holds something that is not a number")
-        return {name: float(value) for name, value in figures.items()}
+        return {name: float(value) for name, value in metrics.items()}
 
     @staticmethod
     def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:

@@ -110,7 +110,7 @@ def predict(
     )
     if checkpoint is None:
         say(f"charrnn: answering with {label(str(path))}")
-    answering = Answering(
+    answering = AnswerWriter(
         predictor, proba=proba, beam=beam, sampling=sampling, count=count, json=json
     )
     try:
@@ -122,7 +122,7 @@ def predict(
             warn(f"{lines} no answer, first line {answering.empty[0]:,}")
 
 
-class Answering:
+class AnswerWriter:
     """Turns inputs into lines of output."""
 
     def __init__(

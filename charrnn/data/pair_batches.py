@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from charrnn.data.batch import Window
+from charrnn.data.batch import Batch
 from charrnn.data.layouts import Example
 from charrnn.errors import TextError
 from charrnn.randomness import Purpose, generator
@@ -87,18 +87,18 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class PairReading:
+class PairBatchConfig:
     """How a step reads pairs: B examples side by side."""
 
     B: int
     seed: int
 
-    def source(self, arrays: Mapping[str, Array]) -> "Batches":
+    def batcher(self, arrays: Mapping[str, Array]) -> "PairBatches":
         """Return the batches of these examples."""
-        return Batches(Examples(**arrays), self.B, self.seed)
+        return PairBatches(Examples(**arrays), self.B, self.seed)
 
 
-class Batches:
+class PairBatches:
     """The batches of some examples, for ever: epoch after epoch, each in another order."""
 
     def __init__(self, examples: Examples, B: int, seed: int) -> None:
@@ -122,7 +122,7 @@ class Batches:
         self.buffered = int(self._T.sum()) * B
         self._epoch = -1
 
-    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+    def at(self, step: int, lanes: slice = slice(None)) -> Batch:
         """Return the batch of this step, all of its examples or some."""
         batch = self._batch(step)
         bucket = self._bucket_of_batch[batch]
@@ -130,7 +130,7 @@ class Batches:
         chosen = self._order[bucket][first : first + self.B]
         inputs, targets, scored = self.examples.padded(chosen[lanes], int(self._T[bucket]))
         count = int(self.examples.guesses[chosen].sum())
-        return Window(
+        return Batch(
             inputs,
             targets,
             np.ones(inputs.shape[1], bool),

@@ -114,7 +114,7 @@ class Split:
 
     pairing: Pairing
     train: tuple[Pair, ...]
-    held: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
     notes: tuple[str, ...] = field(default=())
 
 
@@ -147,8 +147,8 @@ def split_pairs(
     if kind.source_is_text and (doubtful := sum(len(group) > 1 for group in groups.values())):
         notes.append(f"{doubtful:,} inputs have more than one answer, so not all can be right")
     if layout == "one-to-one":
-        held = corpus.pairs if val_fraction else ()
-        return Split(pairing, corpus.pairs, held, tuple(notes))
+        validation = corpus.pairs if val_fraction else ()
+        return Split(pairing, corpus.pairs, validation, tuple(notes))
     count = max(1, round(len(groups) * val_fraction)) if val_fraction else 0
     if len(groups) - count < 1:
         raise TextError(

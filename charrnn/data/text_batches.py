@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.data.batch import Window
+from charrnn.data.batch import Batch
 from charrnn.errors import TextError
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids
 
 
 @dataclass(frozen=True)
-class Lanes:
+class TextBatchConfig:
     """How a step reads a text: windows of T characters along B lanes."""
 
     T: int
@@ -26,12 +26,14 @@ class Lanes:
     reset_rate: float
     loss_weight: float
 
-    def source(self, arrays: Mapping[str, Array]) -> "Windows":
+    def batcher(self, arrays: Mapping[str, Array]) -> "TextBatches":
         """Return the windows of the text `ids` (N,)."""
-        return Windows(arrays["ids"], self.T, self.B, self.seed, self.reset_rate, self.loss_weight)
+        return TextBatches(
+            arrays["ids"], self.T, self.B, self.seed, self.reset_rate, self.loss_weight
+        )
 
 
-class Windows:
+class TextBatches:
     """The windows of a text, for ever: epoch after epoch, each a little shifted.
 
     Lanes begin anew at the first window of an epoch, and at any other with probability
@@ -62,17 +64,17 @@ class Windows:
         self._slack = predictions - B * lane_length
         self._offsets = np.arange(T + 1, dtype=np.int64)[:, None]
 
-    def at(self, step: int, lanes: slice = slice(None)) -> Window:
+    def at(self, step: int, lanes: slice = slice(None)) -> Batch:
         """Return the window of this step, of all lanes or of some."""
         epoch, number = divmod(step, self.steps_per_epoch)
         starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
         text = self.ids[starts + self._offsets]
-        fresh = np.full(self.B, number == 0)
+        reset_mask = np.full(self.B, number == 0)
         if number and self.reset_rate:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
-            fresh = draws < self.reset_rate
+            reset_mask = draws < self.reset_rate
         count = self.T * self.B
-        return Window(text[:-1], text[1:], fresh[lanes], self.loss_weight, count, count)
+        return Batch(text[:-1], text[1:], reset_mask[lanes], self.loss_weight, count, count)
 
     def positions(self, step: int) -> int:
         """Return T × B."""

@@ -52,7 +52,7 @@ class Baselines:
 
 def baselines(
     train: Ids,
-    held: Ids,
+    validation: Ids,
     size: int,
     as_bytes: Callable[[Ids], bytes],
     *,
@@ -60,26 +60,26 @@ def baselines(
     held_limit: int = 1_000_000,
     stop: Stop = None,
 ) -> Baselines | None:
-    """Score `held` (N,) given `train` by every method; None if `stop()` became true meanwhile.
+    """Score `validation` (N,) given `train` by every method; None if `stop()` became true.
 
     `size` is that of the vocabulary, and `as_bytes` spells ids out for the compressors: UTF-8 for
     text. Of longer parts the last `limit` characters of `train` and the first `held_limit` of
-    `held` are read. Raises `TextError` if `held` has nothing to predict.
+    `validation` are read. Raises `TextError` if `validation` has nothing to predict.
     """
-    if len(held) < 2:
+    if len(validation) < 2:
         raise TextError(
-            f"no character to predict, the held-out part has {len(held)}; "
+            f"no character to predict, the held-out part has {len(validation)}; "
             "try a longer text or a larger share to hold out"
         )
-    sampled = len(train) > limit or len(held) > held_limit
-    train, held = train[max(0, len(train) - limit) :], held[:held_limit]
-    characters = len(held) - 1
+    sampled = len(train) > limit or len(validation) > held_limit
+    train, validation = train[max(0, len(train) - limit) :], validation[:held_limit]
+    characters = len(validation) - 1
     try:
         unigram, *_, five_gram = (
             float(np.log(1 / p[1:]).mean())
-            for p in watch(witten_bell(train, held, size, order=5), stop)
+            for p in watch(witten_bell(train, validation, size, order=5), stop)
         )
-        known, unknown = as_bytes(train) + as_bytes(held[:1]), as_bytes(held[1:])
+        known, unknown = as_bytes(train) + as_bytes(validation[:1]), as_bytes(validation[1:])
         gzip, xz = (
             extra_bytes(compressor, known, unknown, stop) * 8 * log(2) / characters
             for compressor in (gzip_compressor, lzma.LZMACompressor)
@@ -104,15 +104,15 @@ def watch(items: Iterable[Item], stop: Stop) -> Iterator[Item]:
         yield item
 
 
-def witten_bell(train: Ids, held: Ids, size: int, order: int) -> Iterator[Array]:
-    """Yield the probability of every character of `held` (N,) by n-grams, n = 1, 2, … `order`.
+def witten_bell(train: Ids, validation: Ids, size: int, order: int) -> Iterator[Array]:
+    """Yield the probability of each character of `validation` (N,) by n-grams, n = 1, …, `order`.
 
         p₀(c)     = 1 / V
         pₙ(c | h) = (count(h c) + kinds(h) pₙ₋₁(c | h′)) / (count(h) + kinds(h))
 
     h is the n − 1 characters before c, h′ the same without the oldest; in the training part
     count(h) characters followed h, of kinds(h) different kinds. If none did, pₙ is pₙ₋₁, as it
-    is for the first characters of `held`, which have fewer than n − 1 before them.
+    is for the first characters of `validation`, which have fewer than n − 1 before them.
 
     Witten & Bell, "The zero-frequency problem", IEEE Transactions on Information Theory 37(4),
     1991, method C, interpolated with all shorter contexts as in Chen & Goodman, "An empirical
@@ -121,10 +121,10 @@ def witten_bell(train: Ids, held: Ids, size: int, order: int) -> Iterator[Array]
     # A symbol of its own between the parts keeps n-grams from straddling them.
     symbols = size + 1
     stream = np.concatenate(
-        (train, [size], held), dtype=smallest_id_type(symbols), casting="unsafe"
+        (train, [size], validation), dtype=smallest_id_type(symbols), casting="unsafe"
     )
     in_held = slice(len(train) + 1, None)
-    p = np.full(len(held), 1 / size)
+    p = np.full(len(validation), 1 / size)
     # Which n-gram ends at each character: an n-gram is the (n − 1)-gram one character earlier and
     # that character. Numbered anew for each n, they are no more than the stream has characters,
     # so that no vocabulary and no n is too large for the keys.

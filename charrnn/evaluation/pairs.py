@@ -37,7 +37,7 @@ class PairScore:
         """Nats in units of ln 2."""
         return self.nats_per_symbol / math.log(2)
 
-    def figures(self, *, exact: bool = True) -> dict[str, float]:
+    def metrics(self, *, exact: bool = True) -> dict[str, float]:
         """Return the figures by name; exact matches only where they mean something."""
         found = {"nats_per_symbol": self.nats_per_symbol, "symbol_accuracy": self.symbol_accuracy}
         return found | ({"exact_match": self.exact_match} if exact else {})

@@ -8,30 +8,30 @@ from charrnn.optim.optimisers import OPTIMISERS, Optimiser
 
 
 @dataclass(frozen=True)
-class Kernel:
+class Backend:
     """Cells and optimisers by name."""
 
     cells: dict[str, type[Cell]]
     optimisers: dict[str, type[Optimiser]]
 
 
-def kernel(name: str) -> Kernel:
+def load_backend(name: str) -> Backend:
     """Return the backend of this name; `UsageError` if it is not installed."""
     if name == "numpy":
-        return Kernel(CELLS, OPTIMISERS)
+        return Backend(CELLS, OPTIMISERS)
     try:
         from charrnn.training import numba_backend as compiled
     except ImportError as error:  # not there, or not for this NumPy
         raise UsageError(
-            f"the kernel {name} cannot be used ({error})", "pip install numba"
+            f"the backend {name} cannot be used ({error})", "pip install numba"
         ) from error
-    return Kernel(CELLS | compiled.CELLS, OPTIMISERS | compiled.OPTIMISERS)
+    return Backend(CELLS | compiled.CELLS, OPTIMISERS | compiled.OPTIMISERS)
 
 
-def usual_kernel() -> str:
-    """Return the name of the fastest kernel that is installed."""
+def default_backend() -> str:
+    """Return the name of the fastest backend that is installed."""
     try:
-        kernel("numba")
+        load_backend("numba")
     except UsageError:
         return "numpy"
     return "numba"

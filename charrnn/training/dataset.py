@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from charrnn.data.batch import Reading
+from charrnn.data.batch import BatchConfig
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
@@ -18,18 +18,18 @@ LONGEST_VALIDATION = 1_000_000
 
 
 @dataclass(frozen=True)
-class Scores:
+class ValidationResult:
     """What a model is worth on what is held out."""
 
     nats: float
     """What decides which model is best: nats per character, or per symbol of an answer."""
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     """All that is to be logged and stored, units in the names."""
     solved: bool = False
     """Whether there is nothing left to learn."""
 
 
-class Lessons(Protocol):
+class Dataset(Protocol):
     """What a trainer needs to know of its material."""
 
     @property
@@ -37,13 +37,13 @@ class Lessons(Protocol):
         """The arrays that are read, to be seen by worker processes too."""
 
     @property
-    def held_out(self) -> int:
+    def validation_size(self) -> int:
         """Characters that a validation reads; 0 if nothing can be scored."""
 
-    def reading(self, config: TrainingConfig) -> Reading:
+    def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return how steps read these arrays."""
 
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
-    ) -> Scores | None:
+    ) -> ValidationResult | None:
         """Score what is held out; None if `stop` said so on the way."""

@@ -25,13 +25,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is held out was scored, in nats per character; `figures` holds all there is to log."""
+    """What is held out was scored, in nats per character; `metrics` holds all there is to log."""
 
     step: int
     nats: float
     best: bool
     best_nats: float
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class Look:
+class GradientSnapshot:
     """What a watcher saw at a step: norms before clipping, ‖Δw‖/‖w‖, and now and then R by lag."""
 
     step: int
@@ -53,14 +53,14 @@ class Look:
     profile_every: int
 
 
-class Watch(Protocol):
+class GradientObserver(Protocol):
     """Sees each gradient and each update, and changes neither."""
 
     def before_update(self, gradient: Array) -> None:
         """Look at the whole gradient before it is clipped and used up."""
 
-    def after_update(self) -> Look | None:
+    def after_update(self) -> GradientSnapshot | None:
         """Return what there is to see after the update."""
 
 
-Event = Step | Evaluation | Look | Stopped
+Event = Step | Evaluation | GradientSnapshot | Stopped

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from charrnn.data.batch import Reading
+from charrnn.data.batch import BatchConfig
 from charrnn.data.layouts import Pairing
-from charrnn.data.pair_batches import Examples, PairReading
+from charrnn.data.pair_batches import Examples, PairBatchConfig
 from charrnn.evaluation.pairs import score
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.dataset import LONGEST_VALIDATION, Scores
+from charrnn.training.dataset import LONGEST_VALIDATION, ValidationResult
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
@@ -18,12 +18,12 @@ SOLVED_NATS = 0.002
 
 
 @dataclass(frozen=True)
-class PairLessons:
+class PairDataset:
     """Examples of one layout: some to learn from, some held out."""
 
     pairing: Pairing
     train: Examples
-    held: Examples
+    validation: Examples
 
     @property
     def arrays(self) -> Mapping[str, Array]:
@@ -31,26 +31,26 @@ class PairLessons:
         return self.train.arrays
 
     @property
-    def held_out(self) -> int:
+    def validation_size(self) -> int:
         """Characters that a validation reads."""
         return int(self.validated.starts[-1])
 
     @property
     def validated(self) -> Examples:
         """The examples that a validation reads: the first ones, if there are very many."""
-        return self.held.first(LONGEST_VALIDATION)
+        return self.validation.first(LONGEST_VALIDATION)
 
-    def reading(self, config: TrainingConfig) -> Reading:
+    def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return batches of like length."""
-        return PairReading(config.batch, config.seed)
+        return PairBatchConfig(config.batch, config.seed)
 
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
-    ) -> Scores | None:
+    ) -> ValidationResult | None:
         """Score the examples held out."""
         found = score(config, parameters, self.validated, stop)
         if found is None:
             return None
         exact = self.pairing.layout != "one-to-many"
         solved = exact and found.exact_match == 1 and found.nats_per_symbol < SOLVED_NATS
-        return Scores(found.nats_per_symbol, found.figures(exact=exact), solved)
+        return ValidationResult(found.nats_per_symbol, found.metrics(exact=exact), solved)

@@ -11,7 +11,7 @@ from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import ModelConfig
-from charrnn.training.presets import Budget, Plan, Settings, is_another, pick, usual_rate
+from charrnn.training.presets import Budget, Plan, Settings, default_lr_for, is_another, pick
 from charrnn.training_config import TrainingConfig
 
 MOST_POSITIONS = 2**15
@@ -84,7 +84,7 @@ def plan_pairs(
             f"{len(train)} examples do not fill a batch of {settings['batch']}: all in one"
         )
         settings["batch"] = len(train)
-    settings.setdefault("lr", usual_rate(settings))
+    settings.setdefault("lr", default_lr_for(settings))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
     model = pick(ModelConfig, settings | shape)
     training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})

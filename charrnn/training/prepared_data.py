@@ -11,31 +11,31 @@ from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
 from charrnn.data.pair_formats import Pair
 from charrnn.data.text_files import split
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.training.pair_dataset import PairLessons
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.pair_dataset import PairDataset
+from charrnn.training.text_dataset import TextDataset
 
 
 @dataclass(frozen=True)
-class TextMaterial:
+class PreparedText:
     """A text, ready to train on."""
 
     symbols: Vocabulary
-    lessons: TextLessons
+    dataset: TextDataset
     record: CorpusRecord
 
 
 @dataclass(frozen=True)
-class PairMaterial:
+class PreparedPairs:
     """Pairs, ready to train on; the first few of those held out, to be shown."""
 
     symbols: Pairing
-    lessons: PairLessons
+    dataset: PairDataset
     record: CorpusRecord
     shown: tuple[Pair, ...]
     notes: tuple[str, ...]
 
 
-Material: TypeAlias = TextMaterial | PairMaterial
+PreparedData: TypeAlias = PreparedText | PreparedPairs
 
 SHOWN = 3
 """Examples whose answers are shown at each validation."""
@@ -43,7 +43,7 @@ SHOWN = 3
 
 def prepare_text(
     corpus: AnyCorpus, vocabulary: Vocabulary, record: CorpusRecord, where: Path
-) -> TextMaterial:
+) -> PreparedText:
     """Make ids of a text and hold out its end; characters outside the vocabulary are left out.
 
     Those of a large text are written to `where`.
@@ -53,15 +53,17 @@ def prepare_text(
     else:
         ids = vocabulary.encode(corpus.text, "skip")
     begin = split(len(ids), record.val_fraction)
-    return TextMaterial(vocabulary, TextLessons(ids[:begin], ids[begin:]), record)
+    return PreparedText(vocabulary, TextDataset(ids[:begin], ids[begin:]), record)
 
 
 def prepare_pairs(
     corpus: PairCorpus, layout: str, record: CorpusRecord, seed: int, known: Pairing | None = None
-) -> PairMaterial:
+) -> PreparedPairs:
     """Hold some pairs out and lay all of them out for training, in `known` symbols if given."""
     split = split_pairs(corpus, layout, record.val_fraction, seed, known)
-    lessons = PairLessons(
-        split.pairing, arranged(split.pairing, split.train), arranged(split.pairing, split.held)
+    dataset = PairDataset(
+        split.pairing,
+        arranged(split.pairing, split.train),
+        arranged(split.pairing, split.validation),
     )
-    return PairMaterial(split.pairing, lessons, record, split.held[:SHOWN], split.notes)
+    return PreparedPairs(split.pairing, dataset, record, split.validation[:SHOWN], split.notes)

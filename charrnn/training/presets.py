@@ -82,14 +82,14 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     """Choose what keeps so many units from learning the text by heart in so many passes.
 
-    Weight decay makes up for `rate_of_size`: a step shrinks the weights as much, whatever the
+    Weight decay makes up for `lr_scale_for_width`: a step shrinks the weights as much, whatever the
     units.
     """
     passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
     weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
     for rate, enough in DROPOUTS:
         if weighed < enough:
-            decay = round(WEIGHT_DECAY / rate_of_size(hidden), 4)
+            decay = round(WEIGHT_DECAY / lr_scale_for_width(hidden), 4)
             return {"hidden": hidden, "dropout": rate, "weight_decay": decay}
     return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_PASSES
 
@@ -120,7 +120,7 @@ MOST_WITH_RECURRENT_DROPOUT = 0.5
 are made larger, and at the full rate a network with half of them dropped diverged."""
 
 
-def usual_rate(settings: Settings) -> float:
+def default_lr_for(settings: Settings) -> float:
     """Return the learning rate to begin with: the optimiser's, for the cell, units and dropout.
 
     For names that are unknown it is any: the configs refuse them.
@@ -128,11 +128,11 @@ def usual_rate(settings: Settings) -> float:
     optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
     most = MOST_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
-    factor = min(most, rate_of_size(settings.get("hidden", ModelConfig.hidden)))
-    return round(optimiser.learning_rate * cell.rate_factor * factor, 4)
+    factor = min(most, lr_scale_for_width(settings.get("hidden", ModelConfig.hidden)))
+    return round(optimiser.learning_rate * cell.lr_scale * factor, 4)
 
 
-def rate_of_size(hidden: int) -> float:
+def lr_scale_for_width(hidden: int) -> float:
     """Return what the rate is multiplied by for so many units.
 
     Optimisers that scale each gradient move all weights of a unit by about as much, so the more
@@ -208,7 +208,7 @@ def plan(
     settings |= given
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
-    settings.setdefault("lr", usual_rate(settings))
+    settings.setdefault("lr", default_lr_for(settings))
     model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = pick(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch)

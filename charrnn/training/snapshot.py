@@ -6,7 +6,7 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingStat
 from charrnn.data.layouts import Pairing
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError
-from charrnn.training.trainer import RATE_CURES, Trainer
+from charrnn.training.trainer import DIVERGENCE_ADVICE, Trainer
 from charrnn.training_config import Progress
 
 
@@ -27,7 +27,7 @@ def snapshot(
     for name, array in arrays:
         if not np.isfinite(array).all():
             problem = f"{name} is not finite at step {trainer.progress.step:,}"
-            raise DivergedError(problem, *RATE_CURES)
+            raise DivergedError(problem, *DIVERGENCE_ADVICE)
     state = None
     if resumable:
         weights, optimiser = trainer.parameters, trainer.optimiser
@@ -39,8 +39,8 @@ def snapshot(
             optimiser={slot: weights.like(array) for slot, array in optimiser.state.items()},
             states=trainer.states,
         )
-    step, figures = trainer.progress.step, dict(trainer.figures)
-    return Checkpoint(trainer.model_config, symbols, trainer.model, corpus, step, figures, state)
+    step, metrics = trainer.progress.step, dict(trainer.metrics)
+    return Checkpoint(trainer.model_config, symbols, trainer.model, corpus, step, metrics, state)
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
@@ -51,7 +51,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.parameters.vector[...] = (state.parameters or checkpoint.parameters).vector
     trainer.model.vector[...] = checkpoint.parameters.vector
     trainer.progress = Progress(**vars(state.progress))
-    trainer.figures = dict(checkpoint.validation)
+    trainer.metrics = dict(checkpoint.validation)
     trainer.optimiser.updates = state.updates
     for slot, parameters in state.optimiser.items():
         trainer.optimiser.state[slot][...] = parameters.vector

@@ -49,25 +49,25 @@ def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
     Windows may differ in length: a step is what its positions take, times the positions of a mean
     step. Once `stop` says so, each figure is that of a single call.
     """
-    team, parts = trainer.team, trainer.team.size
+    pool, parts = trainer.pool, trainer.pool.size
     states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
     optimiser = type(trainer.optimiser)(trainer.parameters.vector, trainer.config.weight_decay)
-    source = team.source
-    usual = mean(map(source.positions, range(min(MOST_CALLS, source.steps_per_epoch))))
+    batcher = pool.batcher
+    usual = mean(map(batcher.positions, range(min(MOST_CALLS, batcher.steps_per_epoch))))
 
     def update() -> None:
         """Update at a rate of zero: all is written, as if it had changed."""
-        trainer.clip(team.gradient, norm(team.gradient))
-        optimiser.update(trainer.parameters.vector, team.gradient, 0.0)
+        trainer.clip(pool.gradient, norm(pool.gradient))
+        optimiser.update(trainer.parameters.vector, pool.gradient, 0.0)
 
     def whole(call: int) -> float:
-        team.compute(call)
+        pool.compute(call)
         update()  # workers fetch the weights anew after each
-        return usual / source.positions(call)
+        return usual / batcher.positions(call)
 
     def own(call: int) -> float:
-        team.compute_own(call)
-        return usual / source.positions(call)
+        pool.compute_own(call)
+        return usual / batcher.positions(call)
 
     def update_alone(_: int) -> float:
         update()

@@ -16,10 +16,17 @@ from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
 from charrnn.optim.schedules import learning_rate
 from charrnn.system.memory import require_memory
-from charrnn.training.backends import kernel
-from charrnn.training.dataset import Lessons
-from charrnn.training.events import Evaluation, Event, Look, Step, Stopped, Watch
-from charrnn.training.worker_pool import Team
+from charrnn.training.backends import load_backend
+from charrnn.training.dataset import Dataset
+from charrnn.training.events import (
+    Evaluation,
+    Event,
+    GradientObserver,
+    GradientSnapshot,
+    Step,
+    Stopped,
+)
+from charrnn.training.worker_pool import WorkerPool
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import Array
 
@@ -39,44 +46,46 @@ class Trainer:
     """
 
     def __init__(
-        self, model: ModelConfig, config: TrainingConfig, lessons: Lessons, initial: Parameters
+        self, model: ModelConfig, config: TrainingConfig, dataset: Dataset, initial: Parameters
     ) -> None:
-        self.model_config, self.config, self.lessons = model, config, lessons
-        reading = lessons.reading(config)
+        self.model_config, self.config, self.dataset = model, config, dataset
+        batch_config = dataset.batch_config(config)
         require_memory(
             4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
         )
-        self.team = Team(model, reading, lessons.arrays, initial, config.workers, config.kernel)
-        self.parameters = self.team.parameters
-        self.states = self.team.states
-        optimiser = kernel(config.kernel).optimisers[config.optimiser]
+        self.pool = WorkerPool(
+            model, batch_config, dataset.arrays, initial, config.workers, config.kernel
+        )
+        self.parameters = self.pool.parameters
+        self.states = self.pool.states
+        optimiser = load_backend(config.kernel).optimisers[config.optimiser]
         self.optimiser = optimiser(self.parameters.vector, config.weight_decay)
         self.model = self.parameters
         if config.average:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
-        self.figures: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
         """What the last validation found, by name."""
         self.updating = False
         """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
         It stays true if an exception ends the step there."""
-        self.watch: Watch | None = None
-        self.look: Look | None = None
-        self.steps_per_epoch = self.team.source.steps_per_epoch
-        self.characters_per_step = self.team.source.characters_per_step
+        self.watch: GradientObserver | None = None
+        self.look: GradientSnapshot | None = None
+        self.steps_per_epoch = self.pool.batcher.steps_per_epoch
+        self.characters_per_step = self.pool.batcher.characters_per_step
 
     def step(self) -> Step:
         """Read one window, update the weights; `DivergedError` before anything is spoilt."""
         began = time.perf_counter()
         config, progress = self.config, self.progress
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            total = self.team.compute(progress.step)
-            window = self.team.window
+            total = self.pool.compute(progress.step)
+            window = self.pool.window
             nats = total / window.scored
-            gradient = self.team.gradient
+            gradient = self.pool.gradient
             before = norm(gradient)
             if not (np.isfinite(nats) and np.isfinite(before)):
-                raise self._post_mortem(nats)
+                raise self._divergence_error(nats)
             if self.watch is not None:
                 self.watch.before_update(gradient)
             after = self.clip(gradient, before)
@@ -106,26 +115,26 @@ class Trainer:
 
     def evaluate(self, stop: Callable[[], bool] | None = None) -> Evaluation | None:
         """Score what is held out and remember the best; None if `stop` said so on the way."""
-        scores = self.lessons.validate(self.model_config, self.model, stop)
+        scores = self.dataset.validate(self.model_config, self.model, stop)
         if scores is None:
             return None
         progress, nats = self.progress, scores.nats
         if not np.isfinite(nats):
             raise DivergedError(
-                f"the validation loss is {nats} at step {progress.step:,}", *RATE_CURES
+                f"the validation loss is {nats} at step {progress.step:,}", *DIVERGENCE_ADVICE
             )
-        self.figures = dict(scores.figures)
+        self.metrics = dict(scores.metrics)
         best = progress.best_nats is None or nats < progress.best_nats
         progress.last_nats, progress.evaluated = nats, progress.step
         progress.solved = scores.solved
         progress.since_best = 0 if best else progress.since_best + 1
         if best or progress.best_nats is None:
             progress.best_nats, progress.best_step = nats, progress.step
-        return Evaluation(progress.step, nats, best, progress.best_nats, self.figures)
+        return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics)
 
     def close(self) -> None:
         """Send the workers home."""
-        self.team.close()
+        self.pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,11 +160,11 @@ class Trainer:
         self.model.vector *= keep
         self.model.vector += (1 - keep) * self.parameters.vector
 
-    def _post_mortem(self, nats: float) -> DivergedError:
+    def _divergence_error(self, nats: float) -> DivergedError:
         """Return an error that names the first weight, or else gradient, that is not finite."""
         step = self.progress.step + 1
-        cures = RATE_CURES if self.progress.step else INITIAL_CURES
-        gradients = self.parameters.like(self.team.gradient)
+        cures = DIVERGENCE_ADVICE if self.progress.step else INITIAL_DIVERGENCE_ADVICE
+        gradients = self.parameters.like(self.pool.gradient)
         for kind, arrays in (("", self.parameters), ("the gradient of ", gradients)):
             for name, array in arrays.items():
                 if not np.isfinite(array).all():
@@ -163,8 +172,8 @@ class Trainer:
         return DivergedError(f"the loss is {nats} at step {step:,}", *cures)
 
 
-RATE_CURES = ("a smaller --lr in a new run", "a smaller --clip-norm")
-INITIAL_CURES = ("a smaller --gain", "a smaller --input-gain", "another --init")
+DIVERGENCE_ADVICE = ("a smaller --lr in a new run", "a smaller --clip-norm")
+INITIAL_DIVERGENCE_ADVICE = ("a smaller --gain", "a smaller --input-gain", "another --init")
 """What helps if even the first gradient, before any update, is not finite."""
 
 
@@ -176,7 +185,7 @@ def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterato
     """
     config, progress = trainer.config, trainer.progress
     while True:
-        if not trainer.lessons.held_out:
+        if not trainer.dataset.validation_size:
             progress.evaluated = progress.step
         elif progress.validation_due(config):
             evaluation = trainer.evaluate(stop)

@@ -18,17 +18,17 @@ from typing import Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.data.batch import Reading, Source, Window
+from charrnn.data.batch import Batch, BatchConfig, Batcher
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.system.child_processes import GONE, ChildProcess, receive
 from charrnn.system.shared_arrays import SharedArray, share, shared_zeros
-from charrnn.training.backends import kernel as kernel_called
+from charrnn.training.backends import load_backend
 from charrnn.types import Array
 
 
-class Replica:
+class Worker:
     """A network over some of the lanes: walks their windows, leaves the gradient of their share.
 
     Windows may differ in length; there is one set of buffers for each that has come.
@@ -37,7 +37,7 @@ class Replica:
     def __init__(
         self,
         config: ModelConfig,
-        reading: Reading,
+        batch_config: BatchConfig,
         arrays: Mapping[str, Array],
         parameters: Parameters,
         gradients: Parameters,
@@ -45,23 +45,23 @@ class Replica:
         part: slice,
         kernel: str,
     ) -> None:
-        self.config, self.reading, self.part = config, reading, part
-        self.source = reading.source(arrays)
+        self.config, self.batch_config, self.part = config, batch_config, part
+        self.batcher = batch_config.batcher(arrays)
         self.parameters, self.gradients, self.states = parameters, gradients, states
-        self.cells = kernel_called(kernel).cells
+        self.cells = load_backend(kernel).cells
         self.networks: dict[int, tuple[Network, list[tuple[Array, Array]]]] = {}
         """By their T, each with pairs of its first slots and the shared states they come from."""
 
     def compute(self, step: int) -> float:
         """Overwrite the gradients with those of window `step`; return the sum of its nats."""
-        self.window = window = self.source.at(step, self.part)
+        self.window = window = self.batcher.at(step, self.part)
         network, states = self.network(len(window.inputs))
         for state, shared in states:
             np.copyto(state, shared)
-        network.reset(window.fresh)
+        network.reset(window.reset_mask)
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
-            rng = generator(self.reading.seed, Purpose.DROPOUT, step, self.part.start)
+            rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
         network.forward(window.inputs, rng)
         nats = network.loss(window.targets)
         if not isinstance(window.weights, float):
@@ -83,7 +83,7 @@ class Replica:
         return self.networks[T]
 
 
-class Team:
+class WorkerPool:
     """One or more replicas that share `parameters` and `states`; a context manager.
 
     `compute` returns the sum of nats of one window and leaves the gradient in `gradient`.
@@ -92,15 +92,15 @@ class Team:
     def __init__(
         self,
         config: ModelConfig,
-        reading: Reading,
+        batch_config: BatchConfig,
         arrays: Mapping[str, Array],
         initial: Parameters,
         workers: int = 1,
         kernel: str = "numpy",
     ) -> None:
-        workers = max(1, min(workers, reading.B))
+        workers = max(1, min(workers, batch_config.B))
         dtype = initial.vector.dtype
-        shapes = config.state_shapes(reading.B)
+        shapes = config.state_shapes(batch_config.B)
         count = sum(prod(shape) for shape in shapes.values())
         # Children know the arrays by where they lie, so that nothing large is copied.
         lent: list[SharedArray] = []
@@ -119,11 +119,11 @@ class Team:
         self._workers: list[ChildProcess] = []
         self._states_before = np.empty_like(self.states.vector) if workers > 1 else None
 
-        edges = np.linspace(0, reading.B, workers + 1).astype(int)
+        edges = np.linspace(0, batch_config.B, workers + 1).astype(int)
         parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
-        self._replica = Replica(
+        self._own = Worker(
             config,
-            reading,
+            batch_config,
             arrays,
             self.parameters,
             initial.like(self.gradient),
@@ -137,17 +137,17 @@ class Team:
         parameters, states, _, *gradients = lent
         for part, gradient in zip(parts[1:], gradients, strict=True):
             shared = Shared(material, parameters, gradient, states)
-            self._workers.append(ChildProcess(_work, config, reading, shared, part, kernel))
+            self._workers.append(ChildProcess(_work, config, batch_config, shared, part, kernel))
 
     @property
-    def source(self) -> Source:
+    def batcher(self) -> Batcher:
         """Where the windows come from."""
-        return self._replica.source
+        return self._own.batcher
 
     @property
-    def window(self) -> Window:
+    def window(self) -> Batch:
         """The window computed last, this process's own lanes of it."""
-        return self._replica.window
+        return self._own.window
 
     def compute(self, step: int) -> float:
         """Walk window `step` on all lanes; return the sum of its nats.
@@ -156,13 +156,13 @@ class Team:
         before the step, so that a checkpoint of this moment continues the run exactly.
         """
         if self._states_before is None:
-            return self._replica.compute(step)
+            return self._own.compute(step)
         self._states_before[...] = self.states.vector
         worker = self._workers[0]
         try:
             for worker in self._workers:
                 worker.connection.send(step)
-            nats = self._replica.compute(step)
+            nats = self._own.compute(step)
             for worker, gradient in zip(self._workers, self._gradients[1:], strict=True):
                 nats += receive(worker.connection)
                 self.gradient += gradient
@@ -175,7 +175,7 @@ class Team:
 
     def compute_own(self, step: int) -> float:
         """Walk window `step` on this process's own lanes only: a measure of its speed alone."""
-        return self._replica.compute(step)
+        return self._own.compute(step)
 
     @property
     def size(self) -> int:
@@ -210,17 +210,17 @@ class Shared:
 def _work(
     connection: Connection,
     config: ModelConfig,
-    reading: Reading,
+    batch_config: BatchConfig,
     shared: Shared,
     part: slice,
     kernel: str,
 ) -> None:
     """Answer step numbers with losses until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
-    shapes, states = config.shapes(), config.state_shapes(reading.B)
-    replica = Replica(
+    shapes, states = config.shapes(), config.state_shapes(batch_config.B)
+    worker = Worker(
         config,
-        reading,
+        batch_config,
         {name: array.open() for name, array in shared.material.items()},
         Parameters(shapes, vector=shared.parameters.open()),
         Parameters(shapes, vector=shared.gradients.open()),
@@ -230,4 +230,4 @@ def _work(
     )
     with np.errstate(all="ignore"):  # the parent checks whether the sum is finite
         while True:
-            connection.send(replica.compute(receive(connection)))
+            connection.send(worker.compute(receive(connection)))

@@ -17,7 +17,7 @@ from charrnn.analysis.gradient_monitor import (
     PROFILE_WINDOWS,
     RECENT,
     SPIKE,
-    Watcher,
+    GradientMonitor,
     by_layer,
     norms,
     recent,
@@ -26,8 +26,8 @@ from charrnn.analysis.gradient_profile import profile
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.events import Look, Step
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.events import GradientSnapshot, Step
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer, train
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -42,14 +42,14 @@ PLAN = TrainingConfig(
 
 def begin(cell: str, plan: TrainingConfig = PLAN, layers: int = 2) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=5, layers=layers)
-    return Trainer(config, plan, TextLessons(TEXT), initialise(config, np.random.default_rng(1)))
+    return Trainer(config, plan, TextDataset(TEXT), initialise(config, np.random.default_rng(1)))
 
 
 class Spy:
     """Watches through a watcher, and notes down what it could have seen."""
 
     def __init__(self, trainer: Trainer, clock: Callable[[], None] = lambda: None) -> None:
-        self.trainer, self.watcher, self.clock = trainer, Watcher(trainer), clock
+        self.trainer, self.watcher, self.clock = trainer, GradientMonitor(trainer), clock
         self.gradients: list[dict[str, Array]] = []
         self.weights: list[dict[str, Array]] = [copies(trainer.parameters)]
 
@@ -60,7 +60,7 @@ class Spy:
         self.watcher.before_update(gradient)
         assert np.array_equal(gradient, before)
 
-    def after_update(self) -> Look | None:
+    def after_update(self) -> GradientSnapshot | None:
         before = copies(self.trainer.parameters)
         look = self.watcher.after_update()
         for name, array in self.trainer.parameters.items():
@@ -73,11 +73,11 @@ def copies(parameters: Parameters) -> dict[str, Array]:
     return {name: array.astype(np.float64) for name, array in parameters.items()}
 
 
-def watched(trainer: Trainer, spy: Spy) -> tuple[list[Step], list[Look]]:
+def watched(trainer: Trainer, spy: Spy) -> tuple[list[Step], list[GradientSnapshot]]:
     trainer.watch = spy
     events = list(train(trainer))
     steps = [event for event in events if isinstance(event, Step)]
-    return steps, [event for event in events if isinstance(event, Look)]
+    return steps, [event for event in events if isinstance(event, GradientSnapshot)]
 
 
 def test_a_watched_run_is_the_same_to_the_last_bit(cell: str) -> None:
@@ -85,9 +85,9 @@ def test_a_watched_run_is_the_same_to_the_last_bit(cell: str) -> None:
     for watching_it in (False, True):
         with begin(cell) as trainer:
             if watching_it:
-                trainer.watch = Watcher(trainer)
+                trainer.watch = GradientMonitor(trainer)
             events = list(train(trainer))
-            assert any(isinstance(event, Look) for event in events) == watching_it
+            assert any(isinstance(event, GradientSnapshot) for event in events) == watching_it
             kept = [
                 replace(event, chars_per_second=0.0) for event in events if isinstance(event, Step)
             ]
@@ -150,7 +150,7 @@ def test_the_interval_is_what_the_promised_share_of_time_affords(
     now = 0.0
     taken = []
 
-    def profiled(self: Watcher) -> dict[str, Any]:
+    def profiled(self: GradientMonitor) -> dict[str, Any]:
         nonlocal now
         now += look_seconds
         taken.append(self.trainer.progress.step)
@@ -161,7 +161,7 @@ def test_the_interval_is_what_the_promised_share_of_time_affords(
         now += step_seconds
 
     monkeypatch.setattr(watching, "time", SimpleNamespace(perf_counter=lambda: now))
-    monkeypatch.setattr(Watcher, "_profile", profiled)
+    monkeypatch.setattr(GradientMonitor, "_profile", profiled)
     with begin("rnn") as trainer:
         _, looks = watched(trainer, Spy(trainer, tick))
     [every] = {look.profile_every for look in looks}

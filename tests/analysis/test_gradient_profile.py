@@ -15,7 +15,7 @@ from charrnn.analysis.gradient_profile import (
     rate,
     stays_below,
 )
-from charrnn.analysis.layer_backprop import WalkBack, lines_of
+from charrnn.analysis.layer_backprop import LayerBackprop, lines_of
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
@@ -155,7 +155,7 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
     for _, state in network.states():
         state[...] = np.random.default_rng(1).normal(size=state.shape)
     network.forward(ids[:-1])
-    walk = WalkBack(network.layers)
+    walk = LayerBackprop(network.layers)
     sums = [np.zeros_like(cell_.W_hh) for cell_ in network.layers]
     for end in range(1, T + 1):
         _, dh = loss_gradient(parameters, network.layers[-1].h[end], ids[end])

@@ -11,12 +11,12 @@ import pytest
 from charrnn.analysis import memory_probe as recall
 from charrnn.analysis.memory_probe import (
     BUDGET,
-    CONTESTANTS,
     EVALUATE_EVERY,
     EVALUATED,
     LANES,
+    PROBE_MODELS,
     SOLVED,
-    Look,
+    ProbeProgress,
     Result,
     Trial,
     chrono_bias,
@@ -28,10 +28,10 @@ from charrnn.analysis.memory_tasks import GREATEST_GAP, TASKS, France, Recall
 from charrnn.data.builtin_texts import LANGUAGES, LEAST_GAP, OPENING
 from charrnn.errors import CharRNNError, UsageError
 
-QUICK = Trial("recall", CONTESTANTS["rnn-orthogonal"], gap=5, steps=50, seed=0)
+QUICK = Trial("recall", PROBE_MODELS["rnn-orthogonal"], gap=5, steps=50, seed=0)
 
 
-def results(events: Iterable[Look | Result]) -> list[Result]:
+def results(events: Iterable[ProbeProgress | Result]) -> list[Result]:
     return [event for event in events if isinstance(event, Result)]
 
 
@@ -121,7 +121,7 @@ def test_the_chrono_bias_of_the_smallest_gaps_is_zero() -> None:
 
 
 def test_contestants_differ_in_what_they_say_they_do() -> None:
-    configs = {name: entry.config(17, 8, 80) for name, entry in CONTESTANTS.items()}
+    configs = {name: entry.config(17, 8, 80) for name, entry in PROBE_MODELS.items()}
     assert list(configs) == ["rnn-normal", "rnn-orthogonal", "gru", "lstm", "lstm-chrono"]
     lstm, chrono = configs["lstm"], configs["lstm-chrono"]
     assert lstm.forget_bias == 1
@@ -134,12 +134,12 @@ def test_contestants_differ_in_what_they_say_they_do() -> None:
 
 def test_the_plan_gives_every_gap_the_same_characters_to_read() -> None:
     trials = plan()
-    assert len(trials) == len(CONTESTANTS) * len(Recall.default_gaps)
+    assert len(trials) == len(PROBE_MODELS) * len(Recall.default_gaps)
     for trial in trials:
         length = Recall(trial.gap).length
         assert 0 <= BUDGET - trial.steps * LANES * length < LANES * length
     assert {trial.gap for trial in plan("france")} == set(France.default_gaps)
-    assert plan(gaps=[GREATEST_GAP], contestants=["gru"])[0].steps >= EVALUATE_EVERY
+    assert plan(gaps=[GREATEST_GAP], probe_models=["gru"])[0].steps >= EVALUATE_EVERY
 
 
 def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
@@ -149,16 +149,16 @@ def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
     assert result.accuracy >= SOLVED
     assert result.steps <= 100
     assert result.chance == 1 / 8
-    assert [look.step for look in looks if isinstance(look, Look)] == list(
+    assert [look.step for look in looks if isinstance(look, ProbeProgress)] == list(
         range(EVALUATE_EVERY, result.steps + 1, EVALUATE_EVERY)
     )
 
 
 def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
-    *looks, result = run(replace(QUICK, contestant=CONTESTANTS["rnn-normal"], steps=7))
+    *looks, result = run(replace(QUICK, probe_model=PROBE_MODELS["rnn-normal"], steps=7))
     assert isinstance(result, Result)
     assert result.steps == 7
-    assert [look.step for look in looks if isinstance(look, Look)] == [7]
+    assert [look.step for look in looks if isinstance(look, ProbeProgress)] == [7]
     assert not result.solved
 
 
@@ -186,8 +186,8 @@ def test_the_interval_of_chance_is_the_binomial_one() -> None:
 
 def test_results_depend_neither_on_company_nor_on_processes() -> None:
     trials = [
-        replace(QUICK, contestant=contestant, gap=gap)
-        for contestant in CONTESTANTS.values()
+        replace(QUICK, probe_model=probe_model, gap=gap)
+        for probe_model in PROBE_MODELS.values()
         for gap in (3, 8)
     ]
     alone = [result for trial in trials for result in results(run(trial))]
@@ -198,7 +198,7 @@ def test_results_depend_neither_on_company_nor_on_processes() -> None:
 
 
 def test_another_seed_is_another_trial() -> None:
-    trial = replace(QUICK, contestant=CONTESTANTS["gru"])
+    trial = replace(QUICK, probe_model=PROBE_MODELS["gru"])
     first, other = (next(run(replace(trial, seed=seed))) for seed in (0, 1))
     assert first.accuracy != other.accuracy
 
@@ -211,12 +211,14 @@ def test_a_stopped_trial_has_no_result() -> None:
         asked += 1
         return asked > 30
 
-    events = list(probe([replace(QUICK, contestant=CONTESTANTS["gru"], steps=500)] * 3, stop=stop))
-    assert [type(event) for event in events] == [Look]
+    events = list(
+        probe([replace(QUICK, probe_model=PROBE_MODELS["gru"], steps=500)] * 3, stop=stop)
+    )
+    assert [type(event) for event in events] == [ProbeProgress]
 
 
 def test_stopping_ends_the_processes_too() -> None:
-    trials = [replace(QUICK, contestant=CONTESTANTS["gru"], gap=GREATEST_GAP, steps=500)] * 3
+    trials = [replace(QUICK, probe_model=PROBE_MODELS["gru"], gap=GREATEST_GAP, steps=500)] * 3
     assert list(probe(trials, processes=2, stop=lambda: True)) == []
     assert not multiprocessing.active_children()
 
@@ -224,7 +226,7 @@ def test_stopping_ends_the_processes_too() -> None:
 def test_a_process_that_dies_is_an_error_of_one_line() -> None:
     broken = replace(QUICK, gap=GREATEST_GAP, steps=10**6)
     events = probe([replace(broken, gap=1), broken], processes=2)
-    assert isinstance(next(events), Look)
+    assert isinstance(next(events), ProbeProgress)
     for child in multiprocessing.active_children():
         child.kill()
     with pytest.raises(CharRNNError, match="a worker process was killed by SIGKILL"):
@@ -254,7 +256,7 @@ def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="no probe called 'belgium'; there are recall, france"):
         plan("belgium")
     with pytest.raises(UsageError, match="no contestant called 'gnu'; there are rnn-normal"):
-        plan(contestants=["gru", "gnu"])
+        plan(probe_models=["gru", "gnu"])
     with pytest.raises(UsageError, match="--seed is -1"):
         plan(seed=-1)
     with pytest.raises(UsageError, match="window is 0"):
@@ -266,9 +268,9 @@ def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
 @pytest.mark.slow
 def test_the_lecture_comes_out() -> None:
     """As the gap grows, the plain network, GRU and LSTM fail; two beginnings solve every gap."""
-    table = {(r.trial.contestant.name, r.trial.gap): r for r in results(probe(plan(), 2))}
+    table = {(r.trial.probe_model.name, r.trial.gap): r for r in results(probe(plan(), 2))}
     assert len(table) == 25
-    for name in CONTESTANTS:  # beyond 5, seed and BLAS decide when the plain network gets there
+    for name in PROBE_MODELS:  # beyond 5, seed and BLAS decide when the plain network gets there
         gaps = (5,) if name == "rnn-normal" else (5, 10, 20)
         assert all(table[name, gap].solved for gap in gaps)
     for name in ("rnn-orthogonal", "lstm-chrono"):

@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.nn.network import ModelConfig, initialise
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from tests.benchmarks.measuring import options, rate_of, show, write_json
@@ -51,7 +51,7 @@ def microseconds(setting: dict[str, int], seconds: float) -> float:
     config = ModelConfig(V, V, hidden=setting["hidden"], layers=setting["layers"])
     training = TrainingConfig(10**9, seq_length=setting["seq_length"], batch=setting["batch"])
     initial = initialise(config, np.random.default_rng(0))
-    with Trainer(config, training, TextLessons(ids), initial) as run:
+    with Trainer(config, training, TextDataset(ids), initial) as run:
         run.step()
 
         def work() -> float:

@@ -14,11 +14,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.nn.network import initialise
-from charrnn.training.backends import usual_kernel
+from charrnn.training.backends import default_backend
 from charrnn.training.presets import Budget, plan, with_steps
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
-from charrnn.training_config import KERNELS
+from charrnn.training_config import BACKENDS
 from charrnn.types import Array, Ids
 from tests.benchmarks.measuring import Work, in_turn, options, show, spread, write_json
 
@@ -40,7 +40,7 @@ def preset(kernel: str) -> Work:
     )
     initial = initialise(planned.model, np.random.default_rng(0))
     config = with_steps(planned.training, 10**9, 1)
-    run = Trainer(planned.model, config, TextLessons(text()), initial)
+    run = Trainer(planned.model, config, TextDataset(text()), initial)
 
     def work() -> float:
         run.step()
@@ -116,7 +116,7 @@ def loop() -> Work:
 def main() -> None:
     """Compare them."""
     asked = options(__doc__).parse_args()
-    kernels = KERNELS if usual_kernel() == "numba" else KERNELS[:1]
+    kernels = BACKENDS if default_backend() == "numba" else BACKENDS[:1]
     rivals: dict[str, tuple[Any, ...]] = {f"preset, {name}": (preset, name) for name in kernels}
     rates = in_turn(rivals | {"loop": (loop,)}, *((1, 0.1) if asked.quick else (9, 1.0)))
     ratios = {name: rates.ratios(name, "loop") for name in (*rivals, "loop")}

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from charrnn.inference.sampling import Sampling, generate
 from charrnn.nn.network import ModelConfig, initialise
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from tests.benchmarks.measuring import Work, rate_of
@@ -35,7 +35,7 @@ def trainer(
         workers=workers,
         kernel=kernel,
     )
-    return Trainer(config, training, TextLessons(ids), initialise(config, rng))
+    return Trainer(config, training, TextDataset(ids), initialise(config, rng))
 
 
 def training(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from charrnn.data.text_batches import Windows
+from charrnn.data.text_batches import TextBatches
 from charrnn.nn.network import ModelConfig
 from charrnn.optim.schedules import learning_rate
 from charrnn.training_config import TrainingConfig
@@ -90,14 +90,14 @@ def our_recipe(
             getattr(net.body, f"bias_ih_l{layer}")[H : 2 * H] = model.forget_bias
         net.readout.bias.zero_()
     update = torch.optim.Adagrad(net.parameters(), config.lr, fused=True)
-    windows = Windows(train, config.seq_length, config.batch, config.seed, config.reset_rate)
+    windows = TextBatches(train, config.seq_length, config.batch, config.seed, config.reset_rate)
     state = None
 
     def step(number: int) -> None:
         nonlocal state
         window = windows.at(number)
         if state is not None:
-            keep = torch.from_numpy(~window.fresh).float()[None, :, None]
+            keep = torch.from_numpy(~window.reset_mask).float()[None, :, None]
             state = tuple(part.detach() * keep for part in state)
         logits, state = net(torch.from_numpy(window.inputs.copy()), state)
         targets = torch.from_numpy(window.targets.copy())
@@ -122,13 +122,15 @@ def char_rnn(train: Ids, held: Ids, V: int, limit: float) -> Points:
     B = T = 50
     net = Recurrent(V, 128, 2, 0.0)
     update = torch.optim.Adam(net.parameters(), 2e-3, fused=True)
-    windows = Windows(train, T, B, 0, 0.0)
+    windows = TextBatches(train, T, B, 0, 0.0)
     state = None
 
     def step(number: int) -> None:
         nonlocal state
         window = windows.at(number)
-        state = None if window.fresh.all() or state is None else tuple(s.detach() for s in state)
+        state = (
+            None if window.reset_mask.all() or state is None else tuple(s.detach() for s in state)
+        )
         logits, state = net(torch.from_numpy(window.inputs.copy()), state)
         targets = torch.from_numpy(window.targets.copy())
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())

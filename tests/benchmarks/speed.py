@@ -11,8 +11,8 @@ and as many as threads. Needs `pip install '.[bench]'` for the peer; without it 
 import math
 from statistics import median
 
-from charrnn.training.backends import usual_kernel
-from charrnn.training_config import KERNELS
+from charrnn.training.backends import default_backend
+from charrnn.training_config import BACKENDS
 from tests.benchmarks import ours
 from tests.benchmarks.measuring import (
     in_turn,
@@ -34,7 +34,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--kernel", choices=KERNELS, default=usual_kernel())
+    parser.add_argument("--kernel", choices=BACKENDS, default=default_backend())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.7)
     asked = parser.parse_args()

@@ -18,7 +18,7 @@ from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.snapshot import restore, snapshot
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -37,7 +37,7 @@ def make_trainer(
         steps=steps, optimiser=optimiser, lr=0.01, average=average, seq_length=5, batch=3, warm_up=2
     )
     return Trainer(
-        config, run, TextLessons(IDS, IDS[:50]), initialise(config, np.random.default_rng(1))
+        config, run, TextDataset(IDS, IDS[:50]), initialise(config, np.random.default_rng(1))
     )
 
 
@@ -47,7 +47,7 @@ def make(**settings: Any) -> Checkpoint:
     for _ in range(5):
         trainer.step()
     trainer.evaluate()
-    trainer.figures = {"nats_per_char": 1.5}
+    trainer.metrics = {"nats_per_char": 1.5}
     return snapshot(trainer, Vocabulary(CHARACTERS), RECORD, resumable=True)
 
 

@@ -12,9 +12,9 @@ from charrnn.data.layouts import LAYOUTS, Pairing, pairing_of
 from charrnn.data.pair_batches import (
     LEAST_BATCHES,
     MOST_BUCKETS,
-    Batches,
     Examples,
-    PairReading,
+    PairBatchConfig,
+    PairBatches,
     buckets,
 )
 from charrnn.errors import TextError, UsageError
@@ -253,7 +253,7 @@ def test_buckets_have_the_least_padding() -> None:
 
 def test_an_epoch_reads_no_example_twice_and_nearly_all_once() -> None:
     examples, B = random_examples(500), 8
-    batches = Batches(examples, B, seed=4)
+    batches = PairBatches(examples, B, seed=4)
     marks = np.arange(len(examples.inputs))  # so that a batch tells which examples are in it
     marked = Examples(marks, examples.targets, examples.scored, examples.starts)
     batches.examples = marked
@@ -262,7 +262,7 @@ def test_an_epoch_reads_no_example_twice_and_nearly_all_once() -> None:
         for step in range(batches.steps_per_epoch):
             window = batches.at(epoch * batches.steps_per_epoch + step)
             seen += window.inputs[0].tolist()
-            assert window.fresh.all()
+            assert window.reset_mask.all()
             assert len(window.inputs) * B == batches.positions(
                 epoch * batches.steps_per_epoch + step
             )
@@ -277,7 +277,7 @@ def test_an_epoch_reads_no_example_twice_and_nearly_all_once() -> None:
 
 def test_a_step_tells_its_batch_whatever_came_before() -> None:
     examples = random_examples(200)
-    one, other = (PairReading(16, seed=9).source(examples.arrays) for _ in range(2))
+    one, other = (PairBatchConfig(16, seed=9).batcher(examples.arrays) for _ in range(2))
     for step in range(40):
         one.at(step)
     for step in (31, 2, 17):
@@ -288,7 +288,7 @@ def test_a_step_tells_its_batch_whatever_came_before() -> None:
 
 
 def test_some_lanes_of_a_batch_are_lanes_of_it() -> None:
-    batches = Batches(random_examples(200), 16, seed=9)
+    batches = PairBatches(random_examples(200), 16, seed=9)
     whole, part = batches.at(5), batches.at(5, slice(3, 11))
     np.testing.assert_array_equal(part.inputs, whole.inputs[:, 3:11])
     assert isinstance(whole.weights, np.ndarray)
@@ -298,6 +298,6 @@ def test_some_lanes_of_a_batch_are_lanes_of_it() -> None:
 
 def test_too_few_examples_for_a_batch_are_an_error() -> None:
     with pytest.raises(TextError, match="5 examples do not fill a batch of 6"):
-        Batches(random_examples(5), 6, seed=0)
-    assert Batches(random_examples(5), 5, seed=0).steps_per_epoch == 1
+        PairBatches(random_examples(5), 6, seed=0)
+    assert PairBatches(random_examples(5), 5, seed=0).steps_per_epoch == 1
     assert LEAST_BATCHES >= 1

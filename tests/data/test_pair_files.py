@@ -179,34 +179,34 @@ NUMBERS = corpus_of(*((str(n), "even" if n % 2 == 0 else "odd") for n in range(2
 def test_the_split_is_disjoint_complete_and_drawn_by_seed() -> None:
     one, again, other = (split_pairs(NUMBERS, "many-to-one", 0.1, seed) for seed in (0, 0, 1))
     assert one == again
-    assert set(one.held) != set(other.held)
-    assert len(one.held) == 20
-    assert sorted(one.train + one.held) == sorted(NUMBERS.pairs)
-    assert not {pair.input for pair in one.train} & {pair.input for pair in one.held}
+    assert set(one.validation) != set(other.validation)
+    assert len(one.validation) == 20
+    assert sorted(one.train + one.validation) == sorted(NUMBERS.pairs)
+    assert not {pair.input for pair in one.train} & {pair.input for pair in one.validation}
 
 
 def test_an_input_with_two_answers_is_on_one_side_only() -> None:
     doubtful = corpus_of(*((str(n // 2), str(n % 2)) for n in range(100)))
     split = split_pairs(doubtful, "many-to-many", 0.2, 0)
-    assert len(split.held) == 20
-    assert not {pair.input for pair in split.train} & {pair.input for pair in split.held}
+    assert len(split.validation) == 20
+    assert not {pair.input for pair in split.train} & {pair.input for pair in split.validation}
     assert split.notes == ("50 inputs have more than one answer, so not all can be right",)
 
 
 def test_one_to_many_holds_out_pairs_and_one_to_one_nothing() -> None:
     swapped = corpus_of(*((pair.output, pair.input) for pair in NUMBERS.pairs))
     split = split_pairs(swapped, "one-to-many", 0.1, 0)
-    assert len(split.held) == 20
-    assert not set(split.train) & set(split.held)
+    assert len(split.validation) == 20
+    assert not set(split.train) & set(split.validation)
     table = split_pairs(corpus_of(("a", "A"), ("b", "B")), "one-to-one", 0.1, 0)
-    assert table.train == table.held
+    assert table.train == table.validation
 
 
 def test_nothing_is_held_out_if_nothing_is_asked_for() -> None:
     for layout in ("many-to-one", "one-to-one"):
         split = split_pairs(NUMBERS, layout, 0.0, 0)
         assert len(split.train) == 200
-        assert split.held == ()
+        assert split.validation == ()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_demonstrations_are_the_same_for_the_same_seed_and_fit_their_layout(
     examples = arranged(split.pairing, split.train)
     assert len(examples) == len(split.train)
     if split.pairing.kind.source_is_text:
-        assert not {pair.input for pair in split.train} & {pair.input for pair in split.held}
+        assert not {pair.input for pair in split.train} & {pair.input for pair in split.validation}
         assert not split.notes  # no input has two answers
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.data.text_batches import FEWEST_WINDOWS, Windows, fit
+from charrnn.data.text_batches import FEWEST_WINDOWS, TextBatches, fit
 from charrnn.errors import TextError
 from charrnn.types import Array
 
@@ -13,11 +13,11 @@ LENGTHS = st.integers(2, 150)
 SIZES = st.integers(1, 12)
 
 
-def windows(N: int, T: int, B: int, reset_rate: float = 0.05, seed: int = 0) -> Windows:
+def windows(N: int, T: int, B: int, reset_rate: float = 0.05, seed: int = 0) -> TextBatches:
     """Return windows over a text whose ids are their own positions, on fewer lanes if need be."""
     T = min(T, N - 1)
     B = min(B, (N - 1) // T)
-    return Windows(np.arange(N, dtype=np.uint32), T, B, seed, reset_rate)
+    return TextBatches(np.arange(N, dtype=np.uint32), T, B, seed, reset_rate)
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 10_000))
@@ -58,8 +58,8 @@ def test_the_first_window_of_an_epoch_is_fresh_everywhere(
 ) -> None:
     text = windows(N, T, B, reset_rate)
     window = text.at(epoch * text.steps_per_epoch)
-    assert window.fresh.dtype == bool
-    np.testing.assert_array_equal(window.fresh, np.ones(text.B))
+    assert window.reset_mask.dtype == bool
+    np.testing.assert_array_equal(window.reset_mask, np.ones(text.B))
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 2**40), st.integers(0, 2**63))
@@ -71,7 +71,7 @@ def test_a_window_is_a_function_of_the_step_alone(
         walked.at(other)
     first, second = walked.at(step), asked.at(step)
     np.testing.assert_array_equal(first.inputs, second.inputs)
-    np.testing.assert_array_equal(first.fresh, second.fresh)
+    np.testing.assert_array_equal(first.reset_mask, second.reset_mask)
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 1000), st.integers(0, 12), st.integers(0, 12))
@@ -83,13 +83,13 @@ def test_a_part_of_the_lanes_is_that_part_of_the_window(
     whole, part = text.at(step), text.at(step, lanes)
     np.testing.assert_array_equal(part.inputs, whole.inputs[:, lanes])
     np.testing.assert_array_equal(part.targets, whole.targets[:, lanes])
-    np.testing.assert_array_equal(part.fresh, whole.fresh[lanes])
+    np.testing.assert_array_equal(part.reset_mask, whole.reset_mask[lanes])
 
 
 def resets(rate: float, seed: int = 0) -> Array:
     """Return which lanes of an epoch's later windows are fresh (windows, B)."""
-    text = Windows(np.zeros(40 * 500 + 1, np.uint8), 1, 40, seed, rate)
-    return np.array([text.at(step).fresh for step in range(1, text.steps_per_epoch)])
+    text = TextBatches(np.zeros(40 * 500 + 1, np.uint8), 1, 40, seed, rate)
+    return np.array([text.at(step).reset_mask for step in range(1, text.steps_per_epoch)])
 
 
 def test_lanes_begin_anew_at_the_rate_asked_for() -> None:
@@ -113,7 +113,7 @@ def test_epochs_are_shifted_unless_nothing_is_reset() -> None:
 
 
 def test_a_text_that_fills_its_windows_exactly_is_read_to_its_end() -> None:
-    text = Windows(np.arange(25, dtype=np.uint8), T=4, B=3, seed=0, reset_rate=0.05)
+    text = TextBatches(np.arange(25, dtype=np.uint8), T=4, B=3, seed=0, reset_rate=0.05)
     assert text.steps_per_epoch == 2
     np.testing.assert_array_equal(text.at(0).inputs[:, 2], [16, 17, 18, 19])
     np.testing.assert_array_equal(text.at(3).targets[:, 2], [21, 22, 23, 24])
@@ -122,7 +122,7 @@ def test_a_text_that_fills_its_windows_exactly_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(("N", "T", "B"), [(0, 1, 1), (1, 1, 1), (24, 4, 6), (12, 12, 1)])
 def test_a_text_too_short_for_one_window_is_refused(N: int, T: int, B: int) -> None:
     with pytest.raises(TextError, match=r"characters are too few for .* try a smaller --batch"):
-        Windows(np.zeros(N, np.uint8), T, B, seed=0, reset_rate=0.05)
+        TextBatches(np.zeros(N, np.uint8), T, B, seed=0, reset_rate=0.05)
 
 
 @given(st.integers(2, 3000), st.integers(1, 300), st.integers(1, 100))
@@ -130,7 +130,7 @@ def test_fit_always_finds_windows(characters: int, T: int, B: int) -> None:
     fitted_T, fitted_B = fit(characters, T, B)
     assert 1 <= fitted_T <= T
     assert 1 <= fitted_B <= B
-    text = Windows(np.zeros(characters, np.uint8), fitted_T, fitted_B, seed=0, reset_rate=0.05)
+    text = TextBatches(np.zeros(characters, np.uint8), fitted_T, fitted_B, seed=0, reset_rate=0.05)
     if characters > FEWEST_WINDOWS:
         assert text.steps_per_epoch >= FEWEST_WINDOWS
     assert fit(characters, fitted_T, fitted_B) == (fitted_T, fitted_B)
@@ -145,4 +145,4 @@ def test_fit_leaves_alone_what_fits() -> None:
 def test_fewer_than_two_characters_are_a_clear_error(characters: int) -> None:
     T, B = fit(characters, 64, 32)
     with pytest.raises(TextError, match="too few"):
-        Windows(np.zeros(characters, np.uint8), T, B, seed=0, reset_rate=0.05)
+        TextBatches(np.zeros(characters, np.uint8), T, B, seed=0, reset_rate=0.05)

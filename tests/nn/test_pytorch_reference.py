@@ -9,7 +9,7 @@ from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -160,7 +160,7 @@ def test_the_first_ten_losses_of_a_run_stay_what_they_were(cell: str) -> None:
         steps=10, lr=0.1, warm_up=3, seq_length=12, batch=8, reset_rate=0.3, clip_norm=0.5, seed=5
     )
     with Trainer(
-        model, config, TextLessons(text), initialise(model, np.random.default_rng(5))
+        model, config, TextDataset(text), initialise(model, np.random.default_rng(5))
     ) as trainer:
         losses = [trainer.step().nats for _ in range(10)]
     np.testing.assert_allclose(losses, FIRST_LOSSES[cell], rtol=0, atol=1e-4)

@@ -11,8 +11,8 @@ from charrnn.errors import DivergedError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.backends import kernel, usual_kernel
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.backends import default_backend, load_backend
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -137,7 +137,7 @@ def run(cell: str, name: str, workers: int = 1) -> Trainer:
     )
     ids = np.resize(np.arange(V, dtype=np.uint8) ** 2 % V, 500)
     initial = initialise(config, np.random.default_rng(0))
-    return Trainer(config, training, TextLessons(ids), initial)
+    return Trainer(config, training, TextDataset(ids), initial)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -165,11 +165,11 @@ def test_a_run_that_diverges_says_so() -> None:
 
 
 def test_the_fastest_kernel_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usual_kernel() == "numba"
+    assert default_backend() == "numba"
     for name in ("charrnn.training.numba_backend", "numba"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delattr(sys.modules["charrnn"], "compiled", raising=False)
-    assert usual_kernel() == "numpy"
+    monkeypatch.delattr(sys.modules["charrnn.training"], "numba_backend", raising=False)
+    assert default_backend() == "numpy"
     with pytest.raises(UsageError, match=r"cannot be used.*pip install numba"):
-        kernel("numba")
-    assert kernel("numpy").cells is CELLS
+        load_backend("numba")
+    assert load_backend("numpy").cells is CELLS

@@ -23,7 +23,7 @@ from charrnn.errors import CheckpointError, TextError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training.events import Evaluation, Stopped
-from charrnn.training.pair_dataset import PairLessons
+from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.pair_presets import MOST_POSITIONS, PATIENCE, chrono_bias, plan_pairs
 from charrnn.training.presets import Budget
 from charrnn.training.snapshot import restore, snapshot
@@ -52,19 +52,19 @@ def pairs_for(layout: str, count: int = 60) -> PairCorpus:
     return PairCorpus(tuple(Pair(*pair, f"line {n}") for n, pair in enumerate(unique, 1)), "pairs")
 
 
-def lessons_for(layout: str) -> PairLessons:
+def lessons_for(layout: str) -> PairDataset:
     split = split_pairs(pairs_for(layout), layout, 0.2, 0)
     pairing = split.pairing
-    return PairLessons(pairing, arranged(pairing, split.train), arranged(pairing, split.held))
+    return PairDataset(pairing, arranged(pairing, split.train), arranged(pairing, split.validation))
 
 
 def begin(layout: str, cell: str = "lstm", plan: TrainingConfig = PLAN) -> Trainer:
-    lessons = lessons_for(layout)
-    pairing = lessons.pairing
+    dataset = lessons_for(layout)
+    pairing = dataset.pairing
     config = ModelConfig(
         pairing.inputs, pairing.outputs, cell=cell, hidden=5, layers=2, dropout=0.2
     )
-    return Trainer(config, plan, lessons, initialise(config, np.random.default_rng(1)))
+    return Trainer(config, plan, dataset, initialise(config, np.random.default_rng(1)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -82,14 +82,14 @@ def test_a_resumed_run_is_the_run_never_stopped(
         save(path, snapshot(first, lessons_for(layout).pairing, RECORD, resumable=True))
     checkpoint = load(path)
     assert checkpoint.training is not None
-    lessons = lessons_for(layout)
-    assert checkpoint.pairing == lessons.pairing
+    dataset = lessons_for(layout)
+    assert checkpoint.pairing == dataset.pairing
     with Trainer(
-        checkpoint.config, checkpoint.training.config, lessons, checkpoint.parameters
+        checkpoint.config, checkpoint.training.config, dataset, checkpoint.parameters
     ) as second:
         restore(second, checkpoint)
         events = events[:-1] + list(train(second))
-        save(path, snapshot(second, lessons.pairing, RECORD, resumable=True))
+        save(path, snapshot(second, dataset.pairing, RECORD, resumable=True))
     assert path.read_bytes() == final
     assert [e for e in events if isinstance(e, Evaluation)] == [
         e for e in expected if isinstance(e, Evaluation)
@@ -99,14 +99,14 @@ def test_a_resumed_run_is_the_run_never_stopped(
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_processes_compute_what_one_computes(layout: str) -> None:
     def walk(workers: int) -> list[Array]:
-        lessons = lessons_for(layout)
-        config = ModelConfig(lessons.pairing.inputs, lessons.pairing.outputs, hidden=5)
+        dataset = lessons_for(layout)
+        config = ModelConfig(dataset.pairing.inputs, dataset.pairing.outputs, hidden=5)
         initial = initialise(config, np.random.default_rng(1), np.float64)
-        with Trainer(config, replace(PLAN, workers=workers), lessons, initial) as trainer:
+        with Trainer(config, replace(PLAN, workers=workers), dataset, initial) as trainer:
             found = []
             for step in range(9):
-                nats = trainer.team.compute(step)
-                found.append(np.append(trainer.team.gradient, nats))
+                nats = trainer.pool.compute(step)
+                found.append(np.append(trainer.pool.gradient, nats))
             return found
 
     np.testing.assert_allclose(walk(2), walk(1), rtol=1e-6, atol=1e-9)
@@ -117,15 +117,15 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
     pairs = PairCorpus(tuple(Pair(c, c.upper(), "") for c in "abcdefghijklmnopqrstuvwxyz"), "case")
     split = split_pairs(pairs, "one-to-one", 0.1, 0)
     examples = arranged(split.pairing, split.train)
-    lessons = PairLessons(split.pairing, examples, examples)
+    dataset = PairDataset(split.pairing, examples, examples)
     config = ModelConfig(split.pairing.inputs, split.pairing.outputs, hidden=32)
     initial = initialise(config, np.random.default_rng(1))
-    with Trainer(config, plan, lessons, initial) as trainer:
+    with Trainer(config, plan, dataset, initial) as trainer:
         *_, last = train(trainer)
         assert isinstance(last, Stopped)
         assert last.reason == "solved"
         assert last.step < 600
-        assert trainer.figures["exact_match"] == 1
+        assert trainer.metrics["exact_match"] == 1
         assert trainer.progress.finished(plan)
         save(tmp_path / "a.npz", snapshot(trainer, split.pairing, RECORD, resumable=True))
     state = load(tmp_path / "a.npz").training
@@ -134,11 +134,11 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
 
 
 def test_an_empty_validation_is_none() -> None:
-    lessons = lessons_for("many-to-one")
-    empty = replace(lessons, held=lessons.train.first(0))
-    assert empty.held_out == 0
+    dataset = lessons_for("many-to-one")
+    empty = replace(dataset, validation=dataset.train.first(0))
+    assert empty.validation_size == 0
     with begin("many-to-one") as trainer:
-        trainer.lessons = empty
+        trainer.dataset = empty
         events = list(train(trainer))
     assert not [event for event in events if isinstance(event, Evaluation)]
 
@@ -149,8 +149,8 @@ def test_an_empty_validation_is_none() -> None:
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     with begin("many-to-many") as trainer:
-        lessons = lessons_for("many-to-many")
-        save(tmp_path / "good.npz", snapshot(trainer, lessons.pairing, RECORD, resumable=False))
+        dataset = lessons_for("many-to-many")
+        save(tmp_path / "good.npz", snapshot(trainer, dataset.pairing, RECORD, resumable=False))
     return tmp_path / "good.npz"
 
 
@@ -197,8 +197,8 @@ def test_nonsense_in_a_checkpoint_is_refused(
 
 
 def planned(layout: str, **given: object) -> tuple[ModelConfig, TrainingConfig]:
-    lessons = lessons_for(layout)
-    plan = plan_pairs("default", given, lessons.pairing, lessons.train, Budget(minutes=3))
+    dataset = lessons_for(layout)
+    plan = plan_pairs("default", given, dataset.pairing, dataset.train, Budget(minutes=3))
     return plan.model, plan.training
 
 
@@ -213,11 +213,11 @@ def test_the_forget_bias_follows_from_the_longest_example() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_few_examples_still_make_some_batches(layout: str) -> None:
     model, training = planned(layout)
-    lessons = lessons_for(layout)
-    assert training.batch <= max(1, len(lessons.train) // 4)
-    assert lessons.reading(training).source(lessons.arrays).steps_per_epoch >= 2
+    dataset = lessons_for(layout)
+    assert training.batch <= max(1, len(dataset.train) // 4)
+    assert dataset.batch_config(training).batcher(dataset.arrays).steps_per_epoch >= 2
     assert training.patience == PATIENCE
-    assert (model.inputs, model.outputs) == (lessons.pairing.inputs, lessons.pairing.outputs)
+    assert (model.inputs, model.outputs) == (dataset.pairing.inputs, dataset.pairing.outputs)
 
 
 def test_another_optimiser_brings_its_own_rate() -> None:
@@ -228,9 +228,9 @@ def test_another_optimiser_brings_its_own_rate() -> None:
 
 
 def test_dropout_grows_with_the_epochs() -> None:
-    lessons = lessons_for("synced")
+    dataset = lessons_for("synced")
     rates = [
-        plan_pairs("default", {}, lessons.pairing, lessons.train, Budget(epochs=n)).model.dropout
+        plan_pairs("default", {}, dataset.pairing, dataset.train, Budget(epochs=n)).model.dropout
         for n in (1, 5, 50)
     ]
     assert rates == sorted(rates)
@@ -239,9 +239,9 @@ def test_dropout_grows_with_the_epochs() -> None:
 
 
 def test_what_makes_no_sense_with_pairs_is_refused() -> None:
-    lessons = lessons_for("synced")
+    dataset = lessons_for("synced")
     with pytest.raises(UsageError, match="--preset min-char-rnn is for texts"):
-        plan_pairs("min-char-rnn", {}, lessons.pairing, lessons.train, Budget(minutes=1))
+        plan_pairs("min-char-rnn", {}, dataset.pairing, dataset.train, Budget(minutes=1))
     long = Pairing("synced", ("a",), ("b",))
     n = MOST_POSITIONS + 1
     examples = arranged(long, [Pair("a" * n, "b" * n, "")])
@@ -250,9 +250,9 @@ def test_what_makes_no_sense_with_pairs_is_refused() -> None:
 
 
 def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
-    lessons = lessons_for("synced")
-    plan = plan_pairs("default", {"batch": 5000}, lessons.pairing, lessons.train, Budget(minutes=1))
-    assert plan.training.batch == len(lessons.train)
+    dataset = lessons_for("synced")
+    plan = plan_pairs("default", {"batch": 5000}, dataset.pairing, dataset.train, Budget(minutes=1))
+    assert plan.training.batch == len(dataset.train)
     assert "do not fill a batch of 5000" in plan.notes[0]
 
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.data.text_batches import Windows
+from charrnn.data.text_batches import TextBatches
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.presets import PRESETS, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan, with_steps
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -131,7 +131,7 @@ def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
 ) -> None:
     planned = plan("default", said, 60, LARGE, Budget(epochs=40))
     assert planned.model.recurrent_dropout == thinned
-    usual = OPTIMISERS["adagrad"].learning_rate * CELLS[planned.model.cell].rate_factor
+    usual = OPTIMISERS["adagrad"].learning_rate * CELLS[planned.model.cell].lr_scale
     assert planned.training.lr == pytest.approx(usual / 2 if thinned else usual)
 
 
@@ -165,7 +165,7 @@ def test_a_small_text_shrinks_the_windows_and_says_so(preset: str, characters: i
     planned = plan(preset, {"workers": 2}, 5, characters, THREE_MINUTES)
     training = planned.training
     wanted = plan(preset, {}, 5, LARGE, THREE_MINUTES).training
-    Windows(
+    TextBatches(
         np.zeros(characters, np.uint8),
         training.seq_length,
         training.batch,
@@ -296,7 +296,7 @@ def test_min_char_rnn_trains_as_the_loop_of_the_essay() -> None:
     assert planned.notes == ()
     config = with_steps(planned.training, steps=40, evaluations=1)
     initial = initialise(planned.model, np.random.default_rng(3), np.float64)
-    with Trainer(planned.model, config, TextLessons(text), initial) as trainer:
+    with Trainer(planned.model, config, TextDataset(text), initial) as trainer:
         assert trainer.steps_per_epoch == 7  # the steps go through several epochs
         steps = [trainer.step() for _ in range(config.steps)]
     losses = essay(dict(initial), text, config.steps)

@@ -9,7 +9,7 @@ import pytest
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training import speed as calibration
 from charrnn.training.speed import MOST_CALLS, PATIENCE, WORTHWHILE, Speed, measure
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 
@@ -27,7 +27,7 @@ def begin(cell: str) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=4, layers=2, dropout=0.2)
     training = TrainingConfig(steps=8, seq_length=6, batch=4, reset_rate=0.2, average=0.9)
     return Trainer(
-        config, training, TextLessons(TEXT), initialise(config, np.random.default_rng(2))
+        config, training, TextDataset(TEXT), initialise(config, np.random.default_rng(2))
     )
 
 

@@ -21,7 +21,7 @@ from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.events import Evaluation, Event, Step, Stopped
 from charrnn.training.snapshot import restore, snapshot
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import SMOOTHING, Trainer, train
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
@@ -45,21 +45,21 @@ def begin(config: ModelConfig, training: TrainingConfig, text: Array = TEXT) -> 
     return Trainer(
         config,
         training,
-        TextLessons(text, VALIDATION),
+        TextDataset(text, VALIDATION),
         initialise(config, np.random.default_rng(1)),
     )
 
 
-def text_of(trainer: Trainer) -> TextLessons:
-    assert isinstance(trainer.lessons, TextLessons)
-    return trainer.lessons
+def text_of(trainer: Trainer) -> TextDataset:
+    assert isinstance(trainer.dataset, TextDataset)
+    return trainer.dataset
 
 
 def listen(
     trainer: Trainer, until: int | None = None, validation: Array = VALIDATION
 ) -> list[Event]:
     """Train to the end, or stop after that many steps."""
-    trainer.lessons = replace(text_of(trainer), held=validation)
+    trainer.dataset = replace(text_of(trainer), validation=validation)
     return list(train(trainer, lambda: trainer.progress.step == until))
 
 
@@ -72,7 +72,7 @@ def resume(path: Path) -> Trainer:
     assert checkpoint.training is not None
     config = checkpoint.training.config
     trainer = Trainer(
-        checkpoint.config, config, TextLessons(TEXT, VALIDATION), checkpoint.parameters
+        checkpoint.config, config, TextDataset(TEXT, VALIDATION), checkpoint.parameters
     )
     restore(trainer, checkpoint)
     return trainer
@@ -320,7 +320,7 @@ def test_the_average_follows_the_weights() -> None:
 
 def spoilt(trainer: Trainer, name: str) -> None:
     """Put one number that is none where the next window reads it."""
-    ids = trainer.team.source.at(trainer.progress.step).inputs
+    ids = trainer.pool.batcher.at(trainer.progress.step).inputs
     array = trainer.parameters[name]
     row = (0, int(ids[0, 0]), 0) if name == "layers.0.W_xh" else (0,) * array.ndim
     array[row] = np.nan

@@ -118,7 +118,7 @@ def test_a_window_leaves_nothing_behind(
     build: Callable[..., Network], rng: np.random.Generator, cell: str, layers: int
 ) -> None:
     used = build(model(cell, layers, dropout=0.5), T, B)
-    fresh = another(used, T)
+    reset_mask = another(used, T)
     start = states(used)
     inputs, targets = text(rng)
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_window_leaves_nothing_behind(
     for name, state in used.states():
         state[...] = start[name]
     results = []
-    for network in (used, fresh):
+    for network in (used, reset_mask):
         logits = network.forward(inputs, np.random.default_rng(5)).copy()
         nats = network.loss(targets)
         network.backward(targets, 1.0)
@@ -145,11 +145,11 @@ def test_a_window_without_dropout_leaves_nothing_behind_for_one_with_it(
     build: Callable[..., Network], rng: np.random.Generator, cell: str, layers: int
 ) -> None:
     used = build(model(cell, layers, dropout=0.5), T, B)
-    fresh = another(used, T)
+    reset_mask = another(used, T)
     inputs, targets = text(rng)
     used.forward(inputs)  # nothing is dropped
     results = []
-    for network in (used, fresh):
+    for network in (used, reset_mask):
         network.forward(inputs, np.random.default_rng(5))
         network.loss(targets)
         network.backward(targets, 1.0)
@@ -198,9 +198,9 @@ def test_reset_without_lanes_is_the_state_of_a_new_network(
     network.forward(inputs)
     network.carry()
     network.reset()
-    fresh = Network(network.config, network.parameters, T, B)
-    assert [name for name, _ in network.states()] == [name for name, _ in fresh.states()]
-    np.testing.assert_array_equal(network.forward(inputs), fresh.forward(inputs))
+    reset_mask = Network(network.config, network.parameters, T, B)
+    assert [name for name, _ in network.states()] == [name for name, _ in reset_mask.states()]
+    np.testing.assert_array_equal(network.forward(inputs), reset_mask.forward(inputs))
 
 
 def test_lanes_do_not_speak_to_each_other(

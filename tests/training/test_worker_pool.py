@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.data.text_batches import Lanes
+from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import CharRNNError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
-from charrnn.training.worker_pool import Team
+from charrnn.training.worker_pool import WorkerPool
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
 V, T, B = 6, 5, 5
 TEXT = np.random.default_rng(8).integers(V, size=120).astype(np.uint8)
 ARRAYS = {"ids": TEXT}
-LANES = Lanes(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
+LANES = TextBatchConfig(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
 PATIENCE = 60.0
 """Seconds after which a step that should end at once counts as hanging."""
 
@@ -42,25 +42,25 @@ def weights(config: ModelConfig) -> Parameters:
     return initialise(config, np.random.default_rng(1), np.float64)
 
 
-def walk(team: Team, steps: int) -> list[Array]:
+def walk(pool: WorkerPool, steps: int) -> list[Array]:
     """Return the nats, gradient and states of each step, the weights moving a little."""
     results = []
     for step in range(steps):
-        nats = team.compute(step)
-        assert np.linalg.norm(team.gradient) > 1e-3
-        results.append(np.concatenate([[nats], team.gradient, team.states.vector]))
-        team.parameters.vector -= 0.5 * team.gradient
+        nats = pool.compute(step)
+        assert np.linalg.norm(pool.gradient) > 1e-3
+        results.append(np.concatenate([[nats], pool.gradient, pool.states.vector]))
+        pool.parameters.vector -= 0.5 * pool.gradient
     return results
 
 
 def test_two_processes_compute_what_one_computes(cell: str) -> None:
     config = model(cell)
-    with Team(config, LANES, ARRAYS, weights(config)) as alone:
+    with WorkerPool(config, LANES, ARRAYS, weights(config)) as alone:
         expected = walk(alone, 7)  # into the second epoch
         assert alone.size == 1
-    with Team(config, LANES, ARRAYS, weights(config), workers=2) as team:
-        assert team.size == 2
-        computed = walk(team, 7)
+    with WorkerPool(config, LANES, ARRAYS, weights(config), workers=2) as pool:
+        assert pool.size == 2
+        computed = walk(pool, 7)
     assert alone.states.vector.any()
     np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-13)
 
@@ -71,7 +71,7 @@ def test_two_processes_compute_the_same_twice_bit_for_bit() -> None:
     ends = []
     for _ in range(2):
         initial = initialise(dropped, np.random.default_rng(1))
-        with Trainer(dropped, config, TextLessons(TEXT), initial) as trainer:
+        with Trainer(dropped, config, TextDataset(TEXT), initial) as trainer:
             nats = [trainer.step().nats for _ in range(config.steps)]
             ends.append((nats, trainer.parameters.vector.copy(), trainer.states.vector.copy()))
         assert not np.array_equal(ends[-1][1], initial.vector)
@@ -86,12 +86,12 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
     def work() -> None:
         try:
             for step in range(3):
-                team.compute(step)
+                pool.compute(step)
         except CharRNNError as error:
             caught.append(error)
 
-    with Team(config, LANES, ARRAYS, weights(config), workers=2) as team:
-        team.compute(0)
+    with WorkerPool(config, LANES, ARRAYS, weights(config), workers=2) as pool:
+        pool.compute(0)
         (process,) = multiprocessing.active_children()
         process.kill()
         process.join()
@@ -105,53 +105,53 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
 
 def test_there_are_never_more_processes_than_lanes() -> None:
     config = model("rnn")
-    one_lane = Lanes(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
+    one_lane = TextBatchConfig(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
     for workers in (-1, 0, 1, 7):
-        with Team(config, one_lane, ARRAYS, weights(config), workers) as team:
-            assert team.size == 1
-            assert team.compute(0) > 0
+        with WorkerPool(config, one_lane, ARRAYS, weights(config), workers) as pool:
+            assert pool.size == 1
+            assert pool.compute(0) > 0
 
 
 def test_closing_twice_is_no_mistake() -> None:
     config = model("rnn")
-    team = Team(config, LANES, ARRAYS, weights(config))
-    team.close()
-    team.close()
+    pool = WorkerPool(config, LANES, ARRAYS, weights(config))
+    pool.close()
+    pool.close()
 
 
 def test_a_team_trains_a_copy_of_the_initial_weights(cell: str) -> None:
     config = model(cell)
     initial = weights(config)
     before = initial.vector.copy()
-    with Team(config, LANES, ARRAYS, initial) as team:
-        walk(team, 1)
-        assert not np.array_equal(team.parameters.vector, before)
+    with WorkerPool(config, LANES, ARRAYS, initial) as pool:
+        walk(pool, 1)
+        assert not np.array_equal(pool.parameters.vector, before)
     np.testing.assert_array_equal(initial.vector, before)
 
 
 def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
     config = model(cell)
-    with Team(config, LANES, ARRAYS, weights(config)) as team:
-        windows = LANES.source(ARRAYS)
-        step = next(k for k in range(1, 99) if 0 < windows.at(k).fresh.sum() < B)
-        fresh = windows.at(step).fresh
+    with WorkerPool(config, LANES, ARRAYS, weights(config)) as pool:
+        windows = LANES.batcher(ARRAYS)
+        step = next(k for k in range(1, 99) if 0 < windows.at(k).reset_mask.sum() < B)
+        reset_mask = windows.at(step).reset_mask
         ends = []
         for filling in (0.0, 0.5):
-            team.states.vector[...] = filling
-            team.compute(step)
-            ends.append({name: state.copy() for name, state in team.states.items()})
+            pool.states.vector[...] = filling
+            pool.compute(step)
+            ends.append({name: state.copy() for name, state in pool.states.items()})
     for name in config.state_shapes(B):
         same = np.all(ends[0][name] == ends[1][name], axis=-1)
-        np.testing.assert_array_equal(same, fresh, err_msg=name)
+        np.testing.assert_array_equal(same, reset_mask, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
 def test_dropout_masks_are_a_function_of_the_step(cell: str, kind: str) -> None:
     config = model(cell, **{kind: 0.5})
-    with Team(config, LANES, ARRAYS, weights(config)) as team:
-        start = team.states.vector.copy()
+    with WorkerPool(config, LANES, ARRAYS, weights(config)) as pool:
+        start = pool.states.vector.copy()
         nats = []
         for step in (4, 4, 5, 4):
-            team.states.vector[...] = start
-            nats.append(team.compute(step))
+            pool.states.vector[...] = start
+            nats.append(pool.compute(step))
     assert nats[0] == nats[1] == nats[3] != nats[2]

@@ -14,7 +14,7 @@ from charrnn.cli.inspect import models as subjects
 from charrnn.cli.inspect.checks import check_options
 from charrnn.cli.inspect.inspection import as_csv, as_json, inspect
 from charrnn.cli.inspect.live import follow
-from charrnn.cli.inspect.models import Subject, TextChoice
+from charrnn.cli.inspect.models import InspectedModel, TextChoice
 from charrnn.cli.inspect.probe import run_probe
 from charrnn.cli.inspect.text_view import show_influence, write_csv
 from charrnn.cli.inspect.view import View, curves_of, heat_of, texts_of
@@ -193,7 +193,7 @@ def choose(
     given: dict[str, Any],
     *,
     at_init: bool,
-) -> list[Subject]:
+) -> list[InspectedModel]:
     """Decide what to look at: named models, a grid of fresh ones, the newest run, the lecture."""
     described = cells is not None or inits is not None or bool(given)
     if paths and described:
@@ -208,14 +208,14 @@ def choose(
             paths = [str(newest)]
         return subjects.trained_models(paths, texts, at_init=at_init)
     if not described:
-        return subjects.lecture(texts)
+        return subjects.reference_models(texts)
     rows = subjects.grid(
         (cells or subjects.all_cells()).split(","), (inits or "orthogonal").split(","), given
     )
     return subjects.fresh_models(rows, texts, given)
 
 
-def show_context(chosen: list[Subject], seed: int, *, json: bool, as_table: bool) -> None:
+def show_context(chosen: list[InspectedModel], seed: int, *, json: bool, as_table: bool) -> None:
     """Show the loss by how much is seen, for each model."""
     if any(subject.examples is not None for subject in chosen):
         raise UsageError("--context is for models of texts", "--show TEXT with a model of pairs")

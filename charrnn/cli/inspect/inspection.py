@@ -25,7 +25,7 @@ from charrnn.analysis.gradient_profile import Profile
 from charrnn.analysis.jacobians import RecurrentMatrix, Spectrum, recurrent_matrices, spectra
 from charrnn.analysis.lyapunov import Lyapunov, lyapunov
 from charrnn.analysis.unit_stats import Units, units
-from charrnn.cli.inspect.models import Subject
+from charrnn.cli.inspect.models import InspectedModel
 
 SCHEMA = 1
 FEW_LAGS = (1, 5, 20)
@@ -48,7 +48,7 @@ class Details:
 class Inspection:
     """One model, looked at."""
 
-    subject: Subject
+    subject: InspectedModel
     profile: Profile
     verdict: Verdict
     spectra: tuple[Spectrum, ...]
@@ -75,7 +75,7 @@ class Inspection:
 
 
 def inspect(
-    subject: Subject, *, lags: int, windows: int, seed: int, everything: bool
+    subject: InspectedModel, *, lags: int, windows: int, seed: int, everything: bool
 ) -> Inspection:
     """Look at one model."""
     config, parameters, ids = subject.config, subject.parameters, subject.ids

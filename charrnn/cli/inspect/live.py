@@ -18,7 +18,7 @@ from charrnn.checkpointing.run_records import (
     read_facts,
 )
 from charrnn.cli.output.console import Screen, say
-from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, stdout_is_terminal
 from charrnn.errors import CharRNNError, CheckpointError, StorageError, UsageError
 
@@ -70,14 +70,14 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "metrics.jsonl"
-        self.watched = WatchedRun(sys.stdout)
+        self.watched = GradientPanel(sys.stdout)
         self._file: IO[str] | None = None
 
     def poll(self) -> int:
         """Add the new rows to `watched`; return their number."""
         if self._file is not None and self._replaced(self._file):
             self._file.close()
-            self._file, self.watched = None, WatchedRun(sys.stdout)
+            self._file, self.watched = None, GradientPanel(sys.stdout)
         if self._file is None and self.path.exists():
             try:
                 self._file = open_metrics(self.path)

@@ -39,7 +39,7 @@ MOST_NAMED = 20
 HIDDEN = 128
 NOTHING: Ids = np.zeros(0, np.uint8)
 
-LECTURE: tuple[tuple[str, dict[str, Any]], ...] = (
+REFERENCE_MODELS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("rnn normal:0.01 (2015)", {"cell": "rnn", "init": "normal:0.01", "input_init": "normal:0.01"}),
     ("rnn orthogonal", {"cell": "rnn", "init": "orthogonal"}),
     ("gru", {"cell": "gru"}),
@@ -67,7 +67,7 @@ class TextChoice:
 
 
 @dataclass(frozen=True)
-class Subject:
+class InspectedModel:
     """One model on one text, or on pairs: then `ids` are their inputs one after another."""
 
     name: str
@@ -114,7 +114,9 @@ class Subject:
         return "the end" if target == self.symbols.end else self.symbols.answers[target]
 
 
-def trained_models(paths: Sequence[str], texts: TextChoice, *, at_init: bool) -> list[Subject]:
+def trained_models(
+    paths: Sequence[str], texts: TextChoice, *, at_init: bool
+) -> list[InspectedModel]:
     """Load checkpoints, each with its own corpus or the text that was given.
 
     With `at_init` each is replaced by a fresh network of the same description.
@@ -140,7 +142,7 @@ def trained_models(paths: Sequence[str], texts: TextChoice, *, at_init: bool) ->
             parameters = initialise(config, generator(0, Purpose.WEIGHTS))
         window = None if checkpoint.training is None else checkpoint.training.config.seq_length
         subjects.append(
-            Subject(
+            InspectedModel(
                 name,
                 config,
                 parameters,
@@ -157,7 +159,7 @@ def trained_models(paths: Sequence[str], texts: TextChoice, *, at_init: bool) ->
     return with_text_names(subjects)
 
 
-def with_text_names(subjects: Sequence[Subject]) -> list[Subject]:
+def with_text_names(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
     """Give different texts of the same name different names."""
     paths = [Path(subject.source) for subject in subjects]
     names = distinct([subject.text_name for subject in subjects], paths)
@@ -211,9 +213,9 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
     return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name, source_of(corpus)
 
 
-def lecture(texts: TextChoice) -> list[Subject]:
+def reference_models(texts: TextChoice) -> list[InspectedModel]:
     """Return the four fresh networks of the lecture, side by side."""
-    return fresh_models(LECTURE, texts, {"hidden": HIDDEN})
+    return fresh_models(REFERENCE_MODELS, texts, {"hidden": HIDDEN})
 
 
 def grid(
@@ -241,7 +243,7 @@ def fresh_models(
     rows: Sequence[tuple[str, dict[str, Any]]],
     texts: TextChoice,
     given: dict[str, Any],
-) -> list[Subject]:
+) -> list[InspectedModel]:
     """Draw one network for each row of settings, all from the same seed, over one text."""
     corpus = (
         built_in_corpus(corpora.DEFAULT_CORPUS)
@@ -256,7 +258,7 @@ def fresh_models(
         config = ModelConfig(V, V, **({"hidden": HIDDEN} | given | settings))
         parameters = initialise(config, generator(0, Purpose.WEIGHTS))
         subjects.append(
-            Subject(name, config, parameters, vocabulary, ids, corpus.name, trained=False)
+            InspectedModel(name, config, parameters, vocabulary, ids, corpus.name, trained=False)
         )
     return subjects
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from charrnn.analysis.memory_probe import Look, Result, Trial, plan, probe
+from charrnn.analysis.memory_probe import ProbeProgress, Result, Trial, plan, probe
 from charrnn.cli.output.console import Screen
 from charrnn.cli.output.safe_text import unicode_ok
 from charrnn.cli.runs.metrics_log import to_json
@@ -42,7 +42,7 @@ def run_probe(
         bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
     ) as bar:
         for event in probe(trials, os.cpu_count() or 1):
-            if isinstance(event, Look):
+            if isinstance(event, ProbeProgress):
                 bar.set_description_str(describe(event), refresh=False)
                 bar.update(event.step - steps.get(event.trial, 0))
                 steps[event.trial] = event.step
@@ -73,14 +73,14 @@ def numbers(text: str | None) -> list[int] | None:
         raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
 
 
-def describe(look: Look) -> str:
+def describe(look: ProbeProgress) -> str:
     """Say what is being tried."""
     return f"{title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
 
 
 def title(trial: Trial) -> str:
     """Return the name of who tries, its minus sign as a hyphen where there are no others."""
-    name = trial.contestant.title
+    name = trial.probe_model.title
     return name if unicode_ok(sys.stdout) else name.replace("\N{MINUS SIGN}", "-")
 
 
@@ -89,7 +89,7 @@ def as_dict(result: Result) -> dict[str, int | float | str | bool]:
     trial = result.trial
     return {
         "task": trial.task,
-        "contestant": trial.contestant.name,
+        "contestant": trial.probe_model.name,
         "gap": trial.gap,
         "seed": trial.seed,
         "accuracy": result.accuracy,

@@ -5,12 +5,12 @@ import io
 from collections.abc import Sequence
 
 from charrnn.analysis.context import influence
-from charrnn.cli.inspect.models import Subject
+from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.view import View
 from charrnn.cli.runs.metrics_log import to_json
 
 
-def show_influence(chosen: list[Subject], text: str, *, json: bool, as_table: bool) -> None:
+def show_influence(chosen: list[InspectedModel], text: str, *, json: bool, as_table: bool) -> None:
     """Show what moved the guess that follows a text, for each model."""
     found = []
     for subject in chosen:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from charrnn.analysis.context import Context, Influence
 from charrnn.cli.inspect.inspection import Inspection
-from charrnn.cli.inspect.models import Subject
+from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.wording import detail_lines, lag, power, rate, spectrum_cells
 from charrnn.cli.output.console import Screen, facts_table
 from charrnn.cli.output.image_plots import Curve, HeatMap
@@ -71,7 +71,7 @@ class View:
             for note in one.profile.notes:
                 self.console.print(Text(f"note: {note}"), soft_wrap=not wrap)
 
-    def influence(self, subject: Subject, text: str, found: Influence) -> None:
+    def influence(self, subject: InspectedModel, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
         guess = subject.guess(found.target)
         target = byte_name(guess) if subject.as_bytes else quoted(guess)
@@ -89,7 +89,7 @@ class View:
             )
         )
 
-    def context(self, subject: Subject, found: Context) -> None:
+    def context(self, subject: InspectedModel, found: Context) -> None:
         """Show the loss by how many characters are seen."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("characters seen", "nats", "bits", "loss above the full context"):

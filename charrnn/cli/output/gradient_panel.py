@@ -21,7 +21,7 @@ SPARK_WIDTH = 24
 LOWEST_SHOWN = 1e-4
 
 
-class WatchedRun:
+class GradientPanel:
     """The latest rows of a run, and what they say; a rich renderable.
 
     It is drawn for `stream`, stderr if none is given: asked now, for rich may take its place later.

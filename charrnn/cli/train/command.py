@@ -7,10 +7,10 @@ import typer
 
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, option, refuse_new_settings
 from charrnn.cli.train.checks import refuse_unread_options
-from charrnn.cli.train.loop import Habits
+from charrnn.cli.train.loop import RunOptions
 from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
 from charrnn.cli.train.resume import resume_run
-from charrnn.cli.train.setup import Request, start_run
+from charrnn.cli.train.setup import TrainRequest, start_run
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.decoding import TextOptions
@@ -22,7 +22,7 @@ from charrnn.nn.initialisers import INITIALISERS
 from charrnn.nn.network import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
-from charrnn.training.backends import usual_kernel
+from charrnn.training.backends import default_backend
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.presets import (
     LARGEST,
@@ -32,7 +32,7 @@ from charrnn.training.presets import (
     WEIGHT_DECAY,
     Budget,
 )
-from charrnn.training_config import KERNELS, TrainingConfig
+from charrnn.training_config import BACKENDS, TrainingConfig
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
@@ -150,7 +150,7 @@ def train(
             "Learning rate. Default: "
             + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
-            + ", ".join(f"{cell.rate_factor:g} {name}" for name, cell in CELLS.items())
+            + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
             + f"; less above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",
         ),
     ] = None,
@@ -221,7 +221,7 @@ def train(
         str | None,
         option(
             RUN,
-            f"Compute backend: {' or '.join(KERNELS)}. Default: numba, which is faster, if it is "
+            f"Compute backend: {' or '.join(BACKENDS)}. Default: numba, which is faster, if it is "
             "installed (pip install numba); they agree to rounding.",
         ),
     ] = None,
@@ -278,19 +278,19 @@ def train(
     """
     said = {name: value for name, value in context.params.items() if value is not None}
     given = {name: value for name, value in said.items() if name in SETTINGS}
-    given.setdefault("kernel", usual_kernel())
+    given.setdefault("kernel", default_backend())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other", "one of them")
-    habits = Habits(sample_every, save_every, keep, watch_gradients, json, quiet)
+    run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
-        resume_run(resume, corpus or [], habits)
+        resume_run(resume, corpus or [], run_options)
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)
     refuse_unread_options(context, layout=layout)
-    request = Request(
+    request = TrainRequest(
         paths=corpus or [],
         built_in=built_in,
         layout=layout,
@@ -305,4 +305,4 @@ def train(
         name=name,
         init_from=init_from,
     )
-    start_run(request, habits)
+    start_run(request, run_options)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from charrnn.analysis.gradient_monitor import Watcher
+from charrnn.analysis.gradient_monitor import GradientMonitor
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
-from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
 from charrnn.cli.output.text_columns import decoded_text
 from charrnn.cli.runs.metrics_log import to_json
@@ -25,8 +25,8 @@ from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
-from charrnn.training.events import Evaluation, Look, Step, Stopped
-from charrnn.training.prepared_data import Material, TextMaterial
+from charrnn.training.events import Evaluation, GradientSnapshot, Step, Stopped
+from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.snapshot import snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.types import JSON
@@ -42,7 +42,7 @@ PREVIEW_LENGTH = 140
 
 
 @dataclass(frozen=True)
-class Habits:
+class RunOptions:
     """How a run behaves while it trains; nothing here changes a single weight."""
 
     sample_every: int | None
@@ -60,18 +60,20 @@ class Run:
         self,
         folder: RunFolder,
         trainer: Trainer,
-        material: Material,
-        habits: Habits,
+        prepared: PreparedData,
+        run_options: RunOptions,
         stop: Interrupts,
         limits: ScoringLimits,
     ) -> None:
         self.limits = limits
-        self.folder, self.trainer, self.material = folder, trainer, material
-        self.habits, self.stop = habits, stop
-        self.display = TrainingDisplay(trainer.config.steps, trainer.progress.step, habits.quiet)
-        self.watched = WatchedRun()
-        if habits.watch_gradients:
-            trainer.watch = Watcher(trainer)
+        self.folder, self.trainer, self.prepared = folder, trainer, prepared
+        self.run_options, self.stop = run_options, stop
+        self.display = TrainingDisplay(
+            trainer.config.steps, trainer.progress.step, run_options.quiet
+        )
+        self.watched = GradientPanel()
+        if run_options.watch_gradients:
+            trainer.watch = GradientMonitor(trainer)
         self._saved_at = time.monotonic()
         self._failed_saves = 0
         self._failing_since = 0.0
@@ -135,7 +137,7 @@ class Run:
                     self._on_step(event)
                 case Evaluation():
                     self._on_evaluation(event)
-                case Look():
+                case GradientSnapshot():
                     self._on_look(event)
                 case Stopped():
                     return event.reason
@@ -156,18 +158,18 @@ class Run:
             }
             self._log(row)
         self.display.step(event)
-        every = self.habits.sample_every
+        every = self.run_options.sample_every
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
-        every = self.habits.save_every
+        every = self.run_options.save_every
         due = event.step % every == 0 if every else self._seconds_since_save() >= SAVE_SECONDS
         if due and event.step < event.steps:
             self._save("last.npz", resumable=True)
-            if self.habits.keep:
+            if self.run_options.keep:
                 self._save(f"step-{event.step:06d}.npz", resumable=True)
-                self.folder.prune(self.habits.keep, event.step)
+                self.folder.prune(self.run_options.keep, event.step)
 
-    def _on_look(self, event: Look) -> None:
+    def _on_look(self, event: GradientSnapshot) -> None:
         row: dict[str, JSON] = {
             "step": event.step,
             "gradient_norms": event.gradient_norms,
@@ -180,38 +182,38 @@ class Run:
 
     def _on_evaluation(self, event: Evaluation) -> None:
         row: dict[str, JSON] = {"step": event.step}
-        for name, value in event.figures.items():
+        for name, value in event.metrics.items():
             row[f"validation_{name}"] = value
             if name.startswith("nats"):
                 row[f"validation_{name.replace('nats', 'bits')}"] = value / LN2
         self._log(row)
         self.folder.metrics.flush()
         epoch = event.step / self.trainer.steps_per_epoch
-        sample = self._preview() if self.habits.sample_every is None else ""
+        sample = self._preview() if self.run_options.sample_every is None else ""
         self.display.evaluation(event, epoch, sample)
-        if self.habits.watch_gradients:
+        if self.run_options.watch_gradients:
             self.display.panel(self.watched)
         if event.best:
             self._save("best.npz", resumable=False)
 
     def _preview(self) -> str:
         """Return what the model writes now, or answers to a few examples that are held out."""
-        if self.habits.quiet:
+        if self.run_options.quiet:
             return ""
-        now, material = self._checkpoint(resumable=False), self.material
-        if isinstance(material, TextMaterial):
+        now, prepared = self._checkpoint(resumable=False), self.prepared
+        if isinstance(prepared, PreparedText):
             written = "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW)))
-            return decoded_text(written, as_bytes=material.symbols.as_bytes).strip()
+            return decoded_text(written, as_bytes=prepared.symbols.as_bytes).strip()
         predictor = Predictor(now.config, now.parameters, now.pairing)
-        answers = predictor.answer([pair.input for pair in material.shown])
+        answers = predictor.answer([pair.input for pair in prepared.shown])
         return "\n".join(
             quoted(pair.input, pair.output, one.text)
-            for pair, one in zip(material.shown, answers, strict=True)
+            for pair, one in zip(prepared.shown, answers, strict=True)
         )
 
     def _checkpoint(self, *, resumable: bool) -> Checkpoint:
-        material = self.material
-        return snapshot(self.trainer, material.symbols, material.record, resumable=resumable)
+        prepared = self.prepared
+        return snapshot(self.trainer, prepared.symbols, prepared.record, resumable=resumable)
 
     def _log(self, row: dict[str, JSON]) -> None:
         """Log a row; that metrics.jsonl cannot be written is said once, and training goes on."""
@@ -261,15 +263,15 @@ class Run:
     def report(self, reason: str) -> None:
         """Score the best checkpoint on what is held out, and print how the run ended."""
         best = load_checkpoint(self.folder.path / "best.npz")
-        material, trainer, folder = self.material, self.trainer, self.folder.path
+        prepared, trainer, folder = self.prepared, self.trainer, self.folder.path
         result: TextResult | PairResult
-        if isinstance(material, TextMaterial):
-            count = min(material.lessons.held_out, self.limits.scored)
-            if count and not self.habits.quiet:
+        if isinstance(prepared, PreparedText):
+            count = min(prepared.dataset.validation_size, self.limits.scored)
+            if count and not self.run_options.quiet:
                 say(f"{reason}; scoring {count:,} held-out characters as one stream")
-            result = text_result(folder, reason, trainer, material, best, self.limits, self.stop)
+            result = text_result(folder, reason, trainer, prepared, best, self.limits, self.stop)
         else:
-            result = pair_result(folder, reason, trainer, material, best, self.stop)
+            result = pair_result(folder, reason, trainer, prepared, best, self.stop)
         if self.stop():
             nats = trainer.progress.best_nats
             known = "" if nats is None else f" (best validation {nats:.4f} nats)"
@@ -279,9 +281,9 @@ class Run:
             )
             raise typer.Exit(self.stop.exit_code)
         self.folder.update_facts({"scored": True})
-        if self.habits.json:
+        if self.run_options.json:
             write_plain(f"{to_json(result.as_dict())}\n")
-        elif not self.habits.quiet:
+        elif not self.run_options.quiet:
             result.show()
 
 

@@ -29,7 +29,7 @@ from charrnn.evaluation.pairs import (
 )
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.prepared_data import PairMaterial
+from charrnn.training.prepared_data import PreparedPairs
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON, Array
 
@@ -70,7 +70,7 @@ class PairFigures:
             "layout": self.pairing.layout,
             "examples": self.score.examples,
             "symbols": self.score.symbols,
-            **self.score.figures(exact=self.exact_counts),
+            **self.score.metrics(exact=self.exact_counts),
             "bits_per_symbol": self.score.bits_per_symbol,
             "commonest_answer_accuracy": self.commonest,
             "unknown_inputs": self.unknown.inputs,
@@ -209,15 +209,15 @@ def pair_result(
     folder: Path,
     reason: str,
     trainer: Trainer,
-    material: PairMaterial,
+    prepared: PreparedPairs,
     best: Checkpoint,
     stop: Stop,
 ) -> PairResult:
     """Score the best checkpoint on all that is held out."""
-    held = material.lessons.held
+    validation = prepared.dataset.validation
     found = None
-    if len(held):
-        found = figures(best.config, best.parameters, material.symbols, held, stop)
+    if len(validation):
+        found = figures(best.config, best.parameters, prepared.symbols, validation, stop)
     return PairResult(
         folder,
         reason,

@@ -8,7 +8,7 @@ from charrnn.cli.runs.run_folder import clock
 from charrnn.errors import UsageError
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import LONGEST_VALIDATION
-from charrnn.training.prepared_data import Material, TextMaterial
+from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.speed import Speed, measure
 from charrnn.training.trainer import Trainer
@@ -43,20 +43,20 @@ class ScoringLimits:
     fitted: int = 10_000_000
 
 
-def scoring_limits(budget: Budget, speed: Speed, material: Material) -> ScoringLimits:
+def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> ScoringLimits:
     """Return what a run by `--minutes` has time to score; all of it for a run by steps."""
-    if budget.minutes is None or not isinstance(material, TextMaterial):
+    if budget.minutes is None or not isinstance(prepared, PreparedText):
         return ScoringLimits()
     seconds, usual = 60 * budget.minutes, ScoringLimits()
-    scored = min(material.lessons.held_out, usual.scored)
+    scored = min(prepared.dataset.validation_size, usual.scored)
     scored = min(scored, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
     left = CLOSING_SHARE * seconds - scored * (speed.stream_character + BASELINE_SECONDS)
     return ScoringLimits(scored, min(usual.fitted, max(10_000, int(left / BASELINE_SECONDS))))
 
 
-def hire(
+def create_trainer(
     planned: Plan,
-    material: Material,
+    prepared: PreparedData,
     threads: int | None,
     initial: Parameters,
 ) -> tuple[Trainer, Speed]:
@@ -67,7 +67,7 @@ def hire(
     workers = max(1, min(most, planned.training.batch))
     while True:
         config = replace(planned.training, workers=workers)
-        trainer = Trainer(planned.model, config, material.lessons, initial)
+        trainer = Trainer(planned.model, config, prepared.dataset, initial)
         try:
             speed = measure(trainer)
         except BaseException:
@@ -79,21 +79,23 @@ def hire(
         workers = 1
 
 
-def evaluations_at_most(material: Material) -> int:
+def evaluations_at_most(prepared: PreparedData) -> int:
     """Return how many validations a run has at most by itself."""
-    return EVALUATIONS if isinstance(material, TextMaterial) else PAIR_EVALUATIONS
+    return EVALUATIONS if isinstance(prepared, PreparedText) else PAIR_EVALUATIONS
 
 
-def fix_steps(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> TrainingConfig:
+def fix_steps(
+    planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed
+) -> TrainingConfig:
     """Turn the budget into a number of steps, evaluations and baselines included."""
-    most = evaluations_at_most(material)
+    most = evaluations_at_most(prepared)
     steps = planned.budget.steps_of(trainer.steps_per_epoch)
     if steps is not None:
         return with_steps(trainer.config, steps, most)
-    limits = scoring_limits(planned.budget, speed, material)
-    closing = closing_seconds(speed, material, limits)
+    limits = scoring_limits(planned.budget, speed, prepared)
+    closing = closing_seconds(speed, prepared, limits)
     left = 60 * (planned.budget.minutes or 0) - clock() - closing
-    once = validation_seconds(speed, material)
+    once = validation_seconds(speed, prepared)
     evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
     fewest = 2 if 8 * once < left else 1
     evaluations = max(fewest, min(most, evaluations))
@@ -111,39 +113,39 @@ def too_short(budget: Budget, steps: int) -> str | None:
     )
 
 
-def pace(planned: Plan, trainer: Trainer, material: Material, speed: Speed) -> float | None:
+def pace(planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed) -> float | None:
     """Return characters a second of all the time, start and scoring included, if time decides."""
     if planned.budget.minutes is None:
         return None
-    steps = fix_steps(planned, trainer, material, speed).steps
+    steps = fix_steps(planned, trainer, prepared, speed).steps
     return steps * trainer.characters_per_step / (60 * planned.budget.minutes)
 
 
 def total_seconds(
-    speed: Speed, trainer: Trainer, material: Material, limits: ScoringLimits
+    speed: Speed, trainer: Trainer, prepared: PreparedData, limits: ScoringLimits
 ) -> float:
     """Return about how long the whole run will take."""
     steps, every = trainer.config.steps, trainer.config.eval_every
     evaluations = steps / every if every else 0
-    once = validation_seconds(speed, material)
-    return steps * speed.step + evaluations * once + closing_seconds(speed, material, limits)
+    once = validation_seconds(speed, prepared)
+    return steps * speed.step + evaluations * once + closing_seconds(speed, prepared, limits)
 
 
-def validation_seconds(speed: Speed, material: Material) -> float:
+def validation_seconds(speed: Speed, prepared: PreparedData) -> float:
     """Return about how long one validation takes."""
-    return material.lessons.held_out * speed.validation_character
+    return prepared.dataset.validation_size * speed.validation_character
 
 
-def closing_seconds(speed: Speed, material: Material, limits: ScoringLimits) -> float:
+def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits) -> float:
     """Return what the final scoring and the baselines will take; pairs have none of these."""
-    if not isinstance(material, TextMaterial):
-        return validation_seconds(speed, material)
-    scored = min(material.lessons.held_out, limits.scored)
-    read = min(len(material.lessons.train), limits.fitted) + scored
+    if not isinstance(prepared, PreparedText):
+        return validation_seconds(speed, prepared)
+    scored = min(prepared.dataset.validation_size, limits.scored)
+    read = min(len(prepared.dataset.train), limits.fitted) + scored
     return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
 
 
-def megabytes(trainer: Trainer, material: Material, limits: ScoringLimits) -> float:
+def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -> float:
     """Estimate the peak memory of a run, all processes together.
 
     What has been used so far is measured: reading and the first steps have allocated all that
@@ -154,9 +156,9 @@ def megabytes(trainer: Trainer, material: Material, limits: ScoringLimits) -> fl
     each = WORKER_MEGABYTES[config.kernel] + 8 * len(trainer.parameters.vector) / 1e6
     others = (config.workers - 1) * each
     baselines = 0.0
-    if isinstance(material, TextMaterial) and material.lessons.held_out:
-        scored = min(material.lessons.held_out, limits.scored)
-        read = min(len(material.lessons.train), limits.fitted) + scored
+    if isinstance(prepared, PreparedText) and prepared.dataset.validation_size:
+        scored = min(prepared.dataset.validation_size, limits.scored)
+        read = min(len(prepared.dataset.train), limits.fitted) + scored
         baselines = BASELINE_BYTES * read / 1e6
     return own + others + baselines
 

@@ -49,9 +49,9 @@ class TrainingDisplay:
             return
         mark = "  best so far" if event.best else f"  (best {event.best_nats:.4f})"
         shares = "".join(
-            f"{name.replace('_', ' ')} {event.figures[name]:.2%}, "
+            f"{name.replace('_', ' ')} {event.metrics[name]:.2%}, "
             for name in ("exact_match", "symbol_accuracy")
-            if name in event.figures
+            if name in event.metrics
         )
         say(
             f"step {event.step:,}, epoch {epoch:.2f}: validation {shares}{event.nats:.4f} nats, "

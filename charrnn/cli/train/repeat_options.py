@@ -9,7 +9,7 @@ from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.train.planning import evaluations_at_most
 from charrnn.nn.network import ModelConfig
-from charrnn.training.prepared_data import Material, TextMaterial
+from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -23,7 +23,7 @@ NOT_FOR_PAIRS = ("seq_length", "reset_rate")
 
 
 def repeating_options(
-    trainer: Trainer, material: Material, planner: Planner, init_from: str | None
+    trainer: Trainer, prepared: PreparedData, planner: Planner, init_from: str | None
 ) -> str:
     """Return the options that repeat a run on the same corpus.
 
@@ -31,8 +31,8 @@ def repeating_options(
     would choose otherwise is added. Settings of the preset `min-char-rnn` that have no option of
     their own make it name the preset.
     """
-    config, record = trainer.config, material.record
-    of_text = isinstance(material, TextMaterial)
+    config, record = trainer.config, prepared.record
+    of_text = isinstance(prepared, PreparedText)
     hidden = NEVER_SHOWN if of_text else (*NEVER_SHOWN, *NOT_FOR_PAIRS)
     actual = {
         name: value
@@ -47,7 +47,7 @@ def repeating_options(
             chosen.pop(name)
     while True:
         plan = planner(preset, chosen | fixed, Budget(steps=config.steps))
-        training = with_steps(plan.training, config.steps, evaluations_at_most(material))
+        training = with_steps(plan.training, config.steps, evaluations_at_most(prepared))
         planned = settings_of(plan.model, training)
         missing = {
             name: value
@@ -58,8 +58,8 @@ def repeating_options(
             break
         chosen |= missing
     options: dict[str, object] = {} if preset == "default" else {"preset": preset}
-    if not isinstance(material, TextMaterial):
-        options["layout"] = material.symbols.layout
+    if not isinstance(prepared, PreparedText):
+        options["layout"] = prepared.symbols.layout
     options |= {name.replace("_", "-"): value for name, value in chosen.items()}
     options |= {"steps": config.steps, "threads": config.workers, "kernel": config.kernel}
     options["seed"] = config.seed

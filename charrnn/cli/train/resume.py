@@ -16,19 +16,19 @@ from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
 from charrnn.cli.runs.run_folder import RunFolder, machine, storage
 from charrnn.cli.runs.signals import Interrupts
-from charrnn.cli.train.loop import Habits, Run
+from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.file_discovery import place as source_path
 from charrnn.data.large_text_files import ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
-from charrnn.training.prepared_data import Material, prepare_pairs, prepare_text
+from charrnn.training.prepared_data import PreparedData, prepare_pairs, prepare_text
 from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
 
 
-def resume_run(path: str, paths: list[str], habits: Habits) -> None:
+def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
     """Continue an unfinished run to its planned end, exactly as if it had never stopped.
 
     Of a finished run, an interrupted final scoring is repeated.
@@ -56,21 +56,21 @@ def resume_run(path: str, paths: list[str], habits: Habits) -> None:
             return
         if changed := changes(facts.get("machine"), machine()):
             warn(f"another machine or build than before ({changed}): the last bits may differ")
-        material = _find_material(checkpoint, state.config.seed, place, paths)
+        prepared = _find_material(checkpoint, state.config.seed, place, paths)
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": [source_path(one) for one in paths]})
         parameters = checkpoint.parameters
-        trainer = Trainer(checkpoint.config, state.config, material.lessons, parameters)
+        trainer = Trainer(checkpoint.config, state.config, prepared.dataset, parameters)
         stack.callback(trainer.close)
         restore(trainer, checkpoint)
         stop = stack.enter_context(Interrupts())
-        run = Run(folder, trainer, material, habits, stop, limits_from(facts))
+        run = Run(folder, trainer, prepared, run_options, stop, limits_from(facts))
         if state.finished:
             run.report("finished")
             return
         with storage(folder.metrics.path):
             folder.metrics.drop_after(checkpoint.step)
-        if not habits.quiet:
+        if not run_options.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
         run.go()
 
@@ -98,7 +98,9 @@ def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
     return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
 
 
-def _find_material(checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]) -> Material:
+def _find_material(
+    checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]
+) -> PreparedData:
     """Read what a run was trained on once more."""
     record, symbols = checkpoint.corpus, checkpoint.symbols
     if isinstance(symbols, Vocabulary):

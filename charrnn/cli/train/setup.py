@@ -21,10 +21,10 @@ from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
 from charrnn.cli.runs.run_folder import RunFolder, command_line, machine, storage
 from charrnn.cli.runs.signals import Interrupts
-from charrnn.cli.train.loop import Habits, Run
+from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import (
+    create_trainer,
     fix_steps,
-    hire,
     pace,
     scoring_limits,
     too_short,
@@ -38,13 +38,13 @@ from charrnn.errors import UsageError
 from charrnn.nn.network import initialise
 from charrnn.randomness import Purpose, generator
 from charrnn.training.pair_presets import plan_pairs
-from charrnn.training.prepared_data import Material, TextMaterial, prepare_pairs, prepare_text
+from charrnn.training.prepared_data import PreparedData, PreparedText, prepare_pairs, prepare_text
 from charrnn.training.presets import Budget, Plan, plan
 from charrnn.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Request:
+class TrainRequest:
     """A new run, as asked for."""
 
     paths: list[str]
@@ -63,20 +63,20 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Start:
+class PreparedRun:
     """What a new run begins with: its material, and what fits a network to it and to a budget."""
 
     name: str
     sources: tuple[str, ...]
     notes: tuple[str, ...]
-    material: Material
+    prepared: PreparedData
     planner: Planner
     parent: Checkpoint | None
     ids: Path | None = None
     """Where the ids of a large text lie until the run has its folder."""
 
 
-def start_run(request: Request, habits: Habits) -> None:
+def start_run(request: TrainRequest, run_options: RunOptions) -> None:
     """Train a new run to its end, or until a signal."""
     threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
     check_destination(request)
@@ -85,37 +85,37 @@ def start_run(request: Request, habits: Habits) -> None:
             start = _with_text(request, stack)
         else:
             start = _with_pairs(request, request.layout)
-        material = start.material
+        prepared = start.prepared
 
         def plan_for(budget: Budget) -> Plan:
             return start.planner(request.preset, request.given, budget)
 
         planned = plan_for(request.budget)
-        check_storable(planned.model, planned.training, material.symbols)
+        check_storable(planned.model, planned.training, prepared.symbols)
         for note in (*start.notes, *planned.notes):
             warn(note)
-        screen = Screen(stderr=True, highlight=False, quiet=habits.quiet)
-        screen.print(what_is_given(planned, material))
+        screen = Screen(stderr=True, highlight=False, quiet=run_options.quiet)
+        screen.print(what_is_given(planned, prepared))
         if start.parent is None:
             rng = generator(planned.training.seed, Purpose.WEIGHTS)
             initial = initialise(planned.model, rng)
         else:
             initial = start.parent.parameters
-        trainer, speed = hire(planned, material, request.threads, initial)
+        trainer, speed = create_trainer(planned, prepared, request.threads, initial)
         stack.callback(lambda: trainer.close())
-        measured = pace(planned, trainer, material, speed)
+        measured = pace(planned, trainer, prepared, speed)
         refined = plan_for(replace(request.budget, characters_per_second=measured))
         if (refined.model, refined.training) != (planned.model, planned.training):
             # Other epochs than guessed, so other regularisation.
             workers = trainer.config.workers
             trainer.close()
             planned = replace(refined, training=replace(refined.training, workers=workers))
-            trainer = Trainer(planned.model, planned.training, material.lessons, initial)
-        trainer.config = fix_steps(planned, trainer, material, speed)
+            trainer = Trainer(planned.model, planned.training, prepared.dataset, initial)
+        trainer.config = fix_steps(planned, trainer, prepared, speed)
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
-        limits = scoring_limits(request.budget, speed, material)
+        limits = scoring_limits(request.budget, speed, prepared)
         stop = stack.enter_context(Interrupts())  # from here on there is something to save
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
         if start.ids is not None:
@@ -132,13 +132,13 @@ def start_run(request: Request, habits: Habits) -> None:
                 "scoring_limits": vars(limits),
             }
         )
-        run = Run(folder, trainer, material, habits, stop, limits)
-        options = repeating_options(trainer, material, start.planner, request.init_from)
-        screen.print(what_was_chosen(trainer, material, speed, folder.path, limits, options))
+        run = Run(folder, trainer, prepared, run_options, stop, limits)
+        options = repeating_options(trainer, prepared, start.planner, request.init_from)
+        screen.print(what_was_chosen(trainer, prepared, speed, folder.path, limits, options))
         run.go()
 
 
-def check_destination(request: Request) -> None:
+def check_destination(request: TrainRequest) -> None:
     """Raise `UsageError` for a name that is a path or nothing, before anything is read."""
     if request.out is not None and (not request.out or not Path(request.out).resolve().name):
         raise UsageError(f"--out {request.out!r} is no folder for a run", "--out DIR")
@@ -147,7 +147,7 @@ def check_destination(request: Request) -> None:
         raise UsageError(f"--name {name!r} is not a plain name", "--out DIR for a path")
 
 
-def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
+def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRun:
     """Read a text, with its own vocabulary or that of the checkpoint to begin from.
 
     `stack` removes the ids of a large text, unless the run's folder has taken them.
@@ -160,18 +160,18 @@ def _with_text(request: Request, stack: contextlib.ExitStack) -> Start:
         ids = _ids_before(_wanted(request, corpus.name))
         remove_stale_temporaries(ids.parent)
         stack.callback(ids.unlink, missing_ok=True)
-    material = _prepare(corpus, request, parent, ids)
-    V, N = len(material.symbols), len(material.lessons.train)
+    prepared = _prepare(corpus, request, parent, ids)
+    V, N = len(prepared.symbols), len(prepared.dataset.train)
 
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         return plan(preset, _inherit(given, parent), V, N, budget)
 
-    remarks = corpora.remarks(corpus, material.symbols, min_count=parent is None)
+    remarks = corpora.remarks(corpus, prepared.symbols, min_count=parent is None)
     notes = (*corpus.notes, *remarks)
-    return Start(corpus.name, corpus.sources, notes, material, planner, parent, ids)
+    return PreparedRun(corpus.name, corpus.sources, notes, prepared, planner, parent, ids)
 
 
-def _with_pairs(request: Request, layout: str) -> Start:
+def _with_pairs(request: TrainRequest, layout: str) -> PreparedRun:
     """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
     parent = _parent(request.init_from)
     _check_kind(parent, pairs=True)
@@ -185,19 +185,19 @@ def _with_pairs(request: Request, layout: str) -> Start:
         built_in=request.built_in,
     )
     known = None if parent is None else parent.pairing
-    material = prepare_pairs(corpus, layout, record, request.given["seed"], known)
+    prepared = prepare_pairs(corpus, layout, record, request.given["seed"], known)
 
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
-        symbols, train = material.symbols, material.lessons.train
+        symbols, train = prepared.symbols, prepared.dataset.train
         return plan_pairs(preset, _inherit(given, parent), symbols, train, budget)
 
-    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *material.notes)
-    return Start(corpus.name, corpus.sources, notes, material, planner, parent)
+    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *prepared.notes)
+    return PreparedRun(corpus.name, corpus.sources, notes, prepared, planner, parent)
 
 
 def _prepare(
-    corpus: AnyCorpus, request: Request, parent: Checkpoint | None, ids: Path | None
-) -> TextMaterial:
+    corpus: AnyCorpus, request: TrainRequest, parent: Checkpoint | None, ids: Path | None
+) -> PreparedText:
     """Make ids of a text, with its own vocabulary or the parent's."""
     counts = corpora.counts_of(corpus)
     if parent is not None:
@@ -224,7 +224,7 @@ def _prepare(
     return prepare_text(corpus, vocabulary, record, ids or Path())
 
 
-def _wanted(request: Request, name: str) -> Path:
+def _wanted(request: TrainRequest, name: str) -> Path:
     """Return the folder that was asked for, or the one that is meant."""
     return Path(request.out) if request.out else RUNS / (request.name or name)
 

@@ -16,42 +16,42 @@ from charrnn.cli.runs.run_folder import clock
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.evaluation.baselines import Baselines, Stop, baselines
 from charrnn.evaluation.text import evaluate
-from charrnn.training.prepared_data import Material, PairMaterial, TextMaterial
+from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
 from charrnn.training.presets import Plan
 from charrnn.training.speed import Speed
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON
 
 
-def what_is_given(planned: Plan, material: Material) -> Table:
+def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
     """Say what is known before anything is measured."""
     model = planned.model
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
-    facts = text_facts(material) if isinstance(material, TextMaterial) else pair_facts(material)
+    facts = text_facts(prepared) if isinstance(prepared, PreparedText) else pair_facts(prepared)
     layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
     return facts_table(facts | {"model": layers})
 
 
-def text_facts(material: TextMaterial) -> dict[str, str]:
+def text_facts(prepared: PreparedText) -> dict[str, str]:
     """Say what a text is made of."""
-    lessons = material.lessons
+    dataset = prepared.dataset
     return {
-        "corpus": f"{material.record.name}: {len(lessons.train):,} characters to train on, "
-        f"{len(lessons.held):,} held out",
-        "vocabulary": f"{len(material.symbols)} characters",
+        "corpus": f"{prepared.record.name}: {len(dataset.train):,} characters to train on, "
+        f"{len(dataset.validation):,} held out",
+        "vocabulary": f"{len(prepared.symbols)} characters",
     }
 
 
-def pair_facts(material: PairMaterial) -> dict[str, str]:
+def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
     """Say what a set of pairs is made of."""
-    lessons, pairing = material.lessons, material.symbols
-    train, held = lessons.train, lessons.held
+    dataset, pairing = prepared.dataset, prepared.symbols
+    train, validation = dataset.train, dataset.validation
     seen = ", the same" if pairing.layout == "one-to-one" else ""
     kinds = ("labels", "characters")
     sources, answers = kinds[pairing.kind.source_is_text], kinds[pairing.kind.answer_is_text]
     return {
-        "corpus": f"{material.record.name}: {len(train):,} pairs to train on, "
-        f"{len(held):,} to validate{seen}",
+        "corpus": f"{prepared.record.name}: {len(train):,} pairs to train on, "
+        f"{len(validation):,} to validate{seen}",
         "layout": f"{pairing.layout}: {pairing.kind.meaning}; "
         f"{train.lengths.mean():.1f} steps long, at most {train.lengths.max()}",
         "vocabulary": f"{len(pairing.sources)} {sources} to read, "
@@ -61,7 +61,7 @@ def pair_facts(material: PairMaterial) -> dict[str, str]:
 
 def what_was_chosen(
     trainer: Trainer,
-    material: Material,
+    prepared: PreparedData,
     speed: Speed,
     folder: Path,
     limits: ScoringLimits,
@@ -72,16 +72,16 @@ def what_was_chosen(
     epochs = config.steps / trainer.steps_per_epoch
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
     rate = trainer.characters_per_step / speed.step
-    if isinstance(material, TextMaterial):
+    if isinstance(prepared, PreparedText):
         each = f"{config.batch} × {config.seq_length} characters"
     else:
         each = f"{config.batch} pairs"
     return facts_table(
         {
-            "memory": f"about {megabytes(trainer, material, limits):,.0f} MB",
+            "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
             "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
             "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
-            "time": f"about {duration(total_seconds(speed, trainer, material, limits))}",
+            "time": f"about {duration(total_seconds(speed, trainer, prepared, limits))}",
             "folder": str(folder),
             "chosen": options,
         }
@@ -143,24 +143,26 @@ def text_result(
     folder: Path,
     reason: str,
     trainer: Trainer,
-    material: TextMaterial,
+    prepared: PreparedText,
     best: Checkpoint,
     limits: ScoringLimits,
     stop: Stop,
 ) -> TextResult:
     """Score the best checkpoint as one stream beside the baselines, within `limits`."""
-    held = material.lessons.held[: limits.scored]
+    validation = prepared.dataset.validation[: limits.scored]
     nats: float | None = None
     carried: float | None = None
     table: Baselines | None = None
-    if len(held) >= 2:
-        nats = evaluate(best.config, best.parameters, held, stop=stop)
+    if len(validation) >= 2:
+        nats = evaluate(best.config, best.parameters, validation, stop=stop)
         if not trainer.config.reset_rate:
             state = {name: lanes[:1] for name, lanes in trainer.states.items()}
-            carried = evaluate(trainer.model_config, trainer.model, held, stop=stop, state=state)
-        size, spell = len(material.symbols), spelling(material.symbols)
-        train = material.lessons.train
-        table = baselines(train, held, size, spell, limit=limits.fitted, stop=stop)
+            carried = evaluate(
+                trainer.model_config, trainer.model, validation, stop=stop, state=state
+            )
+        size, spell = len(prepared.symbols), spelling(prepared.symbols)
+        train = prepared.dataset.train
+        table = baselines(train, validation, size, spell, limit=limits.fitted, stop=stop)
     return TextResult(
         folder=folder,
         reason=reason,
@@ -169,7 +171,7 @@ def text_result(
         training=trainer.progress.smooth_nats,
         validation=nats,
         carried=carried,
-        validation_characters=len(held),
+        validation_characters=len(validation),
         parameters=len(trainer.parameters.vector),
         baselines=table,
     )

@@ -31,7 +31,7 @@ class Cell(ABC):
     states: ClassVar[tuple[str, ...]] = ("h",)
     input_init: ClassVar[str]
     """How the rows that a character looks up begin, unless the user says otherwise."""
-    rate_factor: ClassVar[float] = 1.0
+    lr_scale: ClassVar[float] = 1.0
     """What an optimiser's usual learning rate is multiplied by for this cell."""
 
     @classmethod

@@ -24,7 +24,7 @@ class GRUCell(Cell):
 
     gates: ClassVar = ("r", "z", "n")
     input_init: ClassVar = "normal:1"
-    rate_factor: ClassVar = 0.5
+    lr_scale: ClassVar = 0.5
 
     @classmethod
     def shapes(cls, D: int, H: int) -> Shapes:

@@ -21,7 +21,7 @@ class RNNCell(Cell):
     gates: ClassVar = ("h",)
     # Rows of size 1 would saturate tanh, and the gradient with it: small ones let it travel.
     input_init: ClassVar = "uniform"
-    rate_factor: ClassVar = 0.125  # without gates a large step throws the whole state about
+    lr_scale: ClassVar = 0.125  # without gates a large step throws the whole state about
 
     # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
     # are made once. And one gate needs no sum over gates: the product is the gradient.

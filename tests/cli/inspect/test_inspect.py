@@ -26,7 +26,7 @@ from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.app import app
 from charrnn.cli.inspect.inspection import SCHEMA, Inspection, as_csv, as_json, inspect
-from charrnn.cli.inspect.models import LECTURE, Subject
+from charrnn.cli.inspect.models import REFERENCE_MODELS, InspectedModel
 from charrnn.cli.inspect.view import View
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.vocabulary import Vocabulary
@@ -113,7 +113,7 @@ class TestWhatIsLookedAt:
     def test_without_any_run_the_four_networks_of_the_lecture(self, corpus: Path) -> None:
         shown = look("--lags", "50", "--windows", "8")
         verdicts = shown.stdout.splitlines()[-4 * 3 :]
-        for name, _ in LECTURE:
+        for name, _ in REFERENCE_MODELS:
             assert f"\n{name} " in shown.stdout
             assert any(line.startswith(f"{name}: ") for line in verdicts)
         assert "at initialisation, on python-docs" in " ".join(shown.stdout.split())
@@ -125,7 +125,7 @@ class TestWhatIsLookedAt:
             assert not model["trained"]
             names.append(model["name"])
             kinds[model["name"]] = model["verdict"]["kind"]
-        assert names == [name for name, _ in LECTURE]
+        assert names == [name for name, _ in REFERENCE_MODELS]
         assert kinds["rnn normal:0.01 (2015)"] == "vanishing"
         assert kinds["rnn orthogonal"] != "vanishing"
 
@@ -185,7 +185,7 @@ class TestWhatIsLookedAt:
     def test_at_init_alone_is_the_lecture_even_beside_runs(self, run: Path) -> None:
         result = look("--at-init", "--text", "corpus.txt", *FEW, "--quiet")
         assert [line.split(": ")[0] for line in result.stdout.splitlines()] == [
-            name.split(": ")[0] for name, _ in LECTURE
+            name.split(": ")[0] for name, _ in REFERENCE_MODELS
         ]
         assert result.stderr == ""
 
@@ -572,7 +572,7 @@ class TestPlot:
 
 def subject(
     text: str, spoil: Callable[[Any], None] | None = None, name: str = "odd", **settings: Any
-) -> Subject:
+) -> InspectedModel:
     """Make a subject of a network with random weights, one of them perhaps spoilt."""
     vocabulary = Vocabulary.from_text(text)
     V = len(vocabulary)
@@ -581,7 +581,9 @@ def subject(
     if spoil is not None:
         spoil(parameters)
     ids = vocabulary.encode(text)
-    return Subject(name, config, parameters, vocabulary, ids, "text", trained=True, seq_length=16)
+    return InspectedModel(
+        name, config, parameters, vocabulary, ids, "text", trained=True, seq_length=16
+    )
 
 
 def no_readout(parameters: Any) -> None:

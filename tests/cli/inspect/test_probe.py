@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from charrnn.analysis import memory_probe as recall
-from charrnn.analysis.memory_probe import CONTESTANTS, EVALUATE_EVERY, Look, Trial
+from charrnn.analysis.memory_probe import EVALUATE_EVERY, PROBE_MODELS, ProbeProgress, Trial
 from charrnn.cli.app import app
 from charrnn.cli.inspect import probe
 from charrnn.cli.inspect.probe import lesson
@@ -45,10 +45,10 @@ def test_a_table_by_gap_with_steps_seed_chance_and_a_lesson() -> None:
     assert result.stderr == ""
     head, *rows = result.stdout.splitlines()
     assert re.fullmatch(r"accuracy \(steps\) by gap +2 +3", head)
-    for row, contestant in zip(rows, CONTESTANTS.values(), strict=False):
-        assert row.startswith(contestant.title)
+    for row, probe_model in zip(rows, PROBE_MODELS.values(), strict=False):
+        assert row.startswith(probe_model.title)
         assert re.search(rf"(\d+% \({EVALUATE_EVERY}\) *){{2}}$", row)
-    rest = " ".join(rows[len(CONTESTANTS) :])
+    rest = " ".join(rows[len(PROBE_MODELS) :])
     assert "chance 12.5%; task recall, seed 0, at most 25 steps by gap" in rest
     assert "across 3 characters" in rest or "Across 3 characters" in rest
     assert all(cell_len(line) <= 80 for line in result.stdout.splitlines())
@@ -66,7 +66,7 @@ def test_json_and_csv_hold_the_same_trials() -> None:
     assert list(found) == ["schema", "probe"]
     assert found["schema"] == 1
     trials = found["probe"]
-    assert [trial["contestant"] for trial in trials] == list(CONTESTANTS)
+    assert [trial["contestant"] for trial in trials] == list(PROBE_MODELS)
     for trial in trials:
         assert list(trial) == KEYS
         assert (trial["task"], trial["gap"], trial["seed"]) == ("recall", 2, 0)
@@ -109,8 +109,8 @@ def test_a_mistake_is_one_line(arguments: list[str], fragment: str) -> None:
 
 
 def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(trials: list[Trial], processes: int) -> Iterator[Look]:
-        yield Look(trials[0], 1, 0.5)
+    def interrupted(trials: list[Trial], processes: int) -> Iterator[ProbeProgress]:
+        yield ProbeProgress(trials[0], 1, 0.5)
         raise Interrupted(signal.SIGINT)
 
     monkeypatch.setattr(probe, "probe", interrupted)
@@ -120,7 +120,7 @@ def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch
 
 
 def outcome(name: str, gap: int, accuracy: float) -> recall.Result:
-    trial = Trial("recall", CONTESTANTS[name], gap, 25, 0)
+    trial = Trial("recall", PROBE_MODELS[name], gap, 25, 0)
     return recall.Result(trial, 25, accuracy, 1 / 8, 1.0)
 
 

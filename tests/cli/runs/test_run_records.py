@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from charrnn.checkpointing.run_records import open_metrics, parse_row, read_facts, sources_in
-from charrnn.cli.output.gradient_panel import WatchedRun
+from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.errors import StorageError
@@ -77,7 +77,7 @@ ODD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", ODD, ids=repr)
 def test_a_row_with_odd_fields_is_shown_without_them(fields: dict[str, Any]) -> None:
-    watched = WatchedRun()
+    watched = GradientPanel()
     watched.add(ROW)
     row = parse_row(json.dumps({"step": 6} | fields))
     assert row is not None

@@ -30,8 +30,8 @@ from charrnn.cli.train.text_report import verdict
 from charrnn.data import large_text_files as large_text
 from charrnn.errors import CheckpointError, DivergedError, StorageError
 from charrnn.evaluation.baselines import Baselines
-from charrnn.training.dataset import Scores
-from charrnn.training.text_dataset import TextLessons
+from charrnn.training.dataset import ValidationResult
+from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 
 Call = Callable[..., Result]
@@ -199,16 +199,16 @@ def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
     assert_same: AssertSame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    validate = TextLessons.validate
+    validate = TextDataset.validate
     validations: list[int] = []
 
-    def worse_from_the_eighth_on(self: TextLessons, *arguments: Any) -> Scores:
+    def worse_from_the_eighth_on(self: TextDataset, *arguments: Any) -> ValidationResult:
         validations.append(1)
         scores = validate(self, *arguments)
         assert scores is not None
-        return Scores(scores.nats + 5 * (len(validations) > 7), scores.figures)
+        return ValidationResult(scores.nats + 5 * (len(validations) > 7), scores.metrics)
 
-    monkeypatch.setattr(TextLessons, "validate", worse_from_the_eighth_on)
+    monkeypatch.setattr(TextDataset, "validate", worse_from_the_eighth_on)
     command = ("train", "corpus.txt", *tiny, "--eval-every", "1")
     assert charrnn(*command, "--out", WHOLE).exit_code == 0
     best = load(WHOLE / "best.npz").step

@@ -25,8 +25,8 @@ from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
-from charrnn.training.backends import usual_kernel
-from charrnn.training_config import KERNELS
+from charrnn.training.backends import default_backend
+from charrnn.training_config import BACKENDS
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]
@@ -221,9 +221,9 @@ def test_json_is_one_object_with_units_in_its_names(
 
 def write_held_out(corpus: Path) -> Path:
     text = corpus.read_text(encoding="utf-8")
-    held = corpus.with_name("held-out.txt")
-    held.write_text(text[split(len(text), 0.1) :], encoding="utf-8")
-    return held
+    validation = corpus.with_name("held-out.txt")
+    validation.write_text(text[split(len(text), 0.1) :], encoding="utf-8")
+    return validation
 
 
 def without(options: Sequence[str], *flags: str) -> list[str]:
@@ -267,18 +267,18 @@ def test_the_chosen_options_repeat_the_run(
     chosen = shlex.split(" ".join(block))
     assert "--steps" in chosen
     assert "--threads" in chosen
-    assert chosen[chosen.index("--kernel") + 1] == usual_kernel()
+    assert chosen[chosen.index("--kernel") + 1] == default_backend()
     again = charrnn("train", "corpus.txt", "--quiet", *chosen)
     assert again.exit_code == 0
     assert_same(Path("checkpoints/corpus"), Path("checkpoints/corpus-2"))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", BACKENDS)
 def test_a_kernel_is_used_and_stored(
     charrnn: Call, corpus: Path, tiny: Sequence[str], kernel: str, metadata: Metadata
 ) -> None:
     result = charrnn("train", "corpus.txt", *tiny, "--kernel", kernel, "--out", "there")
-    if kernel == "numba" and usual_kernel() == "numpy":
+    if kernel == "numba" and default_backend() == "numpy":
         assert result.exit_code == 2
         assert "pip install numba" in result.stderr
     else:
@@ -291,13 +291,13 @@ def test_a_kernel_that_is_not_installed_is_not_taken(
 ) -> None:
     for name in ("charrnn.training.numba_backend", "numba"):
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delattr(sys.modules["charrnn"], "compiled", raising=False)
+    monkeypatch.delattr(sys.modules["charrnn.training"], "numba_backend", raising=False)
     result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
     assert result.exit_code == 0
     assert "--kernel numpy" in " ".join(result.stderr.split())
     refused = charrnn("train", "corpus.txt", *tiny, "--kernel", "numba", "--out", "there")
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("charrnn: error: the kernel numba cannot be used (")
+    assert refused.stderr.startswith("charrnn: error: the backend numba cannot be used (")
     assert refused.stderr.endswith("; try pip install numba\n")
     assert refused.stderr.count("\n") == 1
     assert not Path("there").exists()
