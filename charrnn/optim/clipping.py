@@ -18,18 +18,18 @@ def norm(vector: Array) -> float:
     return scale * float(np.linalg.norm(vector.astype(np.float64) / scale))
 
 
-def clip_by_norm(gradient: Array, largest: float, norm_before: float) -> float:
-    """Shrink `gradient` in place to a norm of at most `largest`; return its norm afterwards.
+def clip_by_norm(gradient: Array, max_norm: float, norm_before: float) -> float:
+    """Shrink `gradient` in place to a norm of at most `max_norm`; return its norm afterwards.
 
     Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063, Algorithm 1.
     """
-    if norm_before <= largest:
+    if norm_before <= max_norm:
         return norm_before
-    gradient *= largest / norm_before
-    return largest
+    gradient *= max_norm / norm_before
+    return max_norm
 
 
-def clip_by_value(gradient: Array, largest: float) -> float:
-    """Cut every element to [−largest, largest] in place; return the norm afterwards."""
-    np.clip(gradient, -largest, largest, out=gradient)
+def clip_by_value(gradient: Array, max_value: float) -> float:
+    """Cut every element to [−max_value, max_value] in place; return the norm afterwards."""
+    np.clip(gradient, -max_value, max_value, out=gradient)
     return norm(gradient)

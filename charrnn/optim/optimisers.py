@@ -17,7 +17,7 @@ class Optimiser(ABC):
     """Holds one running array, shaped as the parameters, for each name in `slots`."""
 
     slots: ClassVar[tuple[str, ...]]
-    learning_rate: ClassVar[float]
+    default_lr: ClassVar[float]
     """The rate to begin with, unless the user says otherwise."""
 
     def __init__(self, parameters: Array, weight_decay: float = 0.0) -> None:
@@ -49,7 +49,7 @@ class Adagrad(Optimiser):
     """
 
     slots: ClassVar = ("sum_of_squares",)
-    learning_rate: ClassVar = 0.4
+    default_lr: ClassVar = 0.4
     epsilon: ClassVar = 1e-8
 
     def step(self, w: Array, g: Array, lr: float) -> None:
@@ -68,7 +68,7 @@ class DampedAdagrad(Adagrad):
     decides what becomes of a plain RNN.
     """
 
-    learning_rate: ClassVar = 0.1
+    default_lr: ClassVar = 0.1
 
     def step(self, w: Array, g: Array, lr: float) -> None:
         s, scratch = self.state["sum_of_squares"], self._scratch
@@ -82,7 +82,7 @@ class RMSprop(Optimiser):
     """s ← ρ s + (1 − ρ) g²;  w ← w − lr · g / (√s + ε). Tieleman & Hinton 2012, lecture 6.5."""
 
     slots: ClassVar = ("mean_square",)
-    learning_rate: ClassVar = 2e-3
+    default_lr: ClassVar = 2e-3
     rho: ClassVar = 0.95
     epsilon: ClassVar = 1e-8
 
@@ -102,7 +102,7 @@ class AdamW(Optimiser):
     """
 
     slots: ClassVar = ("mean", "mean_square")
-    learning_rate: ClassVar = 4e-3
+    default_lr: ClassVar = 4e-3
     beta1: ClassVar = 0.9
     beta2: ClassVar = 0.99
     epsilon: ClassVar = 1e-8
@@ -131,7 +131,7 @@ class SGD(Optimiser):
     """m ← μ m + g;  w ← w − lr · m. Polyak 1964; the form of Sutskever et al. 2013."""
 
     slots: ClassVar = ("momentum",)
-    learning_rate: ClassVar = 0.5
+    default_lr: ClassVar = 0.5
     mu: ClassVar = 0.9
 
     def step(self, w: Array, g: Array, lr: float) -> None:

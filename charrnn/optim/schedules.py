@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-FINAL_RATE = 0.02
+FINAL_LR_FRACTION = 0.02
 """What the cosine schedule ends at, as a fraction of the learning rate."""
 
 
@@ -13,8 +13,11 @@ def constant(done: float) -> float:
 
 
 def cosine(done: float) -> float:
-    """Fall from 1 to `FINAL_RATE` along half a cosine (Loshchilov & Hutter 2017, no restarts)."""
-    return FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
+    """Fall from 1 to `FINAL_LR_FRACTION` along half a cosine.
+
+    Loshchilov & Hutter 2017, arXiv 1608.03983, without restarts.
+    """
+    return FINAL_LR_FRACTION + (1 - FINAL_LR_FRACTION) * (1 + math.cos(math.pi * done)) / 2
 
 
 def step(done: float) -> float:
@@ -29,7 +32,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
-def learning_rate(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> float:
+def lr_at_step(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> float:
     """Return the rate of step `at` (from 0) of `steps`: a linear warm-up, then the schedule."""
     if at < warm_up:
         return lr * (at + 1) / warm_up

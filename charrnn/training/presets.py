@@ -129,7 +129,7 @@ def default_lr_for(settings: Settings) -> float:
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
     most = MOST_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
     factor = min(most, lr_scale_for_width(settings.get("hidden", ModelConfig.hidden)))
-    return round(optimiser.learning_rate * cell.lr_scale * factor, 4)
+    return round(optimiser.default_lr * cell.lr_scale * factor, 4)
 
 
 def lr_scale_for_width(hidden: int) -> float:

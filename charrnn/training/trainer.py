@@ -14,7 +14,7 @@ from charrnn.errors import DivergedError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
-from charrnn.optim.schedules import learning_rate
+from charrnn.optim.schedules import lr_at_step
 from charrnn.system.memory import require_memory
 from charrnn.training.backends import load_backend
 from charrnn.training.dataset import Dataset
@@ -89,9 +89,7 @@ class Trainer:
             if self.watch is not None:
                 self.watch.before_update(gradient)
             after = self.clip(gradient, before)
-            lr = learning_rate(
-                config.lr, config.schedule, config.warm_up, progress.step, config.steps
-            )
+            lr = lr_at_step(config.lr, config.schedule, config.warm_up, progress.step, config.steps)
             self.updating = True
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()

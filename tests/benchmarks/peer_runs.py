@@ -13,7 +13,7 @@ from torch import nn
 
 from charrnn.data.text_batches import TextBatches
 from charrnn.nn.network import ModelConfig
-from charrnn.optim.schedules import learning_rate
+from charrnn.optim.schedules import lr_at_step
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Ids
 
@@ -106,7 +106,7 @@ def our_recipe(
         loss.backward()
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
-        rate = learning_rate(config.lr, config.schedule, config.warm_up, number, config.steps)
+        rate = lr_at_step(config.lr, config.schedule, config.warm_up, number, config.steps)
         update.param_groups[0]["lr"] = rate
         with torch.no_grad():  # decoupled from the gradient, as ours: PyTorch's Adagrad has L2
             torch._foreach_mul_(list(net.parameters()), 1 - rate * config.weight_decay)

@@ -103,7 +103,7 @@ def test_what_is_said_overrules_every_preset(preset: str) -> None:
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
     planned = plan("small", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
-    assert planned.training.lr == OPTIMISERS[optimiser].learning_rate
+    assert planned.training.lr == OPTIMISERS[optimiser].default_lr
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -118,7 +118,7 @@ def test_more_units_never_mean_a_higher_rate() -> None:
         plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
         for hidden in (1, 128, 384, 512, 1024)
     ]
-    assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].learning_rate
+    assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].default_lr
     assert rates[2] > rates[3] > rates[4]
 
 
@@ -131,7 +131,7 @@ def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
 ) -> None:
     planned = plan("default", said, 60, LARGE, Budget(epochs=40))
     assert planned.model.recurrent_dropout == thinned
-    usual = OPTIMISERS["adagrad"].learning_rate * CELLS[planned.model.cell].lr_scale
+    usual = OPTIMISERS["adagrad"].default_lr * CELLS[planned.model.cell].lr_scale
     assert planned.training.lr == pytest.approx(usual / 2 if thinned else usual)
 
 

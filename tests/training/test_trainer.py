@@ -112,7 +112,7 @@ def test_a_resumed_run_is_the_one_that_never_stopped(
     training = replace(
         PLAN,
         optimiser=optimiser,
-        lr=OPTIMISERS[optimiser].learning_rate,
+        lr=OPTIMISERS[optimiser].default_lr,
         weight_decay=0.01,
         average=average,
         eval_every=EVAL_EVERY,

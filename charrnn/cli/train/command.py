@@ -148,7 +148,7 @@ def train(
         option(
             OPTIMISATION,
             "Learning rate. Default: "
-            + ", ".join(f"{kind.learning_rate:g} {name}" for name, kind in OPTIMISERS.items())
+            + ", ".join(f"{kind.default_lr:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
             + f"; less above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",

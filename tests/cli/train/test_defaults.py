@@ -85,8 +85,8 @@ def test_a_default_in_the_help_is_the_real_one(name: str) -> None:
 
 def test_the_learning_rates_are_the_optimisers() -> None:
     for name, kind in OPTIMISERS.items():
-        assert f"{kind.learning_rate:g} {name}" in DEFAULTS["lr"]
-        assert planned(optimiser=name)["lr"] == kind.learning_rate
+        assert f"{kind.default_lr:g} {name}" in DEFAULTS["lr"]
+        assert planned(optimiser=name)["lr"] == kind.default_lr
 
 
 def test_the_other_figures_in_words() -> None:

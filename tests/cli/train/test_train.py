@@ -468,7 +468,7 @@ def test_every_optimiser_learns(
     state = load(Path("checkpoints/corpus/last.npz")).training
     assert state is not None
     assert tuple(state.optimiser) == OPTIMISERS[optimiser].slots
-    assert state.config.lr == OPTIMISERS[optimiser].learning_rate
+    assert state.config.lr == OPTIMISERS[optimiser].default_lr
     assert all(np.abs(slot.vector).max() > 0 for slot in state.optimiser.values())
 
 
