@@ -86,15 +86,15 @@ def jacobians(
 def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids | Array) -> None:
     """Let all lanes of a layer of `wide` take step t of `path`."""
     cell = wide.layers[number]
-    for name, slots in cell.slots.items():
-        slots[0] = path.layers[number].slots[name][t]
+    for name, history in cell.state_history.items():
+        history[0] = path.layers[number].state_history[name][t]
     if number:
         x = path.layers[number - 1].h[t + 1]
-        cell.read(np.broadcast_to(x, (1, cell.B, cell.D)).copy())
+        cell.project_inputs(np.broadcast_to(x, (1, cell.B, cell.D)).copy())
     elif inputs.ndim == 1:
-        cell.read_ids(np.full((1, cell.B), inputs[t]))
+        cell.embed_ids(np.full((1, cell.B), inputs[t]))
     else:
-        cell.read(np.broadcast_to(inputs[t], (1, cell.B, cell.D)).copy())
+        cell.project_inputs(np.broadcast_to(inputs[t], (1, cell.B, cell.D)).copy())
     with np.errstate(over="ignore"):
         cell.step(0)
     cell.begin_backward()

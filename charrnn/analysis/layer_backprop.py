@@ -131,11 +131,11 @@ def read_forward(network: Network, inputs: Ids | Array) -> None:
     """Walk all layers through `inputs` (T, B) or (T, B, D), without the readout."""
     for number, layer in enumerate(network.layers):
         if number:
-            layer.read(network.layers[number - 1].h[1:])
+            layer.project_inputs(network.layers[number - 1].h[1:])
         elif inputs.ndim == 2:
-            layer.read_ids(inputs)
+            layer.embed_ids(inputs)
         else:
-            layer.read(inputs)
+            layer.project_inputs(inputs)
         layer.forward()
 
 
@@ -143,6 +143,6 @@ def settle(network: Network, inputs: Ids) -> None:
     """Let `network` begin in the state that `inputs` (T, B) lead to from zero."""
     warm = Network(network.config, network.parameters, *inputs.shape)
     read_forward(warm, inputs)
-    warm.carry()
+    warm.carry_state()
     for (_, settled), (_, begin) in zip(warm.states(), network.states(), strict=True):
         begin[...] = settled

@@ -91,7 +91,7 @@ class _Learner:
             network.forward(text[:-1, None])
             nats = float(network.loss(targets).sum(dtype=np.float64))
             network.backward(targets, 1 / T)
-        network.carry()
+        network.carry_state()
         if self.rate:
             self._learn(self.gradients.vector)
         return nats

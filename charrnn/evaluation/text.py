@@ -71,7 +71,7 @@ def evaluate(
         if stop is not None and stop():
             return None
         if begin <= 0:  # what lies before the text is read as noise, and forgotten
-            network.reset(starts + begin <= 0)
+            network.reset_state(starts + begin <= 0)
             for name, slot in network.states():
                 if state is not None and lanes == 1:
                     slot[...] = state[name]
@@ -83,5 +83,5 @@ def evaluate(
         local = begin + offsets[:-1]
         scored = (local >= 0) & (local < part) & (at[:-1] < predictions)
         total += float(np.sum(nats, where=scored, dtype=np.float64))
-        network.carry()
+        network.carry_state()
     return total / predictions

@@ -26,7 +26,7 @@ HALF = np.array(0.5, np.float32)
 """An array, which NumPy need not make of a number at every step; float64 takes it too."""
 
 
-class StreamLayer(ABC):
+class FastStepLayer(ABC):
     """One recurrent layer of one lane; `sigmoid_gates` of its gates, the first ones, are halved."""
 
     sigmoid_gates: ClassVar[int] = 0
@@ -45,13 +45,13 @@ class StreamLayer(ABC):
         self.h = self.h_and_1[:-1]
         self.a = np.zeros_like(bias)
 
-    def share(self, x_and_1: Array) -> Array:
+    def project_inputs(self, x_and_1: Array) -> Array:
         """Return x W_xh + b_h of the layer below's output and a 1 (H + 1,)."""
         a: Array = x_and_1.dot(self.W_xh_and_b)
         return a
 
     @abstractmethod
-    def stepper(self) -> Step:
+    def step_function(self) -> Step:
         """Return what takes one step, in `h` (H,), with the input's share (G H,) of the gates.
 
         A function, not a method: it has all arrays at hand, where looking them up in `self` would
@@ -59,22 +59,22 @@ class StreamLayer(ABC):
         """
 
 
-class RNNStream(StreamLayer):
+class RNNFastStep(FastStepLayer):
     """h′ = tanh(a + h W_hh)."""
 
-    def stepper(self) -> Step:
+    def step_function(self) -> Step:
         """Return what takes one step."""
         W_hh, h, a = self.W_hh, self.h, self.a
 
-        def step(share: Array) -> None:
+        def step(x: Array) -> None:
             h.dot(W_hh, a)
-            add(a, share, a)
+            add(a, x, a)
             tanh(a, h)
 
         return step
 
 
-class LSTMStream(StreamLayer):
+class LSTMFastStep(FastStepLayer):
     """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
 
     sigmoid_gates: ClassVar = 3
@@ -87,15 +87,15 @@ class LSTMStream(StreamLayer):
         self.a = gates_and_c[: 4 * H]
         self.gates_and_c = gates_and_c
 
-    def stepper(self) -> Step:
+    def step_function(self) -> Step:
         """Return what takes one step."""
         W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
         i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
         _, _, o, g, c = self.gates_and_c.reshape(5, H)
 
-        def step(share: Array) -> None:
+        def step(x: Array) -> None:
             h.dot(W_hh, a)
-            add(a, share, a)
+            add(a, x, a)
             tanh(a, a)
             multiply(sigmoids, HALF, sigmoids)
             add(sigmoids, HALF, sigmoids)
@@ -106,7 +106,7 @@ class LSTMStream(StreamLayer):
         return step
 
 
-class GRUStream(StreamLayer):
+class GRUFastStep(FastStepLayer):
     """n = tanh(a_n + r ⊙ (h W_hh + b_n));  h′ = n + z ⊙ (h − n)."""
 
     sigmoid_gates: ClassVar = 2
@@ -116,21 +116,21 @@ class GRUStream(StreamLayer):
         super().__init__(weights, state)
         self.b_n = weights["b_n"]
 
-    def stepper(self) -> Step:
+    def step_function(self) -> Step:
         """Return what takes one step."""
         W_hh, b_n, h, a, H = self.W_hh, self.b_n, self.h, self.a, len(self.h)
         sigmoids = a[: 2 * H]
         r, z, n = a.reshape(3, H)
 
-        def step(share: Array) -> None:
+        def step(x: Array) -> None:
             h.dot(W_hh, a)
-            add(sigmoids, share[: 2 * H], sigmoids)
+            add(sigmoids, x[: 2 * H], sigmoids)
             tanh(sigmoids, sigmoids)
             multiply(sigmoids, HALF, sigmoids)
             add(sigmoids, HALF, sigmoids)
             add(n, b_n, n)
             multiply(n, r, n)
-            add(n, share[2 * H :], n)
+            add(n, x[2 * H :], n)
             tanh(n, n)
             subtract(h, n, h)
             multiply(h, z, h)
@@ -139,11 +139,15 @@ class GRUStream(StreamLayer):
         return step
 
 
-STREAMS: dict[str, type[StreamLayer]] = {"rnn": RNNStream, "lstm": LSTMStream, "gru": GRUStream}
+FAST_STEPS: dict[str, type[FastStepLayer]] = {
+    "rnn": RNNFastStep,
+    "lstm": LSTMFastStep,
+    "gru": GRUFastStep,
+}
 """The stream of every cell in the registry."""
 
 
-class Stream:
+class FastStep:
     """A network that reads one character after another; logits come divided by `temperature`."""
 
     def __init__(
@@ -157,25 +161,25 @@ class Stream:
         self.layers = []
         for number in range(config.layers):
             name = f"layers.{number}"
-            below = {
+            initial = {
                 key.removeprefix(name + "."): state[0]
                 for key, state in states.items()
                 if key.startswith(name + ".")
             }
-            self.layers.append(STREAMS[config.cell](parameters.below(name), below))
+            self.layers.append(FAST_STEPS[config.cell](parameters.subset(name), initial))
         dtype = parameters.vector.dtype.type
         self.W_hy_and_b = np.vstack((parameters["W_hy"], parameters["b_y"])) / dtype(temperature)
         self.y = np.zeros_like(parameters["b_y"])
         # |h| ≤ 1 in every cell, which bounds the logits whatever comes.
         with np.errstate(over="ignore"):  # an infinite bound is one too
-            self.largest = float(np.abs(self.W_hy_and_b).sum(axis=0).max())
+            self.max_logit = float(np.abs(self.W_hy_and_b).sum(axis=0).max())
 
-    def reader(self) -> Callable[[int], Array]:
+    def logits_function(self) -> Callable[[int], Array]:
         """Return what reads an id and returns logits / temperature (V,), a buffer."""
         rows = list(self.layers[0].table)
-        step, *above = (layer.stepper() for layer in self.layers)
-        shares = [
-            (layer.share, below.h_and_1, next_step)
+        step, *above = (layer.step_function() for layer in self.layers)
+        upper_layers = [
+            (layer.project_inputs, below.h_and_1, next_step)
             for below, layer, next_step in zip(
                 self.layers[:-1], self.layers[1:], above, strict=True
             )
@@ -185,8 +189,8 @@ class Stream:
 
         def read(id_: int) -> Array:
             step(rows[id_])
-            for share, h_and_1, step_above in shares:
-                step_above(share(h_and_1))
+            for project_inputs, h_and_1, step_above in upper_layers:
+                step_above(project_inputs(h_and_1))
             top.dot(W_hy_and_b, y)
             return y
 

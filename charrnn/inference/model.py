@@ -44,7 +44,7 @@ class Model:
 
     def reset(self) -> None:
         """Forget all that was read."""
-        self._network.reset()
+        self._network.reset_state()
 
     def step(self, character: int) -> Array:
         """Read a character, an id; return the logits (V,) of the next. `UsageError` if unknown."""
@@ -52,7 +52,7 @@ class Model:
             last = len(self.vocabulary) - 1
             raise UsageError(f"no character {character}; ids go from 0 to {last}")
         logits = self._network.forward(np.full((1, 1), character))
-        self._network.carry()
+        self._network.carry_state()
         return np.array(logits[0, 0])
 
     def generate(

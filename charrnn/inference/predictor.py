@@ -153,9 +153,9 @@ class Predictor:
         with np.errstate(over="ignore"):
             logits = network.forward(inputs)
         states = {
-            f"layers.{number}.{name}": slots[lengths, lanes]
+            f"layers.{number}.{name}": history[lengths, lanes]
             for number, layer in enumerate(network.layers)
-            for name, slots in layer.slots.items()
+            for name, history in layer.state_history.items()
         }
         return log_softmax(logits.astype(np.float64), np.empty(logits.shape)), states
 
@@ -182,7 +182,7 @@ class Predictor:
         """Read what was written (B,), END as anything, and return the next logits (B, V)."""
         symbols = np.where(answers == self.pairing.end, 0, answers)
         logits: Array = network.forward(self.pairing.fed_back(symbols)[None])[0]
-        network.carry()
+        network.carry_state()
         return logits
 
     def _search(self, prompts: Sequence[Ids], beam: int) -> list[Answer]:

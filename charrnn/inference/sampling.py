@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from charrnn.errors import UsageError
-from charrnn.inference.fast_step import Stream
+from charrnn.inference.fast_step import FastStep
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
@@ -91,12 +91,12 @@ def generate(
     reader = Network(config, parameters, 1, 1)
     for id_ in prime[:-1]:
         reader.forward(np.full((1, 1), id_))
-        reader.carry()
+        reader.carry_state()
     if count == 1:
-        moderate = COLDEST <= sampling.temperature <= HOTTEST
+        moderate = MIN_FAST_TEMPERATURE <= sampling.temperature <= MAX_FAST_TEMPERATURE
         limited = sampling.top_k or sampling.top_p < 1 or not moderate
         temperature = 1.0 if limited else sampling.temperature
-        stream = Stream(config, parameters, dict(reader.states()), temperature)
+        stream = FastStep(config, parameters, dict(reader.states()), temperature)
         yield from _stream(stream, int(prime[-1]), sampling, limited=bool(limited))
     network = Network(config, parameters, 1, count)
     for (_, state), (_, read) in zip(network.states(), reader.states(), strict=True):
@@ -105,24 +105,24 @@ def generate(
     ids: Ids = np.full(count, prime[-1])
     while True:
         logits = network.forward(ids[None])[0]
-        network.carry()
+        network.carry_state()
         ids = draw(probabilities(logits, sampling), next(chances))
         yield ids
 
 
-COLDEST = 0.01
-HOTTEST = 1e30
+MIN_FAST_TEMPERATURE = 0.01
+MAX_FAST_TEMPERATURE = 1e30
 """The temperatures between which logits can be divided by them in float32."""
 
-SAFE_LOGIT = 80.0
+MAX_SAFE_LOGIT = 80.0
 """Below this eʸ is a float32."""
 
 
-def _stream(stream: Stream, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
+def _stream(stream: FastStep, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
     """Yield the ids (1,) of a single sample, for ever: as `generate`, in fewer calls."""
-    read, heap = stream.reader(), np.zeros(stream.y.shape)
+    read, heap = stream.logits_function(), np.zeros(stream.y.shape)
     accumulate = np.add.accumulate
-    safe = stream.largest < SAFE_LOGIT
+    safe = stream.max_logit < MAX_SAFE_LOGIT
     every_id = np.arange(len(heap))[:, None]
     every_id.flags.writeable = False  # each may be yielded again
     ids = list(every_id)

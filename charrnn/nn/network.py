@@ -99,7 +99,7 @@ def initialise(
     cell, H = CELLS[config.cell], config.hidden
     recurrent = Initialiser.parse(config.init)
     for layer in range(config.layers):
-        weights = parameters.below(f"layers.{layer}")
+        weights = parameters.subset(f"layers.{layer}")
         default = "uniform" if layer else cell.input_init
         input_init = Initialiser.parse(config.input_init or default)
         weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
@@ -156,19 +156,19 @@ class Network:
         self.gradients = gradients
         self.T, self.B = T, B
         self.layers: list[Cell] = []
-        self.thinned: list[Array] = []
+        self.dropped_W_hh: list[Array] = []
         """Each layer's W_hh (G, H, H) as it is while some of it is dropped; else none."""
         for layer in range(config.layers):
             name = f"layers.{layer}"
-            weights = dict(parameters.below(name))
-            below = None if gradients is None else gradients.below(name)
+            weights = dict(parameters.subset(name))
+            own = None if gradients is None else gradients.subset(name)
             if config.recurrent_dropout and gradients is not None:  # others only evaluate
                 weights["W_hh"] = weights["W_hh"].copy()
-                self.thinned.append(weights["W_hh"])
-            self.layers.append(cells[config.cell](weights, below, T, B))
+                self.dropped_W_hh.append(weights["W_hh"])
+            self.layers.append(cells[config.cell](weights, own, T, B))
         self.outputs = [layer.h[1:] for layer in self.layers]
-        self.masks: list[Array] = []
-        self.kept: list[Array] = []
+        self.output_masks: list[Array] = []
+        self.recurrent_masks: list[Array] = []
         self.logits = np.zeros((T, B, config.outputs), dtype)
         self.log_p = np.zeros_like(self.logits)
         if gradients is not None:
@@ -177,54 +177,54 @@ class Network:
     def states(self) -> Iterator[tuple[str, Array]]:
         """Yield `layers.0.h` and so on with what the next window starts from, (B, H), a view."""
         for number, layer in enumerate(self.layers):
-            for name, slots in layer.slots.items():
-                yield f"layers.{number}.{name}", slots[0]
+            for name, history in layer.state_history.items():
+                yield f"layers.{number}.{name}", history[0]
 
-    def carry(self) -> None:
+    def carry_state(self) -> None:
         """Let the next window begin where this one ended."""
         for layer in self.layers:
-            layer.carry()
+            layer.carry_state()
 
-    def reset(self, lanes: Array | slice = slice(None)) -> None:
+    def reset_state(self, lanes: Array | slice = slice(None)) -> None:
         """Let the next window of these lanes begin from the zero state."""
         for layer in self.layers:
-            layer.reset(lanes)
+            layer.reset_state(lanes)
 
     def forward(self, inputs: Ids | Array, rng: np.random.Generator | None = None) -> Array:
         """Walk one window from the state in slot 0; return logits (T, B, V), a buffer."""
         self.inputs = inputs
         drop = self.config.dropout if rng is not None else 0.0
-        self.masks = []
-        self._thin(rng)
+        self.output_masks = []
+        self._drop_recurrent_weights(rng)
         for number, layer in enumerate(self.layers):
             if number:
-                layer.read(self.outputs[number - 1])
+                layer.project_inputs(self.outputs[number - 1])
             elif inputs.ndim == 2:
-                layer.read_ids(inputs)
+                layer.embed_ids(inputs)
             else:
-                layer.read(inputs)
+                layer.project_inputs(inputs)
             with np.errstate(over="ignore"):  # e⁻ˣ of a closed gate is infinite, σ rightly 0
                 h = layer.forward()
             if drop and rng is not None:
-                self.masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
-                self.outputs[number] = h * self.masks[number]
+                self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
+                self.outputs[number] = h * self.output_masks[number]
             else:
                 self.outputs[number] = h
         return affine(
             self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
         )
 
-    def _thin(self, rng: np.random.Generator | None) -> None:
+    def _drop_recurrent_weights(self, rng: np.random.Generator | None) -> None:
         """Take the recurrent weights as they are, but for those that are dropped."""
-        self.kept = []
-        for number, thinned in enumerate(self.thinned):
+        self.recurrent_masks = []
+        for number, dropped in enumerate(self.dropped_W_hh):
             W_hh = self.parameters[f"layers.{number}.W_hh"]
             if rng is None:
-                np.copyto(thinned, W_hh)
+                np.copyto(dropped, W_hh)
             else:
                 rate = self.config.recurrent_dropout
-                self.kept.append(dropout_mask(W_hh.shape, rate, rng, W_hh.dtype))
-                np.multiply(W_hh, self.kept[number], out=thinned)
+                self.recurrent_masks.append(dropout_mask(W_hh.shape, rate, rng, W_hh.dtype))
+                np.multiply(W_hh, self.recurrent_masks[number], out=dropped)
 
     def loss(self, targets: Ids) -> Array:
         """Return the nats (T, B) that `targets` (T, B) cost after `forward`."""
@@ -247,14 +247,14 @@ class Network:
         )
         for number in reversed(range(len(self.layers))):
             layer = self.layers[number]
-            if self.masks:
-                dh *= self.masks[number]
+            if self.output_masks:
+                dh *= self.output_masks[number]
             layer.backward(dh)
-            if self.kept:
-                gradients[f"layers.{number}.W_hh"] *= self.kept[number]
+            if self.recurrent_masks:
+                gradients[f"layers.{number}.W_hh"] *= self.recurrent_masks[number]
             if number:
-                layer.read_backward(self.outputs[number - 1], dx=dh)
+                layer.project_inputs_backward(self.outputs[number - 1], dx=dh)
             elif self.inputs.ndim == 2:
-                layer.read_ids_backward(self.inputs)
+                layer.embed_ids_backward(self.inputs)
             else:
-                layer.read_backward(self.inputs, dx=None)
+                layer.project_inputs_backward(self.inputs, dx=None)

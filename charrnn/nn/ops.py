@@ -95,7 +95,7 @@ def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
     """
     G, V, K = out.shape
     flat, dy = ids.ravel(), dy.reshape(G, -1, K, copy=False)
-    if flat.size <= MOST_ONE_HOT:
+    if flat.size <= MAX_ONE_HOT_POSITIONS:
         one_hot = np.zeros((V, flat.size), dtype=dy.dtype)
         one_hot[flat, np.arange(flat.size)] = 1
         return np.matmul(one_hot, dy, out=out)
@@ -111,7 +111,7 @@ def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
     return out
 
 
-MOST_ONE_HOT = 32
+MAX_ONE_HOT_POSITIONS = 32
 """Positions up to which a one-hot product is used (measured, 65 characters, H 100 to 256)."""
 
 

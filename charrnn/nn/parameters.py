@@ -56,7 +56,7 @@ class Parameters(Mapping[str, Array]):
         """Return a copy of all numbers in another dtype."""
         return Parameters(self.shapes, vector=self.vector.astype(dtype))
 
-    def below(self, prefix: str) -> dict[str, Array]:
+    def subset(self, prefix: str) -> dict[str, Array]:
         """Return the arrays whose names begin with `prefix` and a dot, without that beginning."""
         start = prefix + "."
         return {name[len(start) :]: view for name, view in self.items() if name.startswith(start)}

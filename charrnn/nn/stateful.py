@@ -72,7 +72,7 @@ class RecurrentNetwork:
                 f"x has {len(lanes)} lanes, the state {self._network.B}", "reset() first"
             )
         y = self._network.forward(lanes[None])[0]
-        self._network.carry()
+        self._network.carry_state()
         return np.array(y.reshape(x.shape[:-1] + y.shape[-1:]))
 
     def reset(self) -> None:

@@ -43,7 +43,7 @@ LN2 = np.float32(np.log(2))
 LN2_HIGH = np.float32(0.693359375)  # of so few digits that its small multiples are exact
 LN2_LOW = np.float32(np.log(2) - 0.693359375)
 SERIES = tuple(np.float32(1 / n) for n in range(2, 8))
-LARGEST = np.float32(87)  # e⁸⁷ is about the last that float32 holds
+MAX_EXPONENT = np.float32(87)  # e⁸⁷ is about the last that float32 holds
 BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float32's exponent
 
 
@@ -65,8 +65,8 @@ def expm1(x: Any) -> Any:
 @compiled()
 def within(x: Any) -> Any:
     """Return x cut to ±87; what is not a number stays so, for training to notice."""
-    x = LARGEST if x > LARGEST else x
-    return -LARGEST if x < -LARGEST else x
+    x = MAX_EXPONENT if x > MAX_EXPONENT else x
+    return -MAX_EXPONENT if x < -MAX_EXPONENT else x
 
 
 @compiled()
@@ -122,7 +122,7 @@ class CompiledLSTM(LSTMCell):
 
     def step(self, t: int) -> None:
         """All of it after the recurrent product, in one loop."""
-        lstm_step(t, self.a, self.recur(t), self.c, self.tanh_c, self.h)
+        lstm_step(t, self.a, self.recurrent_projection(t), self.c, self.tanh_c, self.h)
 
     def begin_backward(self) -> None:
         """Nothing is taken for the window at once: slopes are cheap on the way."""
@@ -132,7 +132,7 @@ class CompiledLSTM(LSTMCell):
     def step_backward(self, t: int) -> None:
         """All of it before the recurrent product, in one loop."""
         lstm_step_backward(t, self.a, self.c, self.tanh_c, self.dh, self.dc, self.da)
-        self.recur_backward(t, self.dh)
+        self.recurrent_projection_backward(t, self.dh)
 
 
 @compiled()
@@ -175,7 +175,7 @@ class CompiledGRU(GRUCell):
 
     def step(self, t: int) -> None:
         """All of it after the recurrent product, in one loop."""
-        gru_step(t, self.a, self.recur(t), self.b_n, self.q, self.h)
+        gru_step(t, self.a, self.recurrent_projection(t), self.b_n, self.q, self.h)
 
     def begin_backward(self) -> None:
         """Nothing is taken for the window at once: slopes are cheap on the way."""
@@ -184,7 +184,7 @@ class CompiledGRU(GRUCell):
     def step_backward(self, t: int) -> None:
         """All of it around the recurrent product, in one loop."""
         gru_step_backward(t, self.a, self.q, self.h, self.dh, self.da, self.du, self.scratch)
-        self.recur_backward(t, self.dh)
+        self.recurrent_projection_backward(t, self.dh)
         self.dh += self.scratch
 
 
@@ -223,7 +223,7 @@ def product_transposed(x: Array, W: Array, out: Array) -> None:
 
 
 @compiled()
-def rnn_walk(a: Array, W_hh: Array, h: Array) -> None:
+def rnn_steps(a: Array, W_hh: Array, h: Array) -> None:
     """Walk one lane forward: a (T, H) becomes a + h W_hh, and h (T + 1, H) is filled."""
     T, H = a.shape
     for t in range(T):
@@ -233,7 +233,7 @@ def rnn_walk(a: Array, W_hh: Array, h: Array) -> None:
 
 
 @compiled()
-def rnn_walk_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Array) -> None:
+def rnn_steps_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Array) -> None:
     """Walk one lane back: da (T, H) is filled; dh (H,), zero at first, leaves the window."""
     T, H = da.shape
     for t in range(T - 1, -1, -1):
@@ -245,20 +245,20 @@ def rnn_walk_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Arr
 class CompiledRNN(RNNCell):
     """h′ = tanh(a + h W_hh); with more lanes than one as `RNNCell`, which has little to fuse."""
 
-    def walk(self) -> None:
+    def run_steps(self) -> None:
         """All steps in one loop."""
         if self.B > 1:
-            super().walk()
+            super().run_steps()
         else:
-            rnn_walk(self.a[0, :, 0], self.W_hh[0], self.h[:, 0])
+            rnn_steps(self.a[0, :, 0], self.W_hh[0], self.h[:, 0])
 
-    def walk_backward(self, dh: Array) -> None:
+    def run_steps_backward(self, dh: Array) -> None:
         """All steps in one loop."""
         if self.B > 1:
-            super().walk_backward(dh)
+            super().run_steps_backward(dh)
         else:
             self.dh.fill(0)
-            rnn_walk_backward(dh[:, 0], self.W_hh[0], self.h[:, 0], self.dh[0], self.da[0, :, 0])
+            rnn_steps_backward(dh[:, 0], self.W_hh[0], self.h[:, 0], self.dh[0], self.da[0, :, 0])
 
 
 @compiled()

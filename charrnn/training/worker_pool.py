@@ -58,7 +58,7 @@ class Worker:
         network, states = self.network(len(window.inputs))
         for state, shared in states:
             np.copyto(state, shared)
-        network.reset(window.reset_mask)
+        network.reset_state(window.reset_mask)
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
@@ -68,7 +68,7 @@ class Worker:
             nats = nats[window.weights != 0]
         total = float(np.add.reduce(nats, axis=None, dtype=np.float64))
         network.backward(window.targets, window.weights)
-        network.carry()
+        network.carry_state()
         for state, shared in states:
             np.copyto(shared, state)
         return total
@@ -103,18 +103,18 @@ class WorkerPool:
         shapes = config.state_shapes(batch_config.B)
         count = sum(prod(shape) for shape in shapes.values())
         # Children know the arrays by where they lie, so that nothing large is copied.
-        lent: list[SharedArray] = []
+        shared_buffers: list[SharedArray] = []
 
-        def room(size: int) -> Array:
+        def allocate(size: int) -> Array:
             if workers == 1:
                 return np.zeros(size, dtype)
-            lent.append(shared_zeros((size,), dtype))
-            return lent[-1].open()
+            shared_buffers.append(shared_zeros((size,), dtype))
+            return shared_buffers[-1].open()
 
-        self.parameters = initial.like(room(len(initial.vector)))
+        self.parameters = initial.like(allocate(len(initial.vector)))
         self.parameters.vector[...] = initial.vector
-        self.states = Parameters(shapes, vector=room(count))
-        self._gradients = [room(len(initial.vector)) for _ in range(workers)]
+        self.states = Parameters(shapes, vector=allocate(count))
+        self._gradients = [allocate(len(initial.vector)) for _ in range(workers)]
         self.gradient = self._gradients[0]
         self._workers: list[ChildProcess] = []
         self._states_before = np.empty_like(self.states.vector) if workers > 1 else None
@@ -134,7 +134,7 @@ class WorkerPool:
         if workers == 1:
             return
         material = {name: share(array) for name, array in arrays.items()}
-        parameters, states, _, *gradients = lent
+        parameters, states, _, *gradients = shared_buffers
         for part, gradient in zip(parts[1:], gradients, strict=True):
             shared = Shared(material, parameters, gradient, states)
             self._workers.append(ChildProcess(_work, config, batch_config, shared, part, kernel))

@@ -69,15 +69,15 @@ def naive_norm(
     for t, character in enumerate(inputs):
         for number, cell in enumerate(network.layers):
             if number:
-                cell.read(network.layers[number - 1].h[1:])
+                cell.project_inputs(network.layers[number - 1].h[1:])
             else:
-                cell.read_ids(np.full((1, H), character))
+                cell.embed_ids(np.full((1, H), character))
             cell.step(0)
             if number == layer and t == len(inputs) - 1 - lag:
-                cell.slots[state][1] += 1j * STEP * np.eye(H)
+                cell.state_history[state][1] += 1j * STEP * np.eye(H)
                 if state == "c":
-                    cell.h[1] = cell.a[2, 0] * np.tanh(cell.slots["c"][1])
-        network.carry()
+                    cell.h[1] = cell.a[2, 0] * np.tanh(cell.state_history["c"][1])
+        network.carry_state()
     logits = network.layers[-1].h[1:] @ network.parameters["W_hy"] + network.parameters["b_y"]
     nats = cross_entropy(logits, np.full((1, H), target), out=logits)
     return float(np.linalg.norm(nats.imag / STEP))
@@ -131,7 +131,7 @@ def test_layers_that_forget_at_different_speeds_do_not_drown_each_other() -> Non
     """The upper layer falls ×0.1 a character while the lower one keeps its gradient."""
     config, parameters = random_network("lstm", 2)
     for number, f in enumerate((0.999, 0.1)):
-        weights = parameters.below(f"layers.{number}")
+        weights = parameters.subset(f"layers.{number}")
         weights["W_hh"][...] = 0
         weights["W_xh"][1] = 0
         weights["b_h"][1] = math.log(f / (1 - f))

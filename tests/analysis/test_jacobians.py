@@ -70,7 +70,7 @@ def complex_step(
         begin[...] = state[name]
         begin[place * H + np.arange(H), np.arange(H)] += 1j * STEP
     network.forward(np.repeat(ids[:, None], S, axis=1))
-    network.carry()
+    network.carry_state()
     return np.concatenate([end for _, end in network.states()], axis=1).imag.T / STEP
 
 
@@ -101,7 +101,7 @@ def test_jacobians_compose(cell: str, layers: int) -> None:
     for name, begin in network.states():
         begin[...] = state[name]
     network.forward(ids[:9, None])
-    network.carry()
+    network.carry_state()
     middle = {name: begin[0].copy() for name, begin in network.states()}
     product = jacobian(config, parameters, ids[9:], middle) @ jacobian(
         config, parameters, ids[:9], state

@@ -138,14 +138,14 @@ def network(
     pairing = pairing_for(layout)
     config = ModelConfig(pairing.inputs, pairing.outputs, cell=cell, hidden=5, layers=layers)
     made = build(config, T, B)
-    made.reset()
+    made.reset_state()
     return made
 
 
 def walk(net: Network, inputs: Array, targets: Array, weights: Array) -> tuple[float, Array]:
     """Return Σ weights · nats and its gradient."""
     assert net.gradients is not None
-    net.reset()
+    net.reset_state()
     net.forward(inputs)
     loss = float(np.sum(net.loss(targets) * weights))
     net.backward(targets, weights)
@@ -171,9 +171,9 @@ def test_a_padded_batch_is_the_sum_of_its_unpadded_examples(
         summed += grad
         # nor does it matter to the state after an example's own last character
         for layer, other in zip(net.layers, alone.layers, strict=True):
-            for name, slots in layer.slots.items():
+            for name, history in layer.state_history.items():
                 np.testing.assert_allclose(
-                    slots[length, number], other.slots[name][-1, 0], rtol=0, atol=1e-14
+                    history[length, number], other.state_history[name][-1, 0], rtol=0, atol=1e-14
                 )
     assert loss == pytest.approx(total, rel=1e-13)
     np.testing.assert_allclose(gradient, summed, rtol=1e-11, atol=1e-14)
@@ -211,7 +211,7 @@ def test_the_gradient_of_every_layout_is_a_complex_step(
     for _ in range(5):
         direction = rng.standard_normal(len(gradient))
         shadow.vector[...] = net.parameters.vector + 1e-30j * direction
-        moved.reset()
+        moved.reset_state()
         moved.forward(inputs)
         slope = np.sum(moved.loss(targets) * weights).imag / 1e-30
         assert slope == pytest.approx(gradient @ direction, rel=1e-11, abs=1e-15)

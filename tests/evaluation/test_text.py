@@ -20,7 +20,7 @@ def naive(config: ModelConfig, parameters: Parameters, ids: np.ndarray) -> float
     nats = []
     for before, after in pairwise(ids):
         logits = network.forward(np.full((1, 1), before))[0, 0]
-        network.carry()
+        network.carry_state()
         nats.append(math.log(sum(math.exp(y) for y in logits)) - logits[after])
     return float(np.mean(nats))
 

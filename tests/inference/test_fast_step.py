@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from charrnn.inference.fast_step import STREAMS, Stream
-from charrnn.inference.sampling import SAFE_LOGIT, Sampling, draw, generate, probabilities
+from charrnn.inference.fast_step import FAST_STEPS, FastStep
+from charrnn.inference.sampling import MAX_SAFE_LOGIT, Sampling, draw, generate, probabilities
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -22,7 +22,7 @@ def model(cell: str, layers: int, size: float = 0.7) -> tuple[ModelConfig, Param
 
 
 def test_every_cell_has_a_stream() -> None:
-    assert set(STREAMS) == set(CELLS)
+    assert set(FAST_STEPS) == set(CELLS)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -34,14 +34,14 @@ def test_a_stream_is_the_network(
     network = Network(config, parameters, 1, 1)
     for _, state in network.states():
         state[...] = rng.uniform(-0.9, 0.9, state.shape)
-    stream = Stream(config, parameters, dict(network.states()), temperature)
-    read = stream.reader()
+    stream = FastStep(config, parameters, dict(network.states()), temperature)
+    read = stream.logits_function()
     for id_ in rng.integers(V, size=50):
         expected = network.forward(np.array([[id_]]))[0, 0] / temperature
-        network.carry()
+        network.carry_state()
         found = read(int(id_))
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
-        assert np.abs(found).max() <= stream.largest
+        assert np.abs(found).max() <= stream.max_logit
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_single_sample_is_what_the_plain_loop_draws(
 ) -> None:
     config, parameters = model(cell, 2, size)
     sampling = Sampling(seed=4, **settings)  # type: ignore[arg-type]  # top_k is a whole number
-    stream = Stream(config, parameters, dict(Network(config, parameters, 1, 1).states()))
-    assert (stream.largest < SAFE_LOGIT) == (size < 1)
+    stream = FastStep(config, parameters, dict(Network(config, parameters, 1, 1).states()))
+    assert (stream.max_logit < MAX_SAFE_LOGIT) == (size < 1)
     prime = np.array([3, 1, 4])
     found = [int(ids[0]) for ids in islice(generate(config, parameters, prime, sampling), 200)]
     many = generate(config, parameters, prime, sampling, 2)
@@ -69,5 +69,5 @@ def test_a_single_sample_is_what_the_plain_loop_draws(
     network = Network(config, parameters, 1, 1)
     for id_ in [*prime, *found[:20]]:
         logits = network.forward(np.array([[id_]]))[0]
-        network.carry()
+        network.carry_state()
     assert int(draw(probabilities(logits, sampling), np.array([1.0]))[0]) in range(V)

@@ -183,14 +183,14 @@ def test_generating_is_the_naive_loop_of_steps(cell: str) -> None:
     logits = np.zeros((1, 7))
     for id_ in prime:
         logits = network.forward(np.array([[id_]]))[0].copy()
-        network.carry()
+        network.carry_state()
     chances = iter(np.concatenate([1 - rng.random(CHANCES) for _ in range(2)]))
     for _ in range(300):
         p = probabilities(logits, sampling)[0]
         id_ = int(np.searchsorted(np.cumsum(p), next(chances), side="left"))
         expected.append(id_)
         logits = network.forward(np.array([[id_]]))[0].copy()
-        network.carry()
+        network.carry_state()
     assert drawn == expected
     assert len(set(drawn)) > 2
 

@@ -74,7 +74,7 @@ def naive_logits(network: Network, inputs: np.ndarray) -> np.ndarray:
     """Walk x (T, B, D) lane by lane and step by step from the network's carried state."""
     config = network.config
     layers = [
-        Weights(config.cell, network.parameters.below(f"layers.{layer}"))
+        Weights(config.cell, network.parameters.subset(f"layers.{layer}"))
         for layer in range(config.layers)
     ]
     W_hy, b_y = network.parameters["W_hy"].tolist(), network.parameters["b_y"].tolist()

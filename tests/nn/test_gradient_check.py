@@ -153,9 +153,9 @@ def stack(cell: str, rng: np.random.Generator) -> list[tuple[Cell, Cell]]:
         real = CELLS[cell](weights, gradients, T, B)
         complex_weights = {name: array.astype(complex) for name, array in weights.items()}
         holomorphic = CELLS[cell](complex_weights, None, T, B)
-        for name, slots in real.slots.items():
-            slots[0] = rng.normal(0, 0.7, (B, H))
-            holomorphic.slots[name][0] = slots[0]
+        for name, history in real.state_history.items():
+            history[0] = rng.normal(0, 0.7, (B, H))
+            holomorphic.state_history[name][0] = history[0]
         made.append((real, holomorphic))
     return made
 
@@ -166,22 +166,22 @@ def test_the_gradient_of_the_inputs_passes_through_a_stack_of_layers(
     (lower, lower_complex), (upper, upper_complex) = stack(cell, rng)
     x, dh = rng.normal(size=(T, B, D)), rng.normal(size=(T, B, H))
 
-    lower.read(x)
+    lower.project_inputs(x)
     h = lower.forward()
-    upper.read(h)
+    upper.project_inputs(h)
     upper.forward()
     upper.backward(dh)
     dh_lower, dx = np.full((T, B, H), np.nan), np.full((T, B, D), np.nan)
-    upper.read_backward(h, dx=dh_lower)
+    upper.project_inputs_backward(h, dx=dh_lower)
     lower.backward(dh_lower)
-    lower.read_backward(x, dx=dx)
+    lower.project_inputs_backward(x, dx=dx)
 
     numeric = np.empty_like(x)
     for index in np.ndindex(x.shape):
         stepped = x.astype(complex)
         stepped[index] += STEP * 1j
-        lower_complex.read(stepped)
-        upper_complex.read(lower_complex.forward())
+        lower_complex.project_inputs(stepped)
+        upper_complex.project_inputs(lower_complex.forward())
         numeric[index] = np.sum(dh * upper_complex.forward()).imag / STEP
     assert np.abs(dx[0]).max() > 1e-3
     np.testing.assert_allclose(dx, numeric, rtol=0, atol=TOLERANCE * np.abs(numeric).max())

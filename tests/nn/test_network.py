@@ -175,7 +175,7 @@ def test_dropout_needs_a_generator(
     assert not np.allclose(network.forward(inputs, rng), plain)
     np.testing.assert_array_equal(network.forward(inputs), plain)
     nothing: dict[str, Any] = {kind: 0.0}
-    network.reset()
+    network.reset_state()
     plain = network.forward(inputs).copy()
     without = Network(replace(network.config, **nothing), network.parameters, 3, 2)
     np.testing.assert_array_equal(without.forward(inputs), plain)
@@ -186,7 +186,7 @@ def test_dropped_recurrent_weights_are_silent_for_a_window(
 ) -> None:
     network = build(ModelConfig(V, V, cell=cell, hidden=H, layers=2, recurrent_dropout=0.5), 4, 2)
     inputs, targets = np.zeros((4, 2), int), np.ones((4, 2), int)
-    network.reset()
+    network.reset_state()
     logits = network.forward(inputs, rng).copy()
     assert network.gradients is not None
     network.loss(targets)
@@ -194,7 +194,7 @@ def test_dropped_recurrent_weights_are_silent_for_a_window(
     thin = network.parameters.like(network.parameters.vector.copy())
     for number in range(2):
         W_hh = thin[f"layers.{number}.W_hh"]
-        kept = network.kept[number]
+        kept = network.recurrent_masks[number]
         assert 0.2 < np.mean(kept == 0) < 0.8
         assert not network.gradients[f"layers.{number}.W_hh"][kept == 0].any()
         W_hh *= kept

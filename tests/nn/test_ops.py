@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.nn.ops import (
-    MOST_ONE_HOT,
+    MAX_ONE_HOT_POSITIONS,
     affine,
     affine_backward,
     cross_entropy,
@@ -173,7 +173,7 @@ def test_lookup_is_the_product_with_one_hot_vectors(rng: np.random.Generator) ->
 
 
 @pytest.mark.parametrize("V", [1, 2, 65, 1000])
-@pytest.mark.parametrize("positions", [1, MOST_ONE_HOT, MOST_ONE_HOT + 1, 210])
+@pytest.mark.parametrize("positions", [1, MAX_ONE_HOT_POSITIONS, MAX_ONE_HOT_POSITIONS + 1, 210])
 @pytest.mark.parametrize("id_type", [np.uint16, np.int64])
 def test_lookup_backward_adds_up_the_rows_that_share_an_id(
     rng: np.random.Generator, V: int, positions: int, id_type: type[np.integer]
@@ -186,7 +186,7 @@ def test_lookup_backward_adds_up_the_rows_that_share_an_id(
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("positions", [4, MOST_ONE_HOT + 1])
+@pytest.mark.parametrize("positions", [4, MAX_ONE_HOT_POSITIONS + 1])
 def test_lookup_backward_leaves_zero_where_nothing_was_read(positions: int) -> None:
     dy, ids = np.ones((1, positions, 1, 2)), np.full((positions, 1), 8)
     out = lookup_backward(dy, ids, out=np.full((1, 9, 2), np.nan))[0]

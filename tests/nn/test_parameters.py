@@ -61,9 +61,9 @@ def test_astype_is_a_copy(parameters: Parameters) -> None:
 
 
 def test_below_takes_whole_words_only(parameters: Parameters) -> None:
-    below = parameters.below("layers.0")
-    assert list(below) == ["W_xh", "b_h"]
-    below["b_h"][...] = 9
+    subset = parameters.subset("layers.0")
+    assert list(subset) == ["W_xh", "b_h"]
+    subset["b_h"][...] = 9
     np.testing.assert_array_equal(parameters["layers.0.b_h"], 9)
 
 

@@ -6,7 +6,12 @@ import pytest
 from charrnn.nn import recurrent_matmul as products
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
-from charrnn.nn.recurrent_matmul import NARROWEST, WITHOUT_PACKING, RecurrentProduct, blocks_of
+from charrnn.nn.recurrent_matmul import (
+    MAX_UNPACKED_PRODUCT,
+    MIN_BLOCK_COLUMNS,
+    RecurrentProduct,
+    block_count,
+)
 from charrnn.types import Array
 
 Kernels = Callable[[bool], None]
@@ -26,35 +31,35 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Kernels:
 def narrow(monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
     """Let even the products of tiny networks be cut, into four blocks of 3 columns."""
     kernels(True)
-    monkeypatch.setattr(products, "NARROWEST", 2)
-    monkeypatch.setattr(products, "WITHOUT_PACKING", 5 * 12 * 3)
+    monkeypatch.setattr(products, "MIN_BLOCK_COLUMNS", 2)
+    monkeypatch.setattr(products, "MAX_UNPACKED_PRODUCT", 5 * 12 * 3)
 
 
 @pytest.mark.parametrize("B", [1, 7, 16, 32, 64])
 @pytest.mark.parametrize("H", [64, 100, 192, 256, 300, 512])
 def test_blocks_are_the_widest_that_go_without_packing(B: int, H: int, kernels: Kernels) -> None:
     kernels(True)
-    P = blocks_of(B, H, H)
+    P = block_count(B, H, H)
     assert H % P == 0
     if P == 1:
         cut = [H // n for n in range(1, H + 1) if H % n == 0]
-        assert B * H * H <= WITHOUT_PACKING or not any(
-            NARROWEST <= width <= WITHOUT_PACKING // (B * H) for width in cut
+        assert B * H * H <= MAX_UNPACKED_PRODUCT or not any(
+            MIN_BLOCK_COLUMNS <= width <= MAX_UNPACKED_PRODUCT // (B * H) for width in cut
         )
     else:
-        assert B * H * (H // P) <= WITHOUT_PACKING
+        assert B * H * (H // P) <= MAX_UNPACKED_PRODUCT
         wider = next(H // n for n in range(P - 1, 0, -1) if H % n == 0)
-        assert B * H * wider > WITHOUT_PACKING
+        assert B * H * wider > MAX_UNPACKED_PRODUCT
 
 
 def test_a_width_that_cannot_be_cut_stays_whole(kernels: Kernels) -> None:
     kernels(True)
-    assert blocks_of(32, 257, 257) == 1
+    assert block_count(32, 257, 257) == 1
 
 
 def test_other_kernels_multiply_in_one_piece(kernels: Kernels) -> None:
     kernels(False)
-    assert blocks_of(16, 512, 512) == 1
+    assert block_count(16, 512, 512) == 1
 
 
 @pytest.mark.usefixtures("narrow")
@@ -66,19 +71,19 @@ def test_products_of_blocks_are_the_product(T: int, rng: np.random.Generator) ->
     backward = RecurrentProduct(W.transpose(0, 2, 1), T, B)
     assert forward.P == backward.P == 4
     for product in (forward, backward):
-        product.renew()
-    np.testing.assert_allclose(forward.of_state(h[0]), h[0] @ W, rtol=1e-12)
-    np.testing.assert_allclose(backward.of_gates(h), h @ W.transpose(0, 2, 1), rtol=1e-12)
+        product.refresh_weights()
+    np.testing.assert_allclose(forward.multiply(h[0]), h[0] @ W, rtol=1e-12)
+    np.testing.assert_allclose(backward.multiply_per_gate(h), h @ W.transpose(0, 2, 1), rtol=1e-12)
 
 
 @pytest.mark.usefixtures("narrow")
-def test_changed_weights_count_once_the_product_is_renewed(rng: np.random.Generator) -> None:
+def test_changed_weights_count_once_the_weights_are_refreshed(rng: np.random.Generator) -> None:
     W, h = rng.standard_normal((2, 12, 12)), rng.standard_normal((5, 12))
     product = RecurrentProduct(W, 9, 5)
-    product.renew()
+    product.refresh_weights()
     W *= 2
-    product.renew()
-    np.testing.assert_allclose(product.of_state(h), h @ W, rtol=1e-12)
+    product.refresh_weights()
+    np.testing.assert_allclose(product.multiply(h), h @ W, rtol=1e-12)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -54,7 +54,7 @@ def test_steps_equal_one_window_of_the_network(rng: np.random.Generator, cell: s
     ys = np.array([layer.step(x) for x in xs])
     window = Network(layer.config, layer.parameters, 6, 4)
     np.testing.assert_allclose(ys, window.forward(xs), rtol=1e-12, atol=1e-14)
-    window.carry()
+    window.carry_state()
     for name, state in window.states():
         np.testing.assert_allclose(layer.state[name.rpartition(".")[2]], state, rtol=1e-12)
 

@@ -77,7 +77,7 @@ def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> It
         yield network.forward(ids, np.random.default_rng(3)).copy()
         network.loss(targets)
         network.backward(targets, 1.0)
-        network.carry()
+        network.carry_state()
         yield from (state.copy() for _, state in network.states())
         yield gradients.vector.copy()
 

@@ -60,11 +60,11 @@ def test_two_carried_halves_equal_one_window(
     half = another(whole, HALF)
     inputs, _ = text(rng)
     logits = [half.forward(inputs[:HALF]).copy()]
-    half.carry()
+    half.carry_state()
     logits.append(half.forward(inputs[HALF:]).copy())
     np.testing.assert_allclose(np.concatenate(logits), whole.forward(inputs), rtol=1e-12)
-    whole.carry()
-    half.carry()
+    whole.carry_state()
+    half.carry_state()
     for name, state in states(whole).items():
         np.testing.assert_allclose(states(half)[name], state, rtol=1e-12, err_msg=name)
 
@@ -76,7 +76,7 @@ def test_the_gradient_of_the_second_half_takes_the_carried_state_as_given(
     network = build(model(cell, layers), HALF, B)
     inputs, targets = text(rng)
     walk(network, inputs[:HALF], targets[:HALF])
-    network.carry()
+    network.carry_state()
     given = another(network, HALF)
     walk(network, inputs[HALF:], targets[HALF:])
     walk(given, inputs[HALF:], targets[HALF:])
@@ -104,7 +104,7 @@ def test_truncation_loses_what_the_past_did_and_nothing_else(
 
     walk(half, inputs[:HALF], targets[:HALF])
     np.testing.assert_allclose(gradient(half), first_in_window, rtol=1e-9, atol=1e-12)
-    half.carry()
+    half.carry_state()
     walk(half, inputs[HALF:], targets[HALF:])
     lost = second_in_window - gradient(half)
     assert np.linalg.norm(lost) > 1e-3
@@ -126,7 +126,7 @@ def test_a_window_leaves_nothing_behind(
         other = rng.integers(V, size=(T, B))
         used.loss(other)
         used.backward(other, 3.0)
-        used.carry()
+        used.carry_state()
     for name, state in used.states():
         state[...] = start[name]
     results = []
@@ -134,7 +134,7 @@ def test_a_window_leaves_nothing_behind(
         logits = network.forward(inputs, np.random.default_rng(5)).copy()
         nats = network.loss(targets)
         network.backward(targets, 1.0)
-        network.carry()
+        network.carry_state()
         results.append((logits, nats, gradient(network), *states(network).values()))
     for after, before in zip(*results, strict=True):
         np.testing.assert_array_equal(after, before)
@@ -153,7 +153,7 @@ def test_a_window_without_dropout_leaves_nothing_behind_for_one_with_it(
         network.forward(inputs, np.random.default_rng(5))
         network.loss(targets)
         network.backward(targets, 1.0)
-        network.carry()
+        network.carry_state()
         results.append((gradient(network), *states(network).values()))
     for after, before in zip(*results, strict=True):
         np.testing.assert_array_equal(after, before)
@@ -168,8 +168,8 @@ def test_dropout_is_not_carried(
     plain = another(dropped, T)
     inputs, _ = text(rng)
     assert not np.allclose(dropped.forward(inputs, rng), plain.forward(inputs))
-    dropped.carry()
-    plain.carry()
+    dropped.carry_state()
+    plain.carry_state()
     for name in (n for n in states(plain) if n.startswith("layers.0.")):
         np.testing.assert_array_equal(states(dropped)[name], states(plain)[name])
 
@@ -182,7 +182,7 @@ def test_resetting_a_lane_starts_it_from_zero_and_leaves_the_others(
     untouched = another(network, T)
     from_zero = another(network, T, B=1)
     inputs, _ = text(rng)
-    network.reset(np.array([False, True, False]))
+    network.reset_state(np.array([False, True, False]))
     logits = network.forward(inputs)
     expected = untouched.forward(inputs)
     np.testing.assert_array_equal(logits[:, [0, 2]], expected[:, [0, 2]])
@@ -196,8 +196,8 @@ def test_reset_without_lanes_is_the_state_of_a_new_network(
     network = build(model(cell, 2), T, B)
     inputs, _ = text(rng)
     network.forward(inputs)
-    network.carry()
-    network.reset()
+    network.carry_state()
+    network.reset_state()
     reset_mask = Network(network.config, network.parameters, T, B)
     assert [name for name, _ in network.states()] == [name for name, _ in reset_mask.states()]
     np.testing.assert_array_equal(network.forward(inputs), reset_mask.forward(inputs))

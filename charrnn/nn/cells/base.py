@@ -60,21 +60,21 @@ class Cell(ABC):
             self.recurrent_T = RecurrentProduct(self.W_hh.transpose(0, 2, 1), T, B)
 
     @property
-    def slots(self) -> dict[str, Array]:
+    def state_history(self) -> dict[str, Array]:
         """The state arrays by name, each (T + 1, B, H)."""
         return {name: getattr(self, name) for name in self.states}
 
-    def carry(self) -> None:
+    def carry_state(self) -> None:
         """Let the next window begin where this one ended."""
-        for state in self.slots.values():
+        for state in self.state_history.values():
             state[0] = state[-1]
 
-    def reset(self, lanes: Array | slice = slice(None)) -> None:
+    def reset_state(self, lanes: Array | slice = slice(None)) -> None:
         """Let the next window of these lanes begin from zero."""
-        for state in self.slots.values():
+        for state in self.state_history.values():
             state[0, lanes] = 0
 
-    def read_ids(self, ids: Ids) -> None:
+    def embed_ids(self, ids: Ids) -> None:
         """a = x W_xh + b_h for one-hot x: the rows of W_xh that `ids` (T, B) name."""
         bias = self.b_h[:, None, :]
         if ids.size < self.D:
@@ -83,7 +83,7 @@ class Cell(ABC):
         else:  # a bias for each character is cheaper than one for each position
             lookup(self.W_xh + bias, ids, out=self.a)
 
-    def read_ids_backward(self, ids: Ids) -> None:
+    def embed_ids_backward(self, ids: Ids) -> None:
         """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
         dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
@@ -91,12 +91,12 @@ class Cell(ABC):
             dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
         np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
 
-    def read(self, x: Array) -> None:
+    def project_inputs(self, x: Array) -> None:
         """a = x W_xh + b_h for x (T, B, D), all steps in one product."""
         np.matmul(rows(x), self.W_xh, out=self.a.reshape(len(self.a), -1, self.H, copy=False))
         self.a += self.b_h[:, None, None, :]
 
-    def read_backward(self, x: Array, dx: Array | None) -> None:
+    def project_inputs_backward(self, x: Array, dx: Array | None) -> None:
         """Overwrite dW_xh and db_h, and dx (T, B, D) unless it is None."""
         assert self.gradients is not None
         da = self.da.reshape(len(self.da), -1, self.H, copy=False)
@@ -107,37 +107,37 @@ class Cell(ABC):
 
     def forward(self) -> Array:
         """Walk from slot 0 to slot T; return the outputs h[1:] (T, B, H)."""
-        self.walk()
+        self.run_steps()
         return self.h[1:]
 
-    def walk(self) -> None:
+    def run_steps(self) -> None:
         """Take every step, the first one first."""
-        self.recurrent.renew()
+        self.recurrent.refresh_weights()
         for t in range(self.T):
             self.step(t)
 
     def backward(self, dh: Array) -> None:
         """Walk back: dh (T, B, H) is the gradient from above; fills `da`, overwrites dW_hh."""
         assert self.gradients is not None
-        self.walk_backward(dh)
+        self.run_steps_backward(dh)
         G = len(self.du)
         du = self.du.reshape(G, -1, self.H, copy=False)
         np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
 
-    def walk_backward(self, dh: Array) -> None:
+    def run_steps_backward(self, dh: Array) -> None:
         """Take every step back, the last one first; fills `da`."""
         self.begin_backward()
         for t, dh_t in reversed(list(enumerate(dh))):
             self.dh += dh_t
             self.step_backward(t)
 
-    def recur(self, t: int) -> Array:
+    def recurrent_projection(self, t: int) -> Array:
         """u = h W_hh (G, B, H): what the state before step t says to each gate."""
-        return self.recurrent.of_state(self.h[t])
+        return self.recurrent.multiply(self.h[t])
 
-    def recur_backward(self, t: int, dh: Array) -> None:
+    def recurrent_projection_backward(self, t: int, dh: Array) -> None:
         """Overwrite dh (B, H) with Σ over the gates of du W_hhᵀ."""
-        np.add.reduce(self.recurrent_T.of_gates(self.du[:, t]), axis=0, out=dh)
+        np.add.reduce(self.recurrent_T.multiply_per_gate(self.du[:, t]), axis=0, out=dh)
 
     @abstractmethod
     def step(self, t: int) -> None:
@@ -149,5 +149,5 @@ class Cell(ABC):
 
     def begin_backward(self) -> None:
         """Take the weights as they are, and no gradient from beyond the window: the truncation."""
-        self.recurrent_T.renew()
+        self.recurrent_T.refresh_weights()
         self.dh.fill(0)

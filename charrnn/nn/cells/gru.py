@@ -45,7 +45,7 @@ class GRUCell(Cell):
 
     def step(self, t: int) -> None:
         """n = tanh(a_n + r ⊙ q);  h′ = n + z ⊙ (h − n)."""
-        a, u, h_next = self.a[:, t], self.recur(t), self.h[t + 1]
+        a, u, h_next = self.a[:, t], self.recurrent_projection(t), self.h[t + 1]
         a[:2] += u[:2]
         r, z = sigmoid(a[:2], out=a[:2])
         n = a[2]
@@ -78,7 +78,7 @@ class GRUCell(Cell):
         du[:2] = da[:2]
         np.multiply(da[2], r, out=du[2])
         direct = np.multiply(self.dh, z, out=self.scratch)
-        self.recur_backward(t, self.dh)
+        self.recurrent_projection_backward(t, self.dh)
         self.dh += direct
 
     def backward(self, dh: Array) -> None:

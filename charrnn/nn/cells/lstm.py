@@ -42,7 +42,7 @@ class LSTMCell(Cell):
     def step(self, t: int) -> None:
         """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
         a = self.a[:, t]
-        a += self.recur(t)
+        a += self.recurrent_projection(t)
         sigmoid(a[:3], out=a[:3])
         np.tanh(a[3], out=a[3])
         i, f, o, g = a
@@ -73,4 +73,4 @@ class LSTMCell(Cell):
         np.multiply(self.dc, self.slope[:, t], out=self.da[:, t])
         np.multiply(self.dh, self.slope[2, t], out=self.da[2, t])
         self.dc *= self.a[1, t]
-        self.recur_backward(t, self.dh)
+        self.recurrent_projection_backward(t, self.dh)

@@ -39,7 +39,7 @@ class RNNCell(Cell):
     def step(self, t: int) -> None:
         """h′ = tanh(a + h W_hh)."""
         a = self.a_at[t]
-        self.recurrent.of_state(self.h_at[t])
+        self.recurrent.multiply(self.h_at[t])
         np.add(a, self.u, a)
         np.tanh(a, self.h_at[t + 1])
 
@@ -51,4 +51,4 @@ class RNNCell(Cell):
     def step_backward(self, t: int) -> None:
         """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
         da = np.multiply(self.dh, self.a_at[t], self.da_at[t])
-        self.recurrent_T.of_state(da)
+        self.recurrent_T.multiply(da)
