@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
+from rich.style import Style
 
 from charrnn.cli.output.log_chart import heat_map, log_chart
 from charrnn.cli.output.text_plots import (
@@ -38,6 +39,7 @@ SIDES = st.booleans()
 
 def console(width: int = 80, colour: bool = False) -> Console:
     """Return a console that writes into memory."""
+    Style.parse.cache_clear()  # a style keeps the codes of the first console that renders it
     system = "truecolor" if colour else None
     return Console(
         file=StringIO(),
