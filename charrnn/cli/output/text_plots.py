@@ -101,7 +101,7 @@ class Decades:
     def around(cls, logs: Sequence[float], rows: int) -> "Decades":
         """Return the axis from 1 or more down to 1% or less that shows these values best."""
         top = 0 if max(logs) <= SAME else math.ceil(min(max(logs), HIGHEST))
-        bottom = min(-2, math.floor(max(min(logs), LOWEST)))
+        bottom = math.floor(min(-2, max(min(logs), LOWEST)))
         gaps, decades = rows - 1, top - bottom
         if gaps < decades:
             return cls(top, rows, 1 / math.ceil(decades / gaps))

@@ -314,6 +314,10 @@ def test_the_axis_fills_the_width_exactly(width: int, unicode: bool) -> None:
     assert max(map(cell_len, drawn(renderable, 200).split("\n"))) == 50
 
 
+def test_a_chart_of_infinite_values_only_is_drawn() -> None:
+    assert_fits(chart({"x": [math.inf, math.inf]}), 80, True)
+
+
 @given(ROWS, WIDTHS, SIDES, st.integers(0, 40))
 @example({HOSTILE: [1.0, 0.1]}, 40, True, 12)
 @example({HOSTILE: [1.0, 0.1]}, 40, False, 12)
