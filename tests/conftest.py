@@ -45,7 +45,7 @@ def build(rng: np.random.Generator) -> Callable[..., Network]:
         parameters = Parameters(config.shapes(), dtype)
         parameters.vector[...] = rng.normal(0, size, parameters.vector.shape)
         network = Network(config, parameters, T, B, parameters.like())
-        for _, state in network.states():
+        for state in network.states().values():
             state[...] = rng.normal(0, size, state.shape)
         return network
 

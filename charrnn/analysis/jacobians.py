@@ -66,8 +66,8 @@ def jacobians(
     """
     parameters = parameters.astype(np.float64)
     path = Network(config, parameters, len(inputs), 1)
-    for name, begin in path.states():
-        begin[...] = 0 if state is None else state[name]
+    if state is not None:
+        path.load_states(state)
     with np.errstate(over="ignore"):
         read_forward(path, inputs[:, None])
     chosen = range(config.layers) if layer is None else range(layer, layer + 1)
@@ -188,8 +188,7 @@ def log_bounds(
     if config.cell != "rnn":
         return None
     path = Network(config, parameters, len(inputs), 1)
-    for name, begin in path.states():
-        begin[...] = state[name]
+    path.load_states(state)
     read_forward(path, inputs[:, None])
     slopes = np.max(1 - path.layers[layer].h[1:] ** 2, axis=(1, 2))  # (T,)
     largest = np.linalg.norm(parameters[f"layers.{layer}.W_hh"][0], 2)
@@ -223,7 +222,7 @@ def windows_of(
     network = Network(config, parameters, 1, len(places.starts))
     with np.errstate(over="ignore"):
         settle(network, text[:K])
-    return K, text[K:], dict(network.states())
+    return K, text[K:], network.states()
 
 
 @dataclass(frozen=True)

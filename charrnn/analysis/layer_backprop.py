@@ -144,5 +144,4 @@ def settle(network: Network, inputs: Ids) -> None:
     warm = Network(network.config, network.parameters, *inputs.shape)
     read_forward(warm, inputs)
     warm.carry_state()
-    for (_, settled), (_, begin) in zip(warm.states(), network.states(), strict=True):
-        begin[...] = settled
+    network.load_states(warm.states())

@@ -53,8 +53,9 @@ def lyapunov(
     K, texts, states = windows_of(config, parameters, ids, lags, windows, seed)
     W = texts.shape[1]
     network = Network(config, parameters, K, W * exponents, parameters.like())
-    for name, begin in network.states():
-        begin[...] = np.repeat(states[name], exponents, axis=0)
+    network.load_states(
+        {name: np.repeat(state, exponents, axis=0) for name, state in states.items()}
+    )
     with np.errstate(over="ignore"):
         read_forward(network, np.repeat(texts, exponents, axis=1))
     walk = LayerBackprop(network.layers)

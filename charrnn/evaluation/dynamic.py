@@ -80,10 +80,7 @@ class _Learner:
         T = len(text) - 1
         if self.network.T != T:  # the last segment may be shorter
             shorter = Network(self.config, self.parameters, T, 1, self.gradients)
-            for (_, slot), (_, carried) in zip(
-                shorter.states(), self.network.states(), strict=True
-            ):
-                slot[...] = carried
+            shorter.load_states(self.network.states())
             self.network = shorter
         network = self.network
         targets = text[1:, None]

@@ -72,9 +72,8 @@ def evaluate(
             return None
         if begin <= 0:  # what lies before the text is read as noise, and forgotten
             network.reset_state(starts + begin <= 0)
-            for name, slot in network.states():
-                if state is not None and lanes == 1:
-                    slot[...] = state[name]
+            if state is not None and lanes == 1:
+                network.load_states(state)
         at = starts + begin + offsets  # (T + 1, B)
         text = ids[np.clip(at, 0, predictions)]
         with np.errstate(over="ignore", invalid="ignore"):

@@ -174,8 +174,7 @@ class Predictor:
         """Return a network of one step that goes on from these states (B, H)."""
         B = len(next(iter(states.values())))
         network = Network(self.config, self.parameters, 1, B)
-        for name, state in network.states():
-            state[...] = states[name]
+        network.load_states(states)
         return network
 
     def _write(self, network: Network, answers: Ids) -> Array:
@@ -209,8 +208,7 @@ class Predictor:
             if ended.all():
                 break
             lanes = (row * beam + parents).ravel()
-            for _, state in writer.states():
-                state[...] = state[lanes]
+            writer.load_states({name: state[lanes] for name, state in writer.states().items()})
             logits = self._write(writer, symbols.ravel()).astype(np.float64)
             following = log_softmax(logits, logits).reshape(P, beam, V)
         return [

@@ -96,11 +96,10 @@ def generate(
         moderate = MIN_FAST_TEMPERATURE <= sampling.temperature <= MAX_FAST_TEMPERATURE
         limited = sampling.top_k or sampling.top_p < 1 or not moderate
         temperature = 1.0 if limited else sampling.temperature
-        stream = FastStep(config, parameters, dict(reader.states()), temperature)
+        stream = FastStep(config, parameters, reader.states(), temperature)
         yield from _stream(stream, int(prime[-1]), sampling, limited=bool(limited))
     network = Network(config, parameters, 1, count)
-    for (_, state), (_, read) in zip(network.states(), reader.states(), strict=True):
-        state[...] = read
+    network.load_states(reader.states())
     chances = chain.from_iterable(_chances(sampling.seed, count))
     ids: Ids = np.full(count, prime[-1])
     while True:

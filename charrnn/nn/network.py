@@ -6,7 +6,7 @@ The same code trains (T steps, B lanes), evaluates and samples (T = 1): a `Netwo
 buffers of one size over `Parameters` that any number of networks may share.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import prod
 
@@ -174,11 +174,25 @@ class Network:
         if gradients is not None:
             self.dh = np.zeros((T, B, config.hidden), dtype)
 
-    def states(self) -> Iterator[tuple[str, Array]]:
-        """Yield `layers.0.h` and so on with what the next window starts from, (B, H), a view."""
-        for number, layer in enumerate(self.layers):
-            for name, history in layer.state_history.items():
-                yield f"layers.{number}.{name}", history[0]
+    def states(self) -> dict[str, Array]:
+        """Return the states that the next batch starts from: `layers.0.h` and so on, (B, H).
+
+        The arrays are views: writing to them changes the state of the network.
+        """
+        return {
+            f"layers.{number}.{name}": history[0]
+            for number, layer in enumerate(self.layers)
+            for name, history in layer.state_history.items()
+        }
+
+    def load_states(self, states: Mapping[str, Array]) -> None:
+        """Copy `states`, named as `states()` names them, each (B, H), (1, H) or (H,).
+
+        A single state is repeated for all rows of the batch. Raises `KeyError` if one is missing
+        and `ValueError` for another shape.
+        """
+        for name, state in self.states().items():
+            state[...] = states[name]
 
     def carry_state(self) -> None:
         """Let the next window begin where this one ended."""

@@ -84,7 +84,9 @@ class RecurrentNetwork:
         """Copies of the state by name, each (B, H): `h`, and `c` for an LSTM; empty at first."""
         if self._network is None:
             return {}
-        return {name.rpartition(".")[2]: state.copy() for name, state in self._network.states()}
+        return {
+            name.rpartition(".")[2]: state.copy() for name, state in self._network.states().items()
+        }
 
 
 class RNN(RecurrentNetwork):

@@ -78,7 +78,9 @@ class Worker:
         if T not in self.networks:
             B = self.part.stop - self.part.start
             made = Network(self.config, self.parameters, T, B, self.gradients, self.cells)
-            states = [(state, self.states[name][self.part]) for name, state in made.states()]
+            states = [
+                (state, self.states[name][self.part]) for name, state in made.states().items()
+            ]
             self.networks[T] = made, states
         return self.networks[T]
 

@@ -152,7 +152,7 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
     T, B = 6, 3
     ids = text((T + 1) * B).reshape(T + 1, B)
     network = Network(config, parameters, T, B, parameters.like())
-    for _, state in network.states():
+    for state in network.states().values():
         state[...] = np.random.default_rng(1).normal(size=state.shape)
     network.forward(ids[:-1])
     walk = LayerBackprop(network.layers)
@@ -168,8 +168,7 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
                 for gate, du in enumerate(own.du[:, t]):
                     sums[number][gate] += own.h[t].T @ (du * scale)
     again = Network(config, parameters, T, B, parameters.like())
-    for (_, state), (_, begin) in zip(again.states(), network.states(), strict=True):
-        state[...] = begin
+    again.load_states(network.states())
     again.forward(ids[:-1])
     again.loss(ids[1:])
     again.backward(ids[1:], 1.0)

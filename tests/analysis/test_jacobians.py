@@ -56,7 +56,7 @@ def orthogonal(n: int) -> Array:
 def random_state(config: ModelConfig, seed: int = 0) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     network = Network(config, Parameters(config.shapes()), 1, 1)
-    return {name: rng.normal(0, 0.5, config.hidden) for name, _ in network.states()}
+    return {name: rng.normal(0, 0.5, config.hidden) for name, _ in network.states().items()}
 
 
 def complex_step(
@@ -66,12 +66,12 @@ def complex_step(
     names, H = list(state), config.hidden
     S = len(names) * H
     network = Network(config, parameters.astype(np.complex128), len(ids), S)
-    for place, (name, begin) in enumerate(network.states()):
+    for place, (name, begin) in enumerate(network.states().items()):
         begin[...] = state[name]
         begin[place * H + np.arange(H), np.arange(H)] += 1j * STEP
     network.forward(np.repeat(ids[:, None], S, axis=1))
     network.carry_state()
-    return np.concatenate([end for _, end in network.states()], axis=1).imag.T / STEP
+    return np.concatenate(list(network.states().values()), axis=1).imag.T / STEP
 
 
 def close(J: Array, expected: Array, tolerance: float = 1e-9) -> None:
@@ -98,11 +98,11 @@ def test_jacobians_compose(cell: str, layers: int) -> None:
     config, parameters = random_network(cell, layers)
     state, ids = random_state(config), text(20)
     network = Network(config, parameters, 9, 1)
-    for name, begin in network.states():
+    for name, begin in network.states().items():
         begin[...] = state[name]
     network.forward(ids[:9, None])
     network.carry_state()
-    middle = {name: begin[0].copy() for name, begin in network.states()}
+    middle = {name: begin[0].copy() for name, begin in network.states().items()}
     product = jacobian(config, parameters, ids[9:], middle) @ jacobian(
         config, parameters, ids[:9], state
     )

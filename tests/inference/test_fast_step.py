@@ -32,9 +32,9 @@ def test_a_stream_is_the_network(
 ) -> None:
     config, parameters = model(cell, layers)
     network = Network(config, parameters, 1, 1)
-    for _, state in network.states():
+    for state in network.states().values():
         state[...] = rng.uniform(-0.9, 0.9, state.shape)
-    stream = FastStep(config, parameters, dict(network.states()), temperature)
+    stream = FastStep(config, parameters, network.states(), temperature)
     read = stream.logits_function()
     for id_ in rng.integers(V, size=50):
         expected = network.forward(np.array([[id_]]))[0, 0] / temperature
@@ -60,7 +60,7 @@ def test_a_single_sample_is_what_the_plain_loop_draws(
 ) -> None:
     config, parameters = model(cell, 2, size)
     sampling = Sampling(seed=4, **settings)  # type: ignore[arg-type]  # top_k is a whole number
-    stream = FastStep(config, parameters, dict(Network(config, parameters, 1, 1).states()))
+    stream = FastStep(config, parameters, Network(config, parameters, 1, 1).states())
     assert (stream.max_logit < MAX_SAFE_LOGIT) == (size < 1)
     prime = np.array([3, 1, 4])
     found = [int(ids[0]) for ids in islice(generate(config, parameters, prime, sampling), 200)]

@@ -81,7 +81,7 @@ def naive_logits(network: Network, inputs: np.ndarray) -> np.ndarray:
     logits = np.empty((*inputs.shape[:2], config.outputs))
     for lane in range(inputs.shape[1]):
         states: list[State] = [{} for _ in layers]
-        for name, state in network.states():
+        for name, state in network.states().items():
             _, layer, kind = name.split(".")
             states[int(layer)][kind] = state[lane].tolist()
         for t in range(len(inputs)):
@@ -124,8 +124,7 @@ def test_float32_agrees_with_float64_to_its_own_precision(
 ) -> None:
     network = build(ModelConfig(5, 5, cell=cell, hidden=16, layers=2), 30, 2)
     single = Network(network.config, network.parameters.astype(np.float32), 30, 2)
-    for (_, state), (_, original) in zip(single.states(), network.states(), strict=True):
-        state[...] = original
+    single.load_states(network.states())
     ids = rng.integers(5, size=(30, 2))
     logits = single.forward(ids)
     assert logits.dtype == np.float32

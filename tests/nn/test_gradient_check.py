@@ -38,7 +38,7 @@ class Problem:
 
     def loss(self, network: Network) -> Any:
         """Return Σ weights · nats of the window."""
-        for name, state in network.states():
+        for name, state in network.states().items():
             state[...] = self.states[name]
         network.forward(self.inputs, self.rng())
         return np.sum(self.weights * network.loss(self.targets))
@@ -51,7 +51,7 @@ def pose(network: Network, rng: np.random.Generator, dense: bool) -> Problem:
         inputs=rng.normal(size=(T, B, inputs)) if dense else rng.integers(inputs, size=(T, B)),
         targets=rng.integers(V, size=(T, B)),
         weights=rng.normal(1, 0.5, size=(T, B)),
-        states={name: state.copy() for name, state in network.states()},
+        states={name: state.copy() for name, state in network.states().items()},
         dropout_seed=7 if network.config.dropout or network.config.recurrent_dropout else None,
     )
 

@@ -137,11 +137,11 @@ def test_states_are_views_that_the_next_window_starts_from(
     build: Callable[..., Network], cell: str
 ) -> None:
     network = build(ModelConfig(V, V, cell=cell, hidden=H, layers=2), 3, 2)
-    names = [name for name, _ in network.states()]
+    names = list(network.states())
     assert names == [f"layers.{n}.{state}" for n in (0, 1) for state in CELLS[cell].states]
     inputs = np.zeros((3, 2), int)
     before = network.forward(inputs).copy()
-    for _, state in network.states():
+    for state in network.states().values():
         state[0] = 0
     after = network.forward(inputs)
     assert not np.allclose(after[:, 0], before[:, 0])
@@ -161,6 +161,24 @@ def test_dropout_keeps_the_mean_and_drops_at_its_rate(rng: np.random.Generator) 
     assert set(np.unique(mask)) == {0.0, 1 / 0.7}
     assert np.mean(mask == 0) == pytest.approx(0.3, abs=0.01)
     assert mask.mean() == pytest.approx(1, abs=0.01)
+
+
+def test_loaded_states_are_copies_and_a_single_one_is_repeated(
+    build: Callable[..., Network], rng: np.random.Generator, cell: str
+) -> None:
+    config = ModelConfig(V, V, cell=cell, hidden=H, layers=2)
+    one, many = build(config, 2, 1), build(config, 2, 3)
+    many.load_states(one.states())
+    for name, state in many.states().items():
+        np.testing.assert_array_equal(state, np.repeat(one.states()[name], 3, axis=0))
+    before = {name: state.copy() for name, state in many.states().items()}
+    one.reset_state()
+    for name, state in many.states().items():
+        np.testing.assert_array_equal(state, before[name])
+    with pytest.raises(KeyError):
+        many.load_states({})
+    with pytest.raises(ValueError, match="broadcast"):
+        one.load_states(many.states())
 
 
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])

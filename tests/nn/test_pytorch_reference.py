@@ -69,7 +69,7 @@ def test_outputs_loss_and_gradients_are_pytorchs(cell: str, layers: int) -> None
     parameters.fill_from(ours(cell, layers, stored(name, "w"), gradients=False))
     gradients = parameters.like()
     network = Network(config, parameters, T, B, gradients)
-    for state_name, state in network.states():
+    for state_name, state in network.states().items():
         _, layer, letter = state_name.split(".")
         state[...] = states[letter][int(layer)]
         assert np.abs(state).max() > 0.1

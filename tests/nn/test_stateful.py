@@ -55,7 +55,7 @@ def test_steps_equal_one_window_of_the_network(rng: np.random.Generator, cell: s
     window = Network(layer.config, layer.parameters, 6, 4)
     np.testing.assert_allclose(ys, window.forward(xs), rtol=1e-12, atol=1e-14)
     window.carry_state()
-    for name, state in window.states():
+    for name, state in window.states().items():
         np.testing.assert_allclose(layer.state[name.rpartition(".")[2]], state, rtol=1e-12)
 
 

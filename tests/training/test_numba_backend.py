@@ -78,7 +78,7 @@ def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> It
         network.loss(targets)
         network.backward(targets, 1.0)
         network.carry_state()
-        yield from (state.copy() for _, state in network.states())
+        yield from (state.copy() for state in network.states().values())
         yield gradients.vector.copy()
 
 
