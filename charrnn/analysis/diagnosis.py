@@ -18,7 +18,6 @@ import numpy as np
 
 from charrnn.analysis.gradient_profile import HORIZON, Line, Profile
 from charrnn.nn.cells import CELLS
-from charrnn.nn.initialisers import Initialiser
 from charrnn.nn.network import ModelConfig
 
 REFERENCE_LAG = 100
@@ -121,30 +120,9 @@ def _calm(config: ModelConfig, trained: bool) -> str:
 
 
 def _remember(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
-    """Return what lets a gradient travel further in this cell.
-
-    A constant forget gate f remembers for 1/(1 − f) characters, and σ(ln(gap − 1)) = 1 − 1/gap
-    (Tallec & Ollivier 2018, ICLR, arXiv 1804.11188).
-    """
+    """Return what lets a gradient travel further in this cell, over a window or 100 characters."""
     gap = max(3, seq_length or REFERENCE_LAG)
-    forget = round(math.log(gap - 1), 1)
-    if config.cell == "lstm":
-        bolder = forget if config.forget_bias < forget else config.forget_bias + 1
-        advice = [f"--forget-bias {bolder:g}"]
-    elif config.cell == "gru":
-        advice = [f"--cell lstm --forget-bias {forget:g}"]
-    else:
-        advice = []
-        if config.init not in ("orthogonal", "identity"):
-            advice.append("--init orthogonal")
-        elif config.gain < 1:
-            advice.append("--gain 1")
-        start = Initialiser.parse(config.input_init or CELLS[config.cell].input_init)
-        if start.name == "normal" and (start.scale or 1) * config.input_gain > 0.5:
-            advice.append("--input-init uniform")
-        advice.append(
-            "--cell gru" if trained or advice else f"--cell lstm --forget-bias {forget:g}"
-        )
+    advice = CELLS[config.cell].memory_remedies(config, gap, trained=trained)
     if not trained:
         return ", ".join(advice)
     return f"training again with {', '.join(advice)}; --context tells whether this text needs more"

@@ -22,7 +22,6 @@ from charrnn.analysis.layer_backprop import (
     EMPTY,
     LayerBackprop,
     Logs,
-    lines_of,
     read_forward,
     settle,
 )
@@ -124,7 +123,11 @@ def profile(
         ]
         nats = np.concatenate([part[0] for part in parts])[:windows]
         logs = np.concatenate([part[1] for part in parts], axis=2)[..., :windows]
-        names = [(n, state) for n in range(config.layers) for state in lines_of(CELLS[config.cell])]
+        names = [
+            (n, state)
+            for n in range(config.layers)
+            for state in CELLS[config.cell].reported_states()
+        ]
         lines = tuple(line(*name, logs[:, n]) for n, name in enumerate(names))
     return Profile(
         places.K, len(nats), seed, finite(nats.mean()), lines, nonfinite_names(parameters), notes

@@ -184,17 +184,17 @@ def log_extremes(J: Array, exponent: int = 0) -> tuple[float, float]:
 def log_bounds(
     config: ModelConfig, parameters: Parameters, inputs: Ids, state: State, layer: int
 ) -> Logs | None:
-    """Return ln ∏ max(1 − h²) σ_max(W_hh) over the last 1, 2 … T steps of a plain RNN's layer."""
-    if config.cell != "rnn":
-        return None
+    """Return ln of the product of a layer's `jacobian_bounds` over the last 1, 2 … T steps."""
     path = Network(config, parameters, len(inputs), 1)
     path.load_states(state)
-    read_forward(path, inputs[:, None])
-    slopes = np.max(1 - path.layers[layer].h[1:] ** 2, axis=(1, 2))  # (T,)
-    largest = np.linalg.norm(parameters[f"layers.{layer}.W_hh"][0], 2)
+    with np.errstate(over="ignore"):
+        read_forward(path, inputs[:, None])
+    bounds = path.layers[layer].jacobian_bounds()
+    if bounds is None:
+        return None
     with np.errstate(divide="ignore"):
-        bounds: Logs = np.cumsum(np.log(slopes * largest)[::-1])
-    return bounds
+        logs: Logs = np.cumsum(np.log(bounds)[::-1])
+    return logs
 
 
 def _spectrum(layer: int, k: int, values: list[tuple[float, float, float | None]]) -> Spectrum:

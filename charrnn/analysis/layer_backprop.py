@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.nn.cells import Cell, LSTMCell
+from charrnn.nn.cells import Cell
 from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
 
@@ -97,17 +97,9 @@ class LayerBackprop:
 
     def log_norms(self, number: int, t: int) -> list[Logs]:
         """Return ln ‖∂ℓ/∂s‖ (B,) of one layer's lines, between `receive` and `leave`."""
-        layer = self.layers[number]
-        gradients = [layer.dh]
-        if isinstance(layer, LSTMCell):
-            gradients = [layer.dc + layer.dh * layer.dc_dh[t], layer.dh]
+        gradients = self.layers[number].total_state_gradients(t)
         scale = self.exponents[number] * math.log(2)
         return [np.log(norms(gradient)) + scale for gradient in gradients]
-
-
-def lines_of(cell: type[Cell]) -> tuple[str, ...]:
-    """Name the states whose gradient is shown, the one that carries the memory first."""
-    return tuple(reversed(cell.states))
 
 
 def state_gradients(layer: Cell) -> list[Array]:

@@ -8,7 +8,7 @@ and only those are looked at in which the guess has enough characters before it.
 import numpy as np
 
 from charrnn.analysis.gradient_profile import Profile, finite, line, loss_gradient, nonfinite_names
-from charrnn.analysis.layer_backprop import LayerBackprop, lines_of, read_forward
+from charrnn.analysis.layer_backprop import LayerBackprop, read_forward
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
@@ -38,7 +38,9 @@ def example_profile(
     chosen = np.sort(rng.permutation(able)[:windows])
     K = min(K, int(guess[chosen].min()))
     parameters = parameters.astype(np.float64)
-    names = [(n, state) for n in range(config.layers) for state in lines_of(CELLS[config.cell])]
+    names = [
+        (n, state) for n in range(config.layers) for state in CELLS[config.cell].reported_states()
+    ]
     nats, logs = [], []
     with np.errstate(all="ignore"):  # what is not finite is found and named
         for position in np.unique(guess[chosen]):

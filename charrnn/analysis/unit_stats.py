@@ -7,6 +7,7 @@ import numpy as np
 
 from charrnn.analysis.gradient_profile import LANES, finite, place
 from charrnn.analysis.layer_backprop import read_forward, settle
+from charrnn.nn.cells import Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
@@ -57,21 +58,20 @@ def units(
         settle(network, text[:K])
         read_forward(network, text[K:])
         return tuple(
-            _units(number, layer.gates, layer.h[1:], layer.a)
+            _units(number, type(layer), layer.h[1:], layer.a)
             for number, layer in enumerate(network.layers)
         )
 
 
-def _units(number: int, names: tuple[str, ...], h: Array, gates: Array) -> Units:
+def _units(number: int, cell: type[Cell], h: Array, gates: Array) -> Units:
     """Summarise outputs h (T, B, H) and gates (G, T, B, H); the last gate is the candidate."""
     shares = tuple(
         Gate(name, float(np.mean(gate < 0.1)), float(np.mean(gate > 0.9)))
-        for name, gate in zip(names[:-1], gates, strict=False)
+        for name, gate in zip(cell.gates[:-1], gates, strict=False)
     )
-    keeping = next((name for name in ("f", "z") if name in names[:-1]), None)
     half_lives = np.zeros(0)
-    if keeping is not None:
-        logs = np.mean(np.log(gates[names.index(keeping)]), axis=(0, 1))
+    if cell.keep_gate is not None:
+        logs = np.mean(np.log(gates[cell.gates.index(cell.keep_gate)]), axis=(0, 1))
         half_lives = math.log(2) / np.abs(logs)  # |−0.0| makes an open gate +inf
     longest = np.argsort(-np.nan_to_num(half_lives, nan=-1.0, posinf=np.inf), kind="stable")[:5]
     return Units(

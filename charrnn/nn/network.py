@@ -104,8 +104,7 @@ def initialise(
         input_init = Initialiser.parse(config.input_init or default)
         weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
         weights["W_hh"][...] = recurrent.draw(weights["W_hh"].shape, config.gain, H, rng)
-        if "f" in cell.gates:
-            weights["b_h"][cell.gates.index("f")] = config.forget_bias
+        cell.initialise_biases(weights, config.forget_bias)
     readout = Initialiser.parse(config.readout_init)
     parameters["W_hy"][...] = readout.draw((H, config.outputs), 1.0, H, rng)
     return parameters

@@ -15,7 +15,7 @@ from charrnn.analysis.gradient_profile import (
     rate,
     stays_below,
 )
-from charrnn.analysis.layer_backprop import LayerBackprop, lines_of
+from charrnn.analysis.layer_backprop import LayerBackprop
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
@@ -94,7 +94,7 @@ def test_profile_is_what_complex_steps_say(cell: str, layers: int) -> None:
         # from zero, 2K characters and the one to guess
         window = ids[places.starts[0] : places.starts[0] + 13]
         assert [(x.layer, x.state) for x in found.lines] == [
-            (number, state) for number in range(layers) for state in lines_of(CELLS[cell])
+            (number, state) for number in range(layers) for state in CELLS[cell].reported_states()
         ]
         for shown in found.lines:
             assert shown.log_norm_at_0 is not None

@@ -225,7 +225,7 @@ def grid(
     rows = []
     for cell, init in product(cells, inits):
         used = given
-        if cell in CELLS and "f" not in CELLS[cell].gates:
+        if cell in CELLS and CELLS[cell].forget_bias_gate is None:
             used = {key: value for key, value in given.items() if key != "forget_bias"}
         rows.append((f"{cell} {init}" + suffix(used), {"cell": cell, "init": init}))
     if "forget_bias" in given and not any("forget-bias" in name for name, _ in rows):

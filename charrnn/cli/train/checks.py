@@ -58,7 +58,7 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
         raise UsageError("--sample-every shows samples, and --quiet none; try one of them")
     if "forget_bias" in given and "init_from" not in given:
         cell = values["cell"] or cell_of_preset(values["preset"])
-        if cell in CELLS and "f" not in CELLS[cell].gates:
+        if cell in CELLS and CELLS[cell].forget_bias_gate is None:
             raise UsageError(
                 f"--forget-bias is for an lstm, and the cell is {cell}; try without it"
             )

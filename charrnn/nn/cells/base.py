@@ -8,9 +8,10 @@ State arrays have T + 1 slots: `h[0]` is what was carried in, `h[1:]` the output
 state before each step. Truncation is that no gradient leaves through slot 0.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from charrnn.nn.ops import lookup, lookup_backward, rows
 from charrnn.nn.parameters import Shapes
 from charrnn.nn.recurrent_matmul import RecurrentProduct
 from charrnn.types import Array, Ids
+
+if TYPE_CHECKING:
+    from charrnn.nn.network import ModelConfig
 
 
 class Cell(ABC):
@@ -28,17 +32,48 @@ class Cell(ABC):
     """
 
     gates: ClassVar[tuple[str, ...]]
+    """Names of the G pre-activations in `a`. The last one is the candidate; all before it are
+    gates, whose values after a step lie between 0 (shut) and 1 (open)."""
     states: ClassVar[tuple[str, ...]] = ("h",)
+    """Names of the state arrays, the output `h` first. `backward` keeps the gradient of each in an
+    attribute with the prefix d: `dh`, `dc`."""
+    keep_gate: ClassVar[str | None] = None
+    """The gate that the old state is multiplied by: at 1 it is kept whole, at 0 forgotten. None
+    for a cell without such a gate."""
+    forget_bias_gate: ClassVar[str | None] = None
+    """The gate whose bias `ModelConfig.forget_bias` sets; None if the cell takes none."""
     input_init: ClassVar[str]
-    """How the rows that a character looks up begin, unless the user says otherwise."""
+    """Default initialiser of W_xh for the first layer."""
     lr_scale: ClassVar[float] = 1.0
-    """What an optimiser's usual learning rate is multiplied by for this cell."""
+    """Factor on an optimiser's default learning rate for this cell."""
 
     @classmethod
     def shapes(cls, D: int, H: int) -> Shapes:
         """Return the name and shape of every weight of a layer with D inputs and H units."""
         G = len(cls.gates)
         return {"W_xh": (G, D, H), "W_hh": (G, H, H), "b_h": (G, H)}
+
+    @classmethod
+    def initialise_biases(cls, weights: Mapping[str, Array], forget_bias: float) -> None:
+        """Set the biases of one layer, all zero before: `forget_bias` for `forget_bias_gate`."""
+        if cls.forget_bias_gate is not None:
+            weights["b_h"][cls.gates.index(cls.forget_bias_gate)] = forget_bias
+
+    @classmethod
+    def reported_states(cls) -> tuple[str, ...]:
+        """Return the states whose gradients are reported, the one that holds the memory first."""
+        return tuple(reversed(cls.states))
+
+    @classmethod
+    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
+        """Return options of `charrnn train` that carry the gradient back over more characters.
+
+        Args:
+            config: the network whose gradient vanishes; its cell is this one.
+            gap: the number of characters that the network should remember, at least 3.
+            trained: whether the network has been trained or only initialised.
+        """
+        return [f"--cell lstm --forget-bias {bias_for_gap(gap):g}"]
 
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
@@ -147,7 +182,30 @@ class Cell(ABC):
     def step_backward(self, t: int) -> None:
         """Turn the gradient of slot t + 1, complete in `dh`, into that of slot t and `da[:, t]`."""
 
+    def total_state_gradients(self, t: int) -> list[Array]:
+        """Return ∂ℓ/∂s in slot t + 1, each (B, H), for each s of `reported_states`.
+
+        To be called before `step_backward(t)`. A state that the step computes from another one of
+        the same slot, as h = o ⊙ tanh(c) of the LSTM, is taken as a function of it here.
+        """
+        return [getattr(self, f"d{state}") for state in self.reported_states()]
+
+    def jacobian_bounds(self) -> Array | None:
+        """Return an upper bound of ‖∂s/∂s of the step before‖₂ for every step (T,), or None.
+
+        To be called after `forward`. The bound holds for all rows of the batch.
+        """
+        return None
+
     def begin_backward(self) -> None:
         """Take the weights as they are, and no gradient from beyond the window: the truncation."""
         self.recurrent_T.refresh_weights()
         self.dh.fill(0)
+
+
+def bias_for_gap(gap: int) -> float:
+    """Return ln(gap − 1), to one decimal: a constant gate σ(b) = 1 − 1/gap remembers for `gap`.
+
+    Tallec & Ollivier 2018, ICLR, arXiv 1804.11188.
+    """
+    return round(math.log(gap - 1), 1)

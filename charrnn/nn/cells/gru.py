@@ -23,6 +23,7 @@ class GRUCell(Cell):
     """h′ = (1 − z) ⊙ n + z ⊙ h."""
 
     gates: ClassVar = ("r", "z", "n")
+    keep_gate: ClassVar = "z"
     input_init: ClassVar = "normal:1"
     lr_scale: ClassVar = 0.5
 

@@ -10,13 +10,16 @@ and without peepholes. Gates are stored in the order i, f, o, g (PyTorch's is i,
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from charrnn.nn.cells.base import Cell
+from charrnn.nn.cells.base import Cell, bias_for_gap
 from charrnn.nn.ops import sigmoid, sigmoid_slope, tanh_slope
 from charrnn.types import Array
+
+if TYPE_CHECKING:
+    from charrnn.nn.network import ModelConfig
 
 
 class LSTMCell(Cell):
@@ -24,7 +27,16 @@ class LSTMCell(Cell):
 
     gates: ClassVar = ("i", "f", "o", "g")
     states: ClassVar = ("h", "c")
+    keep_gate: ClassVar = "f"
+    forget_bias_gate: ClassVar = "f"
     input_init: ClassVar = "normal:1"
+
+    @classmethod
+    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
+        """Advise a larger forget bias."""
+        bias = bias_for_gap(gap)
+        larger = bias if config.forget_bias < bias else config.forget_bias + 1
+        return [f"--forget-bias {larger:g}"]
 
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
@@ -74,3 +86,7 @@ class LSTMCell(Cell):
         np.multiply(self.dh, self.slope[2, t], out=self.da[2, t])
         self.dc *= self.a[1, t]
         self.recurrent_projection_backward(t, self.dh)
+
+    def total_state_gradients(self, t: int) -> list[Array]:
+        """∂ℓ/∂c′ with h′ = o ⊙ tanh(c′) as a function of c′, and ∂ℓ/∂h′."""
+        return [self.dc + self.dh * self.dc_dh[t], self.dh]

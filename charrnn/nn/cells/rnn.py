@@ -6,13 +6,17 @@ Elman 1990, Cognitive Science 14(2); with tanh as in Karpathy's min-char-rnn (20
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from charrnn.nn.cells.base import Cell
+from charrnn.nn.initialisers import Initialiser
 from charrnn.nn.ops import tanh_slope
 from charrnn.types import Array
+
+if TYPE_CHECKING:
+    from charrnn.nn.network import ModelConfig
 
 
 class RNNCell(Cell):
@@ -25,6 +29,24 @@ class RNNCell(Cell):
 
     # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
     # are made once. And one gate needs no sum over gates: the product is the gradient.
+
+    @classmethod
+    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
+        """Advise weights that keep the size of a gradient, and a cell with gates."""
+        advice = []
+        if config.init not in ("orthogonal", "identity"):
+            advice.append("--init orthogonal")
+        elif config.gain < 1:
+            advice.append("--gain 1")
+        start = Initialiser.parse(config.input_init or cls.input_init)
+        if start.name == "normal" and (start.scale or 1) * config.input_gain > 0.5:
+            advice.append("--input-init uniform")
+        gated = (
+            ["--cell gru"]
+            if trained or advice
+            else super().memory_remedies(config, gap, trained=trained)
+        )
+        return advice + gated
 
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
@@ -42,6 +64,12 @@ class RNNCell(Cell):
         self.recurrent.multiply(self.h_at[t])
         np.add(a, self.u, a)
         np.tanh(a, self.h_at[t + 1])
+
+    def jacobian_bounds(self) -> Array:
+        """max(1 − h′²) σ_max(W_hh): the Jacobian is W_hh with its columns times 1 − h′²."""
+        slopes = np.max(1 - self.h[1:] ** 2, axis=(1, 2))
+        bounds: Array = slopes * np.linalg.norm(self.W_hh[0], 2)
+        return bounds
 
     def begin_backward(self) -> None:
         """Take tanh′ of the whole window at once."""
