@@ -7,13 +7,11 @@ and ranges, and what does not fit is left out.
 import json
 import math
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from charrnn.checkpointing.npz_file import read_regular_file
-from charrnn.errors import CheckpointError
+from charrnn.system.files import open_regular_file, read_regular_file
 
 MAX_FACTS_BYTES = 2**20
 MAX_ROW_CHARACTERS = 2**20
@@ -36,7 +34,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """Return run.json of a run's folder, or nothing if it is missing, damaged or no file."""
     try:
         content = read_regular_file(folder / "run.json", MAX_FACTS_BYTES)
-    except (OSError, CheckpointError):
+    except OSError:
         return {}
     facts = parsed(content.decode("utf-8", "replace"))
     return facts if isinstance(facts, dict) else {}
@@ -133,10 +131,7 @@ def line_by_lag(line: object) -> dict[str, Any] | None:
 
 def open_metrics(path: Path) -> IO[str]:
     """Open metrics.jsonl for reading. Raises OSError if it is a pipe, a device or a folder."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{path.name} is not a regular file")
+    descriptor = open_regular_file(path, os.O_RDONLY, follow_links=True)
     return os.fdopen(descriptor, encoding="utf-8", errors="replace")
 
 

@@ -9,7 +9,6 @@ import codecs
 import contextlib
 import gzip
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +38,7 @@ from charrnn.data.text_files import (
 )
 from charrnn.data.vocabulary import CodeCounts, Vocabulary, add_counts
 from charrnn.errors import StorageError, TextError
+from charrnn.system.files import write_atomically
 from charrnn.types import Ids
 
 LARGE = 64 * 2**20
@@ -129,31 +129,28 @@ class LargeCorpus:
         Raises StorageError if there is no room for them, TextError if the text has changed since
         it was counted or holds no known character; then nothing is left behind.
         """
-        temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         new_folders = [folder for folder in path.parents if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._write_ids(vocabulary, temporary)
-            temporary.replace(path)
+            write_atomically(path, self._encoded_pieces(vocabulary))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StorageError(
                 f"cannot write {str(path)!r}: {reason}", "a disk with room, writable"
             ) from error
         finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             for folder in new_folders:  # those that are empty
                 with contextlib.suppress(OSError):
                     folder.rmdir()
         return mapped(path, vocabulary)
 
-    def _write_ids(self, vocabulary: Vocabulary, path: Path) -> None:
+    def _encoded_pieces(self, vocabulary: Vocabulary) -> Iterator[bytes]:
         size = characters = 0
-        with path.open("wb") as file:
-            for piece in self.pieces():
-                characters += len(piece)
-                size += file.write(vocabulary.encode(piece, "skip").tobytes())
+        for piece in self.pieces():
+            characters += len(piece)
+            content = vocabulary.encode(piece, "skip").tobytes()
+            size += len(content)
+            yield content
         if characters != self.fingerprint["characters"]:
             raise TextError(f"{self.name!r} has changed while it was read", "a copy of it")
         if not size:

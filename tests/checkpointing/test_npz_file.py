@@ -31,9 +31,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from charrnn.checkpointing import npz_format as npz
-from charrnn.checkpointing.npz_file import read_archive, remove_stale_temporaries, write_archive
+from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import parse, serialise
 from charrnn.errors import CheckpointError, StorageError
+from charrnn.system.files import remove_stale_temporaries
 from charrnn.types import JSON, Array
 
 TAG = b"charrnn sha256 "
@@ -579,7 +580,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(
 def test_a_file_that_the_system_withholds_is_a_matter_of_storage(
     number: int, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> int:
+    def fail(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", fail)
@@ -989,37 +990,3 @@ def test_twenty_kills_lose_no_save_that_was_reported(tmp_path: Path) -> None:
         remove_stale_temporaries(tmp_path)
         assert temporaries(tmp_path) == []
     assert inside >= 2, "no kill struck inside a save"
-
-
-# Left-overs.
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_only_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitpid(child, 0)
-    (tmp_path / f".c.npz.tmp-{child}").touch()
-    kept = {
-        f".c.npz.tmp-{os.getpid()}",
-        ".c.npz.tmp-1",  # alive, though perhaps not ours to ask
-        f"c.npz.tmp-{child}",
-        f".c.npz.tmp-{child}.npz",
-        ".c.npz.tmp-x",
-        ".c.npz.tmp-0",
-        f".c.npz.tmp--{child}",
-        ".c.npz.tmp-99999999999999999999",
-        f".tmp-{child}",
-        "c.npz",
-    }
-    for name in kept:
-        (tmp_path / name).touch()
-    (tmp_path / f".folder.tmp-{child}").mkdir()
-    remove_stale_temporaries(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == kept | {f".folder.tmp-{child}"}
-
-
-def test_a_missing_folder_has_no_left_overs(tmp_path: Path) -> None:
-    remove_stale_temporaries(tmp_path / "none")
-    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,6 @@ people never need it. Nothing is drawn through pyplot, and no setting outlives a
 """
 
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from charrnn.checkpointing.npz_format import shown
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.output.text_plots import Values, power, shortened
 from charrnn.errors import StorageError, UsageError
+from charrnn.system.files import write_atomically
 
 UNDATED: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
@@ -87,13 +87,8 @@ def save_plot(
     with settled():
         figure = profile_figure(curves, title=title, heat_map=heat_map)
         figure.savefig(content, format=ending[1:], dpi=150, metadata=UNDATED[ending])
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
-        try:
-            temporary.write_bytes(content.getvalue())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, content.getvalue())
     except OSError as error:
         raise StorageError(
             f"cannot write {shown(path)}: {error.strerror}", "another place for --plot"

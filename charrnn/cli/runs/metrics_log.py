@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpointing.npz_file import write_atomically
 from charrnn.checkpointing.run_records import (
     MAX_METRICS_BYTES,
     complete_lines,
     open_metrics,
     parse_row,
 )
+from charrnn.system.files import open_regular_file, write_all, write_atomically
 from charrnn.types import JSON
 
 MAX_WAITING = 20_000
@@ -54,13 +54,11 @@ class MetricsLog:
             return
         try:
             if self._descriptor is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-                self._descriptor = os.open(self.path, flags, 0o666)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                self._descriptor = open_regular_file(self.path, flags)
             end = os.fstat(self._descriptor).st_size
             try:
-                content = memoryview("".join(self._waiting).encode())
-                while content:
-                    content = content[os.write(self._descriptor, content) :]
+                write_all(self._descriptor, "".join(self._waiting).encode())
             except OSError:
                 os.ftruncate(self._descriptor, end)
                 raise

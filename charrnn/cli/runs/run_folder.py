@@ -23,12 +23,12 @@ from threadpoolctl import threadpool_info
 from charrnn import __version__
 from charrnn.checkpointing.checkpoint import save
 from charrnn.checkpointing.lookup import numbered_saves, step_of
-from charrnn.checkpointing.npz_file import remove_stale_temporaries, write_atomically
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.run_files import is_run_file
+from charrnn.system.files import remove_stale_temporaries, unlink_if_possible, write_atomically
 from charrnn.types import JSON
 
 try:
@@ -95,7 +95,7 @@ class RunFolder:
         self.metrics.close()
         for path in self.path.iterdir():
             if is_run_file(path.name):
-                path.unlink(missing_ok=True)
+                unlink_if_possible(path)
         for folder in self._made:
             with contextlib.suppress(OSError):  # not empty: something else lies there
                 folder.rmdir()

@@ -1,7 +1,6 @@
 """A new run: reading its corpus, planning, measuring, and making its folder."""
 
 import contextlib
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,6 @@ from threadpoolctl import threadpool_limits
 from charrnn.checkpointing.checkpoint import check_storable
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, checkpoint_in
-from charrnn.checkpointing.npz_file import remove_stale_temporaries
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
@@ -37,6 +35,12 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.nn.network import initialise
 from charrnn.randomness import Purpose, generator
+from charrnn.system.files import (
+    move,
+    remove_stale_temporaries,
+    temporary_path,
+    unlink_if_possible,
+)
 from charrnn.training.pair_presets import plan_pairs
 from charrnn.training.prepared_data import PreparedData, PreparedText, prepare_pairs, prepare_text
 from charrnn.training.presets import Budget, Plan, plan
@@ -120,7 +124,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
         if start.ids is not None:
             with storage(folder.path):
-                start.ids.replace(ids_path(folder.path))
+                move(start.ids, ids_path(folder.path))
         folder.write_facts(
             {
                 "command": command_line(),
@@ -159,7 +163,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
     if isinstance(corpus, LargeCorpus):
         ids = _ids_before(_wanted(request, corpus.name))
         remove_stale_temporaries(ids.parent)
-        stack.callback(ids.unlink, missing_ok=True)
+        stack.callback(unlink_if_possible, ids)
     prepared = _prepare(corpus, request, parent, ids)
     V, N = len(prepared.symbols), len(prepared.dataset.train)
 
@@ -238,7 +242,7 @@ def _ids_before(wanted: Path) -> Path:
     folder = wanted.absolute().parent
     while not folder.exists():
         folder = folder.parent
-    return folder / f".{wanted.name or 'run'}.ids.tmp-{os.getpid()}"
+    return temporary_path(folder / f"{wanted.name or 'run'}.ids")
 
 
 def _parent(path: str | None) -> Checkpoint | None:

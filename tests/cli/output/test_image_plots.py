@@ -1,5 +1,6 @@
 """A picture file is a picture of the kind its name says, or one line says why there is none."""
 
+import os
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -162,7 +163,7 @@ def test_a_picture_that_cannot_be_written_leaves_what_was_there(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(StorageError, match=r"cannot write '.*a\.svg': No space left"):
         save_plot(path, [curve("a")], title="t")
     assert path.read_text(encoding="utf-8") == "before"

@@ -90,7 +90,7 @@ def test_a_row_with_odd_fields_is_shown_without_them(fields: dict[str, Any]) -> 
 def test_metrics_are_a_regular_file(make: Any, tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     make(path)
-    with pytest.raises(OSError, match=r"regular file|directory"):
+    with pytest.raises(OSError, match="not a file"):
         open_metrics(path)
 
 
