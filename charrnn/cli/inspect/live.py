@@ -21,11 +21,7 @@ from charrnn.cli.output.console import Screen, say
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, stdout_is_terminal
 from charrnn.errors import CharRNNError, CheckpointError, StorageError, UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]  # a module or None
+from charrnn.system.file_lock import is_locked
 
 POLL_SECONDS = 0.5
 MAX_IDLE_POLLS = 2
@@ -111,9 +107,9 @@ class Reader:
 def training(folder: Path) -> bool:
     """Whether a process is training in a run's folder: it holds the lock, which is not waited for.
 
-    Without a lock file, or without flock, a run is training if its files changed recently.
+    Without a lock file, or without locks, a run is training if its files changed recently.
     """
-    lock = locked(folder / "lock")
+    lock = is_locked(folder / "lock")
     if lock is not None:
         return lock
     ages = [
@@ -122,28 +118,6 @@ def training(folder: Path) -> bool:
         if path.exists()
     ]
     return min(ages, default=MAX_IDLE_SECONDS) < MAX_IDLE_SECONDS
-
-
-def locked(path: Path) -> bool | None:
-    """Whether another process holds the exclusive lock on a file; None if that cannot be told.
-
-    Takes a shared lock for an instant, and never waits.
-    """
-    if fcntl is None:
-        return None
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return None
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def how_it_ended(folder: Path, step: int, planned: int | None) -> str:

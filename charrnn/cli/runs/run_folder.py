@@ -28,17 +28,9 @@ from charrnn.checkpointing.run_records import read_facts
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.run_files import is_run_file
+from charrnn.system.file_lock import FileLock
 from charrnn.system.files import remove_stale_temporaries, unlink_if_possible, write_atomically
 from charrnn.types import JSON
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there two runs in one folder are not kept apart
-    fcntl = None  # type: ignore[assignment]  # a module or None
-
-
-LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""How the lock is opened: a link that leads out of the folder is not followed."""
 
 
 class RunFolder:
@@ -55,7 +47,7 @@ class RunFolder:
         Raises `StorageError` if another run is writing there.
         """
         self.path, self._new, self._made = path, new, made
-        self._lock = self._take_lock()
+        self._lock = lock_folder(path)
         remove_stale_temporaries(path)
         self.metrics = MetricsLog(path / "metrics.jsonl")
 
@@ -93,9 +85,15 @@ class RunFolder:
             return
         self.metrics.discard_rows()
         self.metrics.close()
+        lock = self.path / "lock"
         for path in self.path.iterdir():
-            if is_run_file(path.name):
+            if is_run_file(path.name) and path != lock:
                 unlink_if_possible(path)
+        try:
+            lock.unlink(missing_ok=True)
+        except PermissionError:  # Windows does not delete a file that is open
+            self._lock.release()
+            unlink_if_possible(lock)
         for folder in self._made:
             with contextlib.suppress(OSError):  # not empty: something else lies there
                 folder.rmdir()
@@ -141,24 +139,27 @@ class RunFolder:
             self.metrics.close()
             if kind is not None:
                 self.discard()
-        os.close(self._lock)
-
-    def _take_lock(self) -> int:
-        with storage(self.path / "lock"):
-            lock = os.open(self.path / "lock", LOCK_FLAGS, 0o644)
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                os.close(lock)
-                raise FolderInUseError(
-                    f"another run is writing to {str(self.path)!r}", "to wait until it has ended"
-                ) from error
-        return lock
+        self._lock.release()
 
 
 class FolderInUseError(StorageError):
     """Another process holds the lock of a run's folder."""
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Lock the folder of a run; raises `FolderInUseError` if another process holds the lock.
+
+    Raises another `StorageError` if the lock file cannot be used.
+    """
+    try:
+        with storage(folder / "lock"):
+            return FileLock(folder / "lock")
+    except StorageError as error:
+        if isinstance(error.__cause__, BlockingIOError):
+            raise FolderInUseError(
+                f"another run is writing to {str(folder)!r}", "to wait until it has ended"
+            ) from error.__cause__
+        raise
 
 
 def make_folders(path: Path) -> tuple[Path, ...]:

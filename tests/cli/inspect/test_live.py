@@ -24,10 +24,11 @@ from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.npz_file import read_archive
 from charrnn.checkpointing.run_records import complete_lines, planned_steps, read_facts
 from charrnn.cli.app import app
-from charrnn.cli.inspect.live import Reader, how_it_ended, locked, training
+from charrnn.cli.inspect.live import Reader, how_it_ended, training
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.errors import StorageError
 from charrnn.nn.cells import CELLS
+from charrnn.system.file_lock import is_locked
 
 Call = Callable[..., Result]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -377,11 +378,11 @@ class TestTheEndOfARun:
 
     def test_the_lock_is_only_looked_at(self, watched_run: Path) -> None:
         with RunFolder(watched_run):
-            assert locked(watched_run / "lock") is True
-        assert locked(watched_run / "lock") is False
+            assert is_locked(watched_run / "lock") is True
+        assert is_locked(watched_run / "lock") is False
         with RunFolder(watched_run):
             pass
-        assert locked(Path("nowhere")) is None
+        assert is_locked(Path("nowhere")) is None
 
     def test_without_a_lock_file_the_age_of_the_rows_decides(self, watched_run: Path) -> None:
         (watched_run / "lock").unlink()

@@ -1,0 +1,82 @@
+"""Exclusive lock on a file between processes: `flock`, or `LockFileEx` on Windows.
+
+`filelock.lock_descriptor` takes the lock. The file is opened here, so that a link is never followed
+and the file stays where it is. The lock belongs to the open file: it ends with the process, even if
+that is killed, and spawned worker processes do not inherit it.
+"""
+
+import errno
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from filelock import lock_descriptor
+
+from charrnn.system.files import open_regular_file
+
+LOCK_ATTEMPTS, RETRY_SECONDS = 5, 0.02
+"""Attempts to take a lock, and the time between two: `is_locked` holds it for microseconds."""
+
+
+class FileLock:
+    """The lock on the file `path`, held from construction to `release`; a context manager.
+
+    Args:
+        path: the file; made if it does not exist, and kept after the release.
+
+    Raises `BlockingIOError` if another process holds the lock, another `OSError` if the file cannot
+    be opened or locked, or is a link or not a regular file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            self._descriptor: int | None = open_regular_file(path, os.O_RDWR | os.O_CREAT)
+            try:
+                if lock_descriptor(self._descriptor, blocking=False):
+                    if is_file_at(self._descriptor, path):
+                        return
+                elif attempt == LOCK_ATTEMPTS:
+                    raise BlockingIOError(errno.EAGAIN, "locked by another process", str(path))
+            except OSError:
+                self.release()
+                raise
+            self.release()
+            time.sleep(RETRY_SECONDS)
+        raise FileNotFoundError(errno.ENOENT, "removed while it was locked", str(path))
+
+    def release(self) -> None:
+        """Release the lock; does nothing the second time."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def is_locked(path: Path) -> bool | None:
+    """Return whether a process holds the lock on `path`, or None if that cannot be found out.
+
+    Takes the lock for an instant, never waits, and makes no file.
+    """
+    for flags in (os.O_RDWR, os.O_RDONLY):  # to read is enough, except on network file systems
+        with suppress(OSError):
+            descriptor = open_regular_file(path, flags)
+            try:
+                return not lock_descriptor(descriptor, blocking=False)
+            finally:
+                os.close(descriptor)
+    return None
+
+
+def is_file_at(descriptor: int, path: Path) -> bool:
+    """Return whether `path` still is the open file: nobody has removed or replaced it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
