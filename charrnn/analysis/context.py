@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import LANES, finite, place
+from charrnn.analysis.gradient_profile import BATCH_ROWS, finite_or_none, sample_positions
 from charrnn.analysis.layer_backprop import (
     LayerBackprop,
+    burn_in_state,
+    forward_layers,
     input_gradient,
-    norms,
-    read_forward,
-    settle,
+    row_norms,
 )
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import ModelConfig, Network
@@ -21,7 +21,7 @@ from charrnn.types import Ids
 
 
 @dataclass(frozen=True)
-class Context:
+class ContextLosses:
     """The loss when only the last k characters are seen, in nats per character.
 
     Khandelwal, He, Qi & Jurafsky 2018, ACL, arXiv 1805.04623.
@@ -45,11 +45,11 @@ def context_losses(
     lags: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256),
     windows: int = 256,
     seed: int = 0,
-) -> Context:
+) -> ContextLosses:
     """Predict the same characters from the last k before each, read from the zero state."""
     if not lags or min(lags) < 1:
         raise UsageError("a context has at least one character", "lags=(1, 2, 4, 8)")
-    places, _ = place(len(ids), max(lags), windows, seed, ends=1)
+    places, _ = sample_positions(len(ids), max(lags), windows, seed, ends=1)
     full = 2 * places.K
     kept = tuple(k for k in sorted(set(lags)) if k <= full)
     positions = places.starts + full
@@ -61,7 +61,7 @@ def context_losses(
         if not is_close:
             break
         effective = k
-    return Context(kept, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
+    return ContextLosses(kept, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
 
 
 def _nats_after(
@@ -70,15 +70,15 @@ def _nats_after(
     """Return the mean nats of the characters at `positions`, given the k before each."""
     total = 0.0
     with np.errstate(all="ignore"):
-        for first in range(0, len(positions), LANES):
-            at = positions[first : first + LANES]
+        for first in range(0, len(positions), BATCH_ROWS):
+            at = positions[first : first + BATCH_ROWS]
             network = Network(config, parameters, 1, len(at))
-            settle(network, ids[at - k + np.arange(k)[:, None]])
+            burn_in_state(network, ids[at - k + np.arange(k)[:, None]])
             top = network.layers[-1].h[0]
             log_p = top @ parameters["W_hy"] + parameters["b_y"]
             log_softmax(log_p, out=log_p)
             total -= float(log_p[np.arange(len(at)), ids[at]].sum())
-    return finite(total / len(positions))
+    return finite_or_none(total / len(positions))
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,21 @@ def influence(
     parameters = parameters.astype(np.float64)
     with np.errstate(all="ignore"):
         network = Network(config, parameters, len(ids), 1, parameters.like())
-        read_forward(network, ids[:, None])
+        forward_layers(network, ids[:, None])
         log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
         log_softmax(log_p, out=log_p)
         y = int(np.argmax(log_p)) if target is None else target
-        walk = LayerBackprop(network.layers)
-        walk.begin(parameters["W_hy"][:, y][None])
+        backprop = LayerBackprop(network.layers)
+        backprop.begin(parameters["W_hy"][:, y][None])
         logs = np.zeros(len(ids))
         for t in reversed(range(len(ids))):
-            scale = walk.step(t)
+            scale = backprop.step_back(t)
             dx = input_gradient(network.layers[0], t)
-            logs[t] = np.log(norms(dx))[0] + scale[0] * math.log(2)
+            logs[t] = np.log(row_norms(dx))[0] + scale[0] * math.log(2)
         shares = np.exp(logs - max(float(logs.max()), -1e9))
     return Influence(
         y,
-        finite(float(np.exp(log_p[0, y]))),
-        tuple(finite(x) for x in logs),
-        tuple(finite(x) for x in shares),
+        finite_or_none(float(np.exp(log_p[0, y]))),
+        tuple(finite_or_none(x) for x in logs),
+        tuple(finite_or_none(x) for x in shares),
     )

@@ -16,56 +16,63 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import HORIZON, Line, Profile
+from charrnn.analysis.gradient_profile import HORIZON_SHARE, GradientProfile, StateProfile
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig
 
 REFERENCE_LAG = 100
-FADING = 0.1
+FADING_SHARE = 0.1
 EXPLODING_RATIO = 10.0
 EXPLODING_RATE = 1.01
-EXPLODING_FIT = 0.9
+EXPLODING_R_SQUARED = 0.9
 
-KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
+VERDICT_KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of `KINDS`, and one line that says what was found and what to try."""
+    """One of `VERDICT_KINDS`, and one line that says what was found and what to try."""
 
     kind: str
     sentence: str
 
 
-def verdict(
-    found: Profile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
+def diagnose(
+    found: GradientProfile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
 ) -> Verdict:
     """Judge a profile by the rule at the top; `seq_length` only tunes the advice."""
-    lines = found.headlines
+    lines = found.main_states
     if found.nonfinite or not all(line.finite for line in lines):
         where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
         advice = "an earlier checkpoint, a smaller --lr, or --clip-norm 1"
-        return _say("nonfinite", f"{where} numbers that are not finite", advice)
+        return _verdict_with_advice("nonfinite", f"{where} numbers that are not finite", advice)
     alive = [line for line in lines if not line.zero]
     if not alive:
         reason = "the loss does not depend on the state"
         if config.outputs == 1:
-            return _say("vanishing", f"{reason}: one character leaves nothing to guess", "a text")
-        return _say("vanishing", f"there is no gradient: {reason}", "training again")
+            return _verdict_with_advice(
+                "vanishing", f"{reason}: one character leaves nothing to guess", "a text"
+            )
+        return _verdict_with_advice(
+            "vanishing", f"there is no gradient: {reason}", "training again"
+        )
     bursting = [line for line in alive if explodes(line)]
     if bursting:
-        worst = max(bursting, key=_peak)
-        growth = f"the gradient grows {_peak(worst):.3g}-fold within {_reach(worst)} characters"
-        if _peak(worst) <= EXPLODING_RATIO:
+        worst = max(bursting, key=_max_ratio)
+        lags = _followed_lags(worst)
+        growth = f"the gradient grows {_max_ratio(worst):.3g}-fold within {lags} characters"
+        if _max_ratio(worst) <= EXPLODING_RATIO:
             growth = f"the gradient grows ×{worst.rate_per_char:.3f} per character"
-        return _say("exploding", growth, _calm(config, trained))
+        return _verdict_with_advice("exploding", growth, _exploding_advice(config, trained))
     best = max(alive, key=share_at_reference)
     share = share_at_reference(best)
     window = "" if seq_length is None else f" (training window {seq_length})"
-    if share <= HORIZON:
+    if share <= HORIZON_SHARE:
         at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
         text = f"the gradient falls to 1% {at} characters{window}"
-        return _say("vanishing", text, _remember(config, trained, seq_length))
+        return _verdict_with_advice(
+            "vanishing", text, _vanishing_advice(config, trained, seq_length)
+        )
     part = f"{100 * share:.2g}%" if share < 0.995 else "all"
     followed = len(best.ratio) - 1
     known = followed >= REFERENCE_LAG or best.rate_per_char is not None
@@ -73,12 +80,14 @@ def verdict(
     text = f"{part} of the gradient arrives from {reach} characters back"
     if not known:
         text += ", as far as this text goes"
-    if share <= FADING:
-        return _say("fading", text + window, _remember(config, trained, seq_length))
+    if share <= FADING_SHARE:
+        return _verdict_with_advice(
+            "fading", text + window, _vanishing_advice(config, trained, seq_length)
+        )
     return Verdict("healthy", f"healthy: {text}{window}")
 
 
-def share_at_reference(line: Line) -> float:
+def share_at_reference(line: StateProfile) -> float:
     """Return the largest G(k) for k from the reference lag on, continued by the rate if need be."""
     G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in line.log_geometric]
     missing = REFERENCE_LAG - (len(G) - 1)
@@ -89,26 +98,28 @@ def share_at_reference(line: Line) -> float:
     return G[-1] * math.exp(min(700.0, missing * math.log(max(line.rate_per_char, 1e-300))))
 
 
-def explodes(line: Line) -> bool:
+def explodes(line: StateProfile) -> bool:
     """Tell whether a line meets the rule for exploding."""
     fast = line.rate_per_char is not None and line.rate_per_char > EXPLODING_RATE
-    return _peak(line) > EXPLODING_RATIO or (fast and (line.rate_r_squared or 0) > EXPLODING_FIT)
+    return _max_ratio(line) > EXPLODING_RATIO or (
+        fast and (line.rate_r_squared or 0) > EXPLODING_R_SQUARED
+    )
 
 
-def _peak(line: Line) -> float:
+def _max_ratio(line: StateProfile) -> float:
     logs = [x for x in line.log_ratio[: REFERENCE_LAG + 1] if x is not None]
     return math.exp(min(max(logs, default=0.0), 700.0))
 
 
-def _reach(line: Line) -> int:
+def _followed_lags(line: StateProfile) -> int:
     return min(REFERENCE_LAG, len(line.ratio) - 1)
 
 
-def _say(kind: str, finding: str, advice: str) -> Verdict:
+def _verdict_with_advice(kind: str, finding: str, advice: str) -> Verdict:
     return Verdict(kind, f"{kind}: {finding}. Try {advice}")
 
 
-def _calm(config: ModelConfig, trained: bool) -> str:
+def _exploding_advice(config: ModelConfig, trained: bool) -> str:
     """Return what makes a gradient explode less; clipping bounds the step, not the growth."""
     if trained:
         return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
@@ -119,7 +130,7 @@ def _calm(config: ModelConfig, trained: bool) -> str:
     return "a smaller --gain, --clip-norm 1"
 
 
-def _remember(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
+def _vanishing_advice(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
     """Return what lets a gradient travel further in this cell, over a window or 100 characters."""
     gap = max(3, seq_length or REFERENCE_LAG)
     advice = CELLS[config.cell].memory_remedies(config, gap, trained=trained)
@@ -143,7 +154,7 @@ class Truncation:
     """The smallest K′ with a bias within the tolerance."""
 
 
-def truncation(line: Line, tolerance: float = 0.1) -> Truncation:
+def truncation_bias(line: StateProfile, tolerance: float = 0.1) -> Truncation:
     """Advise on `--seq-length` from the profile of one line."""
     ratios = [math.nan if x is None else x for x in line.ratio]
     beta = line.rate_per_char

@@ -27,13 +27,13 @@ NORMS_EVERY = 10
 PROFILE_LAGS = 100
 PROFILE_WINDOWS = 16
 
-COST = 0.01
+MAX_TIME_SHARE = 0.01
 """The share of the time that looking at the gradient by lag may take: half of what is promised."""
 
-RECENT = 100
+RECENT_STEPS = 100
 """Steps over which clipping and spikes are counted."""
 
-SPIKE = 5.0
+SPIKE_RATIO = 5.0
 """A spike is a norm this many times the median of the recent ones."""
 
 
@@ -55,7 +55,7 @@ class GradientMonitor:
         """Take norms before clipping, and remember the weights; a step in ten."""
         if self._due(NORMS_EVERY):
             parameters = self.trainer.parameters
-            self._norms = norms(parameters.like(gradient))
+            self._norms = parameter_norms(parameters.like(gradient))
             self._weights.vector[...] = parameters.vector
 
     def after_update(self) -> GradientSnapshot | None:
@@ -63,9 +63,9 @@ class GradientMonitor:
         if not self._due(NORMS_EVERY):
             return None
         trainer = self.trainer
-        weights = norms(self._weights)
+        weights = parameter_norms(self._weights)
         self._weights.vector -= trainer.parameters.vector
-        moves = norms(self._weights)
+        moves = parameter_norms(self._weights)
         ratios = {name: moves[name] / weights[name] for name in moves if weights[name] > 0}
         self.profile_every = self.profile_every or self._affordable_interval()
         if self._due(self.profile_every):
@@ -81,7 +81,9 @@ class GradientMonitor:
         """Return the steps between two looks by lag, a multiple of `NORMS_EVERY`."""
         steps = self.trainer.progress.step + 1 - self._first
         seconds = (time.perf_counter() - self._began) / steps
-        return NORMS_EVERY * math.ceil(self._profile_seconds / (COST * seconds * NORMS_EVERY))
+        return NORMS_EVERY * math.ceil(
+            self._profile_seconds / (MAX_TIME_SHARE * seconds * NORMS_EVERY)
+        )
 
     def _profile(self) -> dict[str, Any]:
         """Return the gradient by lag of each layer, as JSON values."""
@@ -99,16 +101,16 @@ class GradientMonitor:
                 "horizon_chars": line.horizon_chars,
                 "rate_per_char": line.rate_per_char,
             }
-            for line in found.headlines
+            for line in found.main_states
         }
 
 
-def norms(parameters: Parameters) -> dict[str, float]:
+def parameter_norms(parameters: Parameters) -> dict[str, float]:
     """Return ‖v‖₂ of each array by name."""
     return {name: norm(array.ravel()) for name, array in parameters.items()}
 
 
-def by_layer(values: Mapping[str, float]) -> dict[str, float]:
+def norms_by_layer(values: Mapping[str, float]) -> dict[str, float]:
     """Join the norms of parameters to those of layers, and of the readout: √Σ ‖v‖²."""
     squares: dict[str, float] = {}
     for name, value in values.items():
@@ -118,18 +120,18 @@ def by_layer(values: Mapping[str, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecentNorms:
     """The gradient's norm over the last steps that were logged."""
 
     steps: int
     clipped: float
     """Share of them in which clipping made the gradient shorter."""
     spikes: tuple[int, ...]
-    """Steps whose norm was more than `SPIKE` times the median so far."""
+    """Steps whose norm was more than `SPIKE_RATIO` times the median so far."""
     median_norm: float
 
 
-def recent(rows: Iterable[Mapping[str, Any]], last: int = RECENT) -> Recent | None:
+def recent_norms(rows: Iterable[Mapping[str, Any]], last: int = RECENT_STEPS) -> RecentNorms | None:
     """Read the training rows of a metrics.jsonl; None if there are none yet."""
     window: deque[tuple[int, float, float]] = deque(maxlen=last)
     for row in rows:
@@ -140,5 +142,5 @@ def recent(rows: Iterable[Mapping[str, Any]], last: int = RECENT) -> Recent | No
         return None
     middle = median(before for _, before, _ in window)
     clipped = np.mean([after < before * (1 - 1e-9) for _, before, after in window])
-    spikes = tuple(step for step, before, _ in window if before > SPIKE * middle > 0)
-    return Recent(len(window), float(clipped), spikes, middle)
+    spikes = tuple(step for step, before, _ in window if before > SPIKE_RATIO * middle > 0)
+    return RecentNorms(len(window), float(clipped), spikes, middle)

@@ -15,12 +15,12 @@ from typing import TypeAlias
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import nonfinite_names, place
+from charrnn.analysis.gradient_profile import nonfinite_names, sample_positions
 from charrnn.analysis.layer_backprop import (
     LayerBackprop,
     Logs,
-    read_forward,
-    settle,
+    burn_in_state,
+    forward_layers,
     state_gradients,
 )
 from charrnn.nn.cells import CELLS
@@ -29,7 +29,7 @@ from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 
 JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
-WORST_CONDITION = 1e12
+MAX_CONDITION = 1e12
 """Beyond this the smallest singular value is rounding error, and is not told."""
 
 State: TypeAlias = Mapping[str, Array]
@@ -69,16 +69,16 @@ def jacobians(
     if state is not None:
         path.load_states(state)
     with np.errstate(over="ignore"):
-        read_forward(path, inputs[:, None])
+        forward_layers(path, inputs[:, None])
     chosen = range(config.layers) if layer is None else range(layer, layer + 1)
     S = len(chosen) * len(CELLS[config.cell].states) * config.hidden
     wide = Network(config, parameters, 1, S, parameters.like())
-    walk = LayerBackprop([wide.layers[number] for number in chosen])
+    backprop = LayerBackprop([wide.layers[number] for number in chosen])
     rows, exponents = np.eye(S), np.zeros(S)
     for t in reversed(range(len(inputs))):
         for number in chosen:
             _repeat_step(path, wide, number, t, inputs)
-        rows, exponents = pull_back(walk, rows, exponents)
+        rows, exponents = pull_back(backprop, rows, exponents)
         common = float(exponents.max())
         yield rows * np.exp2(exponents - common)[:, None], int(common)
 
@@ -101,28 +101,28 @@ def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids 
 
 
 def pull_back(
-    walk: LayerBackprop, rows: Array, exponents: Array, t: int = 0
+    backprop: LayerBackprop, rows: Array, exponents: Array, t: int = 0
 ) -> tuple[Array, Array]:
     """Rows v (B, S), each times 2 to the power of its exponent, to v · ∂s_{t+1}/∂s_t."""
-    parts = iter(np.split(rows, _cuts(walk), axis=1))
-    for layer in walk.layers:
+    parts = iter(np.split(rows, _cuts(backprop), axis=1))
+    for layer in backprop.layers:
         for gradient in state_gradients(layer):
             gradient[...] = next(parts)
-    walk.exponents[...] = exponents
-    walk.passed = None
-    walk.step(t)
-    common = walk.exponents.max(axis=0)
+    backprop.exponents[...] = exponents
+    backprop.gradient_from_above = None
+    backprop.step_back(t)
+    common = backprop.exponents.max(axis=0)
     scaled = [
         gradient * np.exp2(own - common)[:, None]
-        for layer, own in zip(walk.layers, walk.exponents, strict=True)
+        for layer, own in zip(backprop.layers, backprop.exponents, strict=True)
         for gradient in state_gradients(layer)
     ]
     return np.concatenate(scaled, axis=1), common
 
 
-def _cuts(walk: LayerBackprop) -> list[int]:
+def _cuts(backprop: LayerBackprop) -> list[int]:
     """Return where one state ends and the next begins in a row."""
-    widths = [layer.H for layer in walk.layers for _ in layer.states]
+    widths = [layer.H for layer in backprop.layers for _ in layer.states]
     ends: list[int] = np.cumsum(widths)[:-1].tolist()
     return ends
 
@@ -132,7 +132,7 @@ class Spectrum:
     """Singular values of J_k of one layer, geometric means over windows, as logarithms.
 
     None where there is no number: the smallest and the condition number if this is beyond
-    `WORST_CONDITION`, the bound but for the plain RNN.
+    `MAX_CONDITION`, the bound but for the plain RNN.
     """
 
     layer: int
@@ -157,15 +157,15 @@ def spectra(
     if nonfinite_names(parameters):
         return ()
     parameters = parameters.astype(np.float64)
-    K, texts, states = windows_of(config, parameters, ids, max(lags), windows, seed)
+    K, texts, states = sample_windows(config, parameters, ids, max(lags), windows, seed)
     found = []
     for layer in range(config.layers):
         values: dict[int, list[tuple[float, float, float | None]]] = {}
         for b, text in enumerate(texts.T):
             state = {name: begin[b] for name, begin in states.items()}
             bounds = log_bounds(config, parameters, text, state, layer)
-            walk = jacobians(config, parameters, text, state, layer)
-            for k, (J, exponent) in enumerate(walk, 1):
+            backprop = jacobians(config, parameters, text, state, layer)
+            for k, (J, exponent) in enumerate(backprop, 1):
                 if k in lags:
                     bound = None if bounds is None else float(bounds[k - 1])
                     values.setdefault(k, []).append((*log_extremes(J, exponent), bound))
@@ -188,7 +188,7 @@ def log_bounds(
     path = Network(config, parameters, len(inputs), 1)
     path.load_states(state)
     with np.errstate(over="ignore"):
-        read_forward(path, inputs[:, None])
+        forward_layers(path, inputs[:, None])
     bounds = path.layers[layer].jacobian_bounds()
     if bounds is None:
         return None
@@ -201,7 +201,7 @@ def _spectrum(layer: int, k: int, values: list[tuple[float, float, float | None]
     largest = _mean([value[0] for value in values])
     smallest = _mean([value[1] for value in values])
     bound = _mean([value[2] for value in values])
-    if largest is None or smallest is None or largest - smallest > math.log(WORST_CONDITION):
+    if largest is None or smallest is None or largest - smallest > math.log(MAX_CONDITION):
         return Spectrum(layer, k, largest, None, None, bound)
     return Spectrum(layer, k, largest, smallest, math.exp(largest - smallest), bound)
 
@@ -212,16 +212,16 @@ def _mean(values: list[float] | list[float | None]) -> float | None:
     return sum(present) / len(values) if len(present) == len(values) else None
 
 
-def windows_of(
+def sample_windows(
     config: ModelConfig, parameters: Parameters, ids: Ids, lags: int, windows: int, seed: int
 ) -> tuple[int, Ids, dict[str, Array]]:
     """Return K, texts of K characters (K, B), and the states (B, H) that K before lead to."""
-    places, _ = place(len(ids), lags, windows, seed, ends=1)
+    places, _ = sample_positions(len(ids), lags, windows, seed, ends=1)
     K = places.K
     text = ids[places.starts + np.arange(2 * K)[:, None]]
     network = Network(config, parameters, 1, len(places.starts))
     with np.errstate(over="ignore"):
-        settle(network, text[:K])
+        burn_in_state(network, text[:K])
     return K, text[K:], network.states()
 
 

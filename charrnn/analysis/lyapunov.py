@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import nonfinite_names, numbers
-from charrnn.analysis.jacobians import pull_back, windows_of
-from charrnn.analysis.layer_backprop import LayerBackprop, read_forward
+from charrnn.analysis.gradient_profile import finite_numbers, nonfinite_names
+from charrnn.analysis.jacobians import pull_back, sample_windows
+from charrnn.analysis.layer_backprop import LayerBackprop, forward_layers
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -50,22 +50,22 @@ def lyapunov(
     if nonfinite_names(parameters):
         return None
     parameters = parameters.astype(np.float64)
-    K, texts, states = windows_of(config, parameters, ids, lags, windows, seed)
+    K, texts, states = sample_windows(config, parameters, ids, lags, windows, seed)
     W = texts.shape[1]
     network = Network(config, parameters, K, W * exponents, parameters.like())
     network.load_states(
         {name: np.repeat(state, exponents, axis=0) for name, state in states.items()}
     )
     with np.errstate(over="ignore"):
-        read_forward(network, np.repeat(texts, exponents, axis=1))
-    walk = LayerBackprop(network.layers)
+        forward_layers(network, np.repeat(texts, exponents, axis=1))
+    backprop = LayerBackprop(network.layers)
     S = config.layers * len(CELLS[config.cell].states) * config.hidden
     draws = np.random.default_rng(seed).standard_normal((W, S, exponents))
 
     def step(t: int) -> Callable[[Array], Array]:
         def through(Q: Array) -> Array:
             rows = Q.transpose(0, 2, 1).reshape(-1, S)
-            pulled, scale = pull_back(walk, rows, np.zeros(len(rows)), t)
+            pulled, scale = pull_back(backprop, rows, np.zeros(len(rows)), t)
             return (pulled * np.exp2(scale)[:, None]).reshape(W, exponents, S).transpose(0, 2, 1)
 
         return through
@@ -74,7 +74,7 @@ def lyapunov(
     found = benettin((step(t) for t in reversed(range(K))), draws, drop)  # (W, exponents)
     with np.errstate(invalid="ignore"):  # −inf, where a direction is lost at once
         error = found.std(axis=0, ddof=1) / math.sqrt(W) if W > 1 else np.full(exponents, np.nan)
-    return Lyapunov(numbers(found.mean(axis=0)), numbers(error), W, K - drop)
+    return Lyapunov(finite_numbers(found.mean(axis=0)), finite_numbers(error), W, K - drop)
 
 
 def benettin(steps: Iterable[Callable[[Array], Array]], Q: Array, drop: int = 0) -> Array:

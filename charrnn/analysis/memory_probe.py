@@ -9,7 +9,7 @@ test that Hochreiter & Schmidhuber 1997 (Neural Computation 9(8)) and Bengio, Si
 1994 (IEEE Trans. Neural Networks 5(2)) set. It says how learning begins, not how well a cell
 writes text.
 
-`plan` lays out the trials with their budgets, `probe` runs them and yields what happens.
+`plan_trials` lays out the trials with their budgets; `run_trials` runs them and yields events.
 """
 
 import math
@@ -32,18 +32,18 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator
 from charrnn.system.child_processes import GONE, ChildProcess
 
-HIDDEN, LANES = 64, 64
-OPTIMISER, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
-BUDGET = 1_500_000
+HIDDEN_SIZE, BATCH_SIZE = 64, 64
+OPTIMISER_NAME, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
+MAX_CHARACTERS = 1_500_000
 """Characters that a network may read, whatever the gap: a longer one leaves fewer steps."""
 
-WINDOW = Limits(1, 2**24, 64)
+WINDOW_SIZE_LIMITS = Limits(1, 2**24, 64)
 """Characters of a truncated sequence."""
 
-SOLVED = 0.99
+SOLVED_ACCURACY = 0.99
 """The accuracy at which a trial ends before its budget does."""
 
-EVALUATE_EVERY, EVALUATED = 25, 8 * LANES
+EVALUATE_EVERY, EVALUATED_SEQUENCES = 25, 8 * BATCH_SIZE
 """Steps between two looks at the accuracy, and the fresh sequences that each look takes."""
 
 
@@ -69,7 +69,7 @@ class ProbeModel:
             inputs,
             outputs,
             cell=self.cell,
-            hidden=HIDDEN,
+            hidden=HIDDEN_SIZE,
             init=self.init,
             input_init=self.input_init,
             readout_init=self.readout_init,
@@ -86,12 +86,14 @@ def chrono_bias(gap: int) -> float:
     return math.log(max(gap - 1, 1))
 
 
-SMALL = "normal:0.01"
+SMALL_NORMAL = "normal:0.01"
 PROBE_MODELS = {
     probe_model.name: probe_model
     for probe_model in (
         # All weights as in Karpathy's min-char-rnn (2015).
-        ProbeModel("rnn-normal", f"rnn {SMALL}", "rnn", SMALL, SMALL, SMALL),
+        ProbeModel(
+            "rnn-normal", f"rnn {SMALL_NORMAL}", "rnn", SMALL_NORMAL, SMALL_NORMAL, SMALL_NORMAL
+        ),
         # Small inputs keep tanh near its linear middle, where an orthogonal matrix loses nothing.
         # Their size is that of Le, Jaitly & Hinton 2015, arXiv 1504.00941, beside the identity.
         ProbeModel("rnn-orthogonal", "rnn orthogonal", "rnn", input_init="normal:0.001"),
@@ -125,7 +127,7 @@ class ProbeProgress:
 
 
 @dataclass(frozen=True)
-class Result:
+class TrialResult:
     """How a trial ended: after `steps` steps, fewer than planned if it was solved."""
 
     trial: Trial
@@ -137,13 +139,13 @@ class Result:
     @property
     def solved(self) -> bool:
         """Whether nearly every answer was right."""
-        return self.accuracy >= SOLVED
+        return self.accuracy >= SOLVED_ACCURACY
 
 
 Stop: TypeAlias = Callable[[], bool]
 
 
-def plan(
+def plan_trials(
     task: str = "recall",
     gaps: Sequence[int] | None = None,
     probe_models: Sequence[str] = tuple(PROBE_MODELS),
@@ -161,11 +163,11 @@ def plan(
             raise unknown("contestant", name, PROBE_MODELS)
     SEED.check("--seed", seed)
     if window is not None:
-        WINDOW.check("window", window)
+        WINDOW_SIZE_LIMITS.check("window", window)
     kind = TASKS[task]
     steps = {}
     for gap in kind.default_gaps if gaps is None else gaps:
-        steps[gap] = max(EVALUATE_EVERY, BUDGET // (LANES * kind(gap).length))
+        steps[gap] = max(EVALUATE_EVERY, MAX_CHARACTERS // (BATCH_SIZE * kind(gap).length))
     return [
         Trial(task, PROBE_MODELS[name], gap, count, seed, window)
         for name in probe_models
@@ -173,9 +175,9 @@ def plan(
     ]
 
 
-def probe(
+def run_trials(
     trials: Sequence[Trial], processes: int = 1, stop: Stop | None = None
-) -> Iterator[ProbeProgress | Result]:
+) -> Iterator[ProbeProgress | TrialResult]:
     """Run the trials, some at a time; yield looks, and a result as each one ends.
 
     The results do not depend on `processes`, their order does. Ends early once `stop` says so.
@@ -183,14 +185,14 @@ def probe(
     if processes < 1:
         raise UsageError(f"processes is {processes}; it must be at least 1", "processes=1")
     if min(processes, len(trials)) > 1:
-        yield from _share_out(trials, processes, stop)
+        yield from _run_in_processes(trials, processes, stop)
         return
     with threadpool_limits(1, user_api="blas"):  # sums of several threads round differently
         for trial in trials:
-            yield from run(trial, stop)
+            yield from run_trial(trial, stop)
 
 
-def run(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | Result]:
+def run_trial(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | TrialResult]:
     """Train one network; yield looks at its accuracy, and the result at last unless stopped.
 
     At a gap all contestants meet the same sequences, whatever else is planned.
@@ -201,12 +203,14 @@ def run(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | Resu
     parameters = initialise(config, generator(trial.seed, Purpose.WEIGHTS))
     gradients = parameters.like()
     T = min(trial.window or task.length, task.length)
-    network = Network(config, parameters, T, LANES, gradients)  # never carries: begins from zero
-    optimiser = OPTIMISERS[OPTIMISER](parameters.vector)
+    network = Network(
+        config, parameters, T, BATCH_SIZE, gradients
+    )  # never carries: begins from zero
+    optimiser = OPTIMISERS[OPTIMISER_NAME](parameters.vector)
     for step in range(1, trial.steps + 1):
         if stop is not None and stop():
             return
-        inputs, targets, weights = draw(trial, task, step)
+        inputs, targets, weights = draw_batch(trial, task, step)
         network.forward(inputs[-T:])
         network.loss(targets[-T:])
         with np.errstate(over="ignore", invalid="ignore"):  # a step that explodes is not taken
@@ -217,32 +221,32 @@ def run(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | Resu
             optimiser.update(parameters.vector, gradients.vector, LEARNING_RATE)
         if step % EVALUATE_EVERY == 0 or step == trial.steps:
             right = 0
-            for part in range(1, EVALUATED // LANES + 1):
-                fresh = draw(trial, task, step, part)
+            for part in range(1, EVALUATED_SEQUENCES // BATCH_SIZE + 1):
+                fresh = draw_batch(trial, task, step, part)
                 guesses = np.argmax(network.forward(fresh.inputs[-T:])[-1], axis=-1)
                 right += int(np.sum(guesses == fresh.targets[-1]))
-            accuracy = right / EVALUATED
+            accuracy = right / EVALUATED_SEQUENCES
             yield ProbeProgress(trial, step, accuracy)
-            if accuracy >= SOLVED:
+            if accuracy >= SOLVED_ACCURACY:
                 break
     seconds = time.perf_counter() - started
-    yield Result(trial, step, accuracy, 1 / len(task.answers), seconds)
+    yield TrialResult(trial, step, accuracy, 1 / len(task.answers), seconds)
 
 
-def draw(trial: Trial, task: Task, step: int, look: int = 0) -> ProbeBatch:
+def draw_batch(trial: Trial, task: Task, step: int, look: int = 0) -> ProbeBatch:
     """Draw the sequences of this step, or of a part of the look at it."""
-    return task.draw(LANES, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, look))
+    return task.draw(BATCH_SIZE, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, look))
 
 
-def _share_out(
+def _run_in_processes(
     trials: Sequence[Trial], processes: int, stop: Stop | None
-) -> Iterator[ProbeProgress | Result]:
+) -> Iterator[ProbeProgress | TrialResult]:
     """Let child processes run the trials, each the next one as soon as it is free."""
     waiting = iter(trials)
     children: dict[Connection, ChildProcess] = {}
     try:
         for trial in islice(waiting, processes):
-            child = ChildProcess(_work)
+            child = ChildProcess(_serve_trials)
             children[child.connection] = child
             child.connection.send(trial)
         busy = set(children)
@@ -253,7 +257,7 @@ def _share_out(
                 except GONE as error:
                     raise children[connection].failure() from error
                 yield event
-                if isinstance(event, Result):
+                if isinstance(event, TrialResult):
                     following = next(waiting, None)
                     if following is None:
                         busy.remove(connection)
@@ -264,9 +268,9 @@ def _share_out(
             child.kill()
 
 
-def _work(connection: Connection) -> None:
+def _serve_trials(connection: Connection) -> None:
     """Run trials as they arrive, until the other end of the pipe is closed."""
     threadpool_limits(1, user_api="blas")
     while True:
-        for event in run(connection.recv()):
+        for event in run_trial(connection.recv()):
             connection.send(event)

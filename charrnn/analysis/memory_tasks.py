@@ -11,7 +11,7 @@ from charrnn.data import builtin_texts as corpora
 from charrnn.errors import UsageError
 from charrnn.types import Array, Ids
 
-GREATEST_GAP = 1000
+MAX_PROBE_GAP = 1000
 
 
 class ProbeBatch(NamedTuple):
@@ -38,8 +38,8 @@ class Task(ABC):
 
     def __init__(self, gap: int, least: int, around: int) -> None:
         """Ask across `gap` characters, with `around` more; `UsageError` for too few or many."""
-        if not least <= gap <= GREATEST_GAP:
-            raise UsageError(f"a gap of {gap} is not within {least} and {GREATEST_GAP} characters")
+        if not least <= gap <= MAX_PROBE_GAP:
+            raise UsageError(f"a gap of {gap} is not within {least} and {MAX_PROBE_GAP} characters")
         self.gap, self.length = gap, gap + around
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Recall(Task):
         inputs = np.full((self.length, B), self.inputs - 1, np.uint8)
         inputs[0] = rng.integers(A, size=B)
         inputs[1:-1] = rng.integers(A, A + len(self.filler), size=(self.gap, B))
-        return asked_at_the_end(inputs, inputs[0])
+        return answer_batch(inputs, inputs[0])
 
 
 class France(Task):
@@ -97,13 +97,13 @@ class France(Task):
                     readings.append(text[end - self.length : end])
                     answers.append(self.answers.index(language[0]))
         ids = [[self.characters.index(character) for character in line] for line in readings[:B]]
-        return asked_at_the_end(np.array(ids, np.uint8).T.copy(), np.array(answers[:B], np.uint8))
+        return answer_batch(np.array(ids, np.uint8).T.copy(), np.array(answers[:B], np.uint8))
 
 
 TASKS: dict[str, type[Recall | France]] = {"recall": Recall, "france": France}
 
 
-def asked_at_the_end(inputs: Ids, answers: Ids) -> ProbeBatch:
+def answer_batch(inputs: Ids, answers: Ids) -> ProbeBatch:
     """Return a batch of these inputs (T, B) whose only target is the answer (B,) at its end."""
     targets = np.zeros_like(inputs)
     weights = np.zeros(inputs.shape, np.float32)

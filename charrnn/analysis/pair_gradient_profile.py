@@ -7,19 +7,25 @@ and only those are looked at in which the guess has enough characters before it.
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import Profile, finite, line, loss_gradient, nonfinite_names
-from charrnn.analysis.layer_backprop import LayerBackprop, read_forward
+from charrnn.analysis.gradient_profile import (
+    GradientProfile,
+    finite_or_none,
+    loss_gradient,
+    nonfinite_names,
+    summarise_state,
+)
+from charrnn.analysis.layer_backprop import LayerBackprop, forward_layers
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 
-REACH = 0.25
+LAG_QUANTILE = 0.25
 """Lags go up to this quantile of what lies before a guess: most examples reach so far."""
 
 
-def example_profile(
+def pair_gradient_profile(
     config: ModelConfig,
     parameters: Parameters,
     examples: Examples,
@@ -27,13 +33,13 @@ def example_profile(
     lags: int,
     windows: int,
     seed: int = 0,
-) -> Profile:
+) -> GradientProfile:
     """Follow the gradient back from one guess in each of up to `windows` examples."""
     rng = np.random.default_rng(seed)
     guess = np.array(
         [rng.choice(np.flatnonzero(_scored(examples, n))) for n in range(len(examples))]
     )
-    K = max(1, min(lags, int(np.quantile(guess, REACH, method="lower"))))
+    K = max(1, min(lags, int(np.quantile(guess, LAG_QUANTILE, method="lower"))))
     able = np.flatnonzero(guess >= min(K, guess.max()))
     chosen = np.sort(rng.permutation(able)[:windows])
     K = min(K, int(guess[chosen].min()))
@@ -48,19 +54,21 @@ def example_profile(
             T = int(position) + 1
             inputs, targets, _ = examples.padded(same, T)
             network = Network(config, parameters, T, len(same), parameters.like())
-            read_forward(network, inputs)
-            walk = LayerBackprop(network.layers)
+            forward_layers(network, inputs)
+            backprop = LayerBackprop(network.layers)
             loss, dh = loss_gradient(parameters, network.layers[-1].h[-1], targets[-1])
-            walk.begin(dh)
+            backprop.begin(dh)
             nats.append(loss)
-            logs.append(np.array([walk.measured_step(T - 1 - k) for k in range(K + 1)]))
+            logs.append(np.array([backprop.step_back_with_norms(T - 1 - k) for k in range(K + 1)]))
         joined = np.concatenate(logs, axis=2)
-        lines = tuple(line(*name, joined[:, n]) for n, name in enumerate(names))
+        lines = tuple(summarise_state(*name, joined[:, n]) for n, name in enumerate(names))
     notes = []
     if lags > K:
         notes.append(f"the gradient is followed for {K} of {lags} lags, as far as examples reach")
-    mean = finite(np.concatenate(nats).mean())
-    return Profile(K, len(chosen), seed, mean, lines, nonfinite_names(parameters), tuple(notes))
+    mean = finite_or_none(np.concatenate(nats).mean())
+    return GradientProfile(
+        K, len(chosen), seed, mean, lines, nonfinite_names(parameters), tuple(notes)
+    )
 
 
 def _scored(examples: Examples, number: int) -> Ids:

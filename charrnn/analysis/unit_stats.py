@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import LANES, finite, place
-from charrnn.analysis.layer_backprop import read_forward, settle
+from charrnn.analysis.gradient_profile import BATCH_ROWS, finite_or_none, sample_positions
+from charrnn.analysis.layer_backprop import burn_in_state, forward_layers
 from charrnn.nn.cells import Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -14,7 +14,7 @@ from charrnn.types import Array, Ids
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateStats:
     """How often a gate is nearly shut (below 0.1) or open (above 0.9), of all units and times."""
 
     name: str
@@ -23,14 +23,14 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Units:
+class UnitStats:
     """What the units of one layer do along a text (Karpathy, Johnson & Fei-Fei 2015,
     arXiv 1506.02078, for the thresholds of gates)."""
 
     layer: int
     saturated_share: float
     """Of all units and times: |h| > 0.99."""
-    gates: tuple[Gate, ...]
+    gates: tuple[GateStats, ...]
     dead_units: tuple[int, ...]
     """Units whose h has a standard deviation below 0.001."""
     half_life_chars: tuple[float | None, ...]
@@ -40,33 +40,33 @@ class Units:
     """The five units with the longest half-life, the longest first."""
 
 
-def units(
+def unit_stats(
     config: ModelConfig,
     parameters: Parameters,
     ids: Ids,
     *,
     lags: int = 200,
-    windows: int = LANES,
+    windows: int = BATCH_ROWS,
     seed: int = 0,
-) -> tuple[Units, ...]:
+) -> tuple[UnitStats, ...]:
     """Watch all units over `windows` windows of `lags` characters, after as many that settle."""
-    places, _ = place(len(ids), lags, windows, seed, ends=1)
+    places, _ = sample_positions(len(ids), lags, windows, seed, ends=1)
     K, B = places.K, len(places.starts)
     text = ids[places.starts + np.arange(2 * K)[:, None]]
     network = Network(config, parameters.astype(np.float64), K, B)
     with np.errstate(all="ignore"):
-        settle(network, text[:K])
-        read_forward(network, text[K:])
+        burn_in_state(network, text[:K])
+        forward_layers(network, text[K:])
         return tuple(
-            _units(number, type(layer), layer.h[1:], layer.a)
+            _layer_stats(number, type(layer), layer.h[1:], layer.a)
             for number, layer in enumerate(network.layers)
         )
 
 
-def _units(number: int, cell: type[Cell], h: Array, gates: Array) -> Units:
+def _layer_stats(number: int, cell: type[Cell], h: Array, gates: Array) -> UnitStats:
     """Summarise outputs h (T, B, H) and gates (G, T, B, H); the last gate is the candidate."""
     shares = tuple(
-        Gate(name, float(np.mean(gate < 0.1)), float(np.mean(gate > 0.9)))
+        GateStats(name, float(np.mean(gate < 0.1)), float(np.mean(gate > 0.9)))
         for name, gate in zip(cell.gates[:-1], gates, strict=False)
     )
     half_lives = np.zeros(0)
@@ -74,11 +74,11 @@ def _units(number: int, cell: type[Cell], h: Array, gates: Array) -> Units:
         logs = np.mean(np.log(gates[cell.gates.index(cell.keep_gate)]), axis=(0, 1))
         half_lives = math.log(2) / np.abs(logs)  # |−0.0| makes an open gate +inf
     longest = np.argsort(-np.nan_to_num(half_lives, nan=-1.0, posinf=np.inf), kind="stable")[:5]
-    return Units(
+    return UnitStats(
         number,
         float(np.mean(np.abs(h) > 0.99)),
         shares,
         tuple(np.flatnonzero(np.std(h, axis=(0, 1)) < 1e-3).tolist()),
-        tuple(finite(x) for x in half_lives),
+        tuple(finite_or_none(x) for x in half_lives),
         tuple(longest.tolist()),
     )

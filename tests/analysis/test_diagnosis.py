@@ -8,14 +8,19 @@ import pytest
 
 from charrnn.analysis.context import context_losses, influence
 from charrnn.analysis.diagnosis import (
-    KINDS,
+    VERDICT_KINDS,
     Verdict,
-    truncation,
-    verdict,
+    diagnose,
+    truncation_bias,
 )
-from charrnn.analysis.gradient_profile import Profile, line, place, profile
+from charrnn.analysis.gradient_profile import (
+    GradientProfile,
+    gradient_profile,
+    sample_positions,
+    summarise_state,
+)
 from charrnn.analysis.jacobians import recurrent_matrices
-from charrnn.analysis.unit_stats import units
+from charrnn.analysis.unit_stats import unit_stats
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
@@ -38,16 +43,17 @@ def random_network(
     return config, parameters
 
 
-def shown(*curves: Sequence[float] | Array) -> Profile:
+def shown(*curves: Sequence[float] | Array) -> GradientProfile:
     """A profile of layers whose every window has ln ‖g_k‖ = that curve."""
     lines = tuple(
-        line(n, "h", np.tile(np.array(c, float)[:, None], 3)) for n, c in enumerate(curves)
+        summarise_state(n, "h", np.tile(np.array(c, float)[:, None], 3))
+        for n, c in enumerate(curves)
     )
-    return Profile(len(curves[0]) - 1, 3, 0, 1.0, lines, (), ())
+    return GradientProfile(len(curves[0]) - 1, 3, 0, 1.0, lines, (), ())
 
 
 def judge(*curves: Array, cell: str = "rnn", trained: bool = False) -> Verdict:
-    return verdict(shown(*curves), ModelConfig(V, V, cell), trained=trained, seq_length=50)
+    return diagnose(shown(*curves), ModelConfig(V, V, cell), trained=trained, seq_length=50)
 
 
 k = np.arange(201.0)
@@ -64,7 +70,7 @@ def test_each_kind_by_its_rule() -> None:
     assert judge(np.where(k < 30, -9.0, -1.0) * (k > 0)).kind == "healthy"
     assert judge(k * np.nan).kind == "nonfinite"
     assert judge(np.full(201, -np.inf)).kind == "vanishing"
-    assert set(KINDS) == {"nonfinite", "exploding", "vanishing", "fading", "healthy"}
+    assert set(VERDICT_KINDS) == {"nonfinite", "exploding", "vanishing", "fading", "healthy"}
 
 
 def test_the_layer_that_carries_furthest_speaks_for_the_model() -> None:
@@ -75,7 +81,7 @@ def test_the_layer_that_carries_furthest_speaks_for_the_model() -> None:
 def test_the_kind_does_not_depend_on_windows_of_training_nor_on_the_number_of_lags() -> None:
     for beta in (0.8, 0.97, 0.99, 1.05):
         kinds = {
-            verdict(
+            diagnose(
                 shown(math.log(beta) * np.arange(K + 1.0)),
                 ModelConfig(V, V, "rnn"),
                 trained=False,
@@ -93,9 +99,9 @@ def test_the_verdict_is_not_taken_from_the_spectral_radius() -> None:
     parameters = Parameters(config.shapes(), np.float64)
     parameters["layers.0.W_hh"][0] = [[0.9, 30.0], [0.0, 0.9]]
     parameters["W_hy"][...] = np.random.default_rng(0).normal(size=(2, V))
-    found = profile(config, parameters, text(1000))
+    found = gradient_profile(config, parameters, text(1000))
     assert recurrent_matrices(config, parameters)[0].spectral_radius < 1
-    assert verdict(found, config, trained=False).kind == "exploding"
+    assert diagnose(found, config, trained=False).kind == "exploding"
 
 
 def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
@@ -106,11 +112,11 @@ def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
     )
     assert "--cell lstm --forget-bias 3.9" in judge(falling, cell="gru").sentence
     small = ModelConfig(V, V, "rnn", init="normal:0.01")
-    sentence = verdict(shown(falling), small, trained=False).sentence
+    sentence = diagnose(shown(falling), small, trained=False).sentence
     assert sentence.endswith("Try --init orthogonal, --cell gru")
     assert judge(falling, trained=True).sentence != judge(falling).sentence
     strong = ModelConfig(V, V, "rnn", gain=2.0)
-    assert "--gain 1" in verdict(shown(k * 0.1), strong, trained=False).sentence
+    assert "--gain 1" in diagnose(shown(k * 0.1), strong, trained=False).sentence
     for curve in (falling, k * 0.1, k * np.nan, np.full(201, -np.inf), math.log(0.97) * k):
         for cell in CELLS:
             for trained in (False, True):
@@ -127,12 +133,12 @@ def test_real_networks_get_the_verdict_that_they_deserve(cell: str) -> None:
     for name, trouble in (("nan", np.nan), ("silent", 0.0)):
         broken = parameters.astype(np.float64)
         broken["W_hy"][...] = trouble
-        found = verdict(profile(config, broken, ids), config, trained=True)
+        found = diagnose(gradient_profile(config, broken, ids), config, trained=True)
         assert found.kind == {"nan": "nonfinite", "silent": "vanishing"}[name]
         assert ("W_hy" in found.sentence) == (name == "nan")
     single = ModelConfig(1, 1, cell, 6)
-    found = verdict(
-        profile(single, initialise(single, np.random.default_rng(0)), text(700, size=1)),
+    found = diagnose(
+        gradient_profile(single, initialise(single, np.random.default_rng(0)), text(700, size=1)),
         single,
         trained=False,
     )
@@ -142,7 +148,7 @@ def test_real_networks_get_the_verdict_that_they_deserve(cell: str) -> None:
 def test_truncation_of_a_geometric_profile_is_its_power() -> None:
     """E16."""
     for beta in (0.5, 0.9, 0.96):
-        found = truncation(shown(math.log(beta) * k).lines[0])
+        found = truncation_bias(shown(math.log(beta) * k).lines[0])
         assert found.bias is not None
         np.testing.assert_allclose(found.bias, beta**k, rtol=1e-10)
         assert found.seq_length == math.ceil(math.log(0.1) / math.log(beta) - 1e-9)
@@ -150,16 +156,16 @@ def test_truncation_of_a_geometric_profile_is_its_power() -> None:
 
 def test_truncation_beyond_the_last_lag_follows_the_rate() -> None:
     for K in (50, 229, 230, 231, 300):
-        found = truncation(shown(math.log(0.99) * np.arange(K + 1.0)).lines[0])
+        found = truncation_bias(shown(math.log(0.99) * np.arange(K + 1.0)).lines[0])
         assert found.seq_length == 230
 
 
 def test_truncation_cannot_be_bounded_without_decay() -> None:
     for curve in (k * 0.0, k * 0.01, k * np.nan, np.full(201, -np.inf)):
-        found = truncation(shown(curve).lines[0])
+        found = truncation_bias(shown(curve).lines[0])
         assert found.bias is None
         assert found.seq_length is None
-    assert truncation(shown(k * -30.0).lines[0]).seq_length == 1
+    assert truncation_bias(shown(k * -30.0).lines[0]).seq_length == 1
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -167,8 +173,8 @@ def test_units_equal_a_count_by_hand(cell: str) -> None:
     config, parameters = random_network(cell, 2)
     parameters.vector[:] *= 3
     ids = text(400)
-    found = units(config, parameters, ids, lags=30, windows=1)
-    start = int(place(400, 30, 1, 0, ends=1)[0].starts[0])
+    found = unit_stats(config, parameters, ids, lags=30, windows=1)
+    start = int(sample_positions(400, 30, 1, 0, ends=1)[0].starts[0])
     network = Network(config, parameters, 60, 1)
     network.forward(ids[start : start + 60, None])
     for shown_units, layer in zip(found, network.layers, strict=True):
@@ -193,7 +199,7 @@ def test_half_lives_of_constant_gates() -> None:
     parameters["layers.0.W_hh"][...] = 0
     parameters["layers.0.W_xh"][1] = 0
     parameters["layers.0.b_h"][1] = [0, 40, math.log(19), 1, 2, 3, -40]
-    (found,) = units(config, parameters, text(300), lags=20)
+    (found,) = unit_stats(config, parameters, text(300), lags=20)
     assert found.half_life_chars[2] == pytest.approx(13.513, abs=1e-3)
     assert found.half_life_chars[1] is None
     assert found.longest == (1, 5, 2, 4, 3)
@@ -204,7 +210,7 @@ def test_a_unit_that_does_not_move_is_dead() -> None:
     config, parameters = random_network("rnn")
     parameters["layers.0.W_xh"][0, :, 2] = 0
     parameters["layers.0.W_hh"][0, :, 2] = 0
-    assert units(config, parameters, text(300), lags=20)[0].dead_units == (2,)
+    assert unit_stats(config, parameters, text(300), lags=20)[0].dead_units == (2,)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -212,7 +218,7 @@ def test_context_losses_equal_a_naive_loop(cell: str) -> None:
     config, parameters = random_network(cell, 2)
     ids = text(300)
     found = context_losses(config, parameters, ids, lags=(1, 4, 9), windows=6)
-    places, _ = place(300, 9, 6, 0, ends=1)
+    places, _ = sample_positions(300, 9, 6, 0, ends=1)
     assert found.full_chars == 18
     for lag, nats in zip(
         (*found.lags, 18), (*found.nats_per_char, found.full_nats_per_char), strict=True
@@ -262,7 +268,7 @@ def test_trouble_is_none_not_nan(cell: str) -> None:
     for trouble in (np.nan, np.inf, 0.0):
         config, parameters = random_network(cell, 2, hidden=1)
         parameters.vector[:] = trouble
-        (first, _) = units(config, parameters, text(30))
+        (first, _) = unit_stats(config, parameters, text(30))
         assert all(x is None or math.isfinite(x) for x in first.half_life_chars)
         losses = context_losses(config, parameters, text(30), lags=(1, 2))
         assert all(x is None or math.isfinite(x) for x in losses.nats_per_char)
@@ -277,6 +283,6 @@ def test_looking_changes_nothing_and_repeats_itself() -> None:
     config, parameters = random_network("lstm", 2)
     before = parameters.vector.copy()
     ids = text(300)
-    for look in (units, context_losses, influence):
+    for look in (unit_stats, context_losses, influence):
         assert look(config, parameters, ids) == look(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)

@@ -11,18 +11,18 @@ import pytest
 
 from charrnn.analysis import gradient_monitor as watching
 from charrnn.analysis.gradient_monitor import (
-    COST,
+    MAX_TIME_SHARE,
     NORMS_EVERY,
     PROFILE_LAGS,
     PROFILE_WINDOWS,
-    RECENT,
-    SPIKE,
+    RECENT_STEPS,
+    SPIKE_RATIO,
     GradientMonitor,
-    by_layer,
-    norms,
-    recent,
+    norms_by_layer,
+    parameter_norms,
+    recent_norms,
 )
-from charrnn.analysis.gradient_profile import profile
+from charrnn.analysis.gradient_profile import gradient_profile
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
@@ -127,14 +127,14 @@ def test_the_gradient_by_lag_is_the_profile_of_the_weights_at_that_step(cell: st
         _, looks = watched(trainer, spy)
         weights = trainer.parameters
         assert not np.array_equal(weights["W_hy"], spy.weights[0]["W_hy"])
-        last = profile(
+        last = gradient_profile(
             trainer.model_config, weights, TEXT, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
         )
     assert all(look.gradient_by_lag is not None for look in looks)
     found = looks[-1].gradient_by_lag
     assert found is not None
-    assert list(found) == [f"layers.{line.layer}.{line.state}" for line in last.headlines]
-    for line in last.headlines:
+    assert list(found) == [f"layers.{line.layer}.{line.state}" for line in last.main_states]
+    for line in last.main_states:
         told = found[f"layers.{line.layer}.{line.state}"]
         assert list(told) == ["ratio", "horizon_chars", "rate_per_char"]
         assert len(told["ratio"]) == PROFILE_LAGS + 1
@@ -165,7 +165,7 @@ def test_the_interval_is_what_the_promised_share_of_time_affords(
     with begin("rnn") as trainer:
         _, looks = watched(trainer, Spy(trainer, tick))
     [every] = {look.profile_every for look in looks}
-    affordable = look_seconds / (COST * step_seconds)
+    affordable = look_seconds / (MAX_TIME_SHARE * step_seconds)
     assert every % NORMS_EVERY == 0
     assert affordable * (1 - 1e-9) <= every < affordable + NORMS_EVERY + 1e-6
     assert looks[0].gradient_by_lag is not None
@@ -186,15 +186,15 @@ def test_the_first_look_shows_the_weights_the_run_began_with() -> None:
 def test_norms_are_those_of_each_array() -> None:
     parameters = Parameters({"W": (2, 2), "b": (3,)})
     parameters["W"][...] = [[3, 0], [0, 4]]
-    assert norms(parameters) == {"W": 5.0, "b": 0.0}
+    assert parameter_norms(parameters) == {"W": 5.0, "b": 0.0}
 
 
 def test_the_norm_of_a_layer_joins_those_of_its_parameters() -> None:
-    joined = by_layer(
+    joined = norms_by_layer(
         {"layers.0.W_hh": 3.0, "layers.0.b_h": 4.0, "layers.1.b_h": 2.0, "W_hy": 5.0, "b_y": 12.0}
     )
     assert joined == {"layers.0": 5.0, "layers.1": 2.0, "readout": 13.0}
-    assert by_layer({}) == {}
+    assert norms_by_layer({}) == {}
 
 
 def row(step: int, before: float, after: float | None = None) -> dict[str, Any]:
@@ -204,37 +204,42 @@ def row(step: int, before: float, after: float | None = None) -> dict[str, Any]:
 
 class TestRecent:
     def test_nothing_is_known_before_the_first_step(self) -> None:
-        assert recent([]) is None
-        assert recent([{"step": 3, "validation_nats_per_char": 1.0}]) is None
-        assert recent([{"step": 3, "gradient_norm": None, "gradient_norm_clipped": None}]) is None
+        assert recent_norms([]) is None
+        assert recent_norms([{"step": 3, "validation_nats_per_char": 1.0}]) is None
+        assert (
+            recent_norms([{"step": 3, "gradient_norm": None, "gradient_norm_clipped": None}])
+            is None
+        )
 
     def test_it_counts_how_often_the_clip_binds(self) -> None:
-        found = recent([row(1, 0.5), row(2, 2.0, 1.0), row(3, 1.0, 1.0), row(4, 4.0, 1.0)])
+        found = recent_norms([row(1, 0.5), row(2, 2.0, 1.0), row(3, 1.0, 1.0), row(4, 4.0, 1.0)])
         assert found is not None
         assert (found.steps, found.clipped, found.median_norm) == (4, 0.5, 1.5)
 
     def test_rounding_is_no_clipping(self) -> None:
-        found = recent([row(1, 1.0, 1.0 - 1e-12)])
+        found = recent_norms([row(1, 1.0, 1.0 - 1e-12)])
         assert found is not None
         assert found.clipped == 0.0
 
     def test_a_spike_stands_out_from_the_median(self) -> None:
         quiet = [row(step, 1.0) for step in range(1, 10)]
-        found = recent([*quiet, row(10, SPIKE), row(11, SPIKE * 1.01), row(12, 1.0)])
+        found = recent_norms(
+            [*quiet, row(10, SPIKE_RATIO), row(11, SPIKE_RATIO * 1.01), row(12, 1.0)]
+        )
         assert found is not None
         assert found.spikes == (11,)
         assert found.median_norm == 1.0
 
     def test_no_gradient_has_no_spikes(self) -> None:
-        found = recent([row(step, 0.0) for step in range(5)])
+        found = recent_norms([row(step, 0.0) for step in range(5)])
         assert found is not None
         assert (found.spikes, found.median_norm, found.clipped) == ((), 0.0, 0.0)
 
     def test_only_the_last_rows_count(self) -> None:
-        rows = [row(0, 1000.0, 1.0), *(row(step, 1.0) for step in range(1, RECENT + 1))]
-        found = recent(rows)
+        rows = [row(0, 1000.0, 1.0), *(row(step, 1.0) for step in range(1, RECENT_STEPS + 1))]
+        found = recent_norms(rows)
         assert found is not None
-        assert (found.steps, found.spikes, found.clipped) == (RECENT, (), 0.0)
-        shorter = recent(rows, last=3)
+        assert (found.steps, found.spikes, found.clipped) == (RECENT_STEPS, (), 0.0)
+        shorter = recent_norms(rows, last=3)
         assert shorter is not None
         assert shorter.steps == 3

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from charrnn.analysis.gradient_profile import (
-    Line,
-    line,
+    StateProfile,
+    fit_decay_rate,
+    gradient_profile,
     loss_gradient,
-    place,
-    profile,
-    rate,
+    sample_positions,
     stays_below,
+    summarise_state,
 )
 from charrnn.analysis.layer_backprop import LayerBackprop
 from charrnn.errors import TextError
@@ -89,8 +89,8 @@ def test_profile_is_what_complex_steps_say(cell: str, layers: int) -> None:
     for seed in range(6):
         config, parameters = random_network(cell, layers, hidden=1 + seed, seed=seed)
         ids = text(25, seed)
-        found = profile(config, parameters, ids, lags=6, windows=1, seed=seed)
-        places, _ = place(25, 6, 1, seed)
+        found = gradient_profile(config, parameters, ids, lags=6, windows=1, seed=seed)
+        places, _ = sample_positions(25, 6, 1, seed)
         # from zero, 2K characters and the one to guess
         window = ids[places.starts[0] : places.starts[0] + 13]
         assert [(x.layer, x.state) for x in found.lines] == [
@@ -107,7 +107,7 @@ def test_profile_is_what_complex_steps_say(cell: str, layers: int) -> None:
 
 
 def test_constant_forget_gate_gives_its_powers_and_its_half_life() -> None:
-    found = profile(*constant_forget(0.95), text(600), lags=60, windows=8)
+    found = gradient_profile(*constant_forget(0.95), text(600), lags=60, windows=8)
     c, h = found.lines
     np.testing.assert_allclose(logs(c.log_geometric), np.arange(61) * math.log(0.95), atol=1e-12)
     np.testing.assert_allclose(logs(c.log_ratio), np.arange(61) * math.log(0.95), atol=1e-12)
@@ -121,7 +121,7 @@ def test_constant_forget_gate_gives_its_powers_and_its_half_life() -> None:
 
 def test_a_lag_of_2000_characters_is_a_number() -> None:
     """E18: ×0.1 a character is below every float64 after 324 of them."""
-    found = profile(*constant_forget(0.1), text(6100), lags=2000, windows=2)
+    found = gradient_profile(*constant_forget(0.1), text(6100), lags=2000, windows=2)
     expected = np.arange(2001) * math.log(0.1)
     np.testing.assert_allclose(logs(found.lines[0].log_geometric), expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(logs(found.lines[0].log_ratio), expected, rtol=1e-12, atol=1e-12)
@@ -135,7 +135,7 @@ def test_layers_that_forget_at_different_speeds_do_not_drown_each_other() -> Non
         weights["W_hh"][...] = 0
         weights["W_xh"][1] = 0
         weights["b_h"][1] = math.log(f / (1 - f))
-    found = profile(config, parameters, text(1600), lags=500, windows=2)
+    found = gradient_profile(config, parameters, text(1600), lags=500, windows=2)
     upper = found.lines[2]
     np.testing.assert_allclose(
         logs(upper.log_geometric), np.arange(501) * math.log(0.1), rtol=1e-9, atol=1e-9
@@ -155,15 +155,15 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
     for state in network.states().values():
         state[...] = np.random.default_rng(1).normal(size=state.shape)
     network.forward(ids[:-1])
-    walk = LayerBackprop(network.layers)
+    backprop = LayerBackprop(network.layers)
     sums = [np.zeros_like(cell_.W_hh) for cell_ in network.layers]
     for end in range(1, T + 1):
         _, dh = loss_gradient(parameters, network.layers[-1].h[end], ids[end])
-        walk.begin(dh)
+        backprop.begin(dh)
         for t in reversed(range(end)):
             for number in reversed(range(layers)):
-                walk.receive(number)
-                scale = np.exp2(walk.leave(number, t))[:, None]
+                backprop.add_gradient_from_above(number)
+                scale = np.exp2(backprop.step_layer_back(number, t))[:, None]
                 own = network.layers[number]
                 for gate, du in enumerate(own.du[:, t]):
                     sums[number][gate] += own.h[t].T @ (du * scale)
@@ -188,16 +188,16 @@ def test_a_horizon_is_where_the_curve_stays_below_not_where_it_first_dips() -> N
 
 
 def test_rate_is_the_slope_and_stops_at_the_floor() -> None:
-    assert rate(math.log(0.8) * np.arange(100.0))[0] == pytest.approx(0.8)
+    assert fit_decay_rate(math.log(0.8) * np.arange(100.0))[0] == pytest.approx(0.8)
     kinked = np.concatenate([np.arange(30) * -2.0, np.full(70, -60.0)])
-    assert rate(kinked)[0] == pytest.approx(math.exp(-2))
-    assert rate(-20 * np.arange(100.0)) == (None, None)
-    assert rate(np.zeros(50)) == (1.0, 1.0)
+    assert fit_decay_rate(kinked)[0] == pytest.approx(math.exp(-2))
+    assert fit_decay_rate(-20 * np.arange(100.0)) == (None, None)
+    assert fit_decay_rate(np.zeros(50)) == (1.0, 1.0)
 
 
 def test_summary_of_a_line_equals_plain_arithmetic() -> None:
     norms = np.random.default_rng(0).lognormal(size=(9, 40))
-    found = line(0, "h", np.log(norms))
+    found = summarise_state(0, "h", np.log(norms))
     np.testing.assert_allclose(found.ratio, norms.mean(1) / norms[0].mean())  # type: ignore[arg-type]
     ratios = norms / norms[0]
     np.testing.assert_allclose(logs(found.log_geometric), np.log(ratios).mean(1), atol=1e-14)
@@ -205,7 +205,7 @@ def test_summary_of_a_line_equals_plain_arithmetic() -> None:
     np.testing.assert_allclose(np.exp(logs(found.log_p10)), low)
 
 
-def everything(x: Line) -> list[float | None]:
+def everything(x: StateProfile) -> list[float | None]:
     curves = (x.ratio, x.log_ratio, x.log_geometric, x.log_p10, x.log_p90)
     figures = [x.log_norm_at_0, x.rate_per_char, x.rate_r_squared]
     return [number for curve in curves for number in curve] + figures
@@ -226,7 +226,7 @@ def test_trouble_gives_no_nan_and_no_warning(cell: str, trouble: str) -> None:
         parameters.vector[...] *= 1e30
     if trouble == "zero":
         parameters["W_hy"][...] = 0
-    found = profile(config, parameters, text(90, size=config.inputs), lags=20, windows=6)
+    found = gradient_profile(config, parameters, text(90, size=config.inputs), lags=20, windows=6)
     for shown in found.lines:
         assert all(x is None or math.isfinite(x) for x in everything(shown))
         if trouble != "huge":  # which saturates: then it is right that nothing passes
@@ -239,22 +239,24 @@ def test_trouble_gives_no_nan_and_no_warning(cell: str, trouble: str) -> None:
 def test_a_short_text_has_fewer_lags_and_says_so() -> None:
     config, parameters = random_network("gru")
     for length in (3, 4, 5, 10, 100, 350, 500):
-        found = profile(config, parameters, text(length), lags=200, windows=64)
+        found = gradient_profile(config, parameters, text(length), lags=200, windows=64)
         assert 2 * found.lags + 1 <= length
         assert any("of 200 lags" in note for note in found.notes)
         assert len(found.lines[0].ratio) == found.lags + 1
     with pytest.raises(TextError, match="2 characters"):
-        profile(config, parameters, text(2))
+        gradient_profile(config, parameters, text(2))
 
 
 @pytest.mark.parametrize("length", [3, 50, 403, 555, 10_000])
 def test_windows_lie_inside_the_text_and_depend_on_the_seed_alone(length: int) -> None:
-    places, _ = place(length, 200, 64, seed=3)
+    places, _ = sample_positions(length, 200, 64, seed=3)
     last = places.starts + 2 * places.K + places.offsets[-1]
     assert places.starts.min() >= 0
     assert last.max() < length
     assert len(np.unique(places.starts)) == len(places.starts)
-    np.testing.assert_array_equal(places.starts, place(length, 200, 64, seed=3)[0].starts)
+    np.testing.assert_array_equal(
+        places.starts, sample_positions(length, 200, 64, seed=3)[0].starts
+    )
 
 
 def test_profile_repeats_itself_and_changes_nothing() -> None:
@@ -262,9 +264,9 @@ def test_profile_repeats_itself_and_changes_nothing() -> None:
     parameters = initialise(config, np.random.default_rng(0))
     before = hashlib.sha256(parameters.vector.tobytes()).hexdigest()
     ids = text(2000)
-    once = profile(config, parameters, ids, lags=50, windows=16)
-    assert profile(config, parameters, ids, lags=50, windows=16) == once
-    assert profile(config, parameters, ids, lags=50, windows=16, seed=1) != once
+    once = gradient_profile(config, parameters, ids, lags=50, windows=16)
+    assert gradient_profile(config, parameters, ids, lags=50, windows=16) == once
+    assert gradient_profile(config, parameters, ids, lags=50, windows=16, seed=1) != once
     assert hashlib.sha256(parameters.vector.tobytes()).hexdigest() == before
 
 
@@ -274,7 +276,7 @@ def test_horizon_is_stable_over_twenty_seeds(cell: str) -> None:
     parameters = initialise(config, np.random.default_rng(0))
     ids = text(20_000)
     found = [
-        profile(config, parameters, ids, lags=40, seed=seed).lines[0].horizon_chars
+        gradient_profile(config, parameters, ids, lags=40, seed=seed).lines[0].horizon_chars
         for seed in range(20)
     ]
     horizons = [40 if k is None else k for k in found]

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from charrnn.analysis.gradient_profile import profile
+from charrnn.analysis.gradient_profile import gradient_profile
 from charrnn.analysis.jacobians import (
     jacobian,
     jacobians,
@@ -336,7 +336,7 @@ def test_looking_changes_nothing_and_repeats_itself() -> None:
     config, parameters = random_network("lstm", 2)
     before = parameters.vector.copy()
     ids = text(300)
-    for look in (spectra, lyapunov, profile):
+    for look in (spectra, lyapunov, gradient_profile):
         assert look(config, parameters, ids) == look(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)
 
@@ -347,6 +347,6 @@ def test_what_is_dropped_in_training_is_there_when_one_looks(cell: str) -> None:
     ids = text(200)
     found, expected = (spectra(kind, parameters, ids, lags=(1, 3)) for kind in (dropping, config))
     assert found == expected
-    seen, wanted = (profile(kind, parameters, ids, lags=8) for kind in (dropping, config))
+    seen, wanted = (gradient_profile(kind, parameters, ids, lags=8) for kind in (dropping, config))
     assert seen == wanted
     assert lyapunov(dropping, parameters, ids) == lyapunov(config, parameters, ids)

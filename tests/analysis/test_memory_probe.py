@@ -10,29 +10,29 @@ import pytest
 
 from charrnn.analysis import memory_probe as recall
 from charrnn.analysis.memory_probe import (
-    BUDGET,
+    BATCH_SIZE,
     EVALUATE_EVERY,
-    EVALUATED,
-    LANES,
+    EVALUATED_SEQUENCES,
+    MAX_CHARACTERS,
     PROBE_MODELS,
-    SOLVED,
+    SOLVED_ACCURACY,
     ProbeProgress,
-    Result,
     Trial,
+    TrialResult,
     chrono_bias,
-    plan,
-    probe,
-    run,
+    plan_trials,
+    run_trial,
+    run_trials,
 )
-from charrnn.analysis.memory_tasks import GREATEST_GAP, TASKS, France, Recall
+from charrnn.analysis.memory_tasks import MAX_PROBE_GAP, TASKS, France, Recall
 from charrnn.data.builtin_texts import LANGUAGES, LEAST_GAP, OPENING
 from charrnn.errors import CharRNNError, UsageError
 
 QUICK = Trial("recall", PROBE_MODELS["rnn-orthogonal"], gap=5, steps=50, seed=0)
 
 
-def results(events: Iterable[ProbeProgress | Result]) -> list[Result]:
-    return [event for event in events if isinstance(event, Result)]
+def results(events: Iterable[ProbeProgress | TrialResult]) -> list[TrialResult]:
+    return [event for event in events if isinstance(event, TrialResult)]
 
 
 def chance_interval(chance: float, looks: int) -> tuple[float, float]:
@@ -133,20 +133,20 @@ def test_contestants_differ_in_what_they_say_they_do() -> None:
 
 
 def test_the_plan_gives_every_gap_the_same_characters_to_read() -> None:
-    trials = plan()
+    trials = plan_trials()
     assert len(trials) == len(PROBE_MODELS) * len(Recall.default_gaps)
     for trial in trials:
         length = Recall(trial.gap).length
-        assert 0 <= BUDGET - trial.steps * LANES * length < LANES * length
-    assert {trial.gap for trial in plan("france")} == set(France.default_gaps)
-    assert plan(gaps=[GREATEST_GAP], probe_models=["gru"])[0].steps >= EVALUATE_EVERY
+        assert 0 <= MAX_CHARACTERS - trial.steps * BATCH_SIZE * length < BATCH_SIZE * length
+    assert {trial.gap for trial in plan_trials("france")} == set(France.default_gaps)
+    assert plan_trials(gaps=[MAX_PROBE_GAP], probe_models=["gru"])[0].steps >= EVALUATE_EVERY
 
 
 def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
-    *looks, result = run(replace(QUICK, gap=10, steps=200))
-    assert isinstance(result, Result)
+    *looks, result = run_trial(replace(QUICK, gap=10, steps=200))
+    assert isinstance(result, TrialResult)
     assert result.solved
-    assert result.accuracy >= SOLVED
+    assert result.accuracy >= SOLVED_ACCURACY
     assert result.steps <= 100
     assert result.chance == 1 / 8
     assert [look.step for look in looks if isinstance(look, ProbeProgress)] == list(
@@ -155,8 +155,8 @@ def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
 
 
 def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
-    *looks, result = run(replace(QUICK, probe_model=PROBE_MODELS["rnn-normal"], steps=7))
-    assert isinstance(result, Result)
+    *looks, result = run_trial(replace(QUICK, probe_model=PROBE_MODELS["rnn-normal"], steps=7))
+    assert isinstance(result, TrialResult)
     assert result.steps == 7
     assert [look.step for look in looks if isinstance(look, ProbeProgress)] == [7]
     assert not result.solved
@@ -166,15 +166,15 @@ def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_what_the_window_has_cut_off_is_guessed_at_random(task: str, name: str) -> None:
     """E17: the state is zero after the symbol, so that accuracy is chance."""
-    (trial,) = plan(task, [LEAST_GAP], [name], seed=3, window=LEAST_GAP)
-    (result,) = results(run(replace(trial, steps=60)))
-    low, high = chance_interval(result.chance, EVALUATED)
+    (trial,) = plan_trials(task, [LEAST_GAP], [name], seed=3, window=LEAST_GAP)
+    (result,) = results(run_trial(replace(trial, steps=60)))
+    low, high = chance_interval(result.chance, EVALUATED_SEQUENCES)
     assert low <= result.accuracy <= high
     assert result.chance == 1 / len(TASKS[task].answers)
 
 
 def test_the_same_trial_in_a_window_that_shows_the_symbol_is_solved() -> None:
-    (result,) = results(run(replace(QUICK, gap=10, steps=100, window=12)))
+    (result,) = results(run_trial(replace(QUICK, gap=10, steps=100, window=12)))
     assert result.solved
 
 
@@ -190,16 +190,16 @@ def test_results_depend_neither_on_company_nor_on_processes() -> None:
         for probe_model in PROBE_MODELS.values()
         for gap in (3, 8)
     ]
-    alone = [result for trial in trials for result in results(run(trial))]
-    assert results(probe(trials)) == alone
-    shared = results(probe(trials, processes=2))
+    alone = [result for trial in trials for result in results(run_trial(trial))]
+    assert results(run_trials(trials)) == alone
+    shared = results(run_trials(trials, processes=2))
     assert {result.trial: result for result in shared} == {result.trial: result for result in alone}
     assert len({result.accuracy for result in alone}) > 3
 
 
 def test_another_seed_is_another_trial() -> None:
     trial = replace(QUICK, probe_model=PROBE_MODELS["gru"])
-    first, other = (next(run(replace(trial, seed=seed))) for seed in (0, 1))
+    first, other = (next(run_trial(replace(trial, seed=seed))) for seed in (0, 1))
     assert first.accuracy != other.accuracy
 
 
@@ -212,20 +212,20 @@ def test_a_stopped_trial_has_no_result() -> None:
         return asked > 30
 
     events = list(
-        probe([replace(QUICK, probe_model=PROBE_MODELS["gru"], steps=500)] * 3, stop=stop)
+        run_trials([replace(QUICK, probe_model=PROBE_MODELS["gru"], steps=500)] * 3, stop=stop)
     )
     assert [type(event) for event in events] == [ProbeProgress]
 
 
 def test_stopping_ends_the_processes_too() -> None:
-    trials = [replace(QUICK, probe_model=PROBE_MODELS["gru"], gap=GREATEST_GAP, steps=500)] * 3
-    assert list(probe(trials, processes=2, stop=lambda: True)) == []
+    trials = [replace(QUICK, probe_model=PROBE_MODELS["gru"], gap=MAX_PROBE_GAP, steps=500)] * 3
+    assert list(run_trials(trials, processes=2, stop=lambda: True)) == []
     assert not multiprocessing.active_children()
 
 
 def test_a_process_that_dies_is_an_error_of_one_line() -> None:
-    broken = replace(QUICK, gap=GREATEST_GAP, steps=10**6)
-    events = probe([replace(broken, gap=1), broken], processes=2)
+    broken = replace(QUICK, gap=MAX_PROBE_GAP, steps=10**6)
+    events = run_trials([replace(broken, gap=1), broken], processes=2)
     assert isinstance(next(events), ProbeProgress)
     for child in multiprocessing.active_children():
         child.kill()
@@ -236,39 +236,41 @@ def test_a_process_that_dies_is_an_error_of_one_line() -> None:
 
 def test_a_gradient_that_is_not_finite_is_not_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recall, "norm", lambda _: math.inf)
-    (result,) = results(run(QUICK))
+    (result,) = results(run_trial(QUICK))
     assert result.steps == QUICK.steps
     assert not result.solved
 
 
-@pytest.mark.parametrize("gap", [0, -1, GREATEST_GAP + 1])
+@pytest.mark.parametrize("gap", [0, -1, MAX_PROBE_GAP + 1])
 def test_a_gap_without_meaning_is_a_usage_error(gap: int) -> None:
     with pytest.raises(UsageError, match=f"a gap of {gap} is not within 1 and"):
-        plan(gaps=[5, gap])
+        plan_trials(gaps=[5, gap])
 
 
 def test_the_sentences_have_a_least_gap() -> None:
     with pytest.raises(UsageError, match=f"within {LEAST_GAP} and"):
-        plan("france", gaps=[LEAST_GAP - 1])
+        plan_trials("france", gaps=[LEAST_GAP - 1])
 
 
 def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="no probe called 'belgium'; there are recall, france"):
-        plan("belgium")
+        plan_trials("belgium")
     with pytest.raises(UsageError, match="no contestant called 'gnu'; there are rnn-normal"):
-        plan(probe_models=["gru", "gnu"])
+        plan_trials(probe_models=["gru", "gnu"])
     with pytest.raises(UsageError, match="--seed is -1"):
-        plan(seed=-1)
+        plan_trials(seed=-1)
     with pytest.raises(UsageError, match="window is 0"):
-        plan(window=0)
+        plan_trials(window=0)
     with pytest.raises(UsageError, match="processes is 0"):
-        next(probe([QUICK], processes=0))
+        next(run_trials([QUICK], processes=0))
 
 
 @pytest.mark.slow
 def test_the_lecture_comes_out() -> None:
     """As the gap grows, the plain network, GRU and LSTM fail; two beginnings solve every gap."""
-    table = {(r.trial.probe_model.name, r.trial.gap): r for r in results(probe(plan(), 2))}
+    table = {
+        (r.trial.probe_model.name, r.trial.gap): r for r in results(run_trials(plan_trials(), 2))
+    }
     assert len(table) == 25
     for name in PROBE_MODELS:  # beyond 5, seed and BLAS decide when the plain network gets there
         gaps = (5,) if name == "rnn-normal" else (5, 10, 20)
@@ -277,5 +279,5 @@ def test_the_lecture_comes_out() -> None:
         assert all(table[name, gap].solved for gap in (40, 80))
     for name in ("rnn-normal", "gru", "lstm"):
         assert table[name, 40].accuracy < 0.5
-        low, high = chance_interval(1 / 8, EVALUATED)
+        low, high = chance_interval(1 / 8, EVALUATED_SEQUENCES)
         assert low <= table[name, 80].accuracy <= high

@@ -5,25 +5,34 @@ import typer
 from charrnn.cli.options import on_the_command_line
 from charrnn.errors import UsageError
 
-FRESH = ("cells", "inits", "hidden", "layers", "gain", "input_init", "input_gain", "forget_bias")
-MODELS = ("checkpoints", "at_init", *FRESH)
-TABLES = ("json", "as_table")
+FRESH_MODEL_PARAMETERS = (
+    "cells",
+    "inits",
+    "hidden",
+    "layers",
+    "gain",
+    "input_init",
+    "input_gain",
+    "forget_bias",
+)
+MODEL_PARAMETERS = ("checkpoints", "at_init", *FRESH_MODEL_PARAMETERS)
+TABLE_PARAMETERS = ("json", "as_table")
 
-READ: dict[str, tuple[str, ...]] = {
+VIEW_PARAMETERS: dict[str, tuple[str, ...]] = {
     "the profile": (
-        *MODELS,
+        *MODEL_PARAMETERS,
         *("text", "encoding", "everything", "lags", "windows", "seed"),
-        *TABLES,
+        *TABLE_PARAMETERS,
         *("plot", "fail_on", "quiet"),
     ),
-    "--show": ("show", *MODELS, "text", "encoding", *TABLES),
-    "--context": ("context", *MODELS, "text", "encoding", "seed", *TABLES),
-    "--probe": ("probe", "checkpoints", "gaps", "seed", *TABLES, "quiet"),
+    "--show": ("show", *MODEL_PARAMETERS, "text", "encoding", *TABLE_PARAMETERS),
+    "--context": ("context", *MODEL_PARAMETERS, "text", "encoding", "seed", *TABLE_PARAMETERS),
+    "--probe": ("probe", "checkpoints", "gaps", "seed", *TABLE_PARAMETERS, "quiet"),
     "--live": ("live", "checkpoints"),
 }
 """Parameters that each view reads; the profile is shown if none of the options is given."""
 
-REASONS = {
+VIEW_DESCRIPTIONS = {
     "the profile": "the gradient profile",
     "--show": "--show, the influence of the characters of one text,",
     "--context": "--context, a table of losses,",
@@ -31,7 +40,7 @@ REASONS = {
     "--live": "--live, a screen of what a run has logged,",
 }
 
-EXCLUSIVE = (
+EXCLUSIVE_PARAMETERS = (
     ("json", "as_table"),
     ("quiet", "json"),
     ("quiet", "as_table"),
@@ -40,17 +49,17 @@ EXCLUSIVE = (
 """Pairs of options of which one asks for what the other leaves out."""
 
 
-def check_options(context: typer.Context) -> None:
+def check_view_options(context: typer.Context) -> None:
     """Raise `UsageError` for an option on the command line that the chosen view does not read."""
     given = dict(on_the_command_line(context))
-    chosen = [view for view in READ if view.removeprefix("--") in given]
+    chosen = [view for view in VIEW_PARAMETERS if view.removeprefix("--") in given]
     if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} contradict each other", "one of them")
     view = chosen[0] if chosen else "the profile"
     for name, flag in given.items():
-        if name not in READ[view]:
+        if name not in VIEW_PARAMETERS[view]:
             raise refusal(view, name, flag)
-    for one, other in EXCLUSIVE:
+    for one, other in EXCLUSIVE_PARAMETERS:
         if view != "--probe" or "quiet" not in (one, other):
             refuse_both(given, one, other)
     if "encoding" in given and "text" not in given:
@@ -61,9 +70,9 @@ def refusal(view: str, name: str, flag: str) -> UsageError:
     """Return the error for an option that a view does not read."""
     if name in ("plot", "fail_on"):
         return UsageError(f"{view} neither draws nor judges", f"without {flag}")
-    if view == "--live" and name in TABLES:
+    if view == "--live" and name in TABLE_PARAMETERS:
         return UsageError(f"--live does not use {flag}", "the run's metrics.jsonl itself")
-    return UsageError(f"{REASONS[view]} does not use {flag}", advice(name, flag))
+    return UsageError(f"{VIEW_DESCRIPTIONS[view]} does not use {flag}", advice_for(name, flag))
 
 
 def refuse_both(given: dict[str, str], one: str, other: str) -> None:
@@ -72,9 +81,11 @@ def refuse_both(given: dict[str, str], one: str, other: str) -> None:
         raise UsageError(f"{given[one]} and {given[other]} contradict each other", "one of them")
 
 
-def advice(name: str, flag: str) -> str:
+def advice_for(name: str, flag: str) -> str:
     """Return what to do about an option that the chosen view does not read."""
-    readers = [view for view, names in READ.items() if name in names and view.startswith("--")]
-    if name in READ["the profile"] or not readers:
+    readers = [
+        view for view, names in VIEW_PARAMETERS.items() if name in names and view.startswith("--")
+    ]
+    if name in VIEW_PARAMETERS["the profile"] or not readers:
         return f"without {flag}"
     return f"{flag} with {readers[0]}"

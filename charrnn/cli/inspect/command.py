@@ -7,17 +7,17 @@ import typer
 from threadpoolctl import threadpool_limits
 
 from charrnn.analysis.context import context_losses
-from charrnn.analysis.diagnosis import KINDS
-from charrnn.analysis.gradient_profile import LAGS, WINDOWS
+from charrnn.analysis.diagnosis import VERDICT_KINDS
+from charrnn.analysis.gradient_profile import DEFAULT_LAGS, DEFAULT_WINDOWS
 from charrnn.checkpointing.lookup import find_checkpoint
-from charrnn.cli.inspect import models as subjects
-from charrnn.cli.inspect.checks import check_options
-from charrnn.cli.inspect.inspection import as_csv, as_json, inspect
-from charrnn.cli.inspect.live import follow
+from charrnn.cli.inspect import models
+from charrnn.cli.inspect.checks import check_view_options
+from charrnn.cli.inspect.inspection import inspect_model, inspections_as_csv, inspections_as_json
+from charrnn.cli.inspect.live import follow_run
 from charrnn.cli.inspect.models import InspectedModel, TextChoice
 from charrnn.cli.inspect.probe import run_probe
 from charrnn.cli.inspect.text_view import show_influence, write_csv
-from charrnn.cli.inspect.view import View, curves_of, heat_of, texts_of
+from charrnn.cli.inspect.view import TerminalView, curves_of, layer_heat_map, text_names
 from charrnn.cli.options import Quiet, option
 from charrnn.cli.output.console import warn
 from charrnn.cli.output.image_plots import check_plot, save_plot
@@ -100,8 +100,8 @@ def inspect_gradients(
     input_init: Annotated[str | None, option(FRESH, "Input weights.")] = None,
     input_gain: Annotated[float | None, option(FRESH, "Factor on the input weights.")] = None,
     forget_bias: Annotated[float | None, option(FRESH, "The LSTM's forget bias.")] = None,
-    lags: Annotated[int, option(HOW, "How many characters to look back.")] = LAGS,
-    windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = WINDOWS,
+    lags: Annotated[int, option(HOW, "How many characters to look back.")] = DEFAULT_LAGS,
+    windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = DEFAULT_WINDOWS,
     seed: Annotated[int, option(HOW, "Seed of these places, or of the probe.")] = 0,
     encoding: Annotated[
         str | None, option(HOW, "Encoding of --text, applied strictly. Default: utf-8.")
@@ -116,7 +116,7 @@ def inspect_gradients(
     ] = None,
     fail_on: Annotated[
         str | None,
-        option(OUTPUT, f"Exit with 1 on these verdicts: {','.join(KINDS[:-1])}."),
+        option(OUTPUT, f"Exit with 1 on these verdicts: {','.join(VERDICT_KINDS[:-1])}."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -126,7 +126,7 @@ def inspect_gradients(
     run it compares four fresh networks, the lecture in two seconds.
     """
     threadpool_limits(1, user_api="blas")  # two threads beside another process would stand still
-    check_options(called)
+    check_view_options(called)
     failing = verdicts_to_fail_on(fail_on)
     LAG_LIMITS.check("--lags", lags)
     WINDOW_LIMITS.check("--windows", windows)
@@ -135,7 +135,7 @@ def inspect_gradients(
         check_plot(Path(plot))
     paths = checkpoints or []
     if live:
-        follow(paths)
+        follow_run(paths)
         return
     if probe:
         run_probe(paths, gaps, seed, json=json, as_table=as_table, quiet=quiet)
@@ -150,7 +150,7 @@ def inspect_gradients(
     }
     given = {key: value for key, value in given.items() if value is not None}
     texts = TextChoice(text, encoding, needed=show is None)
-    chosen = choose(paths, texts, cells, inits, given, at_init=at_init)
+    chosen = choose_models(paths, texts, cells, inits, given, at_init=at_init)
     if show is not None:
         show_influence(chosen, show, json=json, as_table=as_table)
         return
@@ -158,20 +158,20 @@ def inspect_gradients(
         show_context(chosen, seed, json=json, as_table=as_table)
         return
     found = [
-        inspect(subject, lags=lags, windows=windows, seed=seed, everything=everything)
-        for subject in chosen
+        inspect_model(model, lags=lags, windows=windows, seed=seed, everything=everything)
+        for model in chosen
     ]
     if json:
-        print(to_json(as_json(found)))
+        print(to_json(inspections_as_json(found)))
     elif as_table:
-        print(as_csv(found), end="")
+        print(inspections_as_csv(found), end="")
     elif quiet:
-        View().verdicts(found)
+        TerminalView().verdicts(found)
     else:
-        View().show(found, everything=everything)
+        TerminalView().show(found, everything=everything)
     if plot is not None:
-        title = f"Gradient of the loss at one character, {texts_of(found)}"
-        heat = heat_of(found[0]) if len(found) == 1 else None
+        title = f"Gradient of the loss at one character, {text_names(found)}"
+        heat = layer_heat_map(found[0]) if len(found) == 1 else None
         save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
     if any(one.verdict.kind in failing for one in found):
         raise typer.Exit(1)
@@ -180,12 +180,12 @@ def inspect_gradients(
 def verdicts_to_fail_on(text: str | None) -> set[str]:
     """Read the comma list of `--fail-on`."""
     kinds = set() if text is None else {kind.strip() for kind in text.split(",")}
-    if others := sorted(kinds - set(KINDS)):
-        raise unknown("verdict", others[0], KINDS)
+    if others := sorted(kinds - set(VERDICT_KINDS)):
+        raise unknown("verdict", others[0], VERDICT_KINDS)
     return kinds
 
 
-def choose(
+def choose_models(
     paths: list[str],
     texts: TextChoice,
     cells: str | None,
@@ -201,45 +201,45 @@ def choose(
             "the network of a checkpoint cannot be changed by options",
             "--at-init without a checkpoint",
         )
-    if paths or (subjects.any_run() and not described and not at_init):
+    if paths or (models.any_run() and not described and not at_init):
         if not paths:
             newest = find_checkpoint(None)
             warn(f"looking at the newest run, {one_line(str(newest))}")
             paths = [str(newest)]
-        return subjects.trained_models(paths, texts, at_init=at_init)
+        return models.trained_models(paths, texts, at_init=at_init)
     if not described:
-        return subjects.reference_models(texts)
-    rows = subjects.grid(
-        (cells or subjects.all_cells()).split(","), (inits or "orthogonal").split(","), given
+        return models.reference_models(texts)
+    rows = models.grid(
+        (cells or models.all_cells()).split(","), (inits or "orthogonal").split(","), given
     )
-    return subjects.fresh_models(rows, texts, given)
+    return models.fresh_models(rows, texts, given)
 
 
 def show_context(chosen: list[InspectedModel], seed: int, *, json: bool, as_table: bool) -> None:
     """Show the loss by how much is seen, for each model."""
-    if any(subject.examples is not None for subject in chosen):
+    if any(model.examples is not None for model in chosen):
         raise UsageError("--context is for models of texts", "--show TEXT with a model of pairs")
     found = [
-        (subject, context_losses(subject.config, subject.parameters, subject.ids, seed=seed))
-        for subject in chosen
+        (model, context_losses(model.config, model.parameters, model.ids, seed=seed))
+        for model in chosen
     ]
     if json:
         print(
             to_json(
                 {
                     "schema": 1,
-                    "context": [{"name": subject.name} | vars(one) for subject, one in found],
+                    "context": [{"name": model.name} | vars(one) for model, one in found],
                 }
             )
         )
     elif as_table:
         table = [
-            (subject.name, lag, nats)
-            for subject, one in found
+            (model.name, lag, nats)
+            for model, one in found
             for lag, nats in zip(one.lags, one.nats_per_char, strict=True)
         ]
         write_csv(("model", "characters_seen", "nats_per_char"), table)
     else:
-        view = View()
-        for subject, one in found:
-            view.context(subject, one)
+        view = TerminalView()
+        for model, one in found:
+            view.context(model, one)

@@ -20,17 +20,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from charrnn.analysis.diagnosis import Truncation, Verdict, truncation, verdict
-from charrnn.analysis.gradient_profile import Profile
+from charrnn.analysis.diagnosis import Truncation, Verdict, diagnose, truncation_bias
+from charrnn.analysis.gradient_profile import GradientProfile
 from charrnn.analysis.jacobians import RecurrentMatrix, Spectrum, recurrent_matrices, spectra
 from charrnn.analysis.lyapunov import Lyapunov, lyapunov
-from charrnn.analysis.unit_stats import Units, units
+from charrnn.analysis.unit_stats import UnitStats, unit_stats
 from charrnn.cli.inspect.models import InspectedModel
 
 SCHEMA = 1
-FEW_LAGS = (1, 5, 20)
-MANY_LAGS = (1, 2, 5, 10, 20, 50, 100)
-BIG_STATE = 600
+JACOBIAN_LAGS = (1, 5, 20)
+ALL_JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
+LARGE_STATE_SIZE = 600
 """Above so many numbers in a state, singular values take long: fewer windows are taken."""
 
 
@@ -40,7 +40,7 @@ class Details:
 
     matrices: tuple[RecurrentMatrix, ...]
     lyapunov: Lyapunov | None
-    units: tuple[Units, ...]
+    units: tuple[UnitStats, ...]
     truncation: Truncation
 
 
@@ -48,23 +48,23 @@ class Details:
 class Inspection:
     """One model, looked at."""
 
-    subject: InspectedModel
-    profile: Profile
+    model: InspectedModel
+    profile: GradientProfile
     verdict: Verdict
     spectra: tuple[Spectrum, ...]
     details: Details | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON values; see the schema at the top of this module."""
-        subject = self.subject
+        model = self.model
         found: dict[str, Any] = {
-            "name": subject.name,
-            "text": subject.text_name,
-            "trained": subject.trained,
-            "model": subject.config.as_dict(),
+            "name": model.name,
+            "text": model.text_name,
+            "trained": model.trained,
+            "model": model.config.as_dict(),
             "verdict": asdict(self.verdict),
             "profile": asdict(self.profile)
-            | {"lines": [with_ratios(asdict(line)) for line in self.profile.lines]},
+            | {"lines": [add_linear_ratios(asdict(line)) for line in self.profile.lines]},
             "jacobians": [asdict(spectrum) for spectrum in self.spectra],
         }
         if self.details is not None:
@@ -74,51 +74,53 @@ class Inspection:
         return found
 
 
-def inspect(
-    subject: InspectedModel, *, lags: int, windows: int, seed: int, everything: bool
+def inspect_model(
+    model: InspectedModel, *, lags: int, windows: int, seed: int, everything: bool
 ) -> Inspection:
     """Look at one model."""
-    config, parameters, ids = subject.config, subject.parameters, subject.ids
-    found = subject.profile(lags, windows, seed)
-    judged = verdict(found, config, trained=subject.trained, seq_length=subject.seq_length)
-    wanted = tuple(k for k in (MANY_LAGS if everything else FEW_LAGS) if k <= found.lags)
+    config, parameters, ids = model.config, model.parameters, model.ids
+    found = model.profile(lags, windows, seed)
+    judged = diagnose(found, config, trained=model.trained, seq_length=model.seq_length)
+    wanted = tuple(
+        k for k in (ALL_JACOBIAN_LAGS if everything else JACOBIAN_LAGS) if k <= found.lags
+    )
     jacobians: tuple[Spectrum, ...] = ()
-    small = config.hidden * config.layers <= BIG_STATE
+    small = config.hidden * config.layers <= LARGE_STATE_SIZE
     if wanted and (everything or small):
         count = 4 if everything and small else 1
         jacobians = spectra(config, parameters, ids, lags=wanted, windows=count, seed=seed)
     details = None
     if everything:
-        headline = found.headlines[-1]
+        headline = found.main_states[-1]
         details = Details(
             recurrent_matrices(config, parameters),
             lyapunov(config, parameters, ids, seed=seed),
-            units(config, parameters, ids, seed=seed),
-            truncation(headline),
+            unit_stats(config, parameters, ids, seed=seed),
+            truncation_bias(headline),
         )
-    return Inspection(subject, found, judged, jacobians, details)
+    return Inspection(model, found, judged, jacobians, details)
 
 
-def as_json(found: Sequence[Inspection]) -> dict[str, Any]:
+def inspections_as_json(found: Sequence[Inspection]) -> dict[str, Any]:
     """Return all models under the number of the schema."""
     return {"schema": SCHEMA, "models": [one.as_dict() for one in found]}
 
 
-def as_csv(found: Sequence[Inspection]) -> str:
+def inspections_as_csv(found: Sequence[Inspection]) -> str:
     """Return one row per model, layer, state, lag and quantity, with a header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("model", "layer", "state", "lag", "quantity", "value"))
     for one in found:
-        writer.writerows(rows(one))
+        writer.writerows(csv_rows(one))
     return out.getvalue()
 
 
-def rows(one: Inspection) -> Iterator[tuple[object, ...]]:
+def csv_rows(one: Inspection) -> Iterator[tuple[object, ...]]:
     """Yield the tidy rows of one model; an empty value is one that is not a finite number."""
-    name = one.subject.name
+    name = one.model.name
     for line in one.profile.lines:
-        values = with_ratios(asdict(line))
+        values = add_linear_ratios(asdict(line))
         for quantity in ("ratio", "geometric_mean", "p10", "p90"):
             for lag, value in enumerate(values[quantity]):
                 yield name, line.layer, line.state, lag, quantity, value
@@ -130,17 +132,17 @@ def rows(one: Inspection) -> Iterator[tuple[object, ...]]:
             yield name, spectrum.layer, "", spectrum.lag_chars, f"jacobian_{quantity}", value
 
 
-def with_ratios(line: dict[str, Any]) -> dict[str, Any]:
+def add_linear_ratios(line: dict[str, Any]) -> dict[str, Any]:
     """Add G, p10 and p90 as plain ratios beside their logarithms, as R already stands."""
     for name, log_name in (
         ("geometric_mean", "log_geometric"),
         ("p10", "log_p10"),
         ("p90", "log_p90"),
     ):
-        line[name] = [None if x is None else plain(x) for x in line[log_name]]
+        line[name] = [None if x is None else exp_clipped(x) for x in line[log_name]]
     return line
 
 
-def plain(log: float) -> float:
+def exp_clipped(log: float) -> float:
     """Return eˣ within the range of a float."""
     return math.exp(min(log, 700.0))

@@ -31,33 +31,33 @@ MAX_IDLE_SECONDS = 90.0
 """Seconds without a new row after which a run without a lock file has ended: three saves."""
 
 
-def follow(paths: list[str]) -> None:
+def follow_run(paths: list[str]) -> None:
     """Show a run until it ends, and say how; if stdout is no terminal, show its state once."""
     if len(paths) > 1:
         raise UsageError("one run at a time", "--live with the folder of one run")
     folder = folder_of(paths[0]) if paths else newest_folder()
-    if not (folder / "metrics.jsonl").exists() and not training(folder):
+    if not (folder / "metrics.jsonl").exists() and not is_training(folder):
         raise CheckpointError(f"no metrics.jsonl in {str(folder)!r}", "the folder of a run")
     console = Screen(highlight=False)
-    reader = Reader(folder)
+    reader = MetricsReader(folder)
     with reader:
         reader.poll()
         if not stdout_is_terminal():
-            console.print(reader.watched)
+            console.print(reader.panel)
             return
         planned = planned_steps(read_facts(folder))
         idle = 0
-        with Live(reader.watched, console=console, auto_refresh=False) as screen:
-            while planned is None or reader.watched.step < planned:
+        with Live(reader.panel, console=console, auto_refresh=False) as screen:
+            while planned is None or reader.panel.step < planned:
                 time.sleep(POLL_SECONDS)
                 idle = 0 if reader.poll() else idle + 1
-                screen.update(reader.watched, refresh=True)
-                if idle >= MAX_IDLE_POLLS and not training(folder):
+                screen.update(reader.panel, refresh=True)
+                if idle >= MAX_IDLE_POLLS and not is_training(folder):
                     break
-    say(how_it_ended(folder, reader.watched.step, planned))
+    say(how_it_ended(folder, reader.panel.step, planned))
 
 
-class Reader:
+class MetricsReader:
     """The rows of a run's metrics.jsonl as they are written; a context manager.
 
     A file that does not exist yet has no rows. One that is replaced, as a resumed run does, is
@@ -66,14 +66,14 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "metrics.jsonl"
-        self.watched = GradientPanel(sys.stdout)
+        self.panel = GradientPanel(sys.stdout)
         self._file: IO[str] | None = None
 
     def poll(self) -> int:
-        """Add the new rows to `watched`; return their number."""
+        """Add the new rows to `panel`; return their number."""
         if self._file is not None and self._replaced(self._file):
             self._file.close()
-            self._file, self.watched = None, GradientPanel(sys.stdout)
+            self._file, self.panel = None, GradientPanel(sys.stdout)
         if self._file is None and self.path.exists():
             try:
                 self._file = open_metrics(self.path)
@@ -86,7 +86,7 @@ class Reader:
         count = 0
         for line in complete_lines(self._file):
             if (row := parse_row(line)) is not None:
-                self.watched.add(row)
+                self.panel.add(row)
                 count += 1
         return count
 
@@ -96,7 +96,7 @@ class Reader:
         except OSError:
             return False  # the folder is gone; what was read stays on the screen
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> "MetricsReader":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,7 +104,7 @@ class Reader:
             self._file.close()
 
 
-def training(folder: Path) -> bool:
+def is_training(folder: Path) -> bool:
     """Whether a process is training in a run's folder: it holds the lock, which is not waited for.
 
     Without a lock file, or without locks, a run is training if its files changed recently.

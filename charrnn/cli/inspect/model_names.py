@@ -13,10 +13,10 @@ def model_names(files: Sequence[Path]) -> list[str]:
         place.name if file.name == "best.npz" else str(file)
         for file, place in zip(files, longer, strict=True)
     ]
-    return numbered(distinct(names, longer))
+    return numbered_names(distinct_names(names, longer))
 
 
-def distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+def distinct_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Replace equal names of different paths by as many last parts of the paths as differ.
 
     Example:
@@ -37,7 +37,7 @@ def distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     return found
 
 
-def numbered(names: Sequence[str]) -> list[str]:
+def numbered_names(names: Sequence[str]) -> list[str]:
     """Number equal names: `a`, `a (2)`, so that each stands for one model."""
     counts: Counter[str] = Counter()
     found = []

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import Profile, profile
-from charrnn.analysis.pair_gradient_profile import example_profile
+from charrnn.analysis.gradient_profile import GradientProfile, gradient_profile
+from charrnn.analysis.pair_gradient_profile import pair_gradient_profile
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, find_checkpoint
 from charrnn.checkpointing.records import Checkpoint
-from charrnn.cli.inspect.model_names import distinct, model_names, numbered
+from charrnn.cli.inspect.model_names import distinct_names, model_names, numbered_names
 from charrnn.cli.output.console import warn
 from charrnn.cli.output.text_columns import listed
 from charrnn.cli.runs import load_pairs as pair_material
@@ -34,10 +34,10 @@ from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Ids
 
-LONGEST_TEXT = 1_000_000
-MOST_NAMED = 20
-HIDDEN = 128
-NOTHING: Ids = np.zeros(0, np.uint8)
+MAX_TEXT_CHARACTERS = 1_000_000
+MAX_LISTED_CHARACTERS = 20
+DEFAULT_HIDDEN = 128
+NO_IDS: Ids = np.zeros(0, np.uint8)
 
 REFERENCE_MODELS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("rnn normal:0.01 (2015)", {"cell": "rnn", "init": "normal:0.01", "input_init": "normal:0.01"}),
@@ -83,12 +83,14 @@ class InspectedModel:
     source: str = ""
     """Path of the text, or the name of a built-in one."""
 
-    def profile(self, lags: int, windows: int, seed: int) -> Profile:
+    def profile(self, lags: int, windows: int, seed: int) -> GradientProfile:
         """Follow the gradient back from guesses in the text, or inside examples."""
         config, parameters = self.config, self.parameters
         if self.examples is None:
-            return profile(config, parameters, self.ids, lags=lags, windows=windows, seed=seed)
-        return example_profile(
+            return gradient_profile(
+                config, parameters, self.ids, lags=lags, windows=windows, seed=seed
+            )
+        return pair_gradient_profile(
             config, parameters, self.examples, lags=lags, windows=windows, seed=seed
         )
 
@@ -123,12 +125,12 @@ def trained_models(
     """
     if texts.path is not None and not texts.needed:
         raise UsageError("a trained model with --show does not read --text", "without --text")
-    subjects = []
+    models = []
     files = list(map(find_checkpoint, paths))
     for path, name in zip(files, model_names(files), strict=True):
         checkpoint = load_checkpoint(path)
         examples = None
-        ids, text_name, source = NOTHING, "", ""
+        ids, text_name, source = NO_IDS, "", ""
         if not texts.needed:
             pass
         elif isinstance(checkpoint.symbols, Pairing):
@@ -141,7 +143,7 @@ def trained_models(
             name = f"{name} at initialisation"
             parameters = initialise(config, generator(0, Purpose.WEIGHTS))
         window = None if checkpoint.training is None else checkpoint.training.config.seq_length
-        subjects.append(
+        models.append(
             InspectedModel(
                 name,
                 config,
@@ -151,22 +153,22 @@ def trained_models(
                 text_name,
                 normalise=checkpoint.corpus.normalise,
                 trained=not at_init,
-                seq_length=None if examples else window or window_beside(path),
+                seq_length=None if examples else window or seq_length_beside(path),
                 examples=examples,
                 source=source,
             )
         )
-    return with_text_names(subjects)
+    return with_text_names(models)
 
 
-def with_text_names(subjects: Sequence[InspectedModel]) -> list[InspectedModel]:
+def with_text_names(models: Sequence[InspectedModel]) -> list[InspectedModel]:
     """Give different texts of the same name different names."""
-    paths = [Path(subject.source) for subject in subjects]
-    names = distinct([subject.text_name for subject in subjects], paths)
-    return [replace(subject, text_name=name) for subject, name in zip(subjects, names, strict=True)]
+    paths = [Path(model.source) for model in models]
+    names = distinct_names([model.text_name for model in models], paths)
+    return [replace(model, text_name=name) for model, name in zip(models, names, strict=True)]
 
 
-def window_beside(path: Path) -> int | None:
+def seq_length_beside(path: Path) -> int | None:
     """Return the training window that the run's last.npz tells, if it is there."""
     try:
         training = load_checkpoint(path.with_name("last.npz")).training
@@ -188,9 +190,9 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
         except CharRNNError as error:
             warn(f"{error.problem}; looking at {corpora.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
-    start = corpus.part(0, LONGEST_TEXT)
+    start = corpus.part(0, MAX_TEXT_CHARACTERS)
     if unknown := vocabulary.unknown(start):
-        names = listed(unknown, limit=MOST_NAMED)
+        names = listed(unknown, limit=MAX_LISTED_CHARACTERS)
         warn(f"left out characters that the model does not know: {names}")
     ids = vocabulary.encode(start, "skip")
     if not len(ids):
@@ -210,12 +212,16 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
         corpus = read_pairs([texts.path], texts.options(record.normalise))
     else:
         corpus = pair_material.find_again(record, pairing.layout, path.parent)
-    return arranged(pairing, corpus.pairs).first(LONGEST_TEXT), corpus.name, source_of(corpus)
+    return (
+        arranged(pairing, corpus.pairs).first(MAX_TEXT_CHARACTERS),
+        corpus.name,
+        source_of(corpus),
+    )
 
 
 def reference_models(texts: TextChoice) -> list[InspectedModel]:
     """Return the four fresh networks of the lecture, side by side."""
-    return fresh_models(REFERENCE_MODELS, texts, {"hidden": HIDDEN})
+    return fresh_models(REFERENCE_MODELS, texts, {"hidden": DEFAULT_HIDDEN})
 
 
 def grid(
@@ -227,13 +233,13 @@ def grid(
         used = given
         if cell in CELLS and CELLS[cell].forget_bias_gate is None:
             used = {key: value for key, value in given.items() if key != "forget_bias"}
-        rows.append((f"{cell} {init}" + suffix(used), {"cell": cell, "init": init}))
+        rows.append((f"{cell} {init}" + settings_suffix(used), {"cell": cell, "init": init}))
     if "forget_bias" in given and not any("forget-bias" in name for name, _ in rows):
         raise UsageError("--forget-bias is for cells with a forget gate", "--cells lstm")
     return rows
 
 
-def suffix(given: dict[str, Any]) -> str:
+def settings_suffix(given: dict[str, Any]) -> str:
     """Name the settings that differ from the defaults."""
     shown = ("gain", "input_init", "input_gain", "forget_bias", "layers")
     return "".join(f" {key.replace('_', '-')} {given[key]}" for key in shown if key in given)
@@ -251,16 +257,16 @@ def fresh_models(
         else read_corpus([texts.path], texts.options())
     )
     vocabulary = Vocabulary.from_text(corpus.text)
-    ids = vocabulary.encode(corpus.text[:LONGEST_TEXT])
+    ids = vocabulary.encode(corpus.text[:MAX_TEXT_CHARACTERS])
     V = len(vocabulary)
-    subjects = []
-    for name, (_, settings) in zip(numbered([name for name, _ in rows]), rows, strict=True):
-        config = ModelConfig(V, V, **({"hidden": HIDDEN} | given | settings))
+    models = []
+    for name, (_, settings) in zip(numbered_names([name for name, _ in rows]), rows, strict=True):
+        config = ModelConfig(V, V, **({"hidden": DEFAULT_HIDDEN} | given | settings))
         parameters = initialise(config, generator(0, Purpose.WEIGHTS))
-        subjects.append(
+        models.append(
             InspectedModel(name, config, parameters, vocabulary, ids, corpus.name, trained=False)
         )
-    return subjects
+    return models
 
 
 def any_run() -> bool:

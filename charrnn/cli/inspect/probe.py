@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from charrnn.analysis.memory_probe import ProbeProgress, Result, Trial, plan, probe
+from charrnn.analysis.memory_probe import ProbeProgress, Trial, TrialResult, plan_trials, run_trials
 from charrnn.cli.output.console import Screen
 from charrnn.cli.output.safe_text import unicode_ok
 from charrnn.cli.runs.metrics_log import to_json
@@ -28,8 +28,8 @@ def run_probe(
     """Run the experiment of one task and print its table."""
     if len(tasks) > 1:
         raise UsageError("one task at a time", "--probe", "--probe france")
-    trials = plan(tasks[0] if tasks else "recall", numbers(gaps), seed=seed)
-    results: dict[Trial, Result] = {}
+    trials = plan_trials(tasks[0] if tasks else "recall", parse_gaps(gaps), seed=seed)
+    results: dict[Trial, TrialResult] = {}
     steps: dict[Trial, int] = {}
     tqdm.monitor_interval = 0
     with tqdm(
@@ -41,9 +41,9 @@ def run_probe(
         leave=False,
         bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
     ) as bar:
-        for event in probe(trials, os.cpu_count() or 1):
+        for event in run_trials(trials, os.cpu_count() or 1):
             if isinstance(event, ProbeProgress):
-                bar.set_description_str(describe(event), refresh=False)
+                bar.set_description_str(describe_progress(event), refresh=False)
                 bar.update(event.step - steps.get(event.trial, 0))
                 steps[event.trial] = event.step
             else:
@@ -51,19 +51,19 @@ def run_probe(
                 bar.update(event.trial.steps - steps.get(event.trial, 0))
     ended = [results[trial] for trial in trials]
     if json:
-        print(to_json({"schema": 1, "probe": [as_dict(result) for result in ended]}))
+        print(to_json({"schema": 1, "probe": [trial_as_dict(result) for result in ended]}))
     elif as_table:
-        rows = [as_dict(result) for result in ended]
+        rows = [trial_as_dict(result) for result in ended]
         out = io.StringIO()
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         print(out.getvalue(), end="")
     else:
-        show(ended)
+        show_results(ended)
 
 
-def numbers(text: str | None) -> list[int] | None:
+def parse_gaps(text: str | None) -> list[int] | None:
     """Read a comma list of whole numbers."""
     if text is None:
         return None
@@ -73,18 +73,18 @@ def numbers(text: str | None) -> list[int] | None:
         raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
 
 
-def describe(look: ProbeProgress) -> str:
+def describe_progress(look: ProbeProgress) -> str:
     """Say what is being tried."""
-    return f"{title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
+    return f"{probe_title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
 
 
-def title(trial: Trial) -> str:
+def probe_title(trial: Trial) -> str:
     """Return the name of who tries, its minus sign as a hyphen where there are no others."""
     name = trial.probe_model.title
     return name if unicode_ok(sys.stdout) else name.replace("\N{MINUS SIGN}", "-")
 
 
-def as_dict(result: Result) -> dict[str, int | float | str | bool]:
+def trial_as_dict(result: TrialResult) -> dict[str, int | float | str | bool]:
     """Return one trial as JSON values."""
     trial = result.trial
     return {
@@ -100,7 +100,7 @@ def as_dict(result: Result) -> dict[str, int | float | str | bool]:
     }
 
 
-def show(results: list[Result]) -> None:
+def show_results(results: list[TrialResult]) -> None:
     """Print accuracy by contestant and gap, the steps it took where it was learnt, and chance."""
     console = Screen(highlight=False)
     gaps = list(dict.fromkeys(result.trial.gap for result in results))
@@ -112,7 +112,7 @@ def show(results: list[Result]) -> None:
     for result in results:
         cell = f"{result.accuracy:.0%} ({result.steps:,})"
         style = "green" if result.solved else "red"
-        by_name.setdefault(title(result.trial), []).append(Text(cell, style=style))
+        by_name.setdefault(probe_title(result.trial), []).append(Text(cell, style=style))
     for name, cells in by_name.items():
         table.add_row(Text(name), *cells)
     first = results[0]
@@ -128,16 +128,16 @@ def show(results: list[Result]) -> None:
             f"{seconds:.0f} s of processor time"
         )
     )
-    console.print(Text(lesson(results)))
+    console.print(Text(conclusion(results)))
 
 
-def lesson(results: list[Result]) -> str:
+def conclusion(results: list[TrialResult]) -> str:
     """Say who still remembers across the longest gap."""
     longest = max(result.trial.gap for result in results)
     titles: dict[bool, list[str]] = {True: [], False: []}
     for result in results:
         if result.trial.gap == longest:
-            titles[result.solved].append(title(result.trial))
+            titles[result.solved].append(probe_title(result.trial))
     if not titles[False]:
         return f"All of them still connect the two across {longest} characters."
     if not titles[True]:

@@ -8,16 +8,22 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.analysis.context import Context, Influence
+from charrnn.analysis.context import ContextLosses, Influence
 from charrnn.cli.inspect.inspection import Inspection
 from charrnn.cli.inspect.models import InspectedModel
-from charrnn.cli.inspect.wording import detail_lines, lag, power, rate, spectrum_cells
+from charrnn.cli.inspect.wording import (
+    detail_lines,
+    format_decay_rate,
+    format_exp,
+    format_lag,
+    spectrum_cells,
+)
 from charrnn.cli.output.console import Screen, facts_table
 from charrnn.cli.output.image_plots import Curve, HeatMap
 from charrnn.cli.output.log_chart import heat_map, log_chart
 from charrnn.cli.output.safe_text import one_line, unicode_ok
 from charrnn.cli.output.text_columns import glyphs
-from charrnn.cli.output.text_plots import bar, colour_ok, coloured_text, histogram
+from charrnn.cli.output.text_plots import bar, coloured_text, histogram, supports_colour
 from charrnn.data.characters import byte_name, quoted
 
 CHART_ROWS = 14
@@ -33,7 +39,7 @@ STYLES = {
 IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
 
 
-class View:
+class TerminalView:
     """Draws on stdout, in what the terminal can show."""
 
     def __init__(self) -> None:
@@ -47,7 +53,7 @@ class View:
         self.console.print()
         self.console.print(self._chart(found))
         for one in found:
-            if len(one.profile.headlines) > 1:
+            if len(one.profile.main_states) > 1:
                 self.console.print(self._heat(one))
         jacobians = [one for one in found if one.spectra]
         if jacobians:
@@ -65,31 +71,31 @@ class View:
         for one in found:
             line = Text()
             if len(found) > 1:
-                line.append(f"{one_line(one.subject.name)}: ", style="bold")
+                line.append(f"{one_line(one.model.name)}: ", style="bold")
             line.append(one_line(one.verdict.sentence), style=STYLES[one.verdict.kind])
             self.console.print(line, soft_wrap=not wrap)
             for note in one.profile.notes:
                 self.console.print(Text(f"note: {note}"), soft_wrap=not wrap)
 
-    def influence(self, subject: InspectedModel, text: str, found: Influence) -> None:
+    def influence(self, model: InspectedModel, text: str, found: Influence) -> None:
         """Show a text coloured by how much each character moved the guess of what follows."""
-        guess = subject.guess(found.target)
-        target = byte_name(guess) if subject.as_bytes else quoted(guess)
+        guess = model.guess(found.target)
+        target = byte_name(guess) if model.as_bytes else quoted(guess)
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
-        self.console.print(Text(f"{one_line(subject.name)}: what moved the guess {target}{chance}"))
+        self.console.print(Text(f"{one_line(model.name)}: what moved the guess {target}{chance}"))
         strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]
-        shown, strengths = glyphs(text, strengths, as_bytes=subject.as_bytes)
+        shown, strengths = glyphs(text, strengths, as_bytes=model.as_bytes)
         self.console.print(
             coloured_text(
                 shown,
                 strengths,
-                colour=colour_ok(self.console),
+                colour=supports_colour(self.console),
                 unicode=self.unicode,
                 width=self.console.width,
             )
         )
 
-    def context(self, subject: InspectedModel, found: Context) -> None:
+    def context(self, model: InspectedModel, found: ContextLosses) -> None:
         """Show the loss by how many characters are seen."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("characters seen", "nats", "bits", "loss above the full context"):
@@ -103,7 +109,7 @@ class View:
                 continue
             drawn = bar(nats - full, largest, 30, self.unicode)
             table.add_row(str(seen), f"{nats:.3f}", f"{nats / math.log(2):.3f}", Text(drawn))
-        self.console.print(Text(f"{one_line(subject.name)} on {one_line(subject.text_name)}"))
+        self.console.print(Text(f"{one_line(model.name)} on {one_line(model.text_name)}"))
         self.console.print(table)
         effective = found.effective_chars
         reach = f"more than {found.lags[-1]}" if effective is None else f"{effective}"
@@ -119,20 +125,20 @@ class View:
         return text if self.unicode else text.translate(IN_ASCII)
 
     def _title(self, found: Sequence[Inspection]) -> None:
-        state = "trained" if found[0].subject.trained else "at initialisation"
+        state = "trained" if found[0].model.trained else "at initialisation"
         counts = sorted({one.profile.windows for one in found})
         windows = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
         self.console.print(
             Text(
                 f"gradient of the loss at one character, {state}, on "
-                f"{one_line(texts_of(found))}, mean of {windows} windows",
+                f"{one_line(text_names(found))}, mean of {windows} windows",
                 style="bold",
             )
         )
 
     def _summary(self, found: Sequence[Inspection]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        several = len({one.subject.text_name for one in found}) > 1
+        several = len({one.model.text_name for one in found}) > 1
         for title, side in (
             ("model", "left"),
             *([("text", "left")] if several else []),
@@ -147,13 +153,13 @@ class View:
             for number, line in enumerate(one.profile.lines):
                 K = one.profile.lags
                 table.add_row(
-                    Text(one_line(one.subject.name) if not number else ""),
-                    *([Text(one_line(one.subject.text_name))] if several and not number else []),
+                    Text(one_line(one.model.name) if not number else ""),
+                    *([Text(one_line(one.model.text_name))] if several and not number else []),
                     *([""] if several and number else []),
                     f"layer {line.layer} {line.state}",
-                    lag(line.half_life_chars, K),
-                    lag(line.horizon_chars, K),
-                    self._spelt(rate(line)),
+                    format_lag(line.half_life_chars, K),
+                    format_lag(line.horizon_chars, K),
+                    self._spelt(format_decay_rate(line)),
                     Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
                 )
         return table
@@ -172,7 +178,7 @@ class View:
     def _heat(self, one: Inspection) -> RenderableType:
         rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
         columns = [str(k) for k in range(one.profile.lags + 1)]
-        return heat_map(rows, columns, unicode=self.unicode, colour=colour_ok(self.console))
+        return heat_map(rows, columns, unicode=self.unicode, colour=supports_colour(self.console))
 
     def _jacobians(self, found: Sequence[Inspection]) -> Table:
         bounded = any(s.log_bound is not None for one in found for s in one.spectra)
@@ -183,12 +189,12 @@ class View:
             table.add_column(self._spelt(title), justify="right")
         for one in found:
             for number, spectrum in enumerate(one.spectra):
-                name = f"{one_line(one.subject.name)}" if not number else ""
-                if one.subject.config.layers > 1:
-                    name = f"{one_line(one.subject.name)}, layer {spectrum.layer}"
+                name = f"{one_line(one.model.name)}" if not number else ""
+                if one.model.config.layers > 1:
+                    name = f"{one_line(one.model.name)}, layer {spectrum.layer}"
                 cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum)]
                 if bounded:
-                    cells.append(power(spectrum.log_bound))
+                    cells.append(format_exp(spectrum.log_bound))
                 table.add_row(Text(name), *cells)
         return table
 
@@ -196,7 +202,7 @@ class View:
         details = one.details
         if details is None:
             return
-        self.console.print(Text(one_line(one.subject.name), style="bold"))
+        self.console.print(Text(one_line(one.model.name), style="bold"))
         lines = {name: self._spelt(text) for name, text in detail_lines(one)}
         self.console.print(facts_table(lines))
         for unit in details.units:
@@ -213,9 +219,9 @@ class View:
                 self.console.print(shown)
 
 
-def texts_of(found: Sequence[Inspection]) -> str:
+def text_names(found: Sequence[Inspection]) -> str:
     """Name the texts that the models read; their number if there are many."""
-    names = list(dict.fromkeys(one.subject.text_name for one in found))
+    names = list(dict.fromkeys(one.model.text_name for one in found))
     return ", ".join(names) if len(names) <= MAX_NAMED_TEXTS else f"{len(names)} texts"
 
 
@@ -223,9 +229,9 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
     """Return the curves to draw: each model's top layer, or all states of a single model."""
     curves = []
     for one in found:
-        lines = one.profile.lines if len(found) == 1 else one.profile.headlines[-1:]
+        lines = one.profile.lines if len(found) == 1 else one.profile.main_states[-1:]
         for line in lines:
-            name = one.subject.name
+            name = one.model.name
             if len(found) == 1:
                 name = f"layer {line.layer} {line.state}"
             curves.append(
@@ -240,9 +246,9 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
     return curves
 
 
-def heat_of(one: Inspection) -> HeatMap | None:
+def layer_heat_map(one: Inspection) -> HeatMap | None:
     """Return the layer × lag panel of a picture, for a model of several layers."""
-    if len(one.profile.headlines) < 2:
+    if len(one.profile.main_states) < 2:
         return None
     rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
     return HeatMap(tuple(range(one.profile.lags + 1)), rows)

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterator
 
-from charrnn.analysis.gradient_profile import Line
+from charrnn.analysis.gradient_profile import StateProfile
 from charrnn.analysis.jacobians import Spectrum
-from charrnn.analysis.unit_stats import Units
+from charrnn.analysis.unit_stats import UnitStats
 from charrnn.cli.inspect.inspection import Inspection
 
 
@@ -39,7 +39,7 @@ def detail_lines(one: Inspection) -> Iterator[tuple[str, str]]:
     )
 
 
-def unit_line(unit: Units) -> str:
+def unit_line(unit: UnitStats) -> str:
     """Describe the units of a layer in a line."""
     parts = [f"{unit.saturated_share:.1%} of |h| above 0.99"]
     parts += [
@@ -57,10 +57,10 @@ def spectrum_cells(spectrum: Spectrum) -> list[str]:
     """Return the largest and smallest singular value and the condition number, as shown."""
     known = spectrum.condition_number
     condition = "> 1e12" if known is None else f"{known:.1e}"
-    return [power(spectrum.log_largest), power(spectrum.log_smallest), condition]
+    return [format_exp(spectrum.log_largest), format_exp(spectrum.log_smallest), condition]
 
 
-def power(log: float | None) -> str:
+def format_exp(log: float | None) -> str:
     """Show eˣ for any x, also where a float would be 0 or infinite."""
     if log is None:
         return "-"
@@ -71,11 +71,11 @@ def power(log: float | None) -> str:
     return f"{10 ** (exponent - whole):.1f}e{whole:+d}"
 
 
-def lag(value: int | None, K: int) -> str:
+def format_lag(value: int | None, K: int) -> str:
     """Show a lag, or that it lies beyond what was followed."""
     return f"> {K}" if value is None else str(value)
 
 
-def rate(line: Line) -> str:
+def format_decay_rate(line: StateProfile) -> str:
     """Show the factor per character."""
     return "-" if line.rate_per_char is None else f"×{line.rate_per_char:.3f}"

@@ -12,13 +12,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from charrnn.analysis.gradient_monitor import RECENT, SPIKE, by_layer, recent
+from charrnn.analysis.gradient_monitor import (
+    RECENT_STEPS,
+    SPIKE_RATIO,
+    norms_by_layer,
+    recent_norms,
+)
 from charrnn.cli.output.console import facts_table
 from charrnn.cli.output.safe_text import one_line, unicode_ok
 from charrnn.cli.output.text_plots import sparkline
 
 SPARK_WIDTH = 24
-LOWEST_SHOWN = 1e-4
+MIN_SHARE = 1e-4
 
 
 class GradientPanel:
@@ -29,8 +34,8 @@ class GradientPanel:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.unicode = unicode_ok(stream)
-        self.rows: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
-        self.look: Mapping[str, Any] = {}
+        self.rows: deque[Mapping[str, Any]] = deque(maxlen=RECENT_STEPS)
+        self.latest: Mapping[str, Any] = {}
         self.by_lag: Mapping[str, Any] = {}
         self.validation: Mapping[str, Any] = {}
         self.step = 0
@@ -41,7 +46,7 @@ class GradientPanel:
         if "gradient_norm" in row:
             self.rows.append(row)
         if "gradient_norms" in row:
-            self.look = row
+            self.latest = row
         if "gradient_by_lag" in row:
             self.by_lag = row
         if "validation_nats_per_char" in row:
@@ -50,13 +55,13 @@ class GradientPanel:
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [Text(f"gradient at step {self.step:,}", style="bold")]
         parts.append(facts_table(dict(self._facts())))
-        if self.look:
+        if self.latest:
             parts.append(self._table())
         return Group(*parts)
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         latest = self.rows[-1] if self.rows else None
-        known = recent(self.rows)
+        known = recent_norms(self.rows)
         if latest is None or known is None:
             yield "norm", "no step has been logged yet"
             return
@@ -78,33 +83,31 @@ class GradientPanel:
         named = ", ".join(f"{step:,}" for step in known.spikes[-5:])
         yield (
             "spikes",
-            f"at steps {named}" if known.spikes else f"none above {SPIKE:g} times the median",
+            f"at steps {named}" if known.spikes else f"none above {SPIKE_RATIO:g} times the median",
         )
-        if self.look:
-            norms = by_layer(self.look["gradient_norms"])
+        if self.latest:
+            norms = norms_by_layer(self.latest["gradient_norms"])
             yield "layers", ", ".join(f"{name} {value:.3g}" for name, value in norms.items())
         for name, line in self.by_lag.get("gradient_by_lag", {}).items():
-            yield f"{one_line(name)} by lag", lag_line(line, self.unicode)
+            yield f"{one_line(name)} by lag", describe_by_lag(line, self.unicode)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("parameter")
         table.add_column("gradient norm", justify="right")
         table.add_column("update / weight", justify="right")
-        ratios = self.look["update_to_weight"]
-        for name, value in self.look["gradient_norms"].items():
+        ratios = self.latest["update_to_weight"]
+        for name, value in self.latest["gradient_norms"].items():
             ratio = ratios.get(name)
             moved = "-" if ratio is None else f"{ratio:.1e}"
             table.add_row(Text(one_line(name)), f"{value:.3g}", moved)
         return table
 
 
-def lag_line(line: Mapping[str, Any], unicode: bool) -> str:
+def describe_by_lag(line: Mapping[str, Any], unicode: bool) -> str:
     """Draw the gradient by lag on a logarithmic scale, and say where it falls to 1 %."""
     ratios = line["ratio"]
-    drawn = sparkline(
-        ratios, log=True, unicode=unicode, width=SPARK_WIDTH, low=LOWEST_SHOWN, high=1.0
-    )
+    drawn = sparkline(ratios, log=True, unicode=unicode, width=SPARK_WIDTH, low=MIN_SHARE, high=1.0)
     horizon = line["horizon_chars"]
     reach = (
         f"above 1% for {len(ratios) - 1} characters"

@@ -16,11 +16,11 @@ from typing import Any
 
 from charrnn.checkpointing.npz_format import shown
 from charrnn.cli.output.safe_text import one_line
-from charrnn.cli.output.text_plots import Values, power, shortened
+from charrnn.cli.output.text_plots import Values, decade_label, shortened
 from charrnn.errors import StorageError, UsageError
 from charrnn.system.files import write_atomically
 
-UNDATED: dict[str, dict[str, None]] = {
+TIMELESS_METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -35,12 +35,12 @@ STYLE: dict[str, Any] = {
     "font.size": 10,
     "legend.frameon": False,
 }
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # told apart in grey, too
-LOWEST, HIGHEST = 1e-6, 1e12  # what lies beyond leaves the picture
+MIN_SHOWN, MAX_SHOWN = 1e-6, 1e12  # what lies beyond leaves the picture
 BAND = "shaded: p10 to p90"
-FAINTEST = 1e-4  # the heat map's darkest shade
-LONGEST_NAME, LONGEST_LAYER = 76, 20  # characters
+HEAT_MAP_MIN = 1e-4  # the heat map's darkest shade
+MAX_NAME_WIDTH, MAX_LAYER_NAME_WIDTH = 76, 20  # characters
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def check_plot(path: Path) -> None:
 
     The ending decides the format, and matplotlib must be installed.
     """
-    if path.suffix.lower() not in UNDATED:
+    if path.suffix.lower() not in TIMELESS_METADATA:
         raise UsageError(
             f"cannot draw {shown(path)}: its ending names no format", ".png, .svg or .pdf"
         )
-    part_of_matplotlib("figure")
+    import_matplotlib("figure")
 
 
 def save_plot(
@@ -84,9 +84,9 @@ def save_plot(
     check_plot(path)
     ending = path.suffix.lower()
     content = BytesIO()
-    with settled():
+    with default_style():
         figure = profile_figure(curves, title=title, heat_map=heat_map)
-        figure.savefig(content, format=ending[1:], dpi=150, metadata=UNDATED[ending])
+        figure.savefig(content, format=ending[1:], dpi=150, metadata=TIMELESS_METADATA[ending])
     try:
         write_atomically(path, content.getvalue())
     except OSError as error:
@@ -95,7 +95,7 @@ def save_plot(
         ) from error
 
 
-def part_of_matplotlib(module: str) -> Any:
+def import_matplotlib(module: str) -> Any:
     """Import one of matplotlib's modules; raises UsageError if it is not installed."""
     try:
         return import_module(f"matplotlib.{module}")
@@ -104,9 +104,9 @@ def part_of_matplotlib(module: str) -> Any:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def default_style() -> Iterator[None]:
     """Let neither a matplotlibrc nor a character without a glyph have a say."""
-    with part_of_matplotlib("style").context(["default", STYLE]), warnings.catch_warnings():
+    with import_matplotlib("style").context(["default", STYLE]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
@@ -115,7 +115,7 @@ def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | N
     """Return a matplotlib Figure: curves above, the heat map below if there is one."""
     if heat_map and not (heat_map.rows and heat_map.lags):
         heat_map = None
-    names = [plain(curve.name, LONGEST_NAME) for curve in curves]
+    names = [matplotlib_text(curve.name, MAX_NAME_WIDTH) for curve in curves]
     banded = any(curve.low and curve.high for curve in curves)
     entries = [*names, BAND] if banded else names
     legend_columns = max(1, 84 // (max(map(len, entries), default=0) + 8))
@@ -123,14 +123,14 @@ def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | N
     below = 0.9 + 0.35 * len(heat_map.rows) if heat_map else 0.0  # inches, as all sizes here
 
     size = 7.5, 4.2 + 0.22 * legend_rows + below
-    figure = part_of_matplotlib("figure").Figure(figsize=size, layout="constrained")
+    figure = import_matplotlib("figure").Figure(figsize=size, layout="constrained")
     heights = [3.6, below] if heat_map else [1.0]
     panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    figure.suptitle(plain(title, LONGEST_NAME), fontsize="large")
+    figure.suptitle(matplotlib_text(title, MAX_NAME_WIDTH), fontsize="large")
     axes = panels[0]
     handles = [_draw(axes, index, curve) for index, curve in enumerate(curves)]
     if banded:
-        handles.append(part_of_matplotlib("patches").Patch(color="0.85"))
+        handles.append(import_matplotlib("patches").Patch(color="0.85"))
     axes.axhline(0.01, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
     axes.set_ylabel("gradient norm relative to lag 0")
     _scale(axes, curves)
@@ -140,7 +140,7 @@ def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | N
     for panel in panels:
         panel.set_xlabel("characters back")
         panel.set_xlim(0 if last else -0.5, last or 0.5)
-        locator = part_of_matplotlib("ticker").MaxNLocator(integer=True, min_n_ticks=1)
+        locator = import_matplotlib("ticker").MaxNLocator(integer=True, min_n_ticks=1)
         panel.xaxis.set_major_locator(locator)
     if handles:
         # matplotlib leaves out labels that begin with an underscore, so they come afterwards
@@ -152,28 +152,28 @@ def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | N
     return figure
 
 
-def plain(name: str, longest: int) -> str:
+def matplotlib_text(name: str, longest: int) -> str:
     """Return a name as matplotlib takes it: on one line, and with no mathematics between `$`."""
     return shortened(one_line(name), longest, unicode=True).replace("$", r"\$")
 
 
-def drawable(values: Values) -> list[float]:
+def clipped_values(values: Values) -> list[float]:
     """Return what a logarithmic axis takes: NaN for a gap, and nothing that ends a line early."""
     return [
         math.nan
         if value is None or math.isnan(value) or value < 0
-        else min(max(value, LOWEST / 100), HIGHEST * 100)
+        else min(max(value, MIN_SHOWN / 100), MAX_SHOWN * 100)
         for value in values
     ]
 
 
 def _draw(axes: Any, index: int, curve: Curve) -> Any:
     """Draw a curve over its band; return the line for the legend."""
-    colour = COLOURS[index % len(COLOURS)]
+    colour = LINE_COLOURS[index % len(LINE_COLOURS)]
     if curve.low and curve.high:
-        band = drawable(curve.low), drawable(curve.high)
+        band = clipped_values(curve.low), clipped_values(curve.high)
         axes.fill_between(curve.lags, *band, color=colour, alpha=0.15, linewidth=0)
-    values = drawable(curve.values)
+    values = clipped_values(curve.values)
     (line,) = axes.plot(
         curve.lags,
         values,
@@ -187,40 +187,42 @@ def _draw(axes: Any, index: int, curve: Curve) -> Any:
 
 def _scale(axes: Any, curves: Sequence[Curve]) -> None:
     """Let the axis hold whole powers of ten, from 1% or less to 1 or more."""
-    ticker = part_of_matplotlib("ticker")
+    ticker = import_matplotlib("ticker")
     logs = [
         math.log10(value)
         for curve in curves
-        for value in drawable(curve.values)
-        if LOWEST <= value <= HIGHEST
+        for value in clipped_values(curve.values)
+        if MIN_SHOWN <= value <= MAX_SHOWN
     ]
     bottom = min(-2, math.floor(min(logs, default=0)))
     top = max(0, math.ceil(max(logs, default=0) - 0.1))
     axes.set_yscale("log")
     axes.set_ylim(10.0**bottom / 1.5, 10.0**top * 1.5)
     axes.yaxis.set_major_locator(ticker.LogLocator(numticks=12))
-    axes.yaxis.set_major_formatter(lambda value, _: power(round(math.log10(value))))
+    axes.yaxis.set_major_formatter(lambda value, _: decade_label(round(math.log10(value))))
     axes.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _draw_heat_map(figure: Any, axes: Any, heat_map: HeatMap) -> None:
     """Draw a row for each layer, the first at the bottom, as the network is stacked."""
     count = len(heat_map.lags)
-    padded = [[*drawable(row), *[math.nan] * count][:count] for row in heat_map.rows.values()]
+    padded = [[*clipped_values(row), *[math.nan] * count][:count] for row in heat_map.rows.values()]
     edges = [lag - 0.5 for lag in heat_map.lags] + [lag + 0.5 for lag in heat_map.lags[-1:]]
     axes.set_facecolor("0.85")  # shows through where there is no value
     shades = axes.pcolormesh(
         edges,
         range(len(padded) + 1),
         padded,
-        norm=part_of_matplotlib("colors").LogNorm(FAINTEST, 1.0),
+        norm=import_matplotlib("colors").LogNorm(HEAT_MAP_MIN, 1.0),
         cmap="viridis",
         rasterized=True,
     )
-    names = [plain(name, LONGEST_LAYER) for name in heat_map.rows]
+    names = [matplotlib_text(name, MAX_LAYER_NAME_WIDTH) for name in heat_map.rows]
     axes.set_yticks([row + 0.5 for row in range(len(names))], labels=names)
     bar = figure.colorbar(shades, ax=axes, extend="both", pad=0.02, aspect=8)
-    exponents = range(round(math.log10(FAINTEST)), 1)
-    bar.set_ticks([10.0**exponent for exponent in exponents], labels=list(map(power, exponents)))
+    exponents = range(round(math.log10(HEAT_MAP_MIN)), 1)
+    bar.set_ticks(
+        [10.0**exponent for exponent in exponents], labels=list(map(decade_label, exponents))
+    )
     bar.ax.minorticks_off()
     bar.set_label("relative\nto lag 0")

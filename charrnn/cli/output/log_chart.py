@@ -14,21 +14,21 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from charrnn.cli.output.text_plots import (
-    Decades,
-    Drawing,
+    DecadeAxis,
+    LazyLines,
     Values,
-    logarithm,
-    power,
+    decade_label,
+    log10_or_none,
     printable,
     resampled,
     shortened,
 )
 
-Cell: TypeAlias = tuple[int, int]
+GridPosition: TypeAlias = tuple[int, int]
 """Row and column of a character."""
 
-MARKS = "●■▲◆○□△◇"  # then letters, as in ASCII
-COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
+CURVE_MARKS = "●■▲◆○□△◇"  # then letters, as in ASCII
+CURVE_STYLES = ("cyan", "yellow", "magenta", "green", "red", "blue")
 BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # bits of a cell's 4 × 2 dots
 
 SHADES = (  # from this power of ten on: glyph, in ASCII, style, meaning
@@ -55,8 +55,8 @@ def log_chart(
     Curves are told apart by their marks (in ASCII, letters). `height` counts the rows of the plot.
     """
     labels = printable(x_label, unicode), printable(y_label, unicode)
-    curves = {name: [logarithm(value) for value in values] for name, values in series.items()}
-    return Drawing(lambda w: _chart(curves, labels, w, max(height, 3), unicode), width)
+    curves = {name: [log10_or_none(value) for value in values] for name, values in series.items()}
+    return LazyLines(lambda w: _chart(curves, labels, w, max(height, 3), unicode), width)
 
 
 def _chart(
@@ -71,7 +71,7 @@ def _chart(
     if not logs:
         yield Text("nothing to draw: no values")
         return
-    axis = Decades.around(logs, height)
+    axis = DecadeAxis.around(logs, height)
     height = axis.rows
     last = max(len(curve) for curve in curves.values()) - 1
     margin = max(len(axis.label(row)) for row in range(height))
@@ -101,28 +101,28 @@ def _chart(
             )
         known = shortened(printable(name, unicode), max(1, width - 2 - len(note)), unicode)
         legend.append(Text.assemble((_mark(index, unicode), _colour(index)), " " + known + note))
-    yield from _filled(legend, width)
+    yield from _flow_entries(legend, width)
 
     drawn = {glyph for glyph, _ in glyphs.values()}
     hints = ["near 1: all of it arrives", "under the dotted 1% line: hardly any"]
     hints += ["above 1: it has grown"] if axis.top else []
     hints += [f"{under} below {limit}"] if under in drawn else []
-    hints += [f"{over} above {power(axis.top)}"] if over in drawn else []
+    hints += [f"{over} above {decade_label(axis.top)}"] if over in drawn else []
     for text in wrap("; ".join(hints), width):
         yield Text(text, "dim")
 
 
 def _mark(index: int, unicode: bool) -> str:
-    marks = MARKS + ascii_uppercase if unicode else ascii_uppercase
+    marks = CURVE_MARKS + ascii_uppercase if unicode else ascii_uppercase
     return marks[index % len(marks)]
 
 
 def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
+    return CURVE_STYLES[index % len(CURVE_STYLES)]
 
 
 def _trace(
-    curve: Values, axis: Decades, last: int, across: int, down: int
+    curve: Values, axis: DecadeAxis, last: int, across: int, down: int
 ) -> Iterator[tuple[int, int]]:
     """Yield the dots x, y of a curve, neighbours joined; y lies outside where the curve does."""
     before = None
@@ -142,13 +142,13 @@ def _trace(
 
 
 def _plot(
-    curves: Sequence[Values], axis: Decades, last: int, columns: int, unicode: bool
-) -> tuple[dict[Cell, tuple[str, str]], dict[int, str]]:
+    curves: Sequence[Values], axis: DecadeAxis, last: int, columns: int, unicode: bool
+) -> tuple[dict[GridPosition, tuple[str, str]], dict[int, str]]:
     """Return glyph and style by cell; and why a curve has no cell at all, by its number."""
     wide, high = (2, 4) if unicode else (1, 1)  # dots in a cell
-    dots: dict[Cell, int] = {}
-    owners: dict[Cell, list[int]] = {}
-    edges: dict[Cell, tuple[str, str]] = {}
+    dots: dict[GridPosition, int] = {}
+    owners: dict[GridPosition, list[int]] = {}
+    edges: dict[GridPosition, tuple[str, str]] = {}
     unseen: dict[int, str] = {}
     for index, curve in enumerate(curves):
         gone: set[str] = set()
@@ -178,14 +178,14 @@ def _plot(
 
 
 def _marks(
-    owners: Mapping[Cell, Sequence[int]], curves: int, columns: int
-) -> dict[Cell, tuple[str, str]]:
+    owners: Mapping[GridPosition, Sequence[int]], curves: int, columns: int
+) -> dict[GridPosition, tuple[str, str]]:
     """Put each curve's mark on it now and then, in columns of its own; at least once."""
     period = max(12, 2 * curves)
     cells = [
         sorted(cell for cell, its in owners.items() if index in its) for index in range(curves)
     ]
-    marks: dict[Cell, int] = {}
+    marks: dict[GridPosition, int] = {}
     for index, mine in enumerate(cells):
         for column in range(2 + index * period // curves, columns, period):
             there = [cell for cell in mine if cell[1] == column]
@@ -219,7 +219,7 @@ def _lag_axis(last: int, columns: int, margin: int, unicode: bool) -> Iterator[T
     yield Text("".join(labels).rstrip(), "dim")
 
 
-def _filled(entries: Iterable[Text], width: int) -> Iterator[Text]:
+def _flow_entries(entries: Iterable[Text], width: int) -> Iterator[Text]:
     """Yield entries beside each other, as many on a line as fit."""
     line = Text()
     for entry in entries:
@@ -235,11 +235,11 @@ def heat_map(
 ) -> RenderableType:
     """Draw ratios as shades, a line for each row; neighbours share a cell where room is short."""
     logs = [
-        (printable(name, unicode), [logarithm(value) for value in values])
+        (printable(name, unicode), [log10_or_none(value) for value in values])
         for name, values in rows.items()
     ]
     titles = [printable(column, unicode) for column in columns]
-    return Drawing(lambda width: _heat(logs, titles, width, unicode, colour))
+    return LazyLines(lambda width: _heat(logs, titles, width, unicode, colour))
 
 
 def _heat(
@@ -277,7 +277,7 @@ def _heat(
         Text.assemble((glyph if unicode else plain, style if colour else ""), " " + meaning)
         for _, glyph, plain, style, meaning in SHADES
     )
-    yield from _filled(legend, width)
+    yield from _flow_entries(legend, width)
 
 
 def _shade(log: float | None, unicode: bool) -> tuple[str, str]:

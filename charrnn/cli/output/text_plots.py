@@ -22,18 +22,21 @@ from charrnn.cli.output.safe_text import one_line
 
 Values: TypeAlias = Sequence[float | None]
 
-LOWEST, HIGHEST = -5, 6  # powers of ten; a chart need not show what lies beyond
-SAME = 0.1  # in powers of ten: what exceeds 1 by less fits into the line of 1
+MIN_EXPONENT, MAX_EXPONENT = -5, 6  # powers of ten; a chart need not show what lies beyond
+EXPONENT_TOLERANCE = 0.1  # in powers of ten: what exceeds 1 by less fits into the line of 1
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉"
-PAPER = tuple(  # from white to orange: black text stays readable, whatever the terminal's theme
-    f"black on rgb({255 - 4 * level},{255 - 19 * level},{255 - 27 * level})" for level in range(10)
+STRENGTH_STYLES = (
+    tuple(  # from white to orange: black text stays readable, whatever the terminal's theme
+        f"black on rgb({255 - 4 * level},{255 - 19 * level},{255 - 27 * level})"
+        for level in range(10)
+    )
 )
 
 
 @dataclass(frozen=True)
-class Drawing:
+class LazyLines:
     """Lines that are drawn when the console's width is known; no wider than `width`, if given."""
 
     draw: Callable[[int], Iterable[Text]]
@@ -48,7 +51,7 @@ class Drawing:
             yield line
 
 
-def colour_ok(console: Console) -> bool:
+def supports_colour(console: Console) -> bool:
     """Say whether a console shows colours: a terminal that can, and no NO_COLOR."""
     return console.color_system is not None and not console.no_color
 
@@ -75,14 +78,14 @@ def shortened(text: str, cells: int, unicode: bool) -> str:
     return set_cell_size(text, kept - cell_len(tail)) + dots + tail
 
 
-def logarithm(value: float | None) -> float | None:
+def log10_or_none(value: float | None) -> float | None:
     """Return log10, −∞ for 0, and None where there is no number to draw."""
     if value is None or math.isnan(value) or value < 0:
         return None
     return math.log10(value) if value else -math.inf
 
 
-def power(exponent: int) -> str:
+def decade_label(exponent: int) -> str:
     """Name a power of ten as a share, down to 0.001%: 100, 10, 1, 10%, 1%."""
     if -5 <= exponent < 0:
         return f"{100 * 10.0**exponent:.{max(0, -2 - exponent)}f}%"
@@ -90,7 +93,7 @@ def power(exponent: int) -> str:
 
 
 @dataclass(frozen=True)
-class Decades:
+class DecadeAxis:
     """A logarithmic axis on which every power of ten that has a label has a row to itself."""
 
     top: int
@@ -98,10 +101,10 @@ class Decades:
     rows_per_decade: float  # n, or 1/n, for a whole n
 
     @classmethod
-    def around(cls, logs: Sequence[float], rows: int) -> "Decades":
+    def around(cls, logs: Sequence[float], rows: int) -> "DecadeAxis":
         """Return the axis from 1 or more down to 1% or less that shows these values best."""
-        top = 0 if max(logs) <= SAME else math.ceil(min(max(logs), HIGHEST))
-        bottom = math.floor(min(-2, max(min(logs), LOWEST)))
+        top = 0 if max(logs) <= EXPONENT_TOLERANCE else math.ceil(min(max(logs), MAX_EXPONENT))
+        bottom = math.floor(min(-2, max(min(logs), MIN_EXPONENT)))
         gaps, decades = rows - 1, top - bottom
         if gaps < decades:
             return cls(top, rows, 1 / math.ceil(decades / gaps))
@@ -120,7 +123,7 @@ class Decades:
     def label(self, row: int) -> str:
         """Return the label of a row, or nothing."""
         exponent = self.top - row / self.rows_per_decade
-        return power(round(exponent)) if exponent == round(exponent) else ""
+        return decade_label(round(exponent)) if exponent == round(exponent) else ""
 
 
 def resampled(values: Values, count: int) -> list[float | None]:
@@ -154,13 +157,13 @@ def sparkline(
     """
     shown = [None if value is None or math.isnan(value) else value for value in values]
     if log:
-        shown = [logarithm(value) for value in shown]
-        low, high = (logarithm(limit) if limit else None for limit in (low, high))
+        shown = [log10_or_none(value) for value in shown]
+        low, high = (log10_or_none(limit) if limit else None for limit in (low, high))
     finite = [value for value in shown if value is not None and math.isfinite(value)]
     top = high if high is not None else max(finite, default=0.0)
     lowest = min(finite, default=0.0)
     if log:
-        lowest = max(lowest, top + LOWEST) if -math.inf not in shown else top + LOWEST
+        lowest = max(lowest, top + MIN_EXPONENT) if -math.inf not in shown else top + MIN_EXPONENT
     bottom = low if low is not None else lowest
     ramp = BLOCKS if unicode else "0123456789"
     line = ""
@@ -202,7 +205,7 @@ def histogram(
     for value in finite:
         if edges[0] <= value <= edges[-1]:
             counts[min(bisect_right(edges, value), len(counts)) - 1] += 1
-    return Drawing(lambda w: _histogram(edges, counts, len(values), w, unicode), width)
+    return LazyLines(lambda w: _histogram(edges, counts, len(values), w, unicode), width)
 
 
 def _histogram(
@@ -237,7 +240,7 @@ def coloured_text(
     known = [0.0 if math.isnan(strength) else max(strength, 0.0) for strength in strengths]
     finite = max((strength for strength in known if strength < math.inf), default=0.0) or 1.0
     levels = [math.floor(9 * min(strength / finite, 1.0) + 0.5) for strength in known]
-    return Drawing(lambda w: _strengths(text, levels, w, colour, unicode), width)
+    return LazyLines(lambda w: _strengths(text, levels, w, colour, unicode), width)
 
 
 def _strengths(
@@ -259,7 +262,7 @@ def _strengths(
         cells = cell_len(line.plain + shown) - line.cell_len
         if not line and not cells:
             shown, cells = " " + shown, 1  # an accent with nothing to stand on
-        line.append(shown, PAPER[level] if colour else "")
+        line.append(shown, STRENGTH_STYLES[level] if colour else "")
         marks += (ramp[level] + " " * (cells - 1))[: max(cells, 0)]
         if character == "\n":
             yield from finished()
@@ -269,5 +272,5 @@ def _strengths(
     if not colour:
         yield from map(Text, wrap(f"marks: {ramp[1]} weakest, {ramp[9]} strongest", width))
         return
-    swatches = ((str(level), style) for level, style in enumerate(PAPER))
+    swatches = ((str(level), style) for level, style in enumerate(STRENGTH_STYLES))
     yield Text.assemble("weakest ", *swatches, " strongest")

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from charrnn.cli.app import app, load_command
-from charrnn.cli.inspect.checks import READ
-from charrnn.cli.inspect.model_names import distinct, model_names, numbered
+from charrnn.cli.inspect.checks import VIEW_PARAMETERS
+from charrnn.cli.inspect.model_names import distinct_names, model_names, numbered_names
 
 PARAMETERS = {
     parameter.name: parameter.opts[0]
@@ -43,9 +43,9 @@ VALUES = {
 }
 UNREAD = [
     (view, name)
-    for view in READ
+    for view in VIEW_PARAMETERS
     for name in PARAMETERS
-    if name not in READ[view] and name not in ("show", "context", "probe", "live")
+    if name not in VIEW_PARAMETERS[view] and name not in ("show", "context", "probe", "live")
 ]
 
 
@@ -58,7 +58,7 @@ def inspect(*arguments: str | Path) -> Result:
 
 
 def test_the_table_names_parameters_and_every_one_of_them() -> None:
-    named = {name for names in READ.values() for name in names}
+    named = {name for names in VIEW_PARAMETERS.values() for name in names}
     assert named == {*PARAMETERS, "checkpoints"}
 
 
@@ -133,12 +133,12 @@ def test_a_view_of_one_text_does_not_look_for_the_corpus(finished_run: Path) -> 
 class TestNames:
     def test_equal_names_of_different_paths_get_more_of_their_paths(self) -> None:
         paths = [Path("/a/x/run"), Path("/b/x/run"), Path("/b/y/run"), Path("/c/other")]
-        names = distinct([path.name for path in paths], paths)
+        names = distinct_names([path.name for path in paths], paths)
         assert names == ["a/x/run", "b/x/run", "y/run", "other"]
 
     def test_one_path_named_twice_is_numbered(self) -> None:
-        assert distinct(["a", "a"], [Path("/x/a"), Path("/x/a")]) == ["a", "a"]
-        assert numbered(["a", "a", "b", "a"]) == ["a", "a (2)", "b", "a (3)"]
+        assert distinct_names(["a", "a"], [Path("/x/a"), Path("/x/a")]) == ["a", "a"]
+        assert numbered_names(["a", "a", "b", "a"]) == ["a", "a (2)", "b", "a (3)"]
 
     def test_a_checkpoint_in_this_folder_has_the_folders_name(self) -> None:
         assert model_names([Path("best.npz")]) == [Path().resolve().name]

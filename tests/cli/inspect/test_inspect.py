@@ -25,9 +25,15 @@ from charrnn.analysis import gradient_profile as gradients
 from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.app import app
-from charrnn.cli.inspect.inspection import SCHEMA, Inspection, as_csv, as_json, inspect
+from charrnn.cli.inspect.inspection import (
+    SCHEMA,
+    Inspection,
+    inspect_model,
+    inspections_as_csv,
+    inspections_as_json,
+)
 from charrnn.cli.inspect.models import REFERENCE_MODELS, InspectedModel
-from charrnn.cli.inspect.view import View
+from charrnn.cli.inspect.view import TerminalView
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.model import Model
@@ -300,7 +306,7 @@ class TestTheScreen:
         found = models(*SMALL, *arguments)
         for model in found:
             kind, sentence = model["verdict"]["kind"], model["verdict"]["sentence"]
-            assert kind in diagnosis.KINDS
+            assert kind in diagnosis.VERDICT_KINDS
             assert re.fullmatch(rf"{kind}: [^.]+(\.\d[^.]*)*(\. Try .+)?", sentence)
             assert (". Try " in sentence) == (kind != "healthy")
         quiet = look(*SMALL, *arguments, "--quiet").stdout.splitlines()
@@ -419,7 +425,7 @@ class TestJson:
         [model] = models(run, *FEW, "--seed", "5")
         checkpoint = load(run / "best.npz")
         ids = checkpoint.vocabulary.encode(corpus.read_text(encoding="utf-8"))
-        expected = gradients.profile(
+        expected = gradients.gradient_profile(
             checkpoint.config, checkpoint.parameters, ids, lags=LAGS, windows=WINDOWS, seed=5
         )
         found = model["profile"]
@@ -434,7 +440,7 @@ class TestJson:
                 ("p90", core.log_p90),
             ):
                 assert line[curve] == [math.exp(log) for log in logs if log is not None]
-        judged = diagnosis.verdict(expected, checkpoint.config, trained=True, seq_length=16)
+        judged = diagnosis.diagnose(expected, checkpoint.config, trained=True, seq_length=16)
         assert model["verdict"] == vars(judged)
 
 
@@ -570,7 +576,7 @@ class TestPlot:
         assert Path("a.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def subject(
+def model(
     text: str, spoil: Callable[[Any], None] | None = None, name: str = "odd", **settings: Any
 ) -> InspectedModel:
     """Make a subject of a network with random weights, one of them perhaps spoilt."""
@@ -622,12 +628,12 @@ class TestDegenerate:
         self, what: str, cell: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         text, spoil, settings, fragment = DEGENERATE[what]
-        odd = subject(text, spoil, cell=cell, **settings)
-        found = [inspect(odd, lags=LAGS, windows=WINDOWS, seed=0, everything=True)]
+        odd = model(text, spoil, cell=cell, **settings)
+        found = [inspect_model(odd, lags=LAGS, windows=WINDOWS, seed=0, everything=True)]
         assert fragment in found[0].verdict.sentence
-        assert strict(to_json(as_json(found)))["models"][0]["name"] == "odd"
-        assert {len(row) for row in csv.reader(io.StringIO(as_csv(found)))} == {6}
-        View().show(found, everything=True)
+        assert strict(to_json(inspections_as_json(found)))["models"][0]["name"] == "odd"
+        assert {len(row) for row in csv.reader(io.StringIO(inspections_as_csv(found)))} == {6}
+        TerminalView().show(found, everything=True)
         shown = capsys.readouterr().out
         assert_fits(shown)
         assert "nan" not in re.findall(r"[a-z]+", shown)
@@ -658,13 +664,13 @@ class TestHostile:
     @pytest.fixture
     def found(self) -> Inspection:
         text = (HOSTILE + "bc d") * 20
-        odd = subject(text, name=HOSTILE, layers=2)
-        return inspect(odd, lags=LAGS, windows=WINDOWS, seed=0, everything=True)
+        odd = model(text, name=HOSTILE, layers=2)
+        return inspect_model(odd, lags=LAGS, windows=WINDOWS, seed=0, everything=True)
 
     def test_no_name_and_no_vocabulary_steers_the_terminal(
         self, found: Inspection, capsys: pytest.CaptureFixture[str], dangerous: frozenset[str]
     ) -> None:
-        model, view = found.subject, View()
+        model, view = found.model, TerminalView()
         view.show([found, found], everything=True)
         _, ids = model.prompt(HOSTILE)
         for target in range(model.config.outputs):
@@ -700,8 +706,8 @@ class TestHostile:
 
     def test_a_long_name_is_folded(self, capsys: pytest.CaptureFixture[str]) -> None:
         long = [
-            inspect(
-                subject(ABC, name=letter * 200),
+            inspect_model(
+                model(ABC, name=letter * 200),
                 lags=LAGS,
                 windows=WINDOWS,
                 seed=0,
@@ -709,7 +715,7 @@ class TestHostile:
             )
             for letter in "xy漢"
         ]
-        View().show(long, everything=True)
+        TerminalView().show(long, everything=True)
         assert_fits(capsys.readouterr().out)
 
 
@@ -718,9 +724,9 @@ def quantities(rows: Iterable[dict[str, str]]) -> set[str]:
 
 
 def test_an_empty_value_stands_for_what_is_not_a_number() -> None:
-    broken = inspect(
-        subject(ABC, not_a_number), lags=LAGS, windows=WINDOWS, seed=0, everything=False
+    broken = inspect_model(
+        model(ABC, not_a_number), lags=LAGS, windows=WINDOWS, seed=0, everything=False
     )
-    rows = table(as_csv([broken]))
+    rows = table(inspections_as_csv([broken]))
     assert quantities(rows) == {*CURVES, *NUMBERS}
     assert {row["value"] for row in rows} == {""}

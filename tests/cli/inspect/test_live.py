@@ -24,7 +24,7 @@ from charrnn.checkpointing.checkpoint import load
 from charrnn.checkpointing.npz_file import read_archive
 from charrnn.checkpointing.run_records import complete_lines, planned_steps, read_facts
 from charrnn.cli.app import app
-from charrnn.cli.inspect.live import Reader, how_it_ended, training
+from charrnn.cli.inspect.live import MetricsReader, how_it_ended, is_training
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.errors import StorageError
 from charrnn.nn.cells import CELLS
@@ -386,11 +386,11 @@ class TestTheEndOfARun:
 
     def test_without_a_lock_file_the_age_of_the_rows_decides(self, watched_run: Path) -> None:
         (watched_run / "lock").unlink()
-        assert training(watched_run)
+        assert is_training(watched_run)
         for name in ("metrics.jsonl", "last.npz"):
             os.utime(watched_run / name, (1e9, 1e9))
-        assert not training(watched_run)
-        assert not training(Path("nowhere"))
+        assert not is_training(watched_run)
+        assert not is_training(Path("nowhere"))
 
     def test_it_says_how_the_run_ended(self, watched_run: Path, corpus: Path) -> None:
         assert how_it_ended(watched_run, 20, 20) == "the run has taken all of its 20 steps"
@@ -411,14 +411,14 @@ class TestTheEndOfARun:
         )
 
     def test_a_replaced_file_is_read_from_its_beginning(self) -> None:
-        with Reader(Path()) as reader:
+        with MetricsReader(Path()) as reader:
             assert reader.poll() == 0
             append(step(1) + step(2) + step(3))
             assert reader.poll() == 3
             Path("new").write_text(step(1), encoding="utf-8")
             Path("new").replace("metrics.jsonl")
             assert reader.poll() == 1
-            assert reader.watched.step == 1
+            assert reader.panel.step == 1
 
     def test_a_checkpoint_of_a_run_stands_for_the_run(self, watched_run: Path) -> None:
         assert live(watched_run / "best.npz").stdout == live(watched_run).stdout

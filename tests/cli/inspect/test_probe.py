@@ -15,7 +15,7 @@ from charrnn.analysis import memory_probe as recall
 from charrnn.analysis.memory_probe import EVALUATE_EVERY, PROBE_MODELS, ProbeProgress, Trial
 from charrnn.cli.app import app
 from charrnn.cli.inspect import probe
-from charrnn.cli.inspect.probe import lesson
+from charrnn.cli.inspect.probe import conclusion
 from charrnn.cli.runs.signals import Interrupted
 
 Call = Callable[..., Result]
@@ -29,7 +29,7 @@ KEYS = [
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each trial end at its first look, in this process."""
-    monkeypatch.setattr(recall, "BUDGET", 1)
+    monkeypatch.setattr(recall, "MAX_CHARACTERS", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 
@@ -72,7 +72,7 @@ def test_json_and_csv_hold_the_same_trials() -> None:
         assert (trial["task"], trial["gap"], trial["seed"]) == ("recall", 2, 0)
         assert trial["steps"] == trial["planned_steps"] == EVALUATE_EVERY
         assert trial["chance"] == 1 / 8
-        assert trial["solved"] == (trial["accuracy"] >= recall.SOLVED)
+        assert trial["solved"] == (trial["accuracy"] >= recall.SOLVED_ACCURACY)
     rows = list(csv.DictReader(io.StringIO(look("--gaps", "2", "--csv").stdout)))
     assert rows == [{key: str(value) for key, value in trial.items()} for trial in trials]
 
@@ -113,21 +113,21 @@ def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch
         yield ProbeProgress(trials[0], 1, 0.5)
         raise Interrupted(signal.SIGINT)
 
-    monkeypatch.setattr(probe, "probe", interrupted)
+    monkeypatch.setattr(probe, "run_trials", interrupted)
     result = look("--gaps", "2")
     assert result.exit_code == 130
     assert result.stdout == ""
 
 
-def outcome(name: str, gap: int, accuracy: float) -> recall.Result:
+def outcome(name: str, gap: int, accuracy: float) -> recall.TrialResult:
     trial = Trial("recall", PROBE_MODELS[name], gap, 25, 0)
-    return recall.Result(trial, 25, accuracy, 1 / 8, 1.0)
+    return recall.TrialResult(trial, 25, accuracy, 1 / 8, 1.0)
 
 
 def test_the_lesson_is_about_the_longest_gap() -> None:
     short = [outcome("gru", 5, 1.0), outcome("rnn-normal", 5, 1.0)]
-    assert lesson(short) == "All of them still connect the two across 5 characters."
+    assert conclusion(short) == "All of them still connect the two across 5 characters."
     none = [outcome("gru", 80, 0.2), outcome("rnn-normal", 80, 0.1)]
-    assert lesson(short + none).startswith("None of them connects the two across 80 characters")
+    assert conclusion(short + none).startswith("None of them connects the two across 80 characters")
     one = [outcome("gru", 80, 1.0), outcome("rnn-normal", 80, 0.1)]
-    assert lesson(short + one) == "Across 80 characters only these connect the two: gru."
+    assert conclusion(short + one) == "Across 80 characters only these connect the two: gru."

@@ -16,7 +16,7 @@ from charrnn.cli.output.image_plots import (
     Curve,
     HeatMap,
     check_plot,
-    plain,
+    matplotlib_text,
     profile_figure,
     save_plot,
 )
@@ -113,7 +113,7 @@ def test_odd_layers_make_a_picture_and_no_noise(tmp_path: Path, heat_map: HeatMa
 @pytest.mark.parametrize("curves", [1, 4, 9])
 def test_no_text_is_clipped_and_the_legend_lies_outside_the_data(name: str, curves: int) -> None:
     layers = HeatMap(LAGS, {name: curve(name).values, "layer 2": curve(name).values})
-    with plots.settled():
+    with plots.default_style():
         figure = profile_figure(
             [curve(f"{index} {name}") for index in range(curves)], title=name, heat_map=layers
         )
@@ -149,8 +149,8 @@ def test_the_legend_shows_names_that_matplotlib_would_hide_or_typeset() -> None:
 
 
 def test_names_are_on_one_line_short_and_no_formula() -> None:
-    assert plain("a\n\x1b$x$", 20) == r"a␊␛\$x\$"
-    assert len(plain("x" * 500, 76)) == 76
+    assert matplotlib_text("a\n\x1b$x$", 20) == r"a␊␛\$x\$"
+    assert len(matplotlib_text("x" * 500, 76)) == 76
 
 
 @needs_matplotlib

@@ -14,16 +14,16 @@ from rich.style import Style
 
 from charrnn.cli.output.log_chart import heat_map, log_chart
 from charrnn.cli.output.text_plots import (
-    Decades,
+    DecadeAxis,
     bar,
-    colour_ok,
     coloured_text,
+    decade_label,
     histogram,
-    power,
     printable,
     resampled,
     shortened,
     sparkline,
+    supports_colour,
 )
 
 Rows = dict[str, list[float | None]]
@@ -39,7 +39,8 @@ SIDES = st.booleans()
 
 def console(width: int = 80, colour: bool = False) -> Console:
     """Return a console that writes into memory."""
-    Style.parse.cache_clear()  # a style keeps the codes of the first console that renders it
+    Style.parse.cache_clear()  # a style keeps the codes of the first console that renders it,
+    Style._add.cache_clear()  # and so does a sum of two styles
     system = "truecolor" if colour else None
     return Console(
         file=StringIO(),
@@ -270,10 +271,10 @@ def test_colour_only_repeats_what_the_glyphs_say(unicode: bool) -> None:
 
 
 def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert colour_ok(console(colour=True))
-    assert not colour_ok(console())
+    assert supports_colour(console(colour=True))
+    assert not supports_colour(console())
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not colour_ok(Console(force_terminal=True, color_system="truecolor"))
+    assert not supports_colour(Console(force_terminal=True, color_system="truecolor"))
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.9, 0.99, 1.0, 1.1])
@@ -378,21 +379,25 @@ def test_nothing_to_draw_is_said(rows: Rows) -> None:
 
 
 def test_the_axis_shows_1_and_1_percent_and_gives_every_power_of_ten_a_row() -> None:
-    assert [Decades.around([0.0], 12).label(row) for row in (0, 5, 10)] == ["1", "10%", "1%"]
-    assert [Decades.around([-60.0], 12).label(row) for row in (0, 2, 10)] == ["1", "10%", "0.001%"]
-    assert [Decades.around([60.0], 12).label(row) for row in (0, 6, 8)] == ["1e6", "1", "1%"]
-    assert [Decades.around([60.0, -60.0], 4).label(row) for row in (0, 1, 2)] == [
+    assert [DecadeAxis.around([0.0], 12).label(row) for row in (0, 5, 10)] == ["1", "10%", "1%"]
+    assert [DecadeAxis.around([-60.0], 12).label(row) for row in (0, 2, 10)] == [
+        "1",
+        "10%",
+        "0.001%",
+    ]
+    assert [DecadeAxis.around([60.0], 12).label(row) for row in (0, 6, 8)] == ["1e6", "1", "1%"]
+    assert [DecadeAxis.around([60.0, -60.0], 4).label(row) for row in (0, 1, 2)] == [
         "1e6",
         "100",
         "1%",
     ]
-    assert Decades.around([math.inf, -math.inf], 12).top == 6
+    assert DecadeAxis.around([math.inf, -math.inf], 12).top == 6
 
 
 def test_powers_are_shares_below_1() -> None:
     exponents = (-6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 60)
     labels = "1e-6 0.001% 0.01% 0.1% 1% 10% 1 10 100 1000 1e4 1e60"
-    assert " ".join(map(power, exponents)) == labels
+    assert " ".join(map(decade_label, exponents)) == labels
 
 
 def test_sparklines() -> None:
