@@ -1,19 +1,21 @@
-"""One lane, one character at a time: the cells once more, for the speed of sampling.
+"""Fast single-sequence inference: one character per call, each cell in the fewest NumPy calls.
 
-At one lane and one step a network spends its time on the way into NumPy, not in it. So here each
-cell is the fewest calls that its formula takes, and the cheapest form of each (x.dot(W, out) takes
-0.2 µs less than numpy.dot): all gates in one vector-matrix product, and one tanh for gates and
-candidates alike, since σ(x) = ½ + ½ tanh(x/2), with the halves in the weights.
-A test holds every stream against the network that trains.
+With one sequence and one time step, the cost of a step is that of calling NumPy, not of its
+arithmetic. So here all gates are one vector-matrix product, and one tanh serves gates and
+candidates alike, since σ(x) = ½ + ½ tanh(x/2), with the halves in the weights; and each call is the
+cheapest of its kind (x.dot(W, out) takes 0.2 µs less than numpy.dot). A cell that has no form here
+is stepped by a `Network` with T = 1. Tests compare both with the network that trains.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 
@@ -27,12 +29,17 @@ HALF = np.array(0.5, np.float32)
 
 
 class FastStepLayer(ABC):
-    """One recurrent layer of one lane; `sigmoid_gates` of its gates, the first ones, are halved."""
+    """One recurrent layer of one sequence.
+
+    Args:
+        weights: the layer's weights by name, as its cell declares them.
+        state: the layer's states by name, each (H,), copied.
+    """
 
     sigmoid_gates: ClassVar[int] = 0
+    """The first of the gates, as many as pass through σ: their weights are halved."""
 
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        """Join the gates of `weights` side by side; begin from `state`, each (H,)."""
         scale = np.ones(len(weights["W_hh"]), weights["W_hh"].dtype)
         scale[: self.sigmoid_gates] = 0.5
         self.W_hh = side_by_side(weights["W_hh"], scale)  # (H, G H)
@@ -41,21 +48,21 @@ class FastStepLayer(ABC):
         self.table = W_xh + bias
         self.W_xh_and_b = np.vstack((W_xh, bias))
         self.h_and_1 = np.append(state["h"], np.ones_like(bias[:1]))
-        """(H + 1,): what comes above multiplies it with weights that end in a row of biases."""
+        """(H + 1,): the layer above multiplies it with weights whose last row is the bias."""
         self.h = self.h_and_1[:-1]
         self.a = np.zeros_like(bias)
 
     def project_inputs(self, x_and_1: Array) -> Array:
-        """Return x W_xh + b_h of the layer below's output and a 1 (H + 1,)."""
+        """Return x W_xh + b_h (G H,) for the output of the layer below and a 1, (H + 1,)."""
         a: Array = x_and_1.dot(self.W_xh_and_b)
         return a
 
     @abstractmethod
     def step_function(self) -> Step:
-        """Return what takes one step, in `h` (H,), with the input's share (G H,) of the gates.
+        """Return a function that takes one step from x W_xh + b_h (G H,) and updates `h` (H,).
 
-        A function, not a method: it has all arrays at hand, where looking them up in `self` would
-        take as long as one of its calls.
+        A closure, not a method: looking the arrays up in `self` would take as long as one of its
+        NumPy calls.
         """
 
 
@@ -63,7 +70,7 @@ class RNNFastStep(FastStepLayer):
     """h′ = tanh(a + h W_hh)."""
 
     def step_function(self) -> Step:
-        """Return what takes one step."""
+        """Return the function that takes one step."""
         W_hh, h, a = self.W_hh, self.h, self.a
 
         def step(x: Array) -> None:
@@ -80,7 +87,7 @@ class LSTMFastStep(FastStepLayer):
     sigmoid_gates: ClassVar = 3
 
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        """Lay the memory behind g, so that i ⊙ g and f ⊙ c are one call."""
+        """Place c behind g in one array, so that i ⊙ g and f ⊙ c are one call."""
         super().__init__(weights, state)
         H = len(self.h)
         gates_and_c = np.append(self.a, state["c"])
@@ -88,7 +95,7 @@ class LSTMFastStep(FastStepLayer):
         self.gates_and_c = gates_and_c
 
     def step_function(self) -> Step:
-        """Return what takes one step."""
+        """Return the function that takes one step."""
         W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
         i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
         _, _, o, g, c = self.gates_and_c.reshape(5, H)
@@ -112,12 +119,12 @@ class GRUFastStep(FastStepLayer):
     sigmoid_gates: ClassVar = 2
 
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        """Add the candidate's inner bias."""
+        """Add the bias of the candidate inside the reset."""
         super().__init__(weights, state)
         self.b_n = weights["b_n"]
 
     def step_function(self) -> Step:
-        """Return what takes one step."""
+        """Return the function that takes one step."""
         W_hh, b_n, h, a, H = self.W_hh, self.b_n, self.h, self.a, len(self.h)
         sigmoids = a[: 2 * H]
         r, z, n = a.reshape(3, H)
@@ -139,16 +146,47 @@ class GRUFastStep(FastStepLayer):
         return step
 
 
-FAST_STEPS: dict[str, type[FastStepLayer]] = {
-    "rnn": RNNFastStep,
-    "lstm": LSTMFastStep,
-    "gru": GRUFastStep,
+FAST_STEPS: dict[type[Cell], type[FastStepLayer]] = {
+    RNNCell: RNNFastStep,
+    LSTMCell: LSTMFastStep,
+    GRUCell: GRUFastStep,
 }
-"""The stream of every cell in the registry."""
+"""The fast form of a cell. Cells without one are stepped by `NetworkStep`."""
 
 
-class FastStep:
-    """A network that reads one character after another; logits come divided by `temperature`."""
+class SingleStep(ABC):
+    """A network that reads one sequence, one character per call."""
+
+    y: Array
+    """The logits of the next character divided by the temperature (V,), a buffer."""
+    max_logit: float
+    """An upper bound of |y|; infinite if none is known."""
+
+    @abstractmethod
+    def logits_function(self) -> Callable[[int], Array]:
+        """Return a function that reads the id of a character and returns `y`."""
+
+
+def single_step(
+    config: ModelConfig,
+    parameters: Parameters,
+    states: Mapping[str, Array],
+    temperature: float = 1.0,
+) -> SingleStep:
+    """Return the fastest form of a network for one sequence.
+
+    Args:
+        config: the shape of the network.
+        parameters: its weights; they are read once and must not change afterwards.
+        states: the states to start from, (1, H) each, as `Network.states` returns them; copied.
+        temperature: a number above 0 that the logits are divided by.
+    """
+    kind = FastStep if CELLS[config.cell] in FAST_STEPS else NetworkStep
+    return kind(config, parameters, states, temperature)
+
+
+class NetworkStep(SingleStep):
+    """A `Network` with T = 1: the general form, for any cell. See `single_step` for arguments."""
 
     def __init__(
         self,
@@ -157,7 +195,37 @@ class FastStep:
         states: Mapping[str, Array],
         temperature: float = 1.0,
     ) -> None:
-        """Begin from `states` by name, (1, H) each, as `Network.states` yields them."""
+        self.network = Network(config, parameters, 1, 1)
+        self.network.load_states(states)
+        self.temperature = parameters.vector.dtype.type(temperature)
+        self.y = np.zeros_like(parameters["b_y"])
+        self.max_logit = math.inf
+
+    def logits_function(self) -> Callable[[int], Array]:
+        """Return a function that reads the id of a character and returns `y`."""
+        ids = np.zeros((1, 1), np.int64)
+
+        def read(id_: int) -> Array:
+            ids[0, 0] = id_
+            logits = self.network.forward(ids)[0, 0]
+            self.network.carry_state()
+            with np.errstate(over="ignore"):  # an infinite logit is one too
+                np.divide(logits, self.temperature, out=self.y)
+            return self.y
+
+        return read
+
+
+class FastStep(SingleStep):
+    """A network whose cell is in `FAST_STEPS`. See `single_step` for the arguments."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        states: Mapping[str, Array],
+        temperature: float = 1.0,
+    ) -> None:
         self.layers = []
         for number in range(config.layers):
             name = f"layers.{number}"
@@ -166,16 +234,16 @@ class FastStep:
                 for key, state in states.items()
                 if key.startswith(name + ".")
             }
-            self.layers.append(FAST_STEPS[config.cell](parameters.subset(name), initial))
+            self.layers.append(FAST_STEPS[CELLS[config.cell]](parameters.subset(name), initial))
         dtype = parameters.vector.dtype.type
         self.W_hy_and_b = np.vstack((parameters["W_hy"], parameters["b_y"])) / dtype(temperature)
         self.y = np.zeros_like(parameters["b_y"])
-        # |h| ≤ 1 in every cell, which bounds the logits whatever comes.
+        # |h| ≤ 1 in these cells, which bounds the logits.
         with np.errstate(over="ignore"):  # an infinite bound is one too
             self.max_logit = float(np.abs(self.W_hy_and_b).sum(axis=0).max())
 
     def logits_function(self) -> Callable[[int], Array]:
-        """Return what reads an id and returns logits / temperature (V,), a buffer."""
+        """Return a function that reads the id of a character and returns `y`."""
         rows = list(self.layers[0].table)
         step, *above = (layer.step_function() for layer in self.layers)
         upper_layers = [

@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from charrnn.errors import UsageError
-from charrnn.inference.fast_step import FastStep
+from charrnn.inference.fast_step import SingleStep, single_step
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
@@ -96,7 +96,7 @@ def generate(
         moderate = MIN_FAST_TEMPERATURE <= sampling.temperature <= MAX_FAST_TEMPERATURE
         limited = sampling.top_k or sampling.top_p < 1 or not moderate
         temperature = 1.0 if limited else sampling.temperature
-        stream = FastStep(config, parameters, reader.states(), temperature)
+        stream = single_step(config, parameters, reader.states(), temperature)
         yield from _stream(stream, int(prime[-1]), sampling, limited=bool(limited))
     network = Network(config, parameters, 1, count)
     network.load_states(reader.states())
@@ -117,7 +117,7 @@ MAX_SAFE_LOGIT = 80.0
 """Below this eʸ is a float32."""
 
 
-def _stream(stream: FastStep, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
+def _stream(stream: SingleStep, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
     """Yield the ids (1,) of a single sample, for ever: as `generate`, in fewer calls."""
     read, heap = stream.logits_function(), np.zeros(stream.y.shape)
     accumulate = np.add.accumulate

@@ -287,11 +287,15 @@ class CompiledDampedAdagrad(DampedAdagrad):
         adagrad_step(w, g, s, np.float32(lr), ZERO, np.float32(self.epsilon))
 
 
-CELLS: dict[str, type[Cell]] = {"rnn": CompiledRNN, "lstm": CompiledLSTM, "gru": CompiledGRU}
-"""The compiled form of every cell."""
-
-OPTIMISERS: dict[str, type[Optimiser]] = {
-    "adagrad": CompiledAdagrad,
-    "adagrad-damped": CompiledDampedAdagrad,
+COMPILED_CELLS: dict[type[Cell], type[Cell]] = {
+    RNNCell: CompiledRNN,
+    LSTMCell: CompiledLSTM,
+    GRUCell: CompiledGRU,
 }
-"""The compiled form of the optimisers that presets use."""
+"""The compiled form of a cell. Cells without one run in NumPy."""
+
+COMPILED_OPTIMISERS: dict[type[Optimiser], type[Optimiser]] = {
+    Adagrad: CompiledAdagrad,
+    DampedAdagrad: CompiledDampedAdagrad,
+}
+"""The compiled form of an optimiser: of those that presets use. Others run in NumPy."""

@@ -1,14 +1,15 @@
-"""The lanes of one training step, shared out over processes.
+"""Data-parallel training over worker processes: each computes some rows of every batch.
 
-Lanes do not depend on each other until their gradients are added. So each worker process walks
-some of the lanes with one BLAS thread, at the full speed of its core, and they meet once a window
-to add one flat gradient; two BLAS threads would have to meet at every product of every time step.
+The rows of a batch are independent until their gradients are added. Each worker process computes
+some rows with one BLAS thread, at the full speed of its core, and the processes synchronise once
+per batch to add one flat gradient. Several BLAS threads would synchronise at every product of every
+time step instead.
 
-Weights, gradients and carried states lie in shared memory; what travels through the pipes is a
-step number one way and a loss the other.
+Weights, gradients and carried states are in shared memory. Through the pipes go only the number of
+a step one way and its loss the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -16,9 +17,11 @@ from multiprocessing.connection import Connection
 from typing import Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 from threadpoolctl import threadpool_limits
 
 from charrnn.data.batch import Batch, BatchConfig, Batcher
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
@@ -29,9 +32,19 @@ from charrnn.types import Array
 
 
 class Worker:
-    """A network over some of the lanes: walks their windows, leaves the gradient of their share.
+    """A network over some rows of every batch.
 
-    Windows may differ in length; there is one set of buffers for each that has come.
+    Batches may differ in length; buffers are kept for each length that has occurred.
+
+    Args:
+        config: the shape of the network.
+        batch_config: how batches are cut from `arrays`.
+        arrays: the training data by name.
+        parameters: the weights; only read.
+        gradients: overwritten by `compute` with the gradient of these rows.
+        states: the carried states by name, each (B, H), of all rows; `compute` updates its own.
+        part: the rows of the batch that this worker computes.
+        backend: the name of the compute backend.
     """
 
     def __init__(
@@ -43,17 +56,17 @@ class Worker:
         gradients: Parameters,
         states: Parameters,
         part: slice,
-        kernel: str,
+        backend: str,
     ) -> None:
         self.config, self.batch_config, self.part = config, batch_config, part
         self.batcher = batch_config.batcher(arrays)
         self.parameters, self.gradients, self.states = parameters, gradients, states
-        self.cells = load_backend(kernel).cells
+        self.cells = load_backend(backend).cells
         self.networks: dict[int, tuple[Network, list[tuple[Array, Array]]]] = {}
-        """By their T, each with pairs of its first slots and the shared states they come from."""
+        """By their T, each with pairs of its states and the shared arrays they are copied from."""
 
     def compute(self, step: int) -> float:
-        """Overwrite the gradients with those of window `step`; return the sum of its nats."""
+        """Overwrite the gradients with those of batch `step`; return the sum of its nats."""
         self.window = window = self.batcher.at(step, self.part)
         network, states = self.network(len(window.inputs))
         for state, shared in states:
@@ -74,7 +87,7 @@ class Worker:
         return total
 
     def network(self, T: int) -> tuple[Network, list[tuple[Array, Array]]]:
-        """Return the network for windows of T steps, with its states and where they lie shared."""
+        """Return the network for batches of T steps, and pairs of its states and shared arrays."""
         if T not in self.networks:
             B = self.part.stop - self.part.start
             made = Network(self.config, self.parameters, T, B, self.gradients, self.cells)
@@ -86,9 +99,19 @@ class Worker:
 
 
 class WorkerPool:
-    """One or more replicas that share `parameters` and `states`; a context manager.
+    """This process and its worker processes; a context manager that stops them at the end.
 
-    `compute` returns the sum of nats of one window and leaves the gradient in `gradient`.
+    `compute` returns the sum of nats of one batch and leaves the gradient in `gradient`.
+
+    Args:
+        config: the shape of the network. Its cell must be importable in a new process: a class
+            at the top level of a module, or of the script that is run.
+        batch_config: how batches of `batch_config.B` rows are cut from `arrays`.
+        arrays: the training data by name. Workers read them where they are: files that are mapped
+            into memory are opened again, other arrays are copied once into shared memory.
+        initial: the weights to begin with; copied.
+        workers: the number of processes, this one included; at most B are used.
+        backend: the name of the compute backend.
     """
 
     def __init__(
@@ -98,31 +121,22 @@ class WorkerPool:
         arrays: Mapping[str, Array],
         initial: Parameters,
         workers: int = 1,
-        kernel: str = "numpy",
+        backend: str = "numpy",
     ) -> None:
         workers = max(1, min(workers, batch_config.B))
-        dtype = initial.vector.dtype
         shapes = config.state_shapes(batch_config.B)
-        count = sum(prod(shape) for shape in shapes.values())
-        # Children know the arrays by where they lie, so that nothing large is copied.
-        shared_buffers: list[SharedArray] = []
-
-        def allocate(size: int) -> Array:
-            if workers == 1:
-                return np.zeros(size, dtype)
-            shared_buffers.append(shared_zeros((size,), dtype))
-            return shared_buffers[-1].open()
-
-        self.parameters = initial.like(allocate(len(initial.vector)))
-        self.parameters.vector[...] = initial.vector
-        self.states = Parameters(shapes, vector=allocate(count))
-        self._gradients = [allocate(len(initial.vector)) for _ in range(workers)]
-        self.gradient = self._gradients[0]
-        self._workers: list[ChildProcess] = []
-        self._states_before = np.empty_like(self.states.vector) if workers > 1 else None
-
+        weights, count = len(initial.vector), sum(prod(shape) for shape in shapes.values())
+        handles, (vector, states, *gradients) = allocate(
+            [weights, count, *[weights] * workers], initial.vector.dtype, shared=workers > 1
+        )
+        self.parameters = initial.like(vector)
+        vector[...] = initial.vector
+        self.states = Parameters(shapes, vector=states)
+        self._gradients = gradients
+        self.gradient = gradients[0]
+        self._states_before = np.empty_like(states) if workers > 1 else None
         edges = np.linspace(0, batch_config.B, workers + 1).astype(int)
-        parts = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        own, *others = [slice(int(a), int(b)) for a, b in pairwise(edges)]
         self._own = Worker(
             config,
             batch_config,
@@ -130,32 +144,36 @@ class WorkerPool:
             self.parameters,
             initial.like(self.gradient),
             self.states,
-            parts[0],
-            kernel,
+            own,
+            backend,
         )
+        self._workers: list[ChildProcess] = []
         if workers == 1:
             return
-        material = {name: share(array) for name, array in arrays.items()}
-        parameters, states, _, *gradients = shared_buffers
-        for part, gradient in zip(parts[1:], gradients, strict=True):
-            shared = Shared(material, parameters, gradient, states)
-            self._workers.append(ChildProcess(_work, config, batch_config, shared, part, kernel))
+        data = {name: share(array) for name, array in arrays.items()}
+        cell = CELLS[config.cell]
+        for part, gradient in zip(others, handles[3:], strict=True):
+            shared = Shared(data, handles[0], gradient, handles[1])
+            self._workers.append(
+                ChildProcess(_work, config, cell, batch_config, shared, part, backend)
+            )
 
     @property
     def batcher(self) -> Batcher:
-        """Where the windows come from."""
+        """The source of the batches."""
         return self._own.batcher
 
     @property
     def window(self) -> Batch:
-        """The window computed last, this process's own lanes of it."""
+        """The batch computed last: the rows of this process."""
         return self._own.window
 
     def compute(self, step: int) -> float:
-        """Walk window `step` on all lanes; return the sum of its nats.
+        """Compute batch `step` in all processes; return the sum of its nats.
 
-        Raises `WorkerError` if a worker process has ended; the carried states are then those from
-        before the step, so that a checkpoint of this moment continues the run exactly.
+        Overwrites `gradient` and updates `states`. Raises `WorkerError` if a worker process has
+        ended; the carried states are then restored to those before the step, so that a checkpoint
+        written now continues the run exactly.
         """
         if self._states_before is None:
             return self._own.compute(step)
@@ -176,16 +194,16 @@ class WorkerPool:
         return nats
 
     def compute_own(self, step: int) -> float:
-        """Walk window `step` on this process's own lanes only: a measure of its speed alone."""
+        """Compute batch `step` on the rows of this process only, to measure its speed alone."""
         return self._own.compute(step)
 
     @property
     def size(self) -> int:
-        """The number of processes that share the lanes, this one included."""
+        """The number of processes, this one included."""
         return 1 + len(self._workers)
 
     def close(self) -> None:
-        """End the worker processes."""
+        """Stop the worker processes."""
         for worker in self._workers:
             worker.connection.close()  # all at once, before waiting for the first
         for worker in self._workers:
@@ -199,11 +217,21 @@ class WorkerPool:
         self.close()
 
 
+def allocate(
+    sizes: Sequence[int], dtype: DTypeLike, *, shared: bool
+) -> tuple[list[SharedArray], list[Array]]:
+    """Return zeros of these sizes: their handles if they are in shared memory, and the arrays."""
+    if not shared:
+        return [], [np.zeros(size, dtype) for size in sizes]
+    handles = [shared_zeros((size,), dtype) for size in sizes]
+    return handles, [handle.open() for handle in handles]
+
+
 @dataclass(frozen=True)
 class Shared:
-    """What lies in common, as a worker process receives it."""
+    """The shared arrays, as a worker process receives them."""
 
-    material: dict[str, SharedArray]
+    data: dict[str, SharedArray]
     parameters: SharedArray
     gradients: SharedArray
     states: SharedArray
@@ -212,23 +240,28 @@ class Shared:
 def _work(
     connection: Connection,
     config: ModelConfig,
+    cell: type[Cell],
     batch_config: BatchConfig,
     shared: Shared,
     part: slice,
-    kernel: str,
+    backend: str,
 ) -> None:
-    """Answer step numbers with losses until the other end of the pipe is closed."""
+    """Answer step numbers with losses until the other end of the pipe is closed.
+
+    A spawned process knows the cells of this package only, so the class of the cell is sent too.
+    """
     threadpool_limits(1, user_api="blas")
+    CELLS[config.cell] = cell
     shapes, states = config.shapes(), config.state_shapes(batch_config.B)
     worker = Worker(
         config,
         batch_config,
-        {name: array.open() for name, array in shared.material.items()},
+        {name: array.open() for name, array in shared.data.items()},
         Parameters(shapes, vector=shared.parameters.open()),
         Parameters(shapes, vector=shared.gradients.open()),
         Parameters(states, vector=shared.states.open()),
         part,
-        kernel,
+        backend,
     )
     with np.errstate(all="ignore"):  # the parent checks whether the sum is finite
         while True:

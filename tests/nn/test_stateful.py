@@ -15,9 +15,15 @@ from charrnn.types import Array
 LAYERS: dict[str, type[RecurrentNetwork]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
 
-def test_every_cell_has_its_object() -> None:
+@pytest.fixture(params=LAYERS)
+def cell(request: pytest.FixtureRequest) -> str:
+    """Return the name of each cell that has a public class."""
+    return str(request.param)
+
+
+def test_public_classes_name_a_registered_cell() -> None:
     assert {kind.cell: kind for kind in RecurrentNetwork.__subclasses__()} == LAYERS
-    assert set(LAYERS) == set(CELLS)
+    assert set(LAYERS) <= set(CELLS)
     assert (charrnn.RNN, charrnn.LSTM, charrnn.GRU) == (RNN, LSTM, GRU)
 
 

@@ -86,7 +86,7 @@ def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> It
 @pytest.mark.parametrize("B", [1, 3, 20])
 @pytest.mark.parametrize("H", [1, 5, 32])
 def test_a_cell_walks_as_numpy_does(cell: str, T: int, B: int, H: int) -> None:
-    ours = walked(cell, compiled.CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
+    ours = walked(cell, load_backend("numba").cells, T, B, H, dropout=0.3, recurrent_dropout=0.2)
     theirs = walked(cell, CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
     for mine, expected in zip(ours, theirs, strict=True):
         scale = np.abs(expected).max()
@@ -108,17 +108,25 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
     assert double(np.float32(2)) == 4
 
 
-def test_every_cell_is_compiled() -> None:
-    assert compiled.CELLS.keys() == CELLS.keys()
-    for name, cell in compiled.CELLS.items():
-        assert issubclass(cell, CELLS[name])
+def test_compiled_classes_extend_the_registered_ones_and_others_fall_back() -> None:
+    backend = load_backend("numba")
+    assert backend.cells.keys() == CELLS.keys()
+    assert backend.optimisers.keys() == OPTIMISERS.keys()
+    for name, cell in CELLS.items():
+        assert issubclass(backend.cells[name], cell)
+        assert (backend.cells[name] is cell) == (cell not in compiled.COMPILED_CELLS)
+    for name, optimiser in OPTIMISERS.items():
+        assert issubclass(backend.optimisers[name], optimiser)
+    assert set(compiled.COMPILED_CELLS) <= set(CELLS.values())
+    assert backend.cells["lstm"] is compiled.CompiledLSTM
+    assert backend.optimisers["sgd"] is OPTIMISERS["sgd"]
 
 
 @pytest.mark.parametrize("name", ["adagrad", "adagrad-damped"])
 def test_an_optimiser_steps_as_numpy_does(rng: np.random.Generator, name: str) -> None:
     weights = [rng.normal(size=300).astype(np.float32)] * 2
     weights = [one.copy() for one in weights]
-    kinds = (compiled.OPTIMISERS[name], OPTIMISERS[name])
+    kinds = (load_backend("numba").optimisers[name], OPTIMISERS[name])
     optimisers = [kind(w, 0.01) for kind, w in zip(kinds, weights, strict=True)]
     for step in range(5):
         gradient = rng.normal(size=300).astype(np.float32) * 10.0**-step
