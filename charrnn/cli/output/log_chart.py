@@ -5,6 +5,7 @@ They keep to the rules of `marks`.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from string import ascii_uppercase
 from textwrap import wrap
 from typing import TypeAlias
@@ -31,6 +32,8 @@ CURVE_MARKS = "●■▲◆○□△◇"  # then letters, as in ASCII
 CURVE_STYLES = ("cyan", "yellow", "magenta", "green", "red", "blue")
 BRAILLE = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # bits of a cell's 4 × 2 dots
 
+GRADIENT_HINTS = ("near 1: all of it arrives", "under the dotted 1% line: hardly any")
+
 SHADES = (  # from this power of ten on: glyph, in ASCII, style, meaning
     (1.0, "▲", "^", "bright_red", "over 10"),
     (math.log10(0.5), "█", "#", "bright_yellow", "50% and more"),
@@ -49,23 +52,73 @@ def log_chart(
     width: int | None = None,
     height: int = 12,
     unicode: bool,
+    lags: Sequence[int] | None = None,
+    hints: Sequence[str] = GRADIENT_HINTS,
 ) -> RenderableType:
-    """Draw ratios at lag 0, 1, 2, … on a logarithmic axis, with a dotted line at 1%.
+    """Draw ratios by lag on a logarithmic axis, with a dotted line at 1%.
 
-    Curves are told apart by their marks (in ASCII, letters). `height` counts the rows of the plot.
+    Args:
+        series: ratios of each curve; None where there is none. Curves are told apart by their
+            marks (in ASCII, letters).
+        x_label: what stands under the lags.
+        y_label: the title.
+        width: columns; those of the console by default.
+        height: rows of the plot.
+        unicode: whether the console shows Unicode.
+        lags: 1 or more, ascending: a logarithmic axis of these lags, one for each value. By
+            default the values are those of lag 0, 1, 2, … on a linear axis.
+        hints: how to read the chart.
     """
     labels = printable(x_label, unicode), printable(y_label, unicode)
     curves = {name: [log10_or_none(value) for value in values] for name, values in series.items()}
-    return LazyLines(lambda w: _chart(curves, labels, w, max(height, 3), unicode), width)
+    longest = max((len(curve) for curve in curves.values()), default=0)
+    axis = LagAxis(tuple(lags) if lags else tuple(range(longest)), logarithmic=bool(lags))
+    chart = Chart(curves, axis, labels, tuple(hints), unicode)
+    return LazyLines(lambda w: _chart(chart, w, max(height, 3)), width)
 
 
-def _chart(
-    curves: Mapping[str, Values],
-    labels: tuple[str, str],
-    width: int,
-    height: int,
-    unicode: bool,
-) -> Iterator[Text]:
+@dataclass(frozen=True)
+class LagAxis:
+    """The lags of a chart, and where each lies between its left and its right end."""
+
+    lags: tuple[int, ...]
+    logarithmic: bool = False
+
+    @property
+    def last(self) -> int:
+        """The largest lag."""
+        return self.lags[-1] if self.lags else 0
+
+    def place(self, lag: int) -> float:
+        """Return the place of a lag, from 0 to 1."""
+        if self.logarithmic:
+            first = math.log(self.lags[0])
+            return (math.log(lag) - first) / max(math.log(self.last) - first, 1e-9)
+        return lag / max(self.last, 1)
+
+    def ticks(self, room: int) -> list[int]:
+        """Return at most about `room` round lags."""
+        rounded = [m * 10**e for e in range(len(str(self.last)) + 1) for m in (1, 2, 5)]
+        if not self.logarithmic:
+            step = next(step for step in rounded if step * room >= self.last)
+            return list(range(0, self.last + 1, step))
+        ticks = [lag for lag in rounded if self.lags[0] <= lag <= self.last]
+        return ticks if len(ticks) <= room else [lag for lag in ticks if str(lag)[0] == "1"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What `log_chart` draws, whatever the width; curves hold powers of ten."""
+
+    curves: Mapping[str, Values]
+    lag_axis: LagAxis
+    labels: tuple[str, str]
+    hints: tuple[str, ...]
+    unicode: bool
+
+
+def _chart(chart: Chart, width: int, height: int) -> Iterator[Text]:
+    curves, lag_axis, labels, unicode = chart.curves, chart.lag_axis, chart.labels, chart.unicode
     logs = [log for curve in curves.values() for log in curve if log is not None]
     yield from (Text(text, "bold") for text in wrap(labels[1], width))
     if not logs:
@@ -73,11 +126,10 @@ def _chart(
         return
     axis = DecadeAxis.around(logs, height)
     height = axis.rows
-    last = max(len(curve) for curve in curves.values()) - 1
     margin = max(len(axis.label(row)) for row in range(height))
     columns = max(1, width - margin - 2)
 
-    glyphs, unseen = _plot(list(curves.values()), axis, last, columns, unicode)
+    glyphs, unseen = _plot(list(curves.values()), axis, lag_axis, columns, unicode)
     guide = math.floor(axis.row(-2) + 0.5)
     for row in range(height):
         label = axis.label(row)
@@ -87,7 +139,7 @@ def _chart(
             line.append(*glyphs.get((row, column), empty))
         line.rstrip()
         yield line
-    yield from _lag_axis(last, columns, margin + 1, unicode)
+    yield from _lag_axis(lag_axis, columns, margin + 1, unicode)
     yield Text(shortened(labels[0], width, unicode).center(width).rstrip(), "dim")
 
     under, over = ("↓", "↑") if unicode else ("v", "^")
@@ -104,7 +156,7 @@ def _chart(
     yield from _flow_entries(legend, width)
 
     drawn = {glyph for glyph, _ in glyphs.values()}
-    hints = ["near 1: all of it arrives", "under the dotted 1% line: hardly any"]
+    hints = list(chart.hints)
     hints += ["above 1: it has grown"] if axis.top else []
     hints += [f"{under} below {limit}"] if under in drawn else []
     hints += [f"{over} above {decade_label(axis.top)}"] if over in drawn else []
@@ -122,16 +174,16 @@ def _colour(index: int) -> str:
 
 
 def _trace(
-    curve: Values, axis: DecadeAxis, last: int, across: int, down: int
+    curve: Values, axis: DecadeAxis, lag_axis: LagAxis, across: int, down: int
 ) -> Iterator[tuple[int, int]]:
     """Yield the dots x, y of a curve, neighbours joined; y lies outside where the curve does."""
     before = None
-    for lag, log in enumerate(curve):
+    for lag, log in zip(lag_axis.lags, curve, strict=False):
         if log is None:
             before = None
             continue
         y = (axis.row(log) + 0.5) * down / axis.rows - 0.5
-        here = lag * (across - 1) / max(last, 1), min(max(y, -down), 2.0 * down)
+        here = lag_axis.place(lag) * (across - 1), min(max(y, -down), 2.0 * down)
         x0, y0 = before or here
         dx, dy = here[0] - x0, here[1] - y0
         steps = math.ceil(max(abs(dx), abs(dy), 1))
@@ -142,7 +194,7 @@ def _trace(
 
 
 def _plot(
-    curves: Sequence[Values], axis: DecadeAxis, last: int, columns: int, unicode: bool
+    curves: Sequence[Values], axis: DecadeAxis, lag_axis: LagAxis, columns: int, unicode: bool
 ) -> tuple[dict[GridPosition, tuple[str, str]], dict[int, str]]:
     """Return glyph and style by cell; and why a curve has no cell at all, by its number."""
     wide, high = (2, 4) if unicode else (1, 1)  # dots in a cell
@@ -152,7 +204,7 @@ def _plot(
     unseen: dict[int, str] = {}
     for index, curve in enumerate(curves):
         gone: set[str] = set()
-        for x, y in _trace(curve, axis, last, columns * wide, axis.rows * high):
+        for x, y in _trace(curve, axis, lag_axis, columns * wide, axis.rows * high):
             if 0 <= y < axis.rows * high:
                 cell = y // high, x // wide
                 dots[cell] = dots.get(cell, 0) | BRAILLE[y % high][x % wide]
@@ -198,16 +250,14 @@ def _marks(
     return {cell: (_mark(index, True), _colour(index)) for cell, index in marks.items()}
 
 
-def _lag_axis(last: int, columns: int, margin: int, unicode: bool) -> Iterator[Text]:
+def _lag_axis(lag_axis: LagAxis, columns: int, margin: int, unicode: bool) -> Iterator[Text]:
     """Yield the axis and, under it, the lags at its ticks."""
-    room = max(1, columns // (len(str(last)) + 5))  # ticks that fit beside each other
-    steps = (m * 10**e for e in range(len(str(last)) + 1) for m in (1, 2, 5))
-    step = next(step for step in steps if step * room >= last)
+    room = max(1, columns // (len(str(lag_axis.last)) + 5))  # ticks that fit beside each other
     corner, plain, tick = "└─┬" if unicode else "+-+"
     axis, labels = [plain] * columns, [" "] * (margin + 1 + columns)
     end = 0
-    for lag in range(0, last + 1, step):
-        column = math.floor(lag * (columns - 1) / max(last, 1) + 0.5)
+    for lag in lag_axis.ticks(room):
+        column = math.floor(lag_axis.place(lag) * (columns - 1) + 0.5)
         axis[column] = tick
         start = margin + 1 + column - len(str(lag)) // 2
         start = max(0, min(start, len(labels) - len(str(lag))))
