@@ -184,11 +184,12 @@ def test_units_equal_a_count_by_hand(cell: str) -> None:
         for gate, values in zip(shown_units.gates, layer.a[:, 30:, 0], strict=False):
             assert gate.shut_share == np.mean([x < 0.1 for x in values.ravel()])
             assert gate.open_share == np.mean([x > 0.9 for x in values.ravel()])
-        if cell == "rnn":
+        keep_gate = CELLS[cell].keep_gate
+        if keep_gate is None:
             assert shown_units.half_life_chars == ()
             continue
         for unit, half_life in enumerate(shown_units.half_life_chars):
-            keep = layer.a[1, 30:, 0, unit]  # f of the LSTM, z of the GRU
+            keep = layer.a[CELLS[cell].gates.index(keep_gate), 30:, 0, unit]
             naive = math.log(2) / -sum(math.log(x) for x in keep) * len(keep)
             assert half_life == pytest.approx(naive, rel=1e-9)
 

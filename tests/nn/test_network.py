@@ -17,15 +17,48 @@ V, H = 7, 6
 
 def test_biases_begin_at_zero_the_forget_bias_apart(rng: np.random.Generator, cell: str) -> None:
     parameters = initialise(ModelConfig(V, V, cell=cell, hidden=H, layers=2), rng)
-    gates = CELLS[cell].gates
+    gates, forget = CELLS[cell].gates, CELLS[cell].forget_bias_gate
     for name, array in parameters.items():
         if name.rpartition(".")[2].startswith("b_"):
             expected = np.zeros_like(array)
-            if name.endswith("b_h") and "f" in gates:
-                expected[gates.index("f")] = FORGET_BIAS
+            if name.endswith("b_h") and forget is not None:
+                expected[gates.index(forget)] = FORGET_BIAS
             np.testing.assert_array_equal(array, expected, err_msg=name)
         else:
             assert np.abs(array).max() > 0, name
+
+
+def test_cells_declare_gates_and_states_that_they_have(cell: str) -> None:
+    kind = CELLS[cell]
+    assert kind.keep_gate in (None, *kind.gates[:-1])
+    assert kind.forget_bias_gate in (None, *kind.gates[:-1])
+    assert sorted(kind.reported_states()) == sorted(kind.states)
+    assert (CELLS["rnn"].keep_gate, CELLS["lstm"].keep_gate, CELLS["gru"].keep_gate) == (
+        None,
+        "f",
+        "z",
+    )
+
+
+@pytest.mark.parametrize("value", [0.0, 40.0])
+def test_an_open_keep_gate_keeps_the_state_and_a_shut_one_forgets_it(
+    value: float, cell: str, rng: np.random.Generator
+) -> None:
+    """Compares two states that differ by 0.5 everywhere, after a step without inputs."""
+    kind = CELLS[cell]
+    if kind.keep_gate is None:
+        return
+    config = ModelConfig(V, V, cell=cell, hidden=H)
+    parameters = initialise(config, rng, np.float64)
+    parameters["layers.0.W_hh"][...] = 0
+    parameters["layers.0.b_h"][kind.gates.index(kind.keep_gate)] = value - 20
+    memory = f"layers.0.{kind.reported_states()[0]}"
+    network = Network(config, parameters, 1, 2)
+    network.states()[memory][1] = 0.5
+    network.forward(np.zeros((1, 2), int))
+    network.carry_state()
+    difference = np.diff(network.states()[memory], axis=0)
+    np.testing.assert_allclose(difference, 0.5 if value else 0, atol=1e-6)
 
 
 def test_the_forget_bias_is_a_setting(rng: np.random.Generator) -> None:
