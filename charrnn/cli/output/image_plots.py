@@ -62,6 +62,19 @@ class HeatMap:
     rows: Mapping[str, Values]
 
 
+@dataclass(frozen=True)
+class AxisLabels:
+    """Names of the axes and of the bands, and whether lags, from 1 on, are on a log axis."""
+
+    x: str
+    y: str
+    band: str
+    logarithmic_lags: bool = False
+
+
+GRADIENT_LABELS = AxisLabels("characters back", "gradient norm relative to lag 0", BAND)
+
+
 def check_plot(path: Path) -> None:
     """Raise UsageError unless `save_plot` could draw such a file: before the long work, not after.
 
@@ -75,9 +88,14 @@ def check_plot(path: Path) -> None:
 
 
 def save_plot(
-    path: Path, curves: Sequence[Curve], *, title: str, heat_map: HeatMap | None = None
+    path: Path,
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    heat_map: HeatMap | None = None,
+    labels: AxisLabels = GRADIENT_LABELS,
 ) -> None:
-    """Draw gradient profiles into a .png, .svg or .pdf, written whole or not at all.
+    """Draw curves by lag into a .png, .svg or .pdf, written whole or not at all.
 
     Raises UsageError as `check_plot` does, StorageError if the file cannot be written.
     """
@@ -85,7 +103,7 @@ def save_plot(
     ending = path.suffix.lower()
     content = BytesIO()
     with default_style():
-        figure = profile_figure(curves, title=title, heat_map=heat_map)
+        figure = profile_figure(curves, title=title, heat_map=heat_map, labels=labels)
         figure.savefig(content, format=ending[1:], dpi=150, metadata=TIMELESS_METADATA[ending])
     try:
         write_atomically(path, content.getvalue())
@@ -111,13 +129,19 @@ def default_style() -> Iterator[None]:
         yield
 
 
-def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | None = None) -> Any:
+def profile_figure(
+    curves: Sequence[Curve],
+    *,
+    title: str,
+    heat_map: HeatMap | None = None,
+    labels: AxisLabels = GRADIENT_LABELS,
+) -> Any:
     """Return a matplotlib Figure: curves above, the heat map below if there is one."""
     if heat_map and not (heat_map.rows and heat_map.lags):
         heat_map = None
     names = [matplotlib_text(curve.name, MAX_NAME_WIDTH) for curve in curves]
     banded = any(curve.low and curve.high for curve in curves)
-    entries = [*names, BAND] if banded else names
+    entries = [*names, labels.band] if banded else names
     legend_columns = max(1, 84 // (max(map(len, entries), default=0) + 8))
     legend_rows = math.ceil(len(entries) / legend_columns)
     below = 0.9 + 0.35 * len(heat_map.rows) if heat_map else 0.0  # inches, as all sizes here
@@ -132,13 +156,18 @@ def profile_figure(curves: Sequence[Curve], *, title: str, heat_map: HeatMap | N
     if banded:
         handles.append(import_matplotlib("patches").Patch(color="0.85"))
     axes.axhline(0.01, color="0.4", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
-    axes.set_ylabel("gradient norm relative to lag 0")
+    axes.set_ylabel(labels.y)
     _scale(axes, curves)
     if heat_map:
         _draw_heat_map(figure, panels[1], heat_map)
     last = max((lag for curve in curves for lag in curve.lags), default=0)
     for panel in panels:
-        panel.set_xlabel("characters back")
+        panel.set_xlabel(labels.x)
+        if labels.logarithmic_lags:
+            panel.set_xscale("log")
+            panel.set_xlim(1, max(last, 2))
+            panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            continue
         panel.set_xlim(0 if last else -0.5, last or 0.5)
         locator = import_matplotlib("ticker").MaxNLocator(integer=True, min_n_ticks=1)
         panel.xaxis.set_major_locator(locator)
