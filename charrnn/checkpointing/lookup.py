@@ -1,7 +1,8 @@
-"""Which checkpoint is meant by a path: one rule for the commands and for the Python API.
+"""Lookup of checkpoints by path: one rule for the commands and for the Python API.
 
-A path that is a file is that file. Of a run's folder `best.npz` is used, or `last.npz` as long as
-nothing has been validated. To resume, it is `last.npz`, or the newest numbered save.
+A path of a file stands for that file. Of a run's folder, `best.npz` is used, or `last.npz` as long
+as nothing has been validated, or the newest numbered save. Training is resumed from `last.npz`, or
+from the newest numbered save.
 """
 
 from pathlib import Path
@@ -48,14 +49,20 @@ def resumable_in(path: Path) -> Path:
     )
 
 
-def newest_run(runs: Path = RUNS) -> Path:
-    """Return the run that was saved last. Raises `CheckpointError` if there is none."""
+def saved_runs(runs: Path = RUNS) -> dict[Path, int]:
+    """Return the runs that have a checkpoint, each with the time of its last save in ns."""
     saved = {}
     for folder in sorted(runs.glob("*/")):
         checkpoints = [folder / "last.npz", folder / "best.npz", *numbered_saves(folder)]
         newest = next((path for path in checkpoints if path.is_file()), None)
         if is_run(folder) and newest is not None:
             saved[folder] = newest.stat().st_mtime_ns
+    return saved
+
+
+def newest_run(runs: Path = RUNS) -> Path:
+    """Return the run that was saved last. Raises `CheckpointError` if there is none."""
+    saved = saved_runs(runs)
     if not saved:
         raise CheckpointError(f"no run under {str(runs)!r}", "charrnn train first", "a path")
     return max(saved, key=lambda folder: (saved[folder], folder))

@@ -151,7 +151,7 @@ def check_size(length: int, count: int) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a checkpoint, or that of a run's folder (`runs.checkpoint_in`).
+    """Read a checkpoint, or that of a run's folder (`checkpointing.lookup.checkpoint_in`).
 
     Raises `CheckpointError`.
     """

@@ -69,7 +69,9 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a checkpoint of pairs, or that of a run's folder (`runs.checkpoint_in`).
+        """Read a checkpoint of pairs, or that of a run's folder.
+
+        `checkpointing.lookup.checkpoint_in` says which one that is.
 
         Raises `CheckpointError`, and `UsageError` for a language model.
         """

@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.analysis.gradient_profile import GradientProfile, gradient_profile
 from charrnn.analysis.pair_gradient_profile import pair_gradient_profile
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
-from charrnn.checkpointing.lookup import RUNS, find_checkpoint
+from charrnn.checkpointing.lookup import find_checkpoint, saved_runs
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.inspect.model_names import distinct_names, model_names, numbered_names
 from charrnn.cli.output.console import warn
@@ -270,8 +270,8 @@ def fresh_models(
 
 
 def any_run() -> bool:
-    """Say whether there is a run to look at."""
-    return any(RUNS.glob("*/last.npz"))
+    """Return whether there is a run with a checkpoint."""
+    return bool(saved_runs())
 
 
 def all_cells() -> str:
