@@ -1,5 +1,5 @@
-"""Interface to the operating system: files, memory limits, processes and shared memory.
+"""Interface to the operating system: files, locks, memory, signals, processes and shared memory.
 
 Whatever differs between platforms stands here. Imports `errors` and `types` only.
-Begin with `child_processes`, or with `memory` for the check before large allocations.
+Begin with `platform`, then `files`.
 """

@@ -8,18 +8,13 @@ closed, which also happens when the parent is killed.
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from charrnn.errors import WorkerError
-
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
-"""What ends a command politely: Ctrl-C, `kill`, and a terminal that is closed."""
+from charrnn.system.signals import ignore_signals, signals_blocked
 
 BUSY_WAIT_SECONDS = 1e-3
 """Seconds that `receive` polls before it blocks: waking a blocked process takes 0.3 ms."""
@@ -82,11 +77,8 @@ OUT_OF_MEMORY = 77
 
 
 def _run(target: Callable[..., None], connection: Connection, *args: Any) -> None:
-    """Run `target` in the child, with the signals of `SIGNALS` ignored."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    """Run `target` in the child, with the signals ignored that end a command."""
+    ignore_signals()
     try:
         target(connection, *args)
     except GONE:
@@ -101,23 +93,3 @@ def receive(connection: Connection) -> Any:
     while not connection.poll() and time.perf_counter() < until:
         pass
     return connection.recv()
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block `SIGNALS` while a child starts: it inherits the mask until it ignores them itself.
-
-    The resource tracker of `multiprocessing` is started first: starting it unblocks SIGINT and
-    SIGTERM (Python 3.11 to 3.13), so that a child started afterwards would inherit neither.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

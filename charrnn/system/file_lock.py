@@ -16,6 +16,9 @@ from filelock import lock_descriptor
 
 from charrnn.system.files import open_regular_file
 
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
+"""Errors of file systems that have no locks: some network and cluster file systems."""
+
 LOCK_ATTEMPTS, RETRY_SECONDS = 5, 0.02
 """Attempts to take a lock, and the time between two: `is_locked` holds it for microseconds."""
 

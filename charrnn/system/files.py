@@ -1,7 +1,7 @@
 """Files: atomic writing, defensive opening and reading, and removal of stale temporary files.
 
-What the platforms do not share is handled here. Windows has no `O_NOFOLLOW` and no `O_NONBLOCK`,
-cannot open a folder to fsync it, needs `O_BINARY`, and refuses to rename a file that is open.
+Windows is allowed for: it cannot open a folder to fsync it, refuses to rename or to delete a file
+that is open, and has no symbolic links that `os.open` could refuse.
 """
 
 import errno
@@ -13,10 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-IS_WINDOWS: bool = os.name == "nt"
-O_BINARY: int = getattr(os, "O_BINARY", 0)
-O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
-O_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+from charrnn.system.platform import IS_WINDOWS, O_BINARY, O_NOFOLLOW, O_NONBLOCK
 
 TEMPORARY = re.compile(r"\..+\.tmp-([1-9][0-9]{0,8})")
 """The name of a temporary file: its target's, and the number of the process that writes it."""

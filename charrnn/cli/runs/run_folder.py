@@ -25,10 +25,12 @@ from charrnn.checkpointing.checkpoint import save
 from charrnn.checkpointing.lookup import numbered_saves, step_of
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts
+from charrnn.cli.output.console import warn
+from charrnn.cli.output.safe_text import label
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.run_files import is_run_file
-from charrnn.system.file_lock import FileLock
+from charrnn.system.file_lock import NO_LOCKS, FileLock
 from charrnn.system.files import remove_stale_temporaries, unlink_if_possible, write_atomically
 from charrnn.types import JSON
 
@@ -92,7 +94,7 @@ class RunFolder:
         try:
             lock.unlink(missing_ok=True)
         except PermissionError:  # Windows does not delete a file that is open
-            self._lock.release()
+            self._release_lock()
             unlink_if_possible(lock)
         for folder in self._made:
             with contextlib.suppress(OSError):  # not empty: something else lies there
@@ -139,27 +141,36 @@ class RunFolder:
             self.metrics.close()
             if kind is not None:
                 self.discard()
-        self._lock.release()
+        self._release_lock()
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
 
 class FolderInUseError(StorageError):
     """Another process holds the lock of a run's folder."""
 
 
-def lock_folder(folder: Path) -> FileLock:
-    """Lock the folder of a run; raises `FolderInUseError` if another process holds the lock.
+def lock_folder(folder: Path) -> FileLock | None:
+    """Lock the folder of a run; on a file system without locks, warn and return None.
 
-    Raises another `StorageError` if the lock file cannot be used.
+    Raises `FolderInUseError` if another process holds the lock, another `StorageError` if the lock
+    file cannot be opened.
     """
-    try:
-        with storage(folder / "lock"):
-            return FileLock(folder / "lock")
-    except StorageError as error:
-        if isinstance(error.__cause__, BlockingIOError):
+    path = folder / "lock"
+    with storage(path):
+        try:
+            return FileLock(path)
+        except BlockingIOError as error:
             raise FolderInUseError(
                 f"another run is writing to {str(folder)!r}", "to wait until it has ended"
-            ) from error.__cause__
-        raise
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+    warn(f"this file system has no locks: start no second run in {label(str(folder))}")
+    return None
 
 
 def make_folders(path: Path) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self
 
-from charrnn.system.child_processes import SIGNALS
+from charrnn.system.platform import ENDING_SIGNALS
 
 SAME_SIGNAL_SECONDS = 0.2
 
@@ -65,13 +65,13 @@ _STATE = _State()
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Let `SIGNALS` raise `Interrupted`, except SIGHUP where it is ignored (nohup)."""
+    """Let `ENDING_SIGNALS` raise `Interrupted`, except SIGHUP where it is ignored (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before: dict[int, Any] = {}
+    before: dict[signal.Signals, Any] = {}
     _STATE.received = None
-    for number in SIGNALS:
+    for number in ENDING_SIGNALS:
         usual = signal.getsignal(number)
         if number in (signal.SIGINT, signal.SIGTERM) or usual is not signal.SIG_IGN:
             before[number] = usual

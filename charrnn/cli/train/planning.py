@@ -1,12 +1,12 @@
 """From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
 
 import os
-import sys
 from dataclasses import dataclass, replace
 
 from charrnn.cli.runs.run_folder import clock
 from charrnn.errors import UsageError
 from charrnn.nn.parameters import Parameters
+from charrnn.system.memory import peak_megabytes
 from charrnn.training.dataset import LONGEST_VALIDATION
 from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
@@ -168,13 +168,3 @@ WORKER_MEGABYTES = {"numpy": 40.0, "numba": 75.0}
 
 BASELINE_BYTES = 40
 """Bytes for each character that the count tables of the final scoring take."""
-
-
-def peak_megabytes() -> float:
-    """Return the most memory that this process has held so far; a guess where no one tells."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 120.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
