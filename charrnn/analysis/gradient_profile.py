@@ -263,6 +263,11 @@ def fit_decay_rate(log_G: Logs) -> tuple[float | None, float | None]:
     return math.exp(slope), 1 - float(rest @ rest) / spread if spread > 1e-20 * len(k) else 1.0
 
 
+def exp_or_none(log: float | None) -> float | None:
+    """Return e^`log`, at most e^700, which is finite; None for None."""
+    return None if log is None else math.exp(min(log, 700.0))
+
+
 def finite_or_none(x: float) -> float | None:
     """Return `x` as a plain number, or None for NaN and ±inf."""
     return float(x) if np.isfinite(x) else None

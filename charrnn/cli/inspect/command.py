@@ -14,6 +14,7 @@ from charrnn.cli.inspect import models
 from charrnn.cli.inspect.checks import check_view_options
 from charrnn.cli.inspect.inspection import inspect_model, inspections_as_csv, inspections_as_json
 from charrnn.cli.inspect.live import follow_run
+from charrnn.cli.inspect.metrics import help_of_all
 from charrnn.cli.inspect.models import InspectedModel, TextChoice
 from charrnn.cli.inspect.probe import run_probe
 from charrnn.cli.inspect.text_view import show_influence, write_csv
@@ -49,8 +50,7 @@ def inspect_gradients(
         bool,
         typer.Option(
             "--all",
-            help="Also condition numbers, Lyapunov exponent, saturation, memory of units, advice "
-            "on --seq-length.",
+            help=help_of_all(),
         ),
     ] = False,
     show: Annotated[

@@ -9,21 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from charrnn.analysis.context import ContextLosses, Influence
+from charrnn.analysis.gradient_profile import exp_or_none
 from charrnn.cli.inspect.inspection import Inspection
 from charrnn.cli.inspect.models import InspectedModel
-from charrnn.cli.inspect.wording import (
-    detail_lines,
-    format_decay_rate,
-    format_exp,
-    format_lag,
-    spectrum_cells,
-)
+from charrnn.cli.inspect.wording import format_decay_rate, format_lag, spell_signs
 from charrnn.cli.output.console import Screen, facts_table
 from charrnn.cli.output.image_plots import Curve, HeatMap
 from charrnn.cli.output.log_chart import heat_map, log_chart
 from charrnn.cli.output.safe_text import one_line, unicode_ok
 from charrnn.cli.output.text_columns import glyphs
-from charrnn.cli.output.text_plots import bar, coloured_text, histogram, supports_colour
+from charrnn.cli.output.text_plots import bar, coloured_text, supports_colour
 from charrnn.data.characters import byte_name, quoted
 
 CHART_ROWS = 14
@@ -35,8 +30,6 @@ STYLES = {
     "exploding": "red",
     "nonfinite": "red",
 }
-
-IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
 
 
 class TerminalView:
@@ -55,10 +48,12 @@ class TerminalView:
         for one in found:
             if len(one.profile.main_states) > 1:
                 self.console.print(self._heat(one))
-        jacobians = [one for one in found if one.spectra]
-        if jacobians:
-            self.console.print()
-            self.console.print(self._jacobians(jacobians))
+        for name in found[0].metrics:
+            measured = [(one.model, one.metrics[name]) for one in found]
+            table = type(measured[0][1]).comparison(measured, self.unicode)
+            if table is not None:
+                self.console.print()
+                self.console.print(table)
         if everything:
             for one in found:
                 self.console.print()
@@ -120,10 +115,6 @@ class TerminalView:
             )
         )
 
-    def _spelt(self, text: str) -> str:
-        """Return a text with its signs in words where the terminal has no letters for them."""
-        return text if self.unicode else text.translate(IN_ASCII)
-
     def _title(self, found: Sequence[Inspection]) -> None:
         state = "trained" if found[0].model.trained else "at initialisation"
         counts = sorted({one.profile.windows for one in found})
@@ -159,7 +150,7 @@ class TerminalView:
                     f"layer {line.layer} {line.state}",
                     format_lag(line.half_life_chars, K),
                     format_lag(line.horizon_chars, K),
-                    self._spelt(format_decay_rate(line)),
+                    spell_signs(format_decay_rate(line), self.unicode),
                     Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
                 )
         return table
@@ -180,43 +171,18 @@ class TerminalView:
         columns = [str(k) for k in range(one.profile.lags + 1)]
         return heat_map(rows, columns, unicode=self.unicode, colour=supports_colour(self.console))
 
-    def _jacobians(self, found: Sequence[Inspection]) -> Table:
-        bounded = any(s.log_bound is not None for one in found for s in one.spectra)
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("Jacobian of the state")
-        titles = ["lag", "largest σ", "smallest σ", "condition"]
-        for title in [*titles, "bound"] if bounded else titles:
-            table.add_column(self._spelt(title), justify="right")
-        for one in found:
-            for number, spectrum in enumerate(one.spectra):
-                name = f"{one_line(one.model.name)}" if not number else ""
-                if one.model.config.layers > 1:
-                    name = f"{one_line(one.model.name)}, layer {spectrum.layer}"
-                cells = [str(spectrum.lag_chars), *spectrum_cells(spectrum)]
-                if bounded:
-                    cells.append(format_exp(spectrum.log_bound))
-                table.add_row(Text(name), *cells)
-        return table
-
     def _details(self, one: Inspection) -> None:
-        details = one.details
-        if details is None:
-            return
+        metrics = one.metrics.values()
+        lines = {
+            label: spell_signs(text, self.unicode)
+            for metric in metrics
+            for label, text in metric.lines()
+        }
         self.console.print(Text(one_line(one.model.name), style="bold"))
-        lines = {name: self._spelt(text) for name, text in detail_lines(one)}
         self.console.print(facts_table(lines))
-        for unit in details.units:
-            lives = [value for value in unit.half_life_chars if value is not None]
-            if lives:
-                self.console.print(Text(f"memory half-life of layer {unit.layer}, characters"))
-                shown = histogram(
-                    [math.log10(max(value, 1e-3)) for value in lives],
-                    8,
-                    min(self.console.width, 70),
-                    self.unicode,
-                )
-                self.console.print(Text("(powers of ten)", style="dim"))
-                self.console.print(shown)
+        for metric in metrics:
+            for drawing in metric.drawings(self.unicode, self.console.width):
+                self.console.print(drawing)
 
 
 def text_names(found: Sequence[Inspection]) -> str:
@@ -239,8 +205,8 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
                     name,
                     tuple(range(len(line.ratio))),
                     line.ratio,
-                    exponentials(line.log_p10),
-                    exponentials(line.log_p90),
+                    tuple(map(exp_or_none, line.log_p10)),
+                    tuple(map(exp_or_none, line.log_p90)),
                 )
             )
     return curves
@@ -252,8 +218,3 @@ def layer_heat_map(one: Inspection) -> HeatMap | None:
         return None
     rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
     return HeatMap(tuple(range(one.profile.lags + 1)), rows)
-
-
-def exponentials(logs: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Return eˣ of each, None where there is none."""
-    return tuple(None if log is None else math.exp(min(log, 700.0)) for log in logs)

@@ -1,67 +1,40 @@
-"""The figures of an inspection in words: what stands in the cells and lines of its tables."""
+"""Wording of `inspect-gradients`: numbers and unit statistics as text, for tables and charts."""
 
 import math
-from collections.abc import Iterator
 
 from charrnn.analysis.gradient_profile import StateProfile
-from charrnn.analysis.jacobians import Spectrum
 from charrnn.analysis.unit_stats import UnitStats
-from charrnn.cli.inspect.inspection import Inspection
+
+IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
 
 
-def detail_lines(one: Inspection) -> Iterator[tuple[str, str]]:
-    """Yield what `--all` adds, a line each."""
-    details = one.details
-    if details is None:
-        return
-    for matrix in details.matrices:
-        yield (
-            f"W_hh {matrix.layer} {matrix.gate}",
-            f"spectral radius {matrix.spectral_radius:.3f}, largest σ "
-            f"{matrix.largest_singular_value:.3f}, departure from normality "
-            f"{round(matrix.departure_from_normality, 9):.3g}",
-        )
-    if details.lyapunov is not None and details.lyapunov.nats_per_char[0] is not None:
-        error = details.lyapunov.standard_error[0]
-        spread = "" if error is None else f" ± {error:.4f}"
-        yield (
-            "Lyapunov",
-            f"first exponent {details.lyapunov.nats_per_char[0]:+.4f}{spread} nats per character",
-        )
-    for unit in details.units:
-        yield f"layer {unit.layer}", unit_line(unit)
-    advice = details.truncation.seq_length
-    yield (
-        "truncation",
-        "cannot be bounded: no decay"
-        if advice is None
-        else f"--seq-length {advice} keeps the bias of the gradient within 10%",
-    )
+def spell_signs(text: str, unicode: bool) -> str:
+    """Return `text`, its mathematical signs in ASCII unless the terminal shows Unicode."""
+    return text if unicode else text.translate(IN_ASCII)
 
 
-def unit_line(unit: UnitStats) -> str:
-    """Describe the units of a layer in a line."""
-    parts = [f"{unit.saturated_share:.1%} of |h| above 0.99"]
+def describe_units(stats: UnitStats) -> str:
+    """Return one line about the units of a layer."""
+    parts = [f"{stats.saturated_share:.1%} of |h| above 0.99"]
     parts += [
-        f"{gate.name} shut {gate.shut_share:.0%}, open {gate.open_share:.0%}" for gate in unit.gates
+        f"{gate.name} shut {gate.shut_share:.0%}, open {gate.open_share:.0%}"
+        for gate in stats.gates
     ]
-    parts.append(f"{len(unit.dead_units)} dead units")
-    longest = [(n, unit.half_life_chars[n]) for n in unit.longest if unit.half_life_chars]
+    parts.append(f"{len(stats.dead_units)} dead units")
+    longest = [(n, stats.half_life_chars[n]) for n in stats.longest if stats.half_life_chars]
     if longest:
         named = ", ".join(f"{n} ({'∞' if v is None else f'{v:.0f}'})" for n, v in longest)
         parts.append(f"longest memory: units {named}")
     return "; ".join(parts)
 
 
-def spectrum_cells(spectrum: Spectrum) -> list[str]:
-    """Return the largest and smallest singular value and the condition number, as shown."""
-    known = spectrum.condition_number
-    condition = "> 1e12" if known is None else f"{known:.1e}"
-    return [format_exp(spectrum.log_largest), format_exp(spectrum.log_smallest), condition]
-
-
 def format_exp(log: float | None) -> str:
-    """Show eˣ for any x, also where a float would be 0 or infinite."""
+    """Return e^`log` in decimal notation, also where a float would be 0 or infinite; "-" for None.
+
+    Example:
+        >>> format_exp(-2000.0)
+        '2.6e-869'
+    """
     if log is None:
         return "-"
     exponent = log / math.log(10)
@@ -72,10 +45,10 @@ def format_exp(log: float | None) -> str:
 
 
 def format_lag(value: int | None, K: int) -> str:
-    """Show a lag, or that it lies beyond what was followed."""
+    """Return a lag as text; None means that it is greater than K, the largest lag measured."""
     return f"> {K}" if value is None else str(value)
 
 
-def format_decay_rate(line: StateProfile) -> str:
-    """Show the factor per character."""
-    return "-" if line.rate_per_char is None else f"×{line.rate_per_char:.3f}"
+def format_decay_rate(state: StateProfile) -> str:
+    """Return the factor by which the gradient changes per character; "-" if there is no fit."""
+    return "-" if state.rate_per_char is None else f"×{state.rate_per_char:.3f}"

@@ -208,6 +208,14 @@ def histogram(
     return LazyLines(lambda w: _histogram(edges, counts, len(values), w, unicode), width)
 
 
+def log_histogram(
+    values: Sequence[float], *, bins: int, width: int, unicode: bool
+) -> RenderableType:
+    """Draw a histogram of the common logarithms of `values`, each at least 0.001."""
+    logs = [math.log10(max(value, 1e-3)) for value in values]
+    return histogram(logs, bins, width, unicode)
+
+
 def _histogram(
     edges: Sequence[float], counts: Sequence[int], total: int, width: int, unicode: bool
 ) -> Iterator[Text]:

@@ -473,6 +473,43 @@ class TestCsv:
                     key = model["name"], one["layer"], "", lag, f"jacobian_{quantity}"
                     assert number(*key) == one[quantity]
 
+    def test_all_adds_the_numbers_that_it_adds_to_json(self, run: Path) -> None:
+        (found,) = models(run, *FEW, "--all")
+        rows = table(look(run, *FEW, "--all", "--csv").stdout)
+        values = {
+            (row["quantity"], row["layer"], row["state"], row["lag"]): row["value"] for row in rows
+        }
+        assert len(values) == len(rows)
+
+        def value(quantity: str, layer: object = "", state: object = "", lag: object = "") -> Any:
+            text = values.pop((quantity, str(layer), str(state), str(lag)))
+            return json.loads(text) if text else None
+
+        for matrix in found["recurrent_matrices"]:
+            layer, gate = matrix.pop("layer"), matrix.pop("gate")
+            for name, number in matrix.items():
+                assert value(f"W_hh_{name}", layer, gate) == number
+        (exponent,), (error,) = (
+            found["lyapunov"][name] for name in ("nats_per_char", "standard_error")
+        )
+        assert value("lyapunov_nats_per_char") == exponent
+        assert value("lyapunov_standard_error") == error
+        for stats in found["units"]:
+            layer = stats["layer"]
+            assert value("saturated_share", layer) == stats["saturated_share"]
+            assert value("dead_units", layer) == len(stats["dead_units"])
+            for gate in stats["gates"]:
+                assert value("gate_shut_share", layer, gate["name"]) == gate["shut_share"]
+                assert value("gate_open_share", layer, gate["name"]) == gate["open_share"]
+            for unit, life in enumerate(stats["half_life_chars"]):
+                assert value("unit_half_life_chars", layer, unit) == life
+        assert value("truncation_seq_length") == found["truncation"]["seq_length"]
+        for length, bias in enumerate(found["truncation"]["bias"]):
+            assert value("truncation_bias", lag=length) == bias
+        left = {quantity for quantity, *_ in values}
+        jacobians = {name for name in left if name.startswith("jacobian_")}
+        assert left - jacobians == {*CURVES, *NUMBERS}
+
 
 class TestShow:
     def test_marks_stand_under_the_text_where_there_are_no_colours(self, run: Path) -> None:
