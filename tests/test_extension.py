@@ -3,8 +3,11 @@
 They are in `tests/extensions`. Each is used through the command line.
 """
 
+import csv
 import importlib
+import io
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,17 +20,19 @@ from typer.testing import CliRunner
 
 from charrnn.checkpointing.npz_file import read_archive
 from charrnn.cli.app import app
+from charrnn.cli.inspect.metrics import METRICS
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.inference.fast_step import NetworkStep, single_step
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.randomness import Purpose, generator
 from charrnn.training.events import Step
 from charrnn.training.worker_pool import WorkerPool
 
 EXTENSIONS = Path(__file__).parent / "extensions"
-REGISTRIES: list[dict[str, Any]] = [CELLS, OPTIMISERS]
+REGISTRIES: list[dict[str, Any]] = [CELLS, OPTIMISERS, METRICS]
 TEXT = "".join(f"{n} bottles of beer on the wall, take {n % 7} down. " for n in range(120))
 
 
@@ -186,3 +191,23 @@ def test_worker_processes_know_a_cell_that_its_module_does_not_register(
             pool.compute(0)
             gradients.append(pool.gradient.copy())
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-10, atol=1e-14)
+
+
+def test_a_metric_is_shown_and_written_as_json_and_csv(
+    folder: Path, extend: Callable[[str], Any]
+) -> None:
+    look = (
+        *("inspect-gradients", "--text", "corpus.txt", "--lags", "5"),
+        *("--cells", "gru", "--hidden", "8"),
+    )
+    (before,) = json.loads(charrnn(*look, "--all", "--json"))["models"]
+    extend("largest_weight")
+    weights = initialise(ModelConfig(**before["model"]), generator(0, Purpose.WEIGHTS))
+    largest = float(np.abs(weights.vector).max())
+    shown = charrnn(*look, "--all").splitlines()
+    assert ["largest weight", f"{largest:.3f}"] in [re.split("  +", line.strip()) for line in shown]
+    (after,) = json.loads(charrnn(*look, "--all", "--json"))["models"]
+    assert after == before | {"largest_weight": largest}
+    rows = list(csv.DictReader(io.StringIO(charrnn(*look, "--all", "--csv"))))
+    assert [row["value"] for row in rows if row["quantity"] == "largest_weight"] == [str(largest)]
+    assert "largest_weight" not in charrnn(*look, "--json")
