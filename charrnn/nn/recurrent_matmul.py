@@ -57,6 +57,11 @@ class RecurrentProduct:
             x.dot(*self._single)
         return self.out
 
+    def multiply_single(self, x: Array) -> Array:
+        """Return the product (B, N), a buffer, of x (B, K) with the weights of the only gate."""
+        product: Array = self.multiply(x)[0] if self._single is None else x.dot(*self._single)
+        return product
+
     def multiply_per_gate(self, x: Array) -> Array:
         """Return the product (G, B, N), a buffer, of x (G, B, K), for each gate its own."""
         np.matmul(x[:, None], self._blocks, out=self._out_blocks)

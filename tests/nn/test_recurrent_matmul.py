@@ -110,3 +110,17 @@ def test_a_network_in_blocks_has_the_gradients_of_one_in_one_piece(
     assert P == 4
     assert np.linalg.norm(whole) > 0.01
     np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_product_of_a_single_gate_is_a_matrix(
+    blocks: bool, request: pytest.FixtureRequest, rng: np.random.Generator
+) -> None:
+    if blocks:
+        request.getfixturevalue("narrow")
+    W, h = rng.standard_normal((1, 12, 12)), rng.standard_normal((5, 12))
+    product = RecurrentProduct(W, 9, 5)
+    assert (product.P > 1) == blocks
+    product.refresh_weights()
+    np.testing.assert_allclose(product.multiply_single(h), h @ W[0], rtol=1e-12)
+    assert np.shares_memory(product.multiply_single(h), product.out)

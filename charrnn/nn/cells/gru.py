@@ -67,6 +67,7 @@ class GRUCell(Cell):
         sigmoid_slope(self.a[:2], out=self.slope[:2])
         tanh_slope(n, out=self.slope[2])
         self.slope[0] *= self.q
+        # da[1] and da[2] are scratch space here: `step_backward` overwrites them step by step.
         self.slope[1] *= np.subtract(self.h[:-1], n, out=self.da[1])
         self.slope[2] *= np.subtract(1, z, out=self.da[2])
 

@@ -31,13 +31,6 @@ class LSTMCell(Cell):
     forget_bias_gate: ClassVar = "f"
     input_init: ClassVar = "normal:1"
 
-    @classmethod
-    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
-        """Advise a larger forget bias."""
-        bias = bias_for_gap(gap)
-        larger = bias if config.forget_bias < bias else config.forget_bias + 1
-        return [f"--forget-bias {larger:g}"]
-
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
     ) -> None:
@@ -90,3 +83,10 @@ class LSTMCell(Cell):
     def total_state_gradients(self, t: int) -> list[Array]:
         """∂ℓ/∂c′ with h′ = o ⊙ tanh(c′) as a function of c′, and ∂ℓ/∂h′."""
         return [self.dc + self.dh * self.dc_dh[t], self.dh]
+
+    @classmethod
+    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
+        """Advise a larger forget bias."""
+        bias = bias_for_gap(gap)
+        larger = bias if config.forget_bias < bias else config.forget_bias + 1
+        return [f"--forget-bias {larger:g}"]

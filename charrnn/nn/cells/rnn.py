@@ -27,8 +27,36 @@ class RNNCell(Cell):
     input_init: ClassVar = "uniform"
     lr_scale: ClassVar = 0.125  # without gates a large step throws the whole state about
 
-    # At batch 1 a step is so short that making a view takes as long as using it: views of all steps
-    # are made once. And one gate needs no sum over gates: the product is the gradient.
+    def __init__(
+        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
+    ) -> None:
+        """Make views of every step once: at B = 1 making one takes as long as using it."""
+        super().__init__(weights, gradients, T, B)
+        self.h_at, self.a_at = list(self.h), list(self.a[0])
+        if gradients is not None:
+            self.da_at = list(self.da[0])
+
+    def step(self, t: int) -> None:
+        """h′ = tanh(a + h W_hh)."""
+        a = self.a_at[t]
+        a += self.recurrent.multiply_single(self.h_at[t])
+        np.tanh(a, out=self.h_at[t + 1])
+
+    def begin_backward(self) -> None:
+        """Compute tanh′ = 1 − h′² of all steps at once; it replaces the pre-activations."""
+        super().begin_backward()
+        tanh_slope(self.h[1:], out=self.a[0])
+
+    def step_backward(self, t: int) -> None:
+        """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
+        da = np.multiply(self.dh, self.a_at[t], out=self.da_at[t])
+        self.dh = self.recurrent_T.multiply_single(da)
+
+    def jacobian_bounds(self) -> Array:
+        """max(1 − h′²) σ_max(W_hh): the Jacobian is W_hh with its columns times 1 − h′²."""
+        slopes = np.max(1 - self.h[1:] ** 2, axis=(1, 2))
+        bounds: Array = slopes * np.linalg.norm(self.W_hh[0], 2)
+        return bounds
 
     @classmethod
     def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
@@ -47,36 +75,3 @@ class RNNCell(Cell):
             else super().memory_remedies(config, gap, trained=trained)
         )
         return advice + gated
-
-    def __init__(
-        self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
-    ) -> None:
-        """Add views of every step and of the only gate."""
-        super().__init__(weights, gradients, T, B)
-        self.h_at, self.a_at = list(self.h), list(self.a[0])
-        self.u = self.recurrent.out[0]
-        if gradients is not None:
-            self.da_at, self.dh = list(self.da[0]), self.recurrent_T.out[0]
-
-    def step(self, t: int) -> None:
-        """h′ = tanh(a + h W_hh)."""
-        a = self.a_at[t]
-        self.recurrent.multiply(self.h_at[t])
-        np.add(a, self.u, a)
-        np.tanh(a, self.h_at[t + 1])
-
-    def jacobian_bounds(self) -> Array:
-        """max(1 − h′²) σ_max(W_hh): the Jacobian is W_hh with its columns times 1 − h′²."""
-        slopes = np.max(1 - self.h[1:] ** 2, axis=(1, 2))
-        bounds: Array = slopes * np.linalg.norm(self.W_hh[0], 2)
-        return bounds
-
-    def begin_backward(self) -> None:
-        """Take tanh′ of the whole window at once."""
-        super().begin_backward()
-        tanh_slope(self.h[1:], out=self.a[0])
-
-    def step_backward(self, t: int) -> None:
-        """da = dh′ ⊙ (1 − h′²);  dh = da W_hhᵀ."""
-        da = np.multiply(self.dh, self.a_at[t], self.da_at[t])
-        self.recurrent_T.multiply(da)
