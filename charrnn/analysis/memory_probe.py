@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from charrnn.analysis.memory_tasks import TASKS, ProbeBatch, Task
 from charrnn.errors import UsageError
 from charrnn.limits import SEED, Limits, unknown
+from charrnn.nn.initialisers import chrono_bias
 from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.optim.optimisers import OPTIMISERS
@@ -75,15 +76,6 @@ class ProbeModel:
             readout_init=self.readout_init,
             forget_bias=bias,
         )
-
-
-def chrono_bias(gap: int) -> float:
-    """b_f = ln(gap − 1): a gate of σ(b_f) = 1 − 1/gap forgets to 1/e in `gap` characters.
-
-    Tallec & Ollivier 2018, arXiv 1804.11188, who draw the number under the logarithm from
-    U(1, gap − 1) and set b_i = −b_f; here all units get the longest, and b_i stays zero.
-    """
-    return math.log(max(gap - 1, 1))
 
 
 SMALL_NORMAL = "normal:0.01"

@@ -5,9 +5,9 @@ keeps lengths, a small random one shrinks them at every step (Saxe et al. 2013, 
 Le, Jaitly & Hinton 2015, arXiv 1504.00941, for the identity).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -85,5 +85,22 @@ class Initialiser:
         *gates, inputs, units = shape
         scale = hidden**-0.5 if self.scale is None else self.scale
         draw = INITIALISERS[self.name]
-        matrices = [draw((inputs, units), scale, rng) for _ in range(prod(gates))]
+        matrices = [draw((inputs, units), scale, rng) for _ in range(math.prod(gates))]
         return gain * np.stack(matrices).reshape(shape)
+
+
+def chrono_bias(length: float) -> float:
+    """Return ln(length − 1), the forget-gate bias that remembers for `length` characters.
+
+    A gate σ(b_f) = 1 − 1/length keeps 1/e of a state over that many steps. Tallec & Ollivier 2018,
+    ICLR, arXiv 1804.11188, draw the number under the logarithm from U(1, length − 1) for each unit
+    and set b_i = −b_f; here all units get the longest memory, and b_i stays zero.
+
+    Args:
+        length: characters to remember; below 3 the bias is 0.
+
+    Example:
+        >>> round(chrono_bias(80), 2)
+        4.37
+    """
+    return math.log(max(length - 1, 1))

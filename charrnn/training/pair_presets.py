@@ -4,13 +4,13 @@ The rule was tried on the demonstrations and on pairs of other kinds, each with 
 training part.
 """
 
-import math
 from collections.abc import Mapping
 
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.initialisers import chrono_bias
+from charrnn.nn.network import FORGET_BIAS, ModelConfig
 from charrnn.training.presets import Budget, Plan, Settings, default_lr_for, is_another, pick
 from charrnn.training_config import TrainingConfig
 
@@ -47,14 +47,6 @@ SIZES: dict[str, Settings] = {
 }
 
 
-def chrono_bias(length: float) -> float:
-    """b_f = ln(T − 1): a forget gate that keeps 1/e of a state over T characters.
-
-    Tallec & Ollivier 2018, arXiv 1804.11188; at least 1, as for a language model.
-    """
-    return max(1.0, round(math.log(max(length - 1, 1)), 2))
-
-
 def plan_pairs(
     preset: str, given: Mapping[str, object], pairing: Pairing, train: Examples, budget: Budget
 ) -> Plan:
@@ -70,7 +62,8 @@ def plan_pairs(
     settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
     most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
     settings["batch"] = max(1, min(settings["batch"], most))
-    settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": chrono_bias(longest)}
+    forget_bias = max(FORGET_BIAS, round(chrono_bias(longest), 2))  # at least that for texts
+    settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": forget_bias}
     characters, hidden = int(train.starts[-1]), settings["hidden"]
     epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)

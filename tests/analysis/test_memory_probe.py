@@ -19,7 +19,6 @@ from charrnn.analysis.memory_probe import (
     ProbeProgress,
     Trial,
     TrialResult,
-    chrono_bias,
     plan_trials,
     run_trial,
     run_trials,
@@ -108,16 +107,6 @@ def test_batches_are_fresh_but_repeatable(name: str) -> None:
     first, again, other = (task.draw(8, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(first.inputs, again.inputs)
     assert not np.array_equal(first.inputs, other.inputs)
-
-
-@pytest.mark.parametrize("gap", [3, 5, 20, 80, 1000])
-def test_a_gate_at_the_chrono_bias_forgets_one_part_in_the_gap(gap: int) -> None:
-    assert chrono_bias(gap) == math.log(gap - 1)
-    assert 1 / (1 + math.exp(-chrono_bias(gap))) == pytest.approx(1 - 1 / gap, rel=1e-14)
-
-
-def test_the_chrono_bias_of_the_smallest_gaps_is_zero() -> None:
-    assert chrono_bias(1) == chrono_bias(2) == 0
 
 
 def test_contestants_differ_in_what_they_say_they_do() -> None:

@@ -1,12 +1,13 @@
 """Each way to begin has the property it is named after, and scales say what they do."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from charrnn.errors import UsageError
-from charrnn.nn.initialisers import INITIALISERS, Initialiser
+from charrnn.nn.initialisers import INITIALISERS, Initialiser, chrono_bias
 
 
 @pytest.mark.parametrize(("inputs", "units"), [(5, 5), (3, 8), (8, 3), (1, 4), (4, 1)])
@@ -113,3 +114,13 @@ def test_a_scale_that_is_none_is_refused(name: str, scale: str) -> None:
 def test_what_has_no_scale_points_to_the_gain(name: str) -> None:
     with pytest.raises(UsageError, match=r"takes no scale, got .*; try --gain"):
         Initialiser.parse(f"{name}:0.5")
+
+
+@pytest.mark.parametrize("gap", [3, 5, 20, 80, 1000])
+def test_a_gate_at_the_chrono_bias_forgets_one_part_in_the_gap(gap: int) -> None:
+    assert chrono_bias(gap) == math.log(gap - 1)
+    assert 1 / (1 + math.exp(-chrono_bias(gap))) == pytest.approx(1 - 1 / gap, rel=1e-14)
+
+
+def test_the_chrono_bias_of_the_smallest_gaps_is_zero() -> None:
+    assert chrono_bias(1) == chrono_bias(2) == 0

@@ -8,13 +8,13 @@ State arrays have T + 1 slots: `h[0]` is what was carried in, `h[1:]` the output
 state before each step. Truncation is that no gradient leaves through slot 0.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from charrnn.nn.initialisers import chrono_bias
 from charrnn.nn.ops import lookup, lookup_backward, rows
 from charrnn.nn.parameters import Shapes
 from charrnn.nn.recurrent_matmul import RecurrentProduct
@@ -204,8 +204,5 @@ class Cell(ABC):
 
 
 def bias_for_gap(gap: int) -> float:
-    """Return ln(gap − 1), to one decimal: a constant gate σ(b) = 1 − 1/gap remembers for `gap`.
-
-    Tallec & Ollivier 2018, ICLR, arXiv 1804.11188.
-    """
-    return round(math.log(gap - 1), 1)
+    """Return the `chrono_bias` of a gap of `gap` characters, to one decimal."""
+    return round(chrono_bias(gap), 1)
