@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.dataset_profile import dataset_profile
+from charrnn.analysis.dataset_profile import MAX_PROFILED_CHARACTERS, data_profile
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import norm
 from charrnn.training.events import GradientSnapshot
@@ -88,8 +88,8 @@ class GradientMonitor:
     def _profile(self) -> dict[str, Any]:
         """Return the gradient by lag of each layer, as JSON values."""
         trainer = self.trainer
-        found = dataset_profile(
-            trainer.dataset,
+        found = data_profile(
+            trainer.dataset.beginning(MAX_PROFILED_CHARACTERS),
             trainer.model_config,
             trainer.parameters,
             lags=PROFILE_LAGS,

@@ -1,7 +1,7 @@
-"""Back through the layers of a network, a character at a time, with any gradient in hand.
+"""Backpropagation one character at a time, through all layers, from an arbitrary gradient.
 
-Training needs only the sum over all positions. Here one gradient enters at the top, can be looked
-at in every slot and layer, and neither under- nor overflows.
+Training adds up the gradients of all positions. Here a single gradient enters at the top layer, its
+norm can be read at every time step in every layer, and it neither underflows nor overflows.
 """
 
 import math
@@ -16,17 +16,21 @@ from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
 
 Logs: TypeAlias = NDArray[np.float64]
-"""Natural logarithms: −inf for a zero, NaN or +inf for what is not a finite number."""
+"""Natural logarithms: −inf for zero, NaN or +inf for a number that is not finite."""
 
 ZERO_EXPONENT = -1e9
-"""The exponent of a gradient that is zero: below that of any other."""
+"""The exponent of a gradient of zero: below that of any other gradient."""
 
 
 class LayerBackprop:
-    """Layers walked back through one window after `forward_layers`, all of them at each step.
+    """Backward steps of several layers through one window, after `forward_layers`.
 
-    What a lane holds is kept near 1 by powers of two, which change no digit: the true gradient is
-    `dh` (and `dc`) times 2 to the power `exponents[layer]` (B,).
+    Every row of the batch is scaled by powers of two to stay near 1, which changes no digit: the
+    true gradient is `dh` (and `dc`) times 2 to the power `exponents[layer]` (B,).
+
+    Args:
+        layers: consecutive layers of one network, from the lowest, with gradient buffers; these
+            buffers are overwritten.
     """
 
     def __init__(self, layers: Sequence[Cell]) -> None:
@@ -39,7 +43,7 @@ class LayerBackprop:
         )
 
     def begin(self, dh: Array) -> None:
-        """Start anew from the gradient (B, H) of the top layer's output."""
+        """Set the gradient of the top layer's output to `dh` (B, H), and all others to zero."""
         for layer in self.layers:
             for gradient in state_gradients(layer):
                 gradient.fill(0)
@@ -49,7 +53,7 @@ class LayerBackprop:
         self.layers[-1].dh += dh
 
     def add_gradient_from_above(self, number: int) -> None:
-        """Add what the layer above passed down: now `dh` of this layer is complete in its slot."""
+        """Add the gradient from the layer above to `dh` of layer `number`, which completes it."""
         if self.gradient_from_above is None:
             return
         dx, exponents = self.gradient_from_above
@@ -61,9 +65,10 @@ class LayerBackprop:
         self.exponents[number] = common
 
     def step_layer_back(self, number: int, t: int) -> Array:
-        """Walk from slot t + 1 to slot t, pass dx = Σ da W_xhᵀ down, bring the lanes near 1.
+        """Step one layer back from slot t + 1 to slot t, and rescale its rows.
 
-        Returns the exponents (B,) that `da[:, t]` is to be taken with.
+        The gradient of its input, dx = Σ da W_xhᵀ, is kept for the layer below. Returns the
+        exponents (B,) that belong to `da[:, t]`.
         """
         layer = self.layers[number]
         exponents: Array = self.exponents[number].copy()
@@ -78,9 +83,9 @@ class LayerBackprop:
         return exponents
 
     def step_back(self, t: int) -> Array:
-        """Walk all layers, the top one first, from slot t + 1 to slot t.
+        """Step all layers back from slot t + 1 to slot t, from the top layer down.
 
-        Returns the exponents (B,) that `da[:, t]` of the lowest layer is to be taken with.
+        Returns the exponents (B,) that belong to `da[:, t]` of the lowest layer.
         """
         exponents: Array = self.exponents[0]
         for number in reversed(range(len(self.layers))):
@@ -89,7 +94,10 @@ class LayerBackprop:
         return exponents
 
     def step_back_with_norms(self, t: int) -> list[Logs]:
-        """As `step_back`, and return ln ‖∂ℓ/∂s‖ (B,) in slot t + 1 for every layer and line."""
+        """Step all layers back as `step_back` does.
+
+        Returns ln ‖∂ℓ/∂s‖ (B,) in slot t + 1 for each layer, from the lowest, and reported state.
+        """
         found: list[Logs] = []
         for number in reversed(range(len(self.layers))):
             self.add_gradient_from_above(number)
@@ -98,7 +106,7 @@ class LayerBackprop:
         return found
 
     def log_norms(self, number: int, t: int) -> list[Logs]:
-        """Return ln ‖∂ℓ/∂s‖ (B,) of the states of one layer.
+        """Return ln ‖∂ℓ/∂s‖ (B,) in slot t + 1 for each reported state of one layer.
 
         To be called between `add_gradient_from_above` and `step_layer_back`.
         """
@@ -108,24 +116,27 @@ class LayerBackprop:
 
 
 def state_gradients(layer: Cell) -> list[Array]:
-    """Return the gradients of a layer's states, `dh` first, each (B, H), to be changed in place."""
+    """Return the gradient buffers of a layer's states, `dh` first, each (B, H); not copies."""
     return [getattr(layer, f"d{state}") for state in layer.states]
 
 
 def input_gradient(layer: Cell, t: int) -> Array:
-    """dx = Σ da W_xhᵀ (B, D): what step t of a layer, just walked back, says to its input."""
+    """Return dx = Σ da W_xhᵀ (B, D), the gradient of a layer's input at step t."""
     dx: Array = np.matmul(layer.da[:, t], layer.W_xh.transpose(0, 2, 1)).sum(axis=0)
     return dx
 
 
 def row_norms(rows: Array) -> Array:
-    """‖·‖₂ of each row."""
+    """Return ‖·‖₂ of each row of `rows` (B, H)."""
     lengths: Array = np.sqrt(np.einsum("bh,bh->b", rows, rows))
     return lengths
 
 
 def forward_layers(network: Network, inputs: Ids | Array) -> None:
-    """Walk all layers through `inputs` (T, B) or (T, B, D), without the readout."""
+    """Run all layers over ids (T, B) or vectors (T, B, D), without the readout.
+
+    The states and activations of all steps stay in the layers of `network`.
+    """
     for number, layer in enumerate(network.layers):
         if number:
             layer.project_inputs(network.layers[number - 1].h[1:])
@@ -137,7 +148,7 @@ def forward_layers(network: Network, inputs: Ids | Array) -> None:
 
 
 def burn_in_state(network: Network, inputs: Ids) -> None:
-    """Let `network` begin in the state that `inputs` (T, B) lead to from zero."""
+    """Set the first state of `network` to the one that ids (T, B) lead to from the zero state."""
     warm = Network(network.config, network.parameters, *inputs.shape)
     forward_layers(warm, inputs)
     warm.carry_state()

@@ -1,28 +1,22 @@
-"""How much of an answer's loss reaches the state k characters earlier, inside examples.
+"""Gradient profile of pairs: how much of the loss of one answer symbol reaches earlier states.
 
-As in `gradients`, with a guess of an example in the place of a character of a text: the label of
-many-to-one, a symbol drawn at random elsewhere. Examples begin from zero, so nothing settles first,
-and only those are looked at in which the guess has enough characters before it.
+As in `gradient_profile`, but within examples: the loss is that of the label of a many-to-one
+example, and that of one target symbol drawn at random in the other layouts. Examples begin from the
+zero state, so there is no burn-in. Only examples with enough characters before that symbol are
+used.
 """
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import (
-    GradientProfile,
-    finite_or_none,
-    loss_gradient,
-    nonfinite_names,
-    summarise_state,
-)
-from charrnn.analysis.layer_backprop import LayerBackprop, forward_layers
+from charrnn.analysis.gradient_profile import GradientProfile, measure_gradients, summarise
+from charrnn.analysis.layer_backprop import forward_layers
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 
 LAG_QUANTILE = 0.25
-"""Lags go up to this quantile of what lies before a guess: most examples reach so far."""
+"""The largest lag is this quantile of the characters before the target: most examples have them."""
 
 
 def pair_gradient_profile(
@@ -34,43 +28,42 @@ def pair_gradient_profile(
     windows: int,
     seed: int = 0,
 ) -> GradientProfile:
-    """Follow the gradient back from one guess in each of up to `windows` examples."""
+    """Measure the gradient profile from one target in each of up to `windows` examples.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        examples: the pairs, each with at least one target.
+        lags: characters to follow the gradient back; fewer where examples are short, as the notes
+            say.
+        windows: examples to use at most.
+        seed: chooses the examples and their targets.
+    """
     rng = np.random.default_rng(seed)
-    guess = np.array(
-        [rng.choice(np.flatnonzero(_scored(examples, n))) for n in range(len(examples))]
-    )
-    K = max(1, min(lags, int(np.quantile(guess, LAG_QUANTILE, method="lower"))))
-    able = np.flatnonzero(guess >= min(K, guess.max()))
+    target = np.array([rng.choice(_target_positions(examples, n)) for n in range(len(examples))])
+    K = max(1, min(lags, int(np.quantile(target, LAG_QUANTILE, method="lower"))))
+    able = np.flatnonzero(target >= min(K, target.max()))
     chosen = np.sort(rng.permutation(able)[:windows])
-    K = min(K, int(guess[chosen].min()))
+    K = min(K, int(target[chosen].min()))
     parameters = parameters.astype(np.float64)
-    names = [
-        (n, state) for n in range(config.layers) for state in CELLS[config.cell].reported_states()
-    ]
-    nats, logs = [], []
-    with np.errstate(all="ignore"):  # what is not finite is found and named
-        for position in np.unique(guess[chosen]):
-            same = chosen[guess[chosen] == position]
+    parts = []
+    with np.errstate(all="ignore"):  # numbers that are not finite are reported instead
+        for position in np.unique(target[chosen]):
+            rows = chosen[target[chosen] == position]
             T = int(position) + 1
-            inputs, targets, _ = examples.padded(same, T)
-            network = Network(config, parameters, T, len(same), parameters.like())
+            inputs, targets, _ = examples.padded(rows, T)
+            network = Network(config, parameters, T, len(rows), parameters.like())
             forward_layers(network, inputs)
-            backprop = LayerBackprop(network.layers)
-            loss, dh = loss_gradient(parameters, network.layers[-1].h[-1], targets[-1])
-            backprop.begin(dh)
-            nats.append(loss)
-            logs.append(np.array([backprop.step_back_with_norms(T - 1 - k) for k in range(K + 1)]))
-        joined = np.concatenate(logs, axis=2)
-        lines = tuple(summarise_state(*name, joined[:, n]) for n, name in enumerate(names))
+            parts.append(measure_gradients(network, np.array([T]), targets[-1:], K))
+    nats = np.concatenate([part[0] for part in parts])
+    logs = np.concatenate([part[1] for part in parts], axis=2)
     notes = []
     if lags > K:
         notes.append(f"the gradient is followed for {K} of {lags} lags, as far as examples reach")
-    mean = finite_or_none(np.concatenate(nats).mean())
-    return GradientProfile(
-        K, len(chosen), seed, mean, lines, nonfinite_names(parameters), tuple(notes)
-    )
+    return summarise(config, parameters, nats, logs, seed, tuple(notes))
 
 
-def _scored(examples: Examples, number: int) -> Ids:
-    scored: Ids = examples.scored[examples.starts[number] : examples.starts[number + 1]]
-    return scored
+def _target_positions(examples: Examples, number: int) -> Ids:
+    """Return the positions of one example's targets, from 0 at its first character."""
+    scored = examples.scored[examples.starts[number] : examples.starts[number + 1]]
+    return np.flatnonzero(scored)

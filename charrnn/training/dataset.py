@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from charrnn.data.batch import BatchConfig
+from charrnn.data.pair_batches import Examples
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
-from charrnn.types import Array
+from charrnn.types import Array, Ids
 
 LONGEST_VALIDATION = 1_000_000
 """Characters that one validation reads at most."""
@@ -39,6 +40,9 @@ class Dataset(Protocol):
     @property
     def validation_size(self) -> int:
         """Characters that a validation reads; 0 if nothing can be scored."""
+
+    def beginning(self, characters: int) -> Ids | Examples:
+        """Return the beginning of the training data, at most so many characters of it."""
 
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return how steps read these arrays."""

@@ -40,6 +40,10 @@ class PairDataset:
         """The examples that a validation reads: the first ones, if there are very many."""
         return self.validation.first(LONGEST_VALIDATION)
 
+    def beginning(self, characters: int) -> Examples:
+        """Return the first training examples, at most so many characters of them."""
+        return self.train.first(characters)
+
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return batches of like length."""
         return PairBatchConfig(config.batch, config.seed)

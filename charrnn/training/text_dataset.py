@@ -38,6 +38,10 @@ class TextDataset:
         count = min(len(self.validation), LONGEST_VALIDATION)
         return count if count >= 2 else 0
 
+    def beginning(self, characters: int) -> Ids:
+        """Return the first ids of the training text, at most so many."""
+        return self.train[:characters]
+
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return windows along lanes."""
         count = config.batch * (config.seq_length if config.loss == "mean" else 1)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import GradientProfile, gradient_profile
-from charrnn.analysis.pair_gradient_profile import pair_gradient_profile
+from charrnn.analysis.dataset_profile import data_profile
+from charrnn.analysis.gradient_profile import GradientProfile
 from charrnn.checkpointing.checkpoint import load as load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, saved_runs
 from charrnn.checkpointing.records import Checkpoint
@@ -84,14 +84,10 @@ class InspectedModel:
     """Path of the text, or the name of a built-in one."""
 
     def profile(self, lags: int, windows: int, seed: int) -> GradientProfile:
-        """Follow the gradient back from guesses in the text, or inside examples."""
-        config, parameters = self.config, self.parameters
-        if self.examples is None:
-            return gradient_profile(
-                config, parameters, self.ids, lags=lags, windows=windows, seed=seed
-            )
-        return pair_gradient_profile(
-            config, parameters, self.examples, lags=lags, windows=windows, seed=seed
+        """Measure the gradient profile on the text, or within the examples."""
+        data = self.ids if self.examples is None else self.examples
+        return data_profile(
+            data, self.config, self.parameters, lags=lags, windows=windows, seed=seed
         )
 
     def prompt(self, text: str) -> tuple[str, Ids]:
