@@ -45,7 +45,7 @@ def sources_in(facts: dict[str, Any]) -> list[str]:
     found = facts.get("sources")
     if not isinstance(found, list):
         return []
-    return [source for source in found if is_path(source) and source != "-"]
+    return [local_path(source) for source in found if is_path(source) and source != "-"]
 
 
 def is_path(value: object) -> bool:
@@ -57,6 +57,18 @@ def is_path(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def local_path(path: str) -> str:
+    """Return a path under the name that it has in this process's file system encoding.
+
+    A run that was trained under UTF-8 is read with `LC_ALL=C`, for example.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+    return path
 
 
 def planned_steps(facts: dict[str, Any]) -> int | None:

@@ -47,6 +47,15 @@ def test_sources_are_paths(sources: Any) -> None:
     assert sources_in({"sources": ["a.txt", "-", "b.txt"]}) == ["a.txt", "b.txt"]
 
 
+def test_sources_are_named_in_the_encoding_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run of a UTF-8 locale, read in the C locale."""
+    monkeypatch.setattr(os, "fsencode", lambda path: path.encode("ascii", "surrogateescape"))
+    monkeypatch.setattr(os, "fsdecode", lambda path: path.decode("ascii", "surrogateescape"))
+    assert sources_in({"sources": ["a", "é"]}) == ["a", "\udcc3\udca9"]
+
+
 @pytest.mark.parametrize(
     "line",
     [
