@@ -18,6 +18,7 @@ from typing import TextIO
 from charrnn.cli.output.standard_streams import ClosedStream
 from charrnn.data.characters import labelled, repaired
 from charrnn.errors import StorageError
+from charrnn.system.platform import IS_WINDOWS
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 SEPARATORS = "\u2028\u2029"
@@ -63,7 +64,13 @@ def shell_command(*words: str) -> str:
     Example:
         >>> shell_command("charrnn", "sample", "my run")
         "charrnn sample 'my run'"
+
+    On Windows the quotes are double ones.
     """
+    if IS_WINDOWS:
+        from subprocess import list2cmdline
+
+        return one_line(list2cmdline(words))
     return one_line(shlex.join(words))
 
 

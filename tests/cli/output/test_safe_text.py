@@ -2,10 +2,12 @@
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.cli.output.safe_text import one_line, visible
+from charrnn.cli.output import safe_text
+from charrnn.cli.output.safe_text import one_line, shell_command, visible
 
 ANY = st.text(st.characters(codec=None, exclude_categories=[]))
 HARMFUL = st.text(
@@ -57,3 +59,13 @@ def test_harmless_text_stays_as_it_is(text: str) -> None:
 def test_replacements_show_what_was_there() -> None:
     assert visible("\x1b[2J\x07\x7f\x9b\u202e") == "␛[2J␇␡<9B><U+202E>"
     assert one_line("a\nb\tc") == "a␊b␉c"
+
+
+def test_a_command_is_quoted_as_the_shell_of_the_platform_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shell_command("charrnn", "my run", "it's") == """charrnn 'my run' 'it'"'"'s'"""
+    monkeypatch.setattr(safe_text, "IS_WINDOWS", True)
+    assert shell_command("charrnn", "my run", "it's", "C:\\a b\\") == (
+        r'''charrnn "my run" it's "C:\a b\\"'''
+    )
