@@ -13,6 +13,11 @@ from typing import Any
 from charrnn.errors import UsageError
 
 MAX_SIZE = 2**16
+"""Most units of a layer."""
+
+MAX_SYMBOLS = 2**32
+"""Most inputs and outputs of a network: the ids of characters are at most 32 bits wide."""
+
 MAX_COUNT = 10**15
 """Largest count of steps or characters: exact as a float64, and more than any run can reach."""
 
@@ -65,8 +70,8 @@ class Limits:
 SEED = Limits(0, MAX_SEED, 0)
 THREADS = Limits(1, 256, 1)
 MODEL_LIMITS = {
-    "inputs": Limits(1, MAX_SIZE * MAX_SIZE, 256),
-    "outputs": Limits(1, MAX_SIZE * MAX_SIZE, 256),
+    "inputs": Limits(1, MAX_SYMBOLS, 256),
+    "outputs": Limits(1, MAX_SYMBOLS, 256),
     "hidden": Limits(1, MAX_SIZE, 256),
     "layers": Limits(1, 1000, 1),
     "dropout": Limits(0, 1, 0.1, below=True),

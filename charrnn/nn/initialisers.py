@@ -1,7 +1,7 @@
-"""Where weights start: `orthogonal`, `identity`, `uniform[:LIMIT]`, `normal[:SD]`.
+"""Weight initialisers: `orthogonal`, `identity`, `uniform[:LIMIT]`, `normal[:SD]`.
 
-How a recurrent matrix begins decides how far a gradient travels through it: an orthogonal one
-keeps lengths, a small random one shrinks them at every step (Saxe et al. 2013, arXiv 1312.6120;
+The initial recurrent matrix decides how far a gradient travels through time: an orthogonal matrix
+preserves lengths, a small random one shrinks them at every step (Saxe et al. 2013, arXiv 1312.6120;
 Le, Jaitly & Hinton 2015, arXiv 1504.00941, for the identity).
 """
 
@@ -25,7 +25,7 @@ def orthogonal(shape: tuple[int, int], scale: float, rng: np.random.Generator) -
 
 
 def identity(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Array:
-    """Ones on the diagonal, zeros elsewhere."""
+    """Return ones on the diagonal and zeros elsewhere."""
     return np.eye(*shape)
 
 
@@ -48,18 +48,36 @@ INITIALISERS: dict[str, Draw] = {
     "normal": normal,
 }
 SCALED = ("uniform", "normal")
+"""The initialisers that take a number."""
 
 
 @dataclass(frozen=True)
 class Initialiser:
-    """One way to draw a matrix, as written on the command line: `normal:0.01`."""
+    """One way to draw a matrix, written `NAME` or `NAME:SCALE`.
+
+    Args:
+        name: a key of `INITIALISERS`.
+        scale: the limit of `uniform` or the standard deviation of `normal`; None means 1/√hidden.
+
+    Example:
+        >>> Initialiser.parse("normal:0.01")
+        Initialiser(name='normal', scale=0.01)
+        >>> rng = np.random.default_rng(0)
+        >>> Initialiser.parse("identity").draw((1, 2, 2), gain=0.5, hidden=2, rng=rng)
+        array([[[0.5, 0. ],
+                [0. , 0.5]]])
+    """
 
     name: str
     scale: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Initialiser":
-        """Read `NAME` or `NAME:SCALE`; `UsageError` for an unknown name or a bad scale."""
+        """Return the initialiser that `text` describes.
+
+        Raises `UsageError` for an unknown name, for a number where the initialiser takes none, and
+        for a number outside `charrnn.limits.INIT_SCALE`.
+        """
         name, colon, scale = text.partition(":")
         if name not in INITIALISERS:
             raise unknown("initialiser", name, INITIALISERS)
@@ -81,7 +99,14 @@ class Initialiser:
     def draw(
         self, shape: tuple[int, ...], gain: float, hidden: int, rng: np.random.Generator
     ) -> Array:
-        """Draw gain × one matrix a gate, `shape` (G, D, H) or (H, V); usual scale: 1/√hidden."""
+        """Return `gain` times a new matrix of `shape` (D, H), or one for each gate (G, D, H).
+
+        Args:
+            shape: the shape of the result.
+            gain: a factor on all numbers.
+            hidden: the units of the layer, for the default scale.
+            rng: the source of the numbers.
+        """
         *gates, inputs, units = shape
         scale = hidden**-0.5 if self.scale is None else self.scale
         draw = INITIALISERS[self.name]

@@ -1,9 +1,9 @@
-"""The network: look up a character, walk through the layers, read out a guess of the next.
+"""Network: recurrent layers and a linear readout, with loss and gradients.
 
     ids (T, B) → layer 0 → … → layer L−1 → h W_hy + b_y = logits (T, B, V)
 
-The same code trains (T steps, B lanes), evaluates and samples (T = 1): a `Network` is a set of
-buffers of one size over `Parameters` that any number of networks may share.
+The same code trains and evaluates (B sequences of T steps) and samples (T = 1): a `Network` is a
+set of buffers of one size over `Parameters`, which any number of networks may share.
 """
 
 from collections.abc import Mapping
@@ -28,30 +28,53 @@ from charrnn.system.memory import require_memory
 from charrnn.types import Array, Ids
 
 FORGET_BIAS = 1.0
-"""Begin by remembering (Jozefowicz, Zaremba & Sutskever 2015, ICML)."""
+"""Default initial bias of the LSTM's forget gate (Jozefowicz, Zaremba & Sutskever 2015, ICML)."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a network, and how its weights begin; `UsageError` if it makes no sense.
+    """The shape of a network, its dropout rates, and how its weights are initialised.
 
-    `inputs` and `outputs` are both V for a language model. An `input_init` of None means what
-    the cell declares for its first layer and U(±1/√H) for the layers above.
+    Raises `UsageError` for a name that is not registered or a number outside its limits
+    (`charrnn.limits.MODEL_LIMITS`). An initialiser is `orthogonal`, `identity`, `uniform`,
+    `uniform:LIMIT`, `normal` or `normal:SD`; without a number, limit and standard deviation are
+    1/√hidden (`charrnn.nn.initialisers`).
+
+    Example:
+        >>> config = ModelConfig(inputs=65, outputs=65, cell="gru", hidden=128)
+        >>> config.size
+        83009
+        >>> config.shapes()["layers.0.W_xh"]
+        (3, 65, 128)
     """
 
     inputs: int
+    """Length D of an input vector; for characters the size V of the vocabulary."""
     outputs: int
+    """Number of logits; for a language model the size V of the vocabulary."""
     cell: str = "lstm"
+    """Name of the recurrent cell, one of `charrnn.nn.cells.CELLS`."""
     hidden: int = 256
+    """Units H of each layer."""
     layers: int = 1
+    """Number L of recurrent layers."""
     dropout: float = 0.0
+    """Probability, from 0 to below 1, that training sets an output of a layer to zero."""
     recurrent_dropout: float = 0.0
+    """Probability, from 0 to below 1, that training sets a recurrent weight to zero for a batch."""
     init: str = "orthogonal"
+    """Initialiser of the recurrent matrices W_hh, drawn for each gate."""
     gain: float = 1.0
+    """Factor on the initial W_hh."""
     input_init: str | None = None
+    """Initialiser of the input matrices W_xh. None means the default of the cell for the first
+    layer and `uniform` for the layers above it."""
     input_gain: float = 1.0
+    """Factor on the initial W_xh."""
     readout_init: str = "uniform"
+    """Initialiser of the readout matrix W_hy."""
     forget_bias: float = FORGET_BIAS
+    """Initial bias of the forget gate of an LSTM. Other biases, and other cells, begin at 0."""
 
     def __post_init__(self) -> None:
         if self.cell not in CELLS:
@@ -62,7 +85,7 @@ class ModelConfig:
                 Initialiser.parse(init)
 
     def shapes(self) -> Shapes:
-        """Return the name and shape of every parameter, in the order data meets them."""
+        """Return the name and shape of every parameter, from the inputs to the outputs."""
         shapes: dict[str, tuple[int, ...]] = {}
         cell = CELLS[self.cell]
         for layer in range(self.layers):
@@ -72,7 +95,7 @@ class ModelConfig:
         return shapes | {"W_hy": (self.hidden, self.outputs), "b_y": (self.outputs,)}
 
     def state_shapes(self, B: int) -> Shapes:
-        """Return the name and shape (B, H) of every state carried from batch to batch."""
+        """Return the name and shape (B, H) of every state that B sequences carry along."""
         return {
             f"layers.{layer}.{state}": (B, self.hidden)
             for layer in range(self.layers)
@@ -92,7 +115,23 @@ class ModelConfig:
 def initialise(
     config: ModelConfig, rng: np.random.Generator, dtype: DTypeLike = np.float32
 ) -> Parameters:
-    """Draw the weights of a fresh network; biases begin at zero, the LSTM's forget bias apart."""
+    """Draw the weights of a new network.
+
+    Biases are zero, except those that the cell sets (`Cell.initialise_biases`).
+
+    Args:
+        config: the shape of the network and its initialisers.
+        rng: the source of all numbers, in the order of `ModelConfig.shapes`.
+        dtype: the type of the weights. The draws do not depend on it.
+
+    Raises `StorageError` if the weights exceed the memory of this machine.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> parameters = initialise(ModelConfig(3, 3, cell="lstm", hidden=2), rng)
+        >>> parameters["layers.0.b_h"][1]  # the bias of the forget gate
+        array([1., 1.], dtype=float32)
+    """
     size = config.size * np.dtype(dtype).itemsize
     require_memory(size, "the weights", "a smaller --hidden", "fewer --layers")
     parameters = Parameters(config.shapes(), dtype)
@@ -113,9 +152,9 @@ def initialise(
 def require_window(
     config: ModelConfig, T: int, B: int, dtype: DTypeLike, *, backward: bool
 ) -> None:
-    """Raise `StorageError` if the buffers of a window (T, B) exceed the memory of this machine.
+    """Raise `StorageError` if the buffers of a batch (T, B) exceed the memory of this machine.
 
-    Counts the outputs, the gates and, for a backward pass, their gradients; cells hold more.
+    A lower bound: counts the outputs, the gates and, for a backward pass, their gradients.
     """
     gates = len(CELLS[config.cell].gates)
     arrays = 1 + (2 * gates if backward else gates)
@@ -130,13 +169,37 @@ def require_window(
 
 
 class Network:
-    """Buffers for windows of T steps and B lanes over shared parameters.
+    """A network for batches of B sequences of T steps, over parameters that it does not copy.
 
-    With `gradients`, `backward` may follow `forward` and overwrites them. Inputs are ids (T, B)
-    or vectors (T, B, D). Both dropouts apply when `forward` is given a generator: that of layer
-    outputs (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329), and that of recurrent
-    weights, the same ones for all of a window (Merity et al. 2018, arXiv 1708.02182). `cells` are
-    those of a kernel.
+    `forward`, `loss` and `backward` are called in this order; each overwrites the buffers that the
+    previous call returned. Both kinds of dropout apply if `forward` is given a generator: that of
+    layer outputs (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329), and that of
+    recurrent weights, the same ones at all steps of a batch (Merity et al. 2018, arXiv 1708.02182).
+
+    Args:
+        config: the shape of the network.
+        parameters: the weights, named as `config.shapes()` names them. A change of them is seen
+            by the next `forward`.
+        T: time steps of a batch.
+        B: sequences of a batch.
+        gradients: arrays as `parameters`, which `backward` overwrites; None for a network that
+            only goes forward.
+        cells: the classes of the cells by name, those of a compute backend.
+
+    Raises `StorageError` if the buffers exceed the memory of this machine.
+
+    Example:
+        >>> config = ModelConfig(inputs=5, outputs=5, cell="rnn", hidden=4)
+        >>> parameters = initialise(config, np.random.default_rng(0))
+        >>> gradients = parameters.like()
+        >>> network = Network(config, parameters, T=3, B=2, gradients=gradients)
+        >>> ids = np.array([[0, 1], [2, 3], [4, 0], [1, 2]])
+        >>> network.forward(ids[:-1]).shape
+        (3, 2, 5)
+        >>> nats = network.loss(ids[1:])
+        >>> network.backward(ids[1:], weights=1 / nats.size)
+        >>> gradients["W_hy"].shape
+        (4, 5)
     """
 
     def __init__(
@@ -156,7 +219,7 @@ class Network:
         self.T, self.B = T, B
         self.layers: list[Cell] = []
         self.dropped_W_hh: list[Array] = []
-        """Each layer's W_hh (G, H, H) as it is while some of it is dropped; else none."""
+        """Each layer's W_hh (G, H, H) after dropout; empty without recurrent dropout."""
         for layer in range(config.layers):
             name = f"layers.{layer}"
             weights = dict(parameters.subset(name))
@@ -194,17 +257,22 @@ class Network:
             state[...] = states[name]
 
     def carry_state(self) -> None:
-        """Let the next window begin where this one ended."""
+        """Start the next batch from the last state of this one."""
         for layer in self.layers:
             layer.carry_state()
 
-    def reset_state(self, lanes: Array | slice = slice(None)) -> None:
-        """Let the next window of these lanes begin from the zero state."""
+    def reset_state(self, mask: Array | slice = slice(None)) -> None:
+        """Set the state to zero for the sequences that `mask` (B,) selects; for all by default."""
         for layer in self.layers:
-            layer.reset_state(lanes)
+            layer.reset_state(mask)
 
     def forward(self, inputs: Ids | Array, rng: np.random.Generator | None = None) -> Array:
-        """Walk one window from the state in slot 0; return logits (T, B, V), a buffer."""
+        """Return the logits (T, B, V), a buffer, for a batch that starts from `states()`.
+
+        Args:
+            inputs: ids (T, B), or vectors (T, B, D).
+            rng: the source of the dropout masks; None for no dropout.
+        """
         self.inputs = inputs
         drop = self.config.dropout if rng is not None else 0.0
         self.output_masks = []
@@ -216,7 +284,7 @@ class Network:
                 layer.embed_ids(inputs)
             else:
                 layer.project_inputs(inputs)
-            with np.errstate(over="ignore"):  # e⁻ˣ of a closed gate is infinite, σ rightly 0
+            with np.errstate(over="ignore"):  # e⁻ˣ overflows in a shut gate, where σ is 0
                 h = layer.forward()
             if drop and rng is not None:
                 self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
@@ -228,7 +296,7 @@ class Network:
         )
 
     def _drop_recurrent_weights(self, rng: np.random.Generator | None) -> None:
-        """Take the recurrent weights as they are, but for those that are dropped."""
+        """Copy the recurrent weights, with some of them set to zero if there is a generator."""
         self.recurrent_masks = []
         for number, dropped in enumerate(self.dropped_W_hh):
             W_hh = self.parameters[f"layers.{number}.W_hh"]
@@ -240,11 +308,18 @@ class Network:
                 np.multiply(W_hh, self.recurrent_masks[number], out=dropped)
 
     def loss(self, targets: Ids) -> Array:
-        """Return the nats (T, B) that `targets` (T, B) cost after `forward`."""
+        """Return −ln p of `targets`, ids (T, B), in nats (T, B). To be called after `forward`."""
         return cross_entropy(self.logits, targets, out=self.log_p)
 
     def backward(self, targets: Ids, weights: Array | float) -> None:
-        """After `loss`: overwrite the gradients with those of Σ weights · nats."""
+        """Overwrite the gradients with those of Σ weights · nats. To be called after `loss`.
+
+        Args:
+            targets: the ids (T, B) that `loss` was given.
+            weights: the weight of each nat (T, B), or one for all.
+
+        Raises `ValueError` if the network has no gradients.
+        """
         if self.gradients is None:
             raise ValueError("this network was made without gradients")
         dlogits = cross_entropy_backward(self.log_p, targets, weights)

@@ -1,7 +1,7 @@
-"""The functions a network is made of, each directly above what undoes it.
+"""Elementary operations of a network, each followed by its backward pass.
 
-All of them work on any dtype: float32 to train, float64 to check, complex128 for complex-step
-derivatives, which need holomorphic code: no `abs`, no comparison of values on the way.
+They work on any dtype: float32 to train, float64 to check, complex128 for complex-step derivatives,
+which need holomorphic code: no `abs`, no comparison of values.
 """
 
 import numpy as np
@@ -13,8 +13,12 @@ from charrnn.types import Array, Ids
 def sigmoid(x: Array, out: Array) -> Array:
     """σ(x) = 1 / (1 + e⁻ˣ), element by element, written to `out` (which may be `x`).
 
-    For x below −88 in float32, e⁻ˣ is infinite and σ exactly 0, as it should be: callers
-    silence that overflow once for a whole window (`numpy.errstate`).
+    For x below −88 in float32, e⁻ˣ is infinite and σ exactly 0, which is right. NumPy warns of
+    that overflow unless the caller ignores it (`numpy.errstate`).
+
+    Example:
+        >>> sigmoid(np.array([0.0, 20.0]), out=np.empty(2)).round(3)
+        array([0.5, 1. ])
     """
     np.multiply(x, -1, out=out)  # NumPy 2.4's negative errs in place at a stride of 64 bytes
     np.exp(out, out=out)
@@ -35,7 +39,7 @@ def tanh_slope(y: Array, out: Array) -> Array:
 
 
 def rows(x: Array) -> Array:
-    """View `x` (…, K) as a matrix (rows, K); an error, never a silent copy, if that cannot be."""
+    """Return a view of `x` (…, K) as a matrix (rows, K); `ValueError` if that needs a copy."""
     return x.reshape(-1, x.shape[-1], copy=False)
 
 
@@ -47,28 +51,48 @@ def affine(x: Array, W: Array, b: Array, out: Array) -> Array:
 
 
 def affine_backward(dy: Array, x: Array, W: Array, dW: Array, db: Array, dx: Array) -> None:
-    """From dy (…, K) overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine`."""
+    """Overwrite dW (D, K), db (K,) and dx (…, D) with the gradients of `affine` from dy (…, K)."""
     np.matmul(rows(x).T, rows(dy), out=dW)
     np.add.reduce(rows(dy), axis=0, out=db)
     np.matmul(rows(dy), W.T, out=rows(dx))
 
 
 def log_softmax(logits: Array, out: Array) -> Array:
-    """ln p = y − ln Σ eʸ over the last axis, safe for logits of any size, written to `out`."""
+    """ln p = y − ln Σ eʸ over the last axis, written to `out` (which may be `logits`).
+
+    The largest logit is subtracted first, so that no exponential overflows.
+
+    Example:
+        >>> y = np.array([[1000.0, 1000.0]])
+        >>> np.exp(log_softmax(y, out=np.empty_like(y)))
+        array([[0.5, 0.5]])
+    """
     np.subtract(logits, np.maximum.reduce(logits.real, axis=-1, keepdims=True), out=out)
     out -= np.log(np.add.reduce(np.exp(out), axis=-1, keepdims=True))
     return out
 
 
 def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
-    """Nats for each target: −ln p(target), shaped as `targets`; leaves ln p in `out` (…, V)."""
+    """Return −ln p of each target in nats, shaped as `targets`; overwrites `out` (…, V) with ln p.
+
+    Example:
+        >>> nats = cross_entropy(np.zeros((2, 4)), np.array([0, 3]), out=np.empty((2, 4)))
+        >>> bool(np.allclose(nats, np.log(4)))
+        True
+    """
     log_p = rows(log_softmax(logits, out))
     nats = -log_p[np.arange(targets.size), targets.ravel()]
     return nats.reshape(targets.shape)
 
 
 def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -> Array:
-    """In place of ln p (…, V): ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target)."""
+    """Return ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target), written over `log_p`.
+
+    Args:
+        log_p: ln p (…, V), as `cross_entropy` leaves it in `out`.
+        targets: ids, shaped as the axes before the last.
+        weights: one for each target, or one for all.
+    """
     dlogits = np.exp(log_p, out=log_p)
     rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1
     dlogits *= weights if isinstance(weights, float) else weights[..., None]
@@ -76,9 +100,9 @@ def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -
 
 
 def lookup(tables: Array, ids: Ids, out: Array) -> Array:
-    """Row `ids[…]` of each table (G, V, K): the product of a one-hot vector with it.
+    """Write row `ids[…]` of each table (G, V, K) to `out` (G, …, K): a one-hot product.
 
-    Written to `out` (G, …, K). Ids are trusted: they come from the vocabulary of this network.
+    Ids are not checked: they must be below V.
     """
     G, _, K = tables.shape
     flat = out.reshape(G, -1, K, copy=False)
@@ -87,11 +111,11 @@ def lookup(tables: Array, ids: Ids, out: Array) -> Array:
 
 
 def lookup_backward(dy: Array, ids: Ids, out: Array) -> Array:
-    """Add up the rows of each dy (G, …, K) that share an id: overwrites `out` (G, V, K).
+    """Overwrite `out` (G, V, K) with the sums of the rows of each dy (G, …, K) that share an id.
 
-    Rows are sorted by id and each run is gathered and summed while the cache holds it: three times
-    as fast as the product with a one-hot matrix, 65 characters and 1,024 positions of 4 × 256.
-    For few positions that product is cheaper than a call for each character.
+    Positions are sorted by id, and the rows of each id are gathered and summed: three times as fast
+    as the product with a one-hot matrix, for 65 characters and 1,024 positions of 4 × 256. For up
+    to `MAX_ONE_HOT_POSITIONS` positions the product is faster than one call for each character.
     """
     G, V, K = out.shape
     flat, dy = ids.ravel(), dy.reshape(G, -1, K, copy=False)
@@ -118,7 +142,7 @@ MAX_ONE_HOT_POSITIONS = 32
 def dropout_mask(
     shape: tuple[int, ...], rate: float, rng: np.random.Generator, dtype: DTypeLike
 ) -> Array:
-    """Zeros with probability `rate`, elsewhere 1/(1 − rate), so that the mean stays as it was."""
+    """Return zeros with probability `rate` and 1/(1 − rate) elsewhere, which has the mean 1."""
     mask = (rng.random(shape, dtype=np.float32) >= rate).astype(dtype)
     mask *= 1 / (1 - rate)
     return mask

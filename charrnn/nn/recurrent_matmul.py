@@ -17,23 +17,27 @@ from threadpoolctl import threadpool_info
 from charrnn.types import Array
 
 MAX_UNPACKED_PRODUCT = 100**3
-"""Multiplications in the largest product that OpenBLAS's kernels for AVX-512 do not pack."""
+"""Most multiplications of a product that OpenBLAS's kernels for AVX-512 do not pack."""
 
 MIN_BLOCK_COLUMNS = 16
-"""Columns that a block should have, for the kernels to be worth their call."""
+"""Fewest columns of a block: narrower products are slower than packing."""
 
 MIN_STEPS_TO_COPY = 4
-"""Below so many time steps a copy of the weights is not worth making."""
+"""Fewest time steps for which the weights are copied into blocks."""
 
 
 class RecurrentProduct:
-    """x W for each of G gates, W (G, K, N) a view of weights that change between windows.
+    """The product of x with the weights of each of G gates.
 
-    `refresh_weights` must follow a change of the weights, before the first product.
+    `refresh_weights` must be called after a change of the weights, before the next product.
+
+    Args:
+        W: the weights (G, K, N), not copied; transposed views are allowed.
+        T: products between two changes of the weights: the time steps of a batch.
+        B: rows of x.
     """
 
     def __init__(self, W: Array, T: int, B: int) -> None:
-        """Prepare for T products a window of x with B rows; the dtype is that of the weights."""
         G, K, N = W.shape
         P = block_count(B, K, N)
         self.P = P
@@ -45,7 +49,7 @@ class RecurrentProduct:
         self._single = (self._blocks[0, 0], self.out[0]) if G == P == 1 else None
 
     def refresh_weights(self) -> None:
-        """Take the weights as they are now."""
+        """Copy the weights into the blocks."""
         if self._blocks is not self._source:
             np.copyto(self._blocks, self._source)
 
@@ -53,7 +57,7 @@ class RecurrentProduct:
         """Return the product (G, B, N), a buffer, of one x (B, K) with the weights of each gate."""
         if self._single is None:
             np.matmul(x, self._blocks, out=self._out_blocks)
-        else:  # the cheaper call, where there is but one
+        else:  # the cheaper call for one gate in one block
             x.dot(*self._single)
         return self.out
 
@@ -63,13 +67,13 @@ class RecurrentProduct:
         return product
 
     def multiply_per_gate(self, x: Array) -> Array:
-        """Return the product (G, B, N), a buffer, of x (G, B, K), for each gate its own."""
+        """Return the products (G, B, N), a buffer, of x[g] (B, K) with the weights of gate g."""
         np.matmul(x[:, None], self._blocks, out=self._out_blocks)
         return self.out
 
 
 def block_count(B: int, K: int, N: int) -> int:
-    """Return into how many blocks of columns a product of (B, K) and (K, N) is best cut."""
+    """Return the number of blocks of columns for the fastest product of (B, K) and (K, N)."""
     if not small_products_unpacked():
         return 1
     cuts = (P for P in range(1, N // MIN_BLOCK_COLUMNS + 1) if N % P == 0)
@@ -78,7 +82,7 @@ def block_count(B: int, K: int, N: int) -> int:
 
 @cache
 def small_products_unpacked() -> bool:
-    """Whether NumPy multiplies with OpenBLAS's kernels for AVX-512."""
+    """Return whether NumPy multiplies with OpenBLAS's kernels for AVX-512."""
     return any(
         library.get("internal_api") == "openblas"
         and library.get("architecture") in AVX512_ARCHITECTURES
@@ -87,4 +91,4 @@ def small_products_unpacked() -> bool:
 
 
 AVX512_ARCHITECTURES = ("SkylakeX", "Cooperlake", "SapphireRapids")
-"""What OpenBLAS calls the processors that it has these kernels for."""
+"""OpenBLAS's names of the processors that it has these kernels for."""

@@ -1,8 +1,8 @@
-"""Optimisers: from a gradient to new weights.
+"""Optimisers: rules that turn a gradient into new weights.
 
-Each works on the network's one flat vector, in place. Weight decay is decoupled from the gradient
-in all of them (Loshchilov & Hutter 2019, arXiv 1711.05101), except in `adam`, where it is the
-classic L2 term: w ← w − lr · decay · w, before the gradient's own step.
+Each works on one flat vector of weights, in place. Weight decay is decoupled from the gradient
+(Loshchilov & Hutter 2019, arXiv 1711.05101): w ← w − lr · decay · w before the step. `adam` instead
+adds the L2 term to the gradient: g ← g + decay · w.
 """
 
 from abc import ABC, abstractmethod
@@ -14,32 +14,58 @@ from charrnn.types import Array
 
 
 class Optimiser(ABC):
-    """Holds one running array, shaped as the parameters, for each name in `slots`."""
+    """Base class. A subclass declares `slots` and `default_lr`, and defines `step`.
+
+    `OPTIMISERS` makes it known by a name.
+
+    Args:
+        parameters: the weights (n,), for their size and dtype; they are not kept.
+        weight_decay: 0 or more; see the top of this module.
+
+    Example:
+        >>> w = np.array([1.0, 1.0])
+        >>> optimiser = OPTIMISERS["adagrad"](w)
+        >>> optimiser.update(w, np.array([5.0, -0.1]), lr=0.1)  # the first step has the size lr
+        >>> w.round(6)
+        array([0.9, 1.1])
+    """
 
     slots: ClassVar[tuple[str, ...]]
+    """Names of the running arrays that it needs besides the weights; checkpoints store them."""
     default_lr: ClassVar[float]
-    """The rate to begin with, unless the user says otherwise."""
+    """Default learning rate, before the factor of the cell (`Cell.lr_scale`)."""
 
     def __init__(self, parameters: Array, weight_decay: float = 0.0) -> None:
         self.weight_decay = weight_decay
         self.state = {name: np.zeros_like(parameters) for name in self.slots}
+        """The running arrays by name, each (n,), zero at first."""
         self.updates = 0
+        """Number of updates so far; checkpoints store it."""
         self._scratch = np.empty_like(parameters)
 
     def update(self, parameters: Array, gradient: Array, lr: float) -> None:
-        """Take one step: overwrites `parameters`, and uses up `gradient`."""
+        """Update `parameters` (n,) in place.
+
+        Args:
+            parameters: the weights, overwritten.
+            gradient: their gradient (n,), used as scratch space: undefined afterwards.
+            lr: the learning rate of this step.
+        """
         self.updates += 1
         if self.weight_decay:
             self.decay(parameters, gradient, lr)
         self.step(parameters, gradient, lr)
 
     def decay(self, parameters: Array, gradient: Array, lr: float) -> None:
-        """w ← w − lr · decay · w."""
+        """w ← w − lr · decay · w: decoupled weight decay, before the step."""
         parameters *= 1 - lr * self.weight_decay
 
     @abstractmethod
     def step(self, w: Array, g: Array, lr: float) -> None:
-        """Overwrite the weights w, knowing their gradient g."""
+        """Overwrite the weights w (n,) and the arrays of `state` from the gradient g (n,).
+
+        May use `self._scratch` (n,), and overwrite g.
+        """
 
 
 class Adagrad(Optimiser):
@@ -61,11 +87,11 @@ class Adagrad(Optimiser):
 
 
 class DampedAdagrad(Adagrad):
-    """s ← s + g²;  w ← w − lr · g / √(s + ε). The form of Karpathy's min-char-rnn (2015).
+    """Adagrad with ε inside the square root: s ← s + g²;  w ← w − lr · g / √(s + ε).
 
-    With ε under the root, a weight whose gradients are below √ε = 1e-4 moves less than lr at its
-    first step, where Adagrad would move it by lr whatever its gradient: from weights of 0.01 that
-    decides what becomes of a plain RNN.
+    The variant of Karpathy's min-char-rnn (2015). A weight whose gradient is below √ε = 1e-4 moves
+    by less than lr at its first step, while `Adagrad` moves it by lr whatever its gradient. For an
+    RNN with initial weights of about 0.01 the two give different results.
     """
 
     default_lr: ClassVar = 0.1
@@ -98,7 +124,9 @@ class RMSprop(Optimiser):
 class AdamW(Optimiser):
     """m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ);  w ← w − lr · m̂ / (√v̂ + ε).
 
-    Kingma & Ba 2015, arXiv 1412.6980, Algorithm 1: ε stands outside the bias correction.
+    m ← β₁ m + (1 − β₁) g and v ← β₂ v + (1 − β₂) g² are the running means. Kingma & Ba 2015, arXiv
+    1412.6980, Algorithm 1 (ε is added after the bias correction), with decoupled weight decay
+    (Loshchilov & Hutter 2019).
     """
 
     slots: ClassVar = ("mean", "mean_square")
@@ -121,14 +149,18 @@ class AdamW(Optimiser):
 
 
 class Adam(AdamW):
-    """AdamW, but weight decay is part of the gradient: g ← g + decay · w."""
+    """Adam with L2 regularisation: as `AdamW`, but with the decay in the gradient."""
 
     def decay(self, parameters: Array, gradient: Array, lr: float) -> None:
+        """g ← g + decay · w: the L2 term, before the step."""
         gradient += np.multiply(parameters, self.weight_decay, out=self._scratch)
 
 
 class SGD(Optimiser):
-    """m ← μ m + g;  w ← w − lr · m. Polyak 1964; the form of Sutskever et al. 2013."""
+    """Stochastic gradient descent with momentum: m ← μ m + g;  w ← w − lr · m.
+
+    Polyak 1964, in the form of PyTorch; Sutskever et al. 2013 multiply g by lr before it enters m.
+    """
 
     slots: ClassVar = ("momentum",)
     default_lr: ClassVar = 0.5
@@ -149,3 +181,7 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
+"""Registry of the optimisers, by the name that `--optimiser` takes.
+
+A new optimiser is one class and one line here, or in a module of your own.
+"""

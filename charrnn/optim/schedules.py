@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable
 
 FINAL_LR_FRACTION = 0.02
-"""What the cosine schedule ends at, as a fraction of the learning rate."""
+"""Final value of the cosine schedule, as a fraction of the learning rate."""
 
 
 def constant(done: float) -> float:
-    """Return 1 at all times."""
+    """Return 1 for all `done`, the fraction of the run from 0 to 1."""
     return 1.0
 
 
@@ -21,7 +21,12 @@ def cosine(done: float) -> float:
 
 
 def step(done: float) -> float:
-    """Halve at 1/2, 5/8, 3/4 and 7/8 of the run."""
+    """Halve at 1/2, 5/8, 3/4 and 7/8 of the run.
+
+    Example:
+        >>> step(0.4), step(0.5), step(1.0)
+        (1.0, 0.5, 0.0625)
+    """
     return 0.5 ** sum(done >= mark for mark in (0.5, 0.625, 0.75, 0.875))
 
 
@@ -30,10 +35,24 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": cosine,
     "step": step,
 }
+"""Schedules by name: functions from the fraction of the run after the warm-up, 0 to 1, to the
+fraction of the learning rate."""
 
 
 def lr_at_step(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> float:
-    """Return the rate of step `at` (from 0) of `steps`: a linear warm-up, then the schedule."""
+    """Return the learning rate of one training step: a linear warm-up, then the schedule.
+
+    Args:
+        lr: the largest learning rate.
+        schedule: a key of `SCHEDULES`.
+        warm_up: steps over which the rate rises linearly to `lr`.
+        at: the number of the step, from 0.
+        steps: the number of steps of the run.
+
+    Example:
+        >>> [lr_at_step(0.4, "constant", 4, at, 100) for at in (0, 1, 3, 99)]
+        [0.1, 0.2, 0.4, 0.4]
+    """
     if at < warm_up:
         return lr * (at + 1) / warm_up
     return lr * SCHEDULES[schedule]((at - warm_up) / max(1, steps - warm_up))

@@ -138,7 +138,7 @@ def test_another_shape_is_refused_with_the_right_one(x: Any) -> None:
 def test_another_number_of_lanes_needs_a_reset(cell: str) -> None:
     layer = LAYERS[cell](3, 5, 2)
     layer.step(np.zeros((4, 3)))
-    with pytest.raises(UsageError, match="x has 2 lanes, the state 4; try reset"):
+    with pytest.raises(UsageError, match="x has 2 rows, the state 4; try reset"):
         layer.step(np.zeros((2, 3)))
     layer.reset()
     assert layer.step(np.zeros((2, 3))).shape == (2, 2)

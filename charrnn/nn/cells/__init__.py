@@ -1,4 +1,7 @@
-"""The cells by the name the user types. A new cell is one file and one line here."""
+"""Registry of the recurrent cells, by the name that `--cell` takes.
+
+A new cell is one class and one line in `CELLS`, here or in a module of your own.
+"""
 
 from charrnn.nn.cells.base import Cell
 from charrnn.nn.cells.gru import GRUCell

@@ -1,11 +1,12 @@
-"""What all cells share: their buffers, their share of the inputs, the walk through time.
+"""Base class of the recurrent cells: buffers, input projection, and the loop over time steps.
 
-The layer below has written its share of every step into `a`; `step(t)` turns `a[:, t]` and the
-state in slot t into the state in slot t + 1; `step_backward(t)` undoes exactly that. Products that
-do not depend on the recurrence are done once for the whole window, outside the walk.
+`project_inputs` or `embed_ids` write the part of the pre-activations that comes from the inputs
+into `a`, for all time steps at once. `step(t)` turns `a[:, t]` and the state in slot t into the
+state in slot t + 1; `step_backward(t)` is its backward pass. Products that do not depend on the
+recurrence are done once for the whole batch, outside the loop.
 
-State arrays have T + 1 slots: `h[0]` is what was carried in, `h[1:]` the outputs, `h[:-1]` the
-state before each step. Truncation is that no gradient leaves through slot 0.
+State arrays have T + 1 slots: `h[0]` is the state carried in, `h[1:]` are the outputs, `h[:-1]` the
+states before each step. Backpropagation is truncated: no gradient leaves through slot 0.
 """
 
 from abc import ABC, abstractmethod
@@ -25,10 +26,19 @@ if TYPE_CHECKING:
 
 
 class Cell(ABC):
-    """One recurrent layer over windows of T steps and B lanes.
+    """One recurrent layer for batches of B sequences of T steps.
 
-    `weights` and `gradients` are views of the network's flat vectors; `backward` overwrites the
-    gradients. A cell without `gradients` can only walk forward.
+    A subclass declares `gates` and `input_init`, more states or weights if it has them, and defines
+    `step` and `step_backward`. `charrnn.nn.cells.CELLS` makes it known by a name.
+
+    Args:
+        weights: `W_xh` (G, D, H), `W_hh` (G, H, H), `b_h` (G, H), and what else `shapes` names:
+            views of the network's parameters, read at every call.
+        gradients: arrays of the same names and shapes, which `backward`,
+            `project_inputs_backward` and `embed_ids_backward` overwrite. None for a cell that only
+            goes forward.
+        T: time steps of a batch.
+        B: sequences of a batch.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -49,7 +59,10 @@ class Cell(ABC):
 
     @classmethod
     def shapes(cls, D: int, H: int) -> Shapes:
-        """Return the name and shape of every weight of a layer with D inputs and H units."""
+        """Return the name and shape of every weight of a layer with D inputs and H units.
+
+        A subclass may add weights to these three, not remove any.
+        """
         G = len(cls.gates)
         return {"W_xh": (G, D, H), "W_hh": (G, H, H), "b_h": (G, H)}
 
@@ -78,39 +91,39 @@ class Cell(ABC):
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
     ) -> None:
-        """Allocate the window's buffers; the dtype is that of the weights."""
+        """Allocate the buffers; the dtype is that of the weights."""
         self.weights = weights
         self.gradients = gradients
         self.W_xh, self.W_hh, self.b_h = weights["W_xh"], weights["W_hh"], weights["b_h"]
         G, self.D, H = self.W_xh.shape
         dtype = self.W_xh.dtype
         self.T, self.B, self.H = T, B, H
-        self.a = np.zeros((G, T, B, H), dtype)  # pre-activations, then gates
+        self.a = np.zeros((G, T, B, H), dtype)  # pre-activations; after `step`, gates
         self.h = np.zeros((T + 1, B, H), dtype)
         self.recurrent = RecurrentProduct(self.W_hh, T, B)
         if gradients is not None:
             self.da = np.zeros((G, T, B, H), dtype)
-            self.du = self.da  # the same, unless a gate treats h W_hh apart
+            self.du = self.da  # the gradient of h W_hh: that of a, unless a gate scales it
             self.dh = np.zeros((B, H), dtype)
             self.recurrent_T = RecurrentProduct(self.W_hh.transpose(0, 2, 1), T, B)
 
     @property
     def state_history(self) -> dict[str, Array]:
-        """The state arrays by name, each (T + 1, B, H)."""
+        """The state arrays by name, each (T + 1, B, H): not copies."""
         return {name: getattr(self, name) for name in self.states}
 
     def carry_state(self) -> None:
-        """Let the next window begin where this one ended."""
+        """Copy the last state into slot 0: the next batch continues these sequences."""
         for state in self.state_history.values():
             state[0] = state[-1]
 
-    def reset_state(self, lanes: Array | slice = slice(None)) -> None:
-        """Let the next window of these lanes begin from zero."""
+    def reset_state(self, mask: Array | slice = slice(None)) -> None:
+        """Set slot 0 to zero for the sequences that `mask` (B,) selects; for all by default."""
         for state in self.state_history.values():
-            state[0, lanes] = 0
+            state[0, mask] = 0
 
     def embed_ids(self, ids: Ids) -> None:
-        """a = x W_xh + b_h for one-hot x: the rows of W_xh that `ids` (T, B) name."""
+        """a = x W_xh + b_h for one-hot x: looks up the rows of W_xh that `ids` (T, B) select."""
         bias = self.b_h[:, None, :]
         if ids.size < self.D:
             lookup(self.W_xh, ids, out=self.a)
@@ -119,20 +132,20 @@ class Cell(ABC):
             lookup(self.W_xh + bias, ids, out=self.a)
 
     def embed_ids_backward(self, ids: Ids) -> None:
-        """Overwrite dW_xh and db_h: a position adds to the row it looked up and to the bias."""
+        """Overwrite dW_xh and db_h: each position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
         dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
-        if ids.size < self.D:  # the sum over positions is that over characters
+        if ids.size < self.D:  # the sum over positions equals the sum over characters
             dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
         np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
 
     def project_inputs(self, x: Array) -> None:
-        """a = x W_xh + b_h for x (T, B, D), all steps in one product."""
+        """a = x W_xh + b_h for x (T, B, D), all time steps in one product."""
         np.matmul(rows(x), self.W_xh, out=self.a.reshape(len(self.a), -1, self.H, copy=False))
         self.a += self.b_h[:, None, None, :]
 
     def project_inputs_backward(self, x: Array, dx: Array | None) -> None:
-        """Overwrite dW_xh and db_h, and dx (T, B, D) unless it is None."""
+        """Overwrite dW_xh and db_h from `da`, and dx (T, B, D) unless it is None."""
         assert self.gradients is not None
         da = self.da.reshape(len(self.da), -1, self.H, copy=False)
         np.matmul(rows(x).T, da, out=self.gradients["W_xh"])
@@ -141,18 +154,21 @@ class Cell(ABC):
             np.matmul(da, self.W_xh.transpose(0, 2, 1)).sum(axis=0, out=rows(dx))
 
     def forward(self) -> Array:
-        """Walk from slot 0 to slot T; return the outputs h[1:] (T, B, H)."""
+        """Run all steps from the state in slot 0; return the outputs h[1:] (T, B, H), a view."""
         self.run_steps()
         return self.h[1:]
 
     def run_steps(self) -> None:
-        """Take every step, the first one first."""
+        """Run the steps t = 0 … T − 1."""
         self.recurrent.refresh_weights()
         for t in range(self.T):
             self.step(t)
 
     def backward(self, dh: Array) -> None:
-        """Walk back: dh (T, B, H) is the gradient from above; fills `da`, overwrites dW_hh."""
+        """Run the backward pass of all steps: fills `da` and overwrites dW_hh.
+
+        `dh` (T, B, H) is the gradient of the outputs; it is not changed.
+        """
         assert self.gradients is not None
         self.run_steps_backward(dh)
         G = len(self.du)
@@ -160,14 +176,14 @@ class Cell(ABC):
         np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
 
     def run_steps_backward(self, dh: Array) -> None:
-        """Take every step back, the last one first; fills `da`."""
+        """Run the backward passes of the steps T − 1 … 0; fills `da`."""
         self.begin_backward()
         for t, dh_t in reversed(list(enumerate(dh))):
             self.dh += dh_t
             self.step_backward(t)
 
     def recurrent_projection(self, t: int) -> Array:
-        """u = h W_hh (G, B, H): what the state before step t says to each gate."""
+        """u = h W_hh (G, B, H) for the state before step t: a buffer, overwritten by the next."""
         return self.recurrent.multiply(self.h[t])
 
     def recurrent_projection_backward(self, t: int, dh: Array) -> None:
@@ -176,11 +192,18 @@ class Cell(ABC):
 
     @abstractmethod
     def step(self, t: int) -> None:
-        """Turn `a[:, t]` and the state in slot t into the state in slot t + 1."""
+        """Turn `a[:, t]` and the state in slot t into the state in slot t + 1.
+
+        Leaves the gates in `a[:, t]`. Allocates nothing where it can, and writes no other slot.
+        """
 
     @abstractmethod
     def step_backward(self, t: int) -> None:
-        """Turn the gradient of slot t + 1, complete in `dh`, into that of slot t and `da[:, t]`."""
+        """Fill `da[:, t]` and turn the state gradient of slot t + 1 into that of slot t.
+
+        `dh` (B, H), and the gradients of other states, hold ∂ℓ/∂s of slot t + 1 before the call
+        and that of slot t afterwards.
+        """
 
     def total_state_gradients(self, t: int) -> list[Array]:
         """Return ∂ℓ/∂s in slot t + 1, each (B, H), for each s of `reported_states`.
@@ -198,7 +221,10 @@ class Cell(ABC):
         return None
 
     def begin_backward(self) -> None:
-        """Take the weights as they are, and no gradient from beyond the window: the truncation."""
+        """Prepare the backward pass: read the weights, start from a zero gradient at slot T.
+
+        The zero is the truncation: nothing flows back from later batches.
+        """
         self.recurrent_T.refresh_weights()
         self.dh.fill(0)
 

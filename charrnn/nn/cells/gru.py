@@ -1,7 +1,7 @@
 """The gated recurrent unit, in the reset-after form of cuDNN and PyTorch.
 
-    r, z = σ(x W_xh + h W_hh + b_h)                       what to forget, what to keep
-    n    = tanh(x W_xh + b_h + r ⊙ (h W_hh + b_n))        what there is to write
+    r, z = σ(x W_xh + h W_hh + b_h)                       reset and update gate
+    n    = tanh(x W_xh + b_h + r ⊙ (h W_hh + b_n))        candidate
     h′   = (1 − z) ⊙ n + z ⊙ h
 
 Cho et al. 2014, arXiv 1406.1078, who reset before the product: n = tanh(x W + (r ⊙ h) U), and whose
@@ -35,13 +35,13 @@ class GRUCell(Cell):
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
     ) -> None:
-        """Add q = h W_hh + b_n of the candidate, which the reset gate scales."""
+        """Add buffers for q = h W_hh + b_n, which the reset gate scales, and derivatives."""
         super().__init__(weights, gradients, T, B)
         self.b_n = weights["b_n"]
         self.q = np.zeros_like(self.h[1:])
         if gradients is not None:
             self.slope = np.zeros_like(self.a)
-            self.du = np.zeros_like(self.da)  # da, but for the candidate r ⊙ da
+            self.du = np.zeros_like(self.da)  # da for r and z, r ⊙ da for the candidate
         self.scratch = np.zeros_like(self.h[0])
 
     def step(self, t: int) -> None:
@@ -58,7 +58,7 @@ class GRUCell(Cell):
         h_next += n
 
     def begin_backward(self) -> None:
-        """Take, for the whole window at once, what one unit of dh′ does to a_z and a_n.
+        """Compute the derivatives of h′ by a_z and a_n, and of a_n by a_r, of all steps at once.
 
         ∂h′/∂a_z = (h − n) z(1−z);  ∂h′/∂a_n = (1−z)(1−n²);  ∂a_n/∂a_r = q r(1−r).
         """
@@ -84,7 +84,7 @@ class GRUCell(Cell):
         self.dh += direct
 
     def backward(self, dh: Array) -> None:
-        """As every cell, and db_n = Σ r ⊙ da_n."""
+        """Also overwrite db_n = Σ r ⊙ da_n."""
         super().backward(dh)
         assert self.gradients is not None
         np.sum(self.du[2], axis=(0, 1), out=self.gradients["b_n"])

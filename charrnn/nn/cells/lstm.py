@@ -1,7 +1,7 @@
 """Long short-term memory.
 
-    i, f, o = σ(x W_xh + h W_hh + b_h)        what to write, what to keep, what to show
-    g       = tanh(x W_xh + h W_hh + b_h)     what there is to write
+    i, f, o = σ(x W_xh + h W_hh + b_h)        input, forget and output gate
+    g       = tanh(x W_xh + h W_hh + b_h)     candidate
     c′ = f ⊙ c + i ⊙ g
     h′ = o ⊙ tanh(c′)
 
@@ -34,7 +34,7 @@ class LSTMCell(Cell):
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
     ) -> None:
-        """Add the memory, and what its way back needs."""
+        """Add the memory c, tanh(c), and buffers for the derivatives."""
         super().__init__(weights, gradients, T, B)
         self.c = np.zeros_like(self.h)
         self.tanh_c = np.zeros_like(self.h[1:])
@@ -57,7 +57,7 @@ class LSTMCell(Cell):
         np.multiply(o, np.tanh(c_next, out=self.tanh_c[t]), out=self.h[t + 1])
 
     def begin_backward(self) -> None:
-        """Take, for the whole window at once, what one unit of dc (of dh, for o) does to each gate.
+        """Compute the derivatives of c′, for o those of h′, by the gates, of all steps at once.
 
         ∂c′/∂a_i = g i(1−i);  ∂c′/∂a_f = c f(1−f);  ∂h′/∂a_o = tanh(c′) o(1−o);
         ∂c′/∂a_g = i (1−g²);  ∂h′/∂c′ = o (1 − tanh²(c′)).

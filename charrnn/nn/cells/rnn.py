@@ -23,9 +23,9 @@ class RNNCell(Cell):
     """h′ = tanh(x W_xh + h W_hh + b_h)."""
 
     gates: ClassVar = ("h",)
-    # Rows of size 1 would saturate tanh, and the gradient with it: small ones let it travel.
+    # Rows of length 1 would saturate tanh, so that its gradient vanishes; small ones do not.
     input_init: ClassVar = "uniform"
-    lr_scale: ClassVar = 0.125  # without gates a large step throws the whole state about
+    lr_scale: ClassVar = 0.125  # ungated cells diverge at larger learning rates
 
     def __init__(
         self, weights: Mapping[str, Array], gradients: Mapping[str, Array] | None, T: int, B: int
