@@ -1,4 +1,4 @@
-"""What of the past a model uses: the loss with less of it, and the characters behind one guess."""
+"""Use of context: loss by context length, and influence of each character on one prediction."""
 
 import math
 from dataclasses import dataclass
@@ -22,17 +22,21 @@ from charrnn.types import Ids
 
 @dataclass(frozen=True)
 class ContextLosses:
-    """The loss when only the last k characters are seen, in nats per character.
+    """Loss by context length: the loss of a model that reads only the last k characters.
 
     Khandelwal, He, Qi & Jurafsky 2018, ACL, arXiv 1805.04623.
     """
 
     lags: tuple[int, ...]
+    """The context lengths k, in characters, increasing."""
     nats_per_char: tuple[float | None, ...]
+    """Mean loss for each of `lags`; None if it is not finite."""
     full_nats_per_char: float | None
-    """With `full_chars` characters."""
+    """Mean loss with `full_chars` characters of context."""
     full_chars: int
+    """The longest context measured, in characters."""
     windows: int
+    """Number of characters predicted."""
     effective_chars: int | None
     """The smallest lag from which on all losses are within 1 % of the full one; None if none is."""
 
@@ -46,28 +50,41 @@ def context_losses(
     windows: int = 256,
     seed: int = 0,
 ) -> ContextLosses:
-    """Predict the same characters from the last k before each, read from the zero state."""
+    """Measure the loss by context length, on the same characters for every length.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,).
+        lags: context lengths in characters, each at least 1. Those longer than two thirds of the
+            text are left out.
+        windows: number of characters to predict; fewer for a short text.
+        seed: chooses these characters.
+
+    Each context is read from the zero state. Raises UsageError for a length below 1, TextError for
+    a text of fewer than three characters.
+    """
     if not lags or min(lags) < 1:
         raise UsageError("a context has at least one character", "lags=(1, 2, 4, 8)")
     places, _ = sample_positions(len(ids), max(lags), windows, seed, ends=1)
     full = 2 * places.K
-    kept = tuple(k for k in sorted(set(lags)) if k <= full)
+    measured = tuple(k for k in sorted(set(lags)) if k <= full)
     positions = places.starts + full
     parameters = parameters.astype(np.float64)
-    nats = [_nats_after(config, parameters, ids, positions, k) for k in (*kept, full)]
+    nats = [_nats_after(config, parameters, ids, positions, k) for k in (*measured, full)]
     close = [loss is not None and loss <= 1.01 * (nats[-1] or 0) for loss in nats]
     effective = None
-    for k, is_close in zip(reversed(kept), reversed(close[:-1]), strict=True):
+    for k, is_close in zip(reversed(measured), reversed(close[:-1]), strict=True):
         if not is_close:
             break
         effective = k
-    return ContextLosses(kept, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
+    return ContextLosses(measured, tuple(nats[:-1]), nats[-1], full, len(positions), effective)
 
 
 def _nats_after(
     config: ModelConfig, parameters: Parameters, ids: Ids, positions: Ids, k: int
 ) -> float | None:
-    """Return the mean nats of the characters at `positions`, given the k before each."""
+    """Return the mean loss of the characters at `positions` after k characters of context."""
     total = 0.0
     with np.errstate(all="ignore"):
         for first in range(0, len(positions), BATCH_ROWS):
@@ -83,23 +100,33 @@ def _nats_after(
 
 @dataclass(frozen=True)
 class Influence:
-    """How much each character of a text moved one logit of what comes next."""
+    """Influence of each character of a text on one logit of the prediction that follows it."""
 
     target: int
+    """Id of the character or symbol whose logit it is."""
     probability: float | None
+    """Probability that the model gives to it."""
     log_norms: tuple[float | None, ...]
     """ln ‖∂ logit_target/∂x_t‖ over one-hot x_t (V,), for every character; None for 0 or NaN."""
     shares: tuple[float | None, ...]
-    """The same norms over the largest of them, from 0 to 1."""
+    """These norms divided by the largest of them, from 0 to 1."""
 
 
 def influence(
     config: ModelConfig, parameters: Parameters, ids: Ids, target: int | None = None
 ) -> Influence:
-    """Read all of `ids` from the zero state and ask what moved the guess that follows.
+    """Measure ‖∂ logit_y/∂x_t‖ for every character x_t of a text, read from the zero state.
 
-    ‖∂ logit_y/∂x_t‖, with y the `target`, or the likeliest next character (Madsen 2019, Distill,
-    "Visualizing memorization in RNNs"). A logit, not the loss: the loss weighs surprise.
+    After Madsen 2019, Distill, "Visualizing memorization in RNNs". The gradient is that of a logit
+    because the gradient of the loss also depends on how likely y is.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,).
+        target: y, the id of a character or symbol; by default the most probable one.
+
+    Raises TextError for an empty text.
     """
     if not len(ids):
         raise TextError("there is no character to show", "a longer text")

@@ -1,4 +1,4 @@
-"""What the numbers mean for one model: a verdict in words, and advice.
+"""Diagnosis of a gradient profile: a verdict, one sentence about it, and advice.
 
     kind        first that applies, at a lag of `REFERENCE_LAG` = 100 characters
     nonfinite   a weight, or the gradient, is not a finite number
@@ -7,8 +7,9 @@
     fading      G stays at 10 % or below from a lag ≤ 100 on
     healthy     else
 
-A model is judged by the layer that carries furthest. Where fewer lags were followed than 100, the
-rate continues G. Neither the length of training windows nor the spectral radius has a say.
+A model is judged by the layer whose gradient reaches furthest. Where fewer than 100 lags were
+measured, G is extrapolated by the fitted rate. The length of training windows and the spectral
+radius are not used.
 """
 
 import math
@@ -31,16 +32,25 @@ VERDICT_KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of `VERDICT_KINDS`, and one line that says what was found and what to try."""
+    """Verdict on the gradient of a model."""
 
     kind: str
+    """One of `VERDICT_KINDS`."""
     sentence: str
+    """One line: what was found, and what to try."""
 
 
 def diagnose(
     found: GradientProfile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
 ) -> Verdict:
-    """Judge a profile by the rule at the top; `seq_length` only tunes the advice."""
+    """Apply the rule at the top of this module to a profile.
+
+    Args:
+        found: the gradient profile.
+        config: the network, for the advice.
+        trained: whether it was trained, or only initialised; for the advice.
+        seq_length: training window in characters, for the advice.
+    """
     lines = found.main_states
     if found.nonfinite or not all(line.finite for line in lines):
         where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
@@ -88,7 +98,7 @@ def diagnose(
 
 
 def share_at_reference(line: StateProfile) -> float:
-    """Return the largest G(k) for k from the reference lag on, continued by the rate if need be."""
+    """Return the largest G(k) for k ≥ `REFERENCE_LAG`, extrapolated by the rate if K is less."""
     G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in line.log_geometric]
     missing = REFERENCE_LAG - (len(G) - 1)
     if missing <= 0:
@@ -99,7 +109,7 @@ def share_at_reference(line: StateProfile) -> float:
 
 
 def explodes(line: StateProfile) -> bool:
-    """Tell whether a line meets the rule for exploding."""
+    """Return whether a state meets the rule for exploding."""
     fast = line.rate_per_char is not None and line.rate_per_char > EXPLODING_RATE
     return _max_ratio(line) > EXPLODING_RATIO or (
         fast and (line.rate_r_squared or 0) > EXPLODING_R_SQUARED
@@ -120,7 +130,7 @@ def _verdict_with_advice(kind: str, finding: str, advice: str) -> Verdict:
 
 
 def _exploding_advice(config: ModelConfig, trained: bool) -> str:
-    """Return what makes a gradient explode less; clipping bounds the step, not the growth."""
+    """Return options that limit exploding gradients; clipping bounds the step, not the growth."""
     if trained:
         return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
     if config.gain > 1:
@@ -131,7 +141,10 @@ def _exploding_advice(config: ModelConfig, trained: bool) -> str:
 
 
 def _vanishing_advice(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
-    """Return what lets a gradient travel further in this cell, over a window or 100 characters."""
+    """Return options that let a gradient reach further back in this cell.
+
+    They are chosen for `seq_length` characters, or for 100.
+    """
     gap = max(3, seq_length or REFERENCE_LAG)
     advice = CELLS[config.cell].memory_remedies(config, gap, trained=trained)
     if not trained:
@@ -141,21 +154,27 @@ def _vanishing_advice(config: ModelConfig, trained: bool, seq_length: int | None
 
 @dataclass(frozen=True)
 class Truncation:
-    """The share of the gradient that a window of K′ characters cuts off, at its last character.
+    """Bias of truncated backpropagation by the length K′ of its window, at the last character.
 
-    δ(K′) = Σ_{k ≥ K′} R(k) / Σ_k R(k), beyond the last lag continued by the rate (after Aicher,
-    Foti & Fox 2019, UAI, with every ∂s/∂θ taken to be of one size). A geometric profile βᵏ gives
-    exactly βᴷ′. Characters earlier in the window lose more.
+    δ(K′) = Σ_{k ≥ K′} R(k) / Σ_k R(k), the share of the gradient beyond the window; above the last
+    lag, R is extrapolated by the fitted rate. After Aicher, Foti & Fox 2019, UAI, with all ∂s/∂θ
+    taken to be of one norm. A geometric profile βᵏ gives exactly βᴷ′. Earlier characters of the
+    window have a larger bias.
     """
 
     bias: tuple[float, ...] | None
-    """δ(K′) for K′ = 0 … K; None if it cannot be bounded, as there is no decay."""
+    """δ(K′) for K′ = 0 … K; None if the profile does not decay, which leaves it unbounded."""
     seq_length: int | None
     """The smallest K′ with a bias within the tolerance."""
 
 
 def truncation_bias(line: StateProfile, tolerance: float = 0.1) -> Truncation:
-    """Advise on `--seq-length` from the profile of one line."""
+    """Compute the truncation bias from the profile of one state, for advice on `--seq-length`.
+
+    Args:
+        line: the profile.
+        tolerance: the bias that `Truncation.seq_length` keeps to.
+    """
     ratios = [math.nan if x is None else x for x in line.ratio]
     beta = line.rate_per_char
     if beta is None and ratios[-1] <= 1e-12:

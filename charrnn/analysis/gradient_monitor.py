@@ -1,9 +1,9 @@
-"""Watching the gradient while a network trains, without touching what is trained.
+"""Gradient monitor: norms, update sizes and the gradient profile while a network trains.
 
-Two kinds of look: norms of each parameter and how far each update moved it, every few steps; and
-the gradient by lag, every few hundred. How many is chosen by what they cost, and logged. The
-watcher draws none of the run's random numbers and writes to nothing but its own arrays, so that a
-run is the same with it and without it, to the last bit.
+Norms and update sizes of each parameter are measured every `NORMS_EVERY` steps, the gradient
+profile less often: its interval is chosen from its cost, and logged. The monitor uses no random
+numbers of the run and writes only to its own arrays, so that a run gives the same numbers, bit for
+bit, with and without it.
 """
 
 import math
@@ -28,17 +28,17 @@ PROFILE_LAGS = 100
 PROFILE_WINDOWS = 16
 
 MAX_TIME_SHARE = 0.01
-"""The share of the time that looking at the gradient by lag may take: half of what is promised."""
+"""Share of the training time that gradient profiles may take; the documentation promises 2 %."""
 
 RECENT_STEPS = 100
 """Steps over which clipping and spikes are counted."""
 
 SPIKE_RATIO = 5.0
-"""A spike is a norm this many times the median of the recent ones."""
+"""A spike is a norm more than this many times the median of the recent norms."""
 
 
 class GradientMonitor:
-    """Looks at a trainer's gradient; give it to `Trainer.watch`."""
+    """Measures the gradient of a trainer. To be passed to `Trainer.watch`."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -52,14 +52,14 @@ class GradientMonitor:
         self._norms: dict[str, float] = {}
 
     def before_update(self, gradient: Array) -> None:
-        """Take norms before clipping, and remember the weights; a step in ten."""
+        """Store the norms before clipping, and the weights, every `NORMS_EVERY` steps."""
         if self._due(NORMS_EVERY):
             parameters = self.trainer.parameters
             self._norms = parameter_norms(parameters.like(gradient))
             self._weights.vector[...] = parameters.vector
 
     def after_update(self) -> GradientSnapshot | None:
-        """Return what there is to see after this step, if anything."""
+        """Return the measurements of this step; None if it is not one to be measured."""
         if not self._due(NORMS_EVERY):
             return None
         trainer = self.trainer
@@ -78,7 +78,7 @@ class GradientMonitor:
         return (self.trainer.progress.step + 1) % every == 0
 
     def _affordable_interval(self) -> int:
-        """Return the steps between two looks by lag, a multiple of `NORMS_EVERY`."""
+        """Return the steps between two profiles, a multiple of `NORMS_EVERY`."""
         steps = self.trainer.progress.step + 1 - self._first
         seconds = (time.perf_counter() - self._began) / steps
         return NORMS_EVERY * math.ceil(
@@ -86,7 +86,7 @@ class GradientMonitor:
         )
 
     def _profile(self) -> dict[str, Any]:
-        """Return the gradient by lag of each layer, as JSON values."""
+        """Return the gradient profile of each layer, as JSON values."""
         trainer = self.trainer
         found = data_profile(
             trainer.dataset.beginning(MAX_PROFILED_CHARACTERS),
@@ -106,12 +106,12 @@ class GradientMonitor:
 
 
 def parameter_norms(parameters: Parameters) -> dict[str, float]:
-    """Return ‖v‖₂ of each array by name."""
+    """Return ‖v‖₂ of each array, by its name."""
     return {name: norm(array.ravel()) for name, array in parameters.items()}
 
 
 def norms_by_layer(values: Mapping[str, float]) -> dict[str, float]:
-    """Join the norms of parameters to those of layers, and of the readout: √Σ ‖v‖²."""
+    """Return norms √Σ ‖v‖² of layers and of the readout, from those of parameters by name."""
     squares: dict[str, float] = {}
     for name, value in values.items():
         home = name.rpartition(".")[0] or "readout"
@@ -121,18 +121,20 @@ def norms_by_layer(values: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class RecentNorms:
-    """The gradient's norm over the last steps that were logged."""
+    """Statistics of the gradient's norm over the last steps that were logged."""
 
     steps: int
+    """Number of these steps."""
     clipped: float
-    """Share of them in which clipping made the gradient shorter."""
+    """Share of them in which clipping reduced the norm."""
     spikes: tuple[int, ...]
     """Steps whose norm was more than `SPIKE_RATIO` times the median so far."""
     median_norm: float
+    """Median norm before clipping."""
 
 
 def recent_norms(rows: Iterable[Mapping[str, Any]], last: int = RECENT_STEPS) -> RecentNorms | None:
-    """Read the training rows of a metrics.jsonl; None if there are none yet."""
+    """Summarise the last training rows of a metrics.jsonl; None if there are none yet."""
     window: deque[tuple[int, float, float]] = deque(maxlen=last)
     for row in rows:
         before, after = row.get("gradient_norm"), row.get("gradient_norm_clipped")

@@ -1,11 +1,11 @@
-"""What one step, and k of them, can do to the state: singular values and their bounds.
+"""Jacobians of the state over k steps: singular values, condition number and a bound.
 
     J_k = ∂s_T / ∂s_{T−k}        J[i, j] = ∂s_T[i] / ∂s_{T−k}[j]
 
-The gradient of a loss (`gradients.py`) is one direction sent through J_kᵀ. The largest singular
-value of J_k is the most that any direction keeps, the condition number tells whether others keep
-as much. s is all of the state: `h`, or `h` then `c`, one layer after the other. With row vectors a
-linear network has J_k = (W_hhᵀ)ᵏ.
+The gradient of a loss (`gradient_profile`) is one direction multiplied by J_kᵀ. The largest
+singular value of J_k bounds the norm that any direction keeps; a large condition number means that
+others keep much less. s is the whole state: `h`, or `h` then `c`, one layer after the other. With
+row vectors a linear network has J_k = (W_hhᵀ)ᵏ.
 """
 
 import math
@@ -30,7 +30,7 @@ from charrnn.types import Array, Ids
 
 JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
 MAX_CONDITION = 1e12
-"""Beyond this the smallest singular value is rounding error, and is not told."""
+"""Above this the smallest singular value is rounding error, and is not reported."""
 
 State: TypeAlias = Mapping[str, Array]
 
@@ -42,10 +42,15 @@ def jacobian(
     state: State | None = None,
     layer: int | None = None,
 ) -> Array:
-    """Return ∂s_T/∂s_0 (S, S) over inputs (T,) or (T, D) that are read from `state`, or from zero.
+    """Return the Jacobian ∂s_T/∂s_0 (S, S) over a sequence of inputs.
 
-    `state` has arrays (H,) by the names of `Network.states`. With `layer` it is that of one layer
-    alone, what the layer below says being held fixed.
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        inputs: ids (T,) or vectors (T, D).
+        state: the first state, arrays (H,) by the names of `Network.states`; zero by default.
+        layer: the Jacobian of this layer alone, its inputs held constant; by default that of all
+            layers together.
     """
     J = np.eye(0)
     for J, exponent in jacobians(config, parameters, inputs, state, layer):  # noqa: B007
@@ -60,9 +65,10 @@ def jacobians(
     state: State | None = None,
     layer: int | None = None,
 ) -> Iterator[tuple[Array, int]]:
-    """Yield J_1, J_2 … J_T as (J, e), meaning J · 2ᵉ: neither under- nor overflows.
+    """Yield J_1, J_2 … J_T as (J, e), meaning J · 2ᵉ, which neither underflows nor overflows.
 
-    Every lane walks back from one unit of s_T, so that the lanes are the rows of J.
+    Takes the arguments of `jacobian`. Each batch row holds the gradient of one unit of s_T, so that
+    the rows of the batch are the rows of J.
     """
     parameters = parameters.astype(np.float64)
     path = Network(config, parameters, len(inputs), 1)
@@ -84,7 +90,7 @@ def jacobians(
 
 
 def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids | Array) -> None:
-    """Let all lanes of a layer of `wide` take step t of `path`."""
+    """Repeat step t of a layer of `path` in all batch rows of the layer in `wide`."""
     cell = wide.layers[number]
     for name, history in cell.state_history.items():
         history[0] = path.layers[number].state_history[name][t]
@@ -103,7 +109,7 @@ def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids 
 def pull_back(
     backprop: LayerBackprop, rows: Array, exponents: Array, t: int = 0
 ) -> tuple[Array, Array]:
-    """Rows v (B, S), each times 2 to the power of its exponent, to v · ∂s_{t+1}/∂s_t."""
+    """Return v · ∂s_{t+1}/∂s_t for rows v (B, S), each scaled by 2 to its exponent (B,)."""
     parts = iter(np.split(rows, _cuts(backprop), axis=1))
     for layer in backprop.layers:
         for gradient in state_gradients(layer):
@@ -121,7 +127,7 @@ def pull_back(
 
 
 def _cuts(backprop: LayerBackprop) -> list[int]:
-    """Return where one state ends and the next begins in a row."""
+    """Return the columns at which one state ends and the next begins in a row."""
     widths = [layer.H for layer in backprop.layers for _ in layer.states]
     ends: list[int] = np.cumsum(widths)[:-1].tolist()
     return ends
@@ -129,19 +135,21 @@ def _cuts(backprop: LayerBackprop) -> list[int]:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Singular values of J_k of one layer, geometric means over windows, as logarithms.
-
-    None where there is no number: the smallest and the condition number if this is beyond
-    `MAX_CONDITION`, the bound but for the plain RNN.
-    """
+    """Singular values of J_k of one layer: geometric means over windows, as logarithms."""
 
     layer: int
+    """Number of the layer, from 0 at the input."""
     lag_chars: int
+    """k, in characters."""
     log_largest: float | None
+    """ln σ_max(J_k); None if not finite."""
     log_smallest: float | None
+    """ln σ_min(J_k); None if the condition number is above `MAX_CONDITION`."""
     condition_number: float | None
+    """σ_max/σ_min; None if it is above `MAX_CONDITION`."""
     log_bound: float | None
-    """Of σ_max(J_k) ≤ ∏ max(1 − h²) · σ_max(W_hh) (Pascanu, Mikolov & Bengio 2013, ICML)."""
+    """ln of a bound of σ_max(J_k), for cells that declare `jacobian_bounds`, otherwise None. For
+    the plain RNN it is ∏ max(1 − h²) · σ_max(W_hh) (Pascanu, Mikolov & Bengio 2013, ICML)."""
 
 
 def spectra(
@@ -153,7 +161,16 @@ def spectra(
     windows: int = 2,
     seed: int = 0,
 ) -> tuple[Spectrum, ...]:
-    """Take J_k of every layer at some lags of a few windows; no lag if a weight is not finite."""
+    """Measure the singular values of J_k for every layer; nothing if a weight is not finite.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,), at least three characters.
+        lags: values of k, in characters; those longer than a third of the text are left out.
+        windows: number of windows to average over.
+        seed: chooses where they begin.
+    """
     if nonfinite_names(parameters):
         return ()
     parameters = parameters.astype(np.float64)
@@ -174,7 +191,7 @@ def spectra(
 
 
 def log_extremes(J: Array, exponent: int = 0) -> tuple[float, float]:
-    """Return ln of the largest and of the smallest singular value of J · 2^exponent."""
+    """Return ln of the largest and ln of the smallest singular value of J · 2^exponent."""
     values = np.linalg.svd(J, compute_uv=False)
     with np.errstate(divide="ignore"):
         largest, smallest = np.log(values[[0, -1]]) + exponent * math.log(2)
@@ -207,7 +224,7 @@ def _spectrum(layer: int, k: int, values: list[tuple[float, float, float | None]
 
 
 def _mean(values: list[float] | list[float | None]) -> float | None:
-    """Return the mean, or None if one is missing or not finite."""
+    """Return the mean, or None if a value is None or not finite."""
     present = [value for value in values if value is not None and math.isfinite(value)]
     return sum(present) / len(values) if len(present) == len(values) else None
 
@@ -215,7 +232,7 @@ def _mean(values: list[float] | list[float | None]) -> float | None:
 def sample_windows(
     config: ModelConfig, parameters: Parameters, ids: Ids, lags: int, windows: int, seed: int
 ) -> tuple[int, Ids, dict[str, Array]]:
-    """Return K, texts of K characters (K, B), and the states (B, H) that K before lead to."""
+    """Return K, ids (K, B) of windows, and the states (B, H) after a burn-in of K characters."""
     places, _ = sample_positions(len(ids), lags, windows, seed, ends=1)
     K = places.K
     text = ids[places.starts + np.arange(2 * K)[:, None]]
@@ -227,18 +244,26 @@ def sample_windows(
 
 @dataclass(frozen=True)
 class RecurrentMatrix:
-    """One gate's W_hh. A spectral radius below 1 does not keep a non-normal matrix from growing."""
+    """Properties of one gate's W_hh.
+
+    A non-normal matrix can increase the norm of a vector for some steps even though its spectral
+    radius is below 1.
+    """
 
     layer: int
+    """Number of the layer, from 0 at the input."""
     gate: str
+    """Letter of the gate in its cell."""
     spectral_radius: float
+    """max |λ| over eigenvalues."""
     largest_singular_value: float
+    """σ_max."""
     departure_from_normality: float
     """‖W‖_F² − Σ|λ|² (Henrici 1962): zero for a normal matrix, such as an orthogonal one."""
 
 
 def recurrent_matrices(config: ModelConfig, parameters: Parameters) -> tuple[RecurrentMatrix, ...]:
-    """Describe W_hh of every layer and gate whose numbers are finite."""
+    """Return the properties of W_hh of every layer and gate whose numbers are finite."""
     found = []
     for layer in range(config.layers):
         matrices = parameters[f"layers.{layer}.W_hh"].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Lyapunov exponents: how fast two states that hardly differ part, or meet, along a text."""
+"""Lyapunov exponents: the rate at which nearly equal states diverge or converge on a text."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,21 +15,24 @@ from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 
 TRANSIENT = 50
-"""Steps in which a random direction turns into the one that grows fastest, not counted."""
+"""Steps that are not counted: a random direction first turns into the one that grows fastest."""
 
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """The first exponents of the whole network along a text, the largest first.
+    """The first Lyapunov exponents of the whole network along a text, the largest first.
 
     Above 0 a small difference between two states grows: chaos, and exploding gradients.
     """
 
     nats_per_char: tuple[float | None, ...]
+    """The exponents; None if not finite."""
     standard_error: tuple[float | None, ...]
-    """Over windows; None if there is only one."""
+    """Standard error of each over windows; None if there is only one window."""
     windows: int
+    """Number of windows."""
     characters: int
+    """Steps of each window that were counted."""
 
 
 def lyapunov(
@@ -42,10 +45,19 @@ def lyapunov(
     windows: int = 16,
     seed: int = 0,
 ) -> Lyapunov | None:
-    """Follow directions through the Jacobians of `windows` windows; None for weights not finite.
+    """Measure the first Lyapunov exponents; None if a weight is not finite.
 
-    Along RNNs: Vogt et al. 2020, arXiv 2006.14123; Engelken et al. 2020, arXiv 2006.02427. The
-    directions go back through Jᵀ, which has the singular values, and so the exponents, of J.
+    For RNNs: Vogt et al. 2020, arXiv 2006.14123; Engelken et al. 2020, arXiv 2006.02427. Directions
+    are multiplied by Jᵀ, backwards in time; Jᵀ has the singular values, and so the exponents, of J.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,), at least three characters.
+        exponents: number of exponents.
+        lags: steps of a window; fewer for a short text.
+        windows: number of windows; fewer for a short text.
+        seed: chooses windows and first directions.
     """
     if nonfinite_names(parameters):
         return None
@@ -78,10 +90,11 @@ def lyapunov(
 
 
 def benettin(steps: Iterable[Callable[[Array], Array]], Q: Array, drop: int = 0) -> Array:
-    """Send Q (…, S, m) through linear maps; return the mean ln growth (…, m) of what QR leaves.
+    """Apply linear maps to Q (…, S, m), orthonormalised by QR after each.
 
-    Benettin, Galgani, Giorgilli & Strelcyn 1980, Meccanica 15. The first `drop` steps only turn Q
-    into the directions that grow fastest.
+    Benettin, Galgani, Giorgilli & Strelcyn 1980, Meccanica 15. Returns the mean over steps of
+    ln |R_ii|, (…, m). The first `drop` steps are not counted: they turn Q into the directions that
+    grow fastest.
     """
     Q = np.linalg.qr(Q).Q
     total, count = np.zeros(Q.shape[:-2] + Q.shape[-1:]), 0

@@ -1,24 +1,24 @@
-"""The recall experiment: over how long a gap does a fresh network learn to remember?
+"""Memory probe: the longest gap over which an untrained network learns to remember a symbol.
 
     C q x f … a ?    →  C         a symbol, `gap` characters of filler, a question
     I grew up in France. <…> I speak fluent  →  F(rench)
 
-Tiny networks, one for each cell and beginning, have the same small budget of characters to learn
-this. Only the answer is scored, so nothing can be learnt unless the gradient crosses the gap: the
-test that Hochreiter & Schmidhuber 1997 (Neural Computation 9(8)) and Bengio, Simard & Frasconi
-1994 (IEEE Trans. Neural Networks 5(2)) set. It says how learning begins, not how well a cell
-writes text.
+Small networks, one for each cell and initialisation, are trained on the same small number of
+characters. Only the answer has a loss, so that nothing is learned unless the gradient crosses the
+gap. The task is that of Hochreiter & Schmidhuber 1997 (Neural Computation 9(8)) and Bengio, Simard
+& Frasconi 1994 (IEEE Trans. Neural Networks 5(2)). It shows how training starts, not how well a
+cell models text.
 
 `plan_trials` lays out the trials with their budgets; `run_trials` runs them and yields events.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import Connection, wait
-from typing import TypeAlias, cast
+from typing import cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -32,39 +32,44 @@ from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator
 from charrnn.system.child_processes import GONE, ChildProcess
+from charrnn.types import StopFlag
 
 HIDDEN_SIZE, BATCH_SIZE = 64, 64
 OPTIMISER_NAME, LEARNING_RATE, CLIP_NORM = "adam", 2e-3, 1.0
-MAX_CHARACTERS = 1_500_000
-"""Characters that a network may read, whatever the gap: a longer one leaves fewer steps."""
+TRAINING_CHARACTERS = 1_500_000
+"""Characters that a network reads in training; with a longer gap these are fewer steps."""
 
 WINDOW_SIZE_LIMITS = Limits(1, 2**24, 64)
-"""Characters of a truncated sequence."""
+"""Limits of the length of a truncated sequence, in characters."""
 
 SOLVED_ACCURACY = 0.99
 """The accuracy at which a trial ends before its budget does."""
 
 EVALUATE_EVERY, EVALUATED_SEQUENCES = 25, 8 * BATCH_SIZE
-"""Steps between two looks at the accuracy, and the fresh sequences that each look takes."""
+"""Steps between two measurements of the accuracy, and the new sequences that each uses."""
 
 
 @dataclass(frozen=True)
 class ProbeModel:
-    """A cell and how its weights begin; biases begin at zero, the forget bias apart.
-
-    An `input_init` of None is what the cell declares, a `forget_bias` of None `chrono_bias(gap)`.
-    """
+    """A cell and its initialisation. All biases but the forget bias start at zero."""
 
     name: str
+    """Key in `PROBE_MODELS`."""
     title: str
+    """Name in tables."""
     cell: str
+    """Key in `CELLS`."""
     init: str = "orthogonal"
+    """Initialiser of the recurrent weights."""
     input_init: str | None = None
+    """Initialiser of the input weights; None for the default of the cell."""
     readout_init: str = "uniform"
+    """Initialiser of W_hy."""
     forget_bias: float | None = FORGET_BIAS
+    """First forget bias; None for `chrono_bias(gap)`."""
 
     def config(self, inputs: int, outputs: int, gap: int) -> ModelConfig:
-        """Return the network that faces this gap."""
+        """Return the network for a task of `inputs` and `outputs` characters, and this gap."""
         bias = chrono_bias(gap) if self.forget_bias is None else self.forget_bias
         return ModelConfig(
             inputs,
@@ -86,8 +91,8 @@ PROBE_MODELS = {
         ProbeModel(
             "rnn-normal", f"rnn {SMALL_NORMAL}", "rnn", SMALL_NORMAL, SMALL_NORMAL, SMALL_NORMAL
         ),
-        # Small inputs keep tanh near its linear middle, where an orthogonal matrix loses nothing.
-        # Their size is that of Le, Jaitly & Hinton 2015, arXiv 1504.00941, beside the identity.
+        # Small input weights keep tanh near its linear range, in which an orthogonal matrix keeps
+        # all norms. Their scale is that of Le, Jaitly & Hinton 2015, arXiv 1504.00941.
         ProbeModel("rnn-orthogonal", "rnn orthogonal", "rnn", input_init="normal:0.001"),
         ProbeModel("gru", "gru", "gru"),
         ProbeModel("lstm", f"lstm, forget bias {FORGET_BIAS:g}", "lstm"),
@@ -98,43 +103,54 @@ PROBE_MODELS = {
 
 @dataclass(frozen=True)
 class Trial:
-    """One network against one gap. With a `window`, it is shown no more than that many characters
-    of a sequence, the last ones, from the zero state: training truncated before the symbol."""
+    """Training of one network on one gap."""
 
     task: str
+    """Key in `TASKS`."""
     probe_model: ProbeModel
+    """The network."""
     gap: int
+    """Characters between the symbol and the question."""
     steps: int
+    """Most training steps."""
     seed: int
+    """Seed of the weights and sequences."""
     window: int | None = None
+    """The network reads only this many characters at the end of each sequence, from the zero state,
+    as if backpropagation were truncated; None for all of them."""
 
 
 @dataclass(frozen=True)
 class ProbeProgress:
-    """The accuracy on fresh sequences after `step` steps."""
+    """Accuracy of a trial while it runs."""
 
     trial: Trial
+    """The trial."""
     step: int
+    """Steps trained so far."""
     accuracy: float
+    """Share of right answers on new sequences."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended: after `steps` steps, fewer than planned if it was solved."""
+    """Result of a trial."""
 
     trial: Trial
+    """The trial."""
     steps: int
+    """Steps trained; fewer than planned if it was solved before."""
     accuracy: float
+    """Share of right answers on new sequences at the end."""
     chance: float
+    """Accuracy of guessing."""
     seconds: float = field(compare=False)
+    """Wall time of the trial."""
 
     @property
     def solved(self) -> bool:
-        """Whether nearly every answer was right."""
+        """Whether the accuracy reached `SOLVED_ACCURACY`."""
         return self.accuracy >= SOLVED_ACCURACY
-
-
-Stop: TypeAlias = Callable[[], bool]
 
 
 def plan_trials(
@@ -144,22 +160,29 @@ def plan_trials(
     seed: int = 0,
     window: int | None = None,
 ) -> list[Trial]:
-    """Return a trial for every contestant and gap; the sum of their `steps` is the most to come.
+    """Return a trial for every network and gap.
 
-    Raises `UsageError` for an unknown task or contestant, and for numbers without meaning.
+    Args:
+        task: key in `TASKS`.
+        gaps: gaps in characters; by default those of the task.
+        probe_models: keys in `PROBE_MODELS`.
+        seed: seed of all trials.
+        window: characters at the end of a sequence that networks read; all by default.
+
+    Raises UsageError for an unknown task or network, and for numbers out of range.
     """
     if task not in TASKS:
         raise unknown("probe", task, TASKS)
     for name in probe_models:
         if name not in PROBE_MODELS:
-            raise unknown("contestant", name, PROBE_MODELS)
+            raise unknown("probe model", name, PROBE_MODELS)
     SEED.check("--seed", seed)
     if window is not None:
         WINDOW_SIZE_LIMITS.check("window", window)
     kind = TASKS[task]
     steps = {}
     for gap in kind.default_gaps if gaps is None else gaps:
-        steps[gap] = max(EVALUATE_EVERY, MAX_CHARACTERS // (BATCH_SIZE * kind(gap).length))
+        steps[gap] = max(EVALUATE_EVERY, TRAINING_CHARACTERS // (BATCH_SIZE * kind(gap).length))
     return [
         Trial(task, PROBE_MODELS[name], gap, count, seed, window)
         for name in probe_models
@@ -168,11 +191,17 @@ def plan_trials(
 
 
 def run_trials(
-    trials: Sequence[Trial], processes: int = 1, stop: Stop | None = None
+    trials: Sequence[Trial], processes: int = 1, stop: StopFlag | None = None
 ) -> Iterator[ProbeProgress | TrialResult]:
-    """Run the trials, some at a time; yield looks, and a result as each one ends.
+    """Run trials; yield their progress, and a result when each of them ends.
 
-    The results do not depend on `processes`, their order does. Ends early once `stop` says so.
+    Args:
+        trials: from `plan_trials`.
+        processes: trials to run at the same time. The results do not depend on it, their order
+            does.
+        stop: the iterator ends early once this returns true.
+
+    Raises UsageError if `processes` is below 1, WorkerError if a process ends unexpectedly.
     """
     if processes < 1:
         raise UsageError(f"processes is {processes}; it must be at least 1", "processes=1")
@@ -184,10 +213,10 @@ def run_trials(
             yield from run_trial(trial, stop)
 
 
-def run_trial(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress | TrialResult]:
-    """Train one network; yield looks at its accuracy, and the result at last unless stopped.
+def run_trial(trial: Trial, stop: StopFlag | None = None) -> Iterator[ProbeProgress | TrialResult]:
+    """Run one trial; yield its accuracy from time to time, and its result unless stopped.
 
-    At a gap all contestants meet the same sequences, whatever else is planned.
+    All networks are trained on the same sequences for a gap, whatever other trials there are.
     """
     started = time.perf_counter()
     task = TASKS[trial.task](trial.gap)
@@ -205,7 +234,7 @@ def run_trial(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress 
         inputs, targets, weights = draw_batch(trial, task, step)
         network.forward(inputs[-T:])
         network.loss(targets[-T:])
-        with np.errstate(over="ignore", invalid="ignore"):  # a step that explodes is not taken
+        with np.errstate(over="ignore", invalid="ignore"):  # such a step is skipped
             network.backward(targets[-T:], weights[-T:])
             size = norm(gradients.vector)
         if math.isfinite(size):
@@ -214,9 +243,9 @@ def run_trial(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress 
         if step % EVALUATE_EVERY == 0 or step == trial.steps:
             right = 0
             for part in range(1, EVALUATED_SEQUENCES // BATCH_SIZE + 1):
-                fresh = draw_batch(trial, task, step, part)
-                guesses = np.argmax(network.forward(fresh.inputs[-T:])[-1], axis=-1)
-                right += int(np.sum(guesses == fresh.targets[-1]))
+                batch = draw_batch(trial, task, step, part)
+                guesses = np.argmax(network.forward(batch.inputs[-T:])[-1], axis=-1)
+                right += int(np.sum(guesses == batch.targets[-1]))
             accuracy = right / EVALUATED_SEQUENCES
             yield ProbeProgress(trial, step, accuracy)
             if accuracy >= SOLVED_ACCURACY:
@@ -225,15 +254,15 @@ def run_trial(trial: Trial, stop: Stop | None = None) -> Iterator[ProbeProgress 
     yield TrialResult(trial, step, accuracy, 1 / len(task.answers), seconds)
 
 
-def draw_batch(trial: Trial, task: Task, step: int, look: int = 0) -> ProbeBatch:
-    """Draw the sequences of this step, or of a part of the look at it."""
-    return task.draw(BATCH_SIZE, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, look))
+def draw_batch(trial: Trial, task: Task, step: int, part: int = 0) -> ProbeBatch:
+    """Draw the training batch of a step, or, with `part` from 1 on, one that measures accuracy."""
+    return task.draw(BATCH_SIZE, generator(trial.seed, Purpose.SAMPLING, trial.gap, step, part))
 
 
 def _run_in_processes(
-    trials: Sequence[Trial], processes: int, stop: Stop | None
+    trials: Sequence[Trial], processes: int, stop: StopFlag | None
 ) -> Iterator[ProbeProgress | TrialResult]:
-    """Let child processes run the trials, each the next one as soon as it is free."""
+    """Run trials in child processes; each takes the next one when it is free."""
     waiting = iter(trials)
     children: dict[Connection, ChildProcess] = {}
     try:
@@ -247,7 +276,7 @@ def _run_in_processes(
                 try:
                     event = connection.recv()
                 except GONE as error:
-                    raise children[connection].failure() from error
+                    raise children[connection].failure("shorter or fewer --gaps") from error
                 yield event
                 if isinstance(event, TrialResult):
                     following = next(waiting, None)
@@ -261,7 +290,7 @@ def _run_in_processes(
 
 
 def _serve_trials(connection: Connection) -> None:
-    """Run trials as they arrive, until the other end of the pipe is closed."""
+    """Run the trials received from a pipe, until its other end is closed."""
     threadpool_limits(1, user_api="blas")
     while True:
         for event in run_trial(connection.recv()):

@@ -1,4 +1,4 @@
-"""What the recall experiment asks across a gap: a symbol, or the language of a country."""
+"""Tasks of the memory probe: to recall a symbol, or the language of a country, across a gap."""
 
 import random
 import string
@@ -15,40 +15,46 @@ MAX_PROBE_GAP = 1000
 
 
 class ProbeBatch(NamedTuple):
-    """Sequences side by side, (T, B) each; the weights are zero but for the answer, 1/B."""
+    """Sequences of a task, (T, B) each."""
 
     inputs: Ids
+    """Ids of the characters to read."""
     targets: Ids
+    """Ids of the answers, at the last step; zero elsewhere."""
     weights: Array
+    """Weights of the losses: 1/B at the last step, zero elsewhere."""
 
 
 class Task(ABC):
     """Sequences of one length, T characters, that end where an answer is due.
 
-    A network reads `inputs` characters but has only `answers` to choose from. Otherwise it would
-    first have to learn which characters can be answers at all; a recurrent matrix that was
-    orthogonal explodes over that before it has met the symbol.
+    A network reads `inputs` different characters, but its output has only the `answers`. Otherwise
+    it would first have to learn which characters are possible answers, and during that time the
+    gradient of an orthogonal recurrent matrix explodes.
     """
 
     default_gaps: ClassVar[tuple[int, ...]]
     inputs: ClassVar[int]
-    """Characters that may be read."""
+    """Number of different characters that sequences contain."""
     answers: ClassVar[tuple[str, ...]]
-    """What may be answered, each equally often: chance is one in their number."""
+    """The possible answers, equally frequent: guessing is right once in their number."""
 
     def __init__(self, gap: int, least: int, around: int) -> None:
-        """Ask across `gap` characters, with `around` more; `UsageError` for too few or many."""
+        """Make sequences of `gap` + `around` characters.
+
+        Raises UsageError for a gap below `least` or above `MAX_PROBE_GAP`.
+        """
         if not least <= gap <= MAX_PROBE_GAP:
             raise UsageError(f"a gap of {gap} is not within {least} and {MAX_PROBE_GAP} characters")
         self.gap, self.length = gap, gap + around
 
     @abstractmethod
     def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
-        """Draw B fresh sequences."""
+        """Draw B new sequences."""
 
 
 class Recall(Task):
-    """Name, after "?", the symbol that came before `gap` characters of random filler."""
+    """Answer "?" by the symbol that stands `gap` characters of random filler before it."""
 
     default_gaps: ClassVar = (5, 10, 20, 40, 80)
     answers: ClassVar = tuple(string.ascii_uppercase[:8])
@@ -59,7 +65,7 @@ class Recall(Task):
         super().__init__(gap, least=1, around=2)
 
     def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
-        """Draw symbols 0 … 7, fillers 8 … 15, and put the question, 16, behind them."""
+        """Draw symbols 0 … 7 and fillers 8 … 15; the question is 16."""
         A = len(self.answers)
         inputs = np.full((self.length, B), self.inputs - 1, np.uint8)
         inputs[0] = rng.integers(A, size=B)
@@ -68,11 +74,11 @@ class Recall(Task):
 
 
 class France(Task):
-    """Guess the first letter of the language from the country, `gap` characters before.
+    """Predict the first letter of a language from the country, `gap` characters before it.
 
     The sentences are those of `corpora.france_sentences`, of as many countries as there are
-    first letters of languages: where several share one (Finnish, French), the last in the list is
-    taken. Sequences end alike and begin where the shortest one does, so none is padded.
+    first letters of languages: of several with one letter (Finnish, French), the last in the list
+    is used. All sequences have the length of the shortest sentence, so that none is padded.
     """
 
     default_gaps: ClassVar = (30, 40, 60, 80)
@@ -86,7 +92,7 @@ class France(Task):
         super().__init__(gap, corpora.LEAST_GAP, len(corpora.OPENING) + shortest)
 
     def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
-        """Draw sentences until B of them are about one of our countries."""
+        """Draw sentences until B of them are about one of `countries`."""
         words = random.Random(int(rng.integers(2**63)))
         readings: list[str] = []
         answers: list[int] = []
@@ -104,7 +110,7 @@ TASKS: dict[str, type[Recall | France]] = {"recall": Recall, "france": France}
 
 
 def answer_batch(inputs: Ids, answers: Ids) -> ProbeBatch:
-    """Return a batch of these inputs (T, B) whose only target is the answer (B,) at its end."""
+    """Return a batch of inputs (T, B) whose only target is the answer (B,) at the last step."""
     targets = np.zeros_like(inputs)
     weights = np.zeros(inputs.shape, np.float32)
     targets[-1], weights[-1] = answers, 1 / len(answers)

@@ -1,4 +1,4 @@
-"""What single units do along a text: which saturate, which are dead, how long each remembers."""
+"""Statistics of single units along a text: saturation, gates, dead units, half-life of memory."""
 
 import math
 from dataclasses import dataclass
@@ -15,22 +15,29 @@ from charrnn.types import Array, Ids
 
 @dataclass(frozen=True)
 class GateStats:
-    """How often a gate is nearly shut (below 0.1) or open (above 0.9), of all units and times."""
+    """Shares of all units and times at which a gate is nearly shut or open."""
 
     name: str
+    """Letter of the gate in its cell, such as `f`."""
     shut_share: float
+    """Below 0.1."""
     open_share: float
+    """Above 0.9."""
 
 
 @dataclass(frozen=True)
 class UnitStats:
-    """What the units of one layer do along a text (Karpathy, Johnson & Fei-Fei 2015,
-    arXiv 1506.02078, for the thresholds of gates)."""
+    """Statistics of the units of one layer along a text.
+
+    The thresholds of gates are those of Karpathy, Johnson & Fei-Fei 2015, arXiv 1506.02078.
+    """
 
     layer: int
+    """Number of the layer, from 0 at the input."""
     saturated_share: float
-    """Of all units and times: |h| > 0.99."""
+    """Share of all units and times with |h| > 0.99."""
     gates: tuple[GateStats, ...]
+    """One for each gate of the cell, without the candidate."""
     dead_units: tuple[int, ...]
     """Units whose h has a standard deviation below 0.001."""
     half_life_chars: tuple[float | None, ...]
@@ -49,7 +56,18 @@ def unit_stats(
     windows: int = BATCH_ROWS,
     seed: int = 0,
 ) -> tuple[UnitStats, ...]:
-    """Watch all units over `windows` windows of `lags` characters, after as many that settle."""
+    """Measure all units over `windows` windows of `lags` characters, each after a burn-in.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,), at least three characters.
+        lags: length of a window; shorter for a short text.
+        windows: number of windows; fewer for a short text.
+        seed: chooses where they begin.
+
+    Returns one result for each layer, from the first.
+    """
     places, _ = sample_positions(len(ids), lags, windows, seed, ends=1)
     K, B = places.K, len(places.starts)
     text = ids[places.starts + np.arange(2 * K)[:, None]]

@@ -58,8 +58,11 @@ class ChildProcess:
             self.process.kill()
         self.process.join()
 
-    def failure(self) -> WorkerError:
-        """Return the error that reports the end of this process; waits for its exit code."""
+    def failure(self, *advice: str) -> WorkerError:
+        """Return the error that reports the end of this process; waits for its exit code.
+
+        `advice` is what the user may try: options of the command that started the process.
+        """
         self.process.join(JOIN_SECONDS)
         code = self.process.exitcode
         if code is None or code >= 0:
@@ -67,9 +70,7 @@ class ChildProcess:
         else:
             how = f"was killed by {signal.Signals(-code).name}"
         hint = " (perhaps for lack of memory)" if code in (-9, OUT_OF_MEMORY) else ""
-        return WorkerError(
-            f"a worker process {how}{hint}", "a smaller --hidden or --batch", "--threads 1"
-        )
+        return WorkerError(f"a worker process {how}{hint}", *advice)
 
 
 OUT_OF_MEMORY = 77

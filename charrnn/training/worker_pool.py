@@ -187,7 +187,7 @@ class WorkerPool:
                 nats += receive(worker.connection)
                 self.gradient += gradient
         except GONE as error:
-            failure = worker.failure()
+            failure = worker.failure("a smaller --hidden or --batch", "--threads 1")
             self.close()  # no other worker may write to the states once they are restored
             self.states.vector[...] = self._states_before
             raise failure from error

@@ -1,21 +1,22 @@
-"""The recall experiment: what is asked, what counts, and that the lecture's claim comes out."""
+"""Memory probe: its tasks, its training, and its result on the task of the reference models."""
 
 import math
 import multiprocessing
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from charrnn.analysis import memory_probe as recall
+from charrnn.analysis import memory_probe
 from charrnn.analysis.memory_probe import (
     BATCH_SIZE,
     EVALUATE_EVERY,
     EVALUATED_SEQUENCES,
-    MAX_CHARACTERS,
     PROBE_MODELS,
     SOLVED_ACCURACY,
+    TRAINING_CHARACTERS,
     ProbeProgress,
     Trial,
     TrialResult,
@@ -25,7 +26,7 @@ from charrnn.analysis.memory_probe import (
 )
 from charrnn.analysis.memory_tasks import MAX_PROBE_GAP, TASKS, France, Recall
 from charrnn.data.builtin_texts import LANGUAGES, LEAST_GAP, OPENING
-from charrnn.errors import CharRNNError, UsageError
+from charrnn.errors import UsageError, WorkerError
 
 QUICK = Trial("recall", PROBE_MODELS["rnn-orthogonal"], gap=5, steps=50, seed=0)
 
@@ -109,7 +110,7 @@ def test_batches_are_fresh_but_repeatable(name: str) -> None:
     assert not np.array_equal(first.inputs, other.inputs)
 
 
-def test_contestants_differ_in_what_they_say_they_do() -> None:
+def test_probe_models_differ_as_their_names_say() -> None:
     configs = {name: entry.config(17, 8, 80) for name, entry in PROBE_MODELS.items()}
     assert list(configs) == ["rnn-normal", "rnn-orthogonal", "gru", "lstm", "lstm-chrono"]
     lstm, chrono = configs["lstm"], configs["lstm-chrono"]
@@ -126,7 +127,7 @@ def test_the_plan_gives_every_gap_the_same_characters_to_read() -> None:
     assert len(trials) == len(PROBE_MODELS) * len(Recall.default_gaps)
     for trial in trials:
         length = Recall(trial.gap).length
-        assert 0 <= MAX_CHARACTERS - trial.steps * BATCH_SIZE * length < BATCH_SIZE * length
+        assert 0 <= TRAINING_CHARACTERS - trial.steps * BATCH_SIZE * length < BATCH_SIZE * length
     assert {trial.gap for trial in plan_trials("france")} == set(France.default_gaps)
     assert plan_trials(gaps=[MAX_PROBE_GAP], probe_models=["gru"])[0].steps >= EVALUATE_EVERY
 
@@ -218,13 +219,15 @@ def test_a_process_that_dies_is_an_error_of_one_line() -> None:
     assert isinstance(next(events), ProbeProgress)
     for child in multiprocessing.active_children():
         child.kill()
-    with pytest.raises(CharRNNError, match="a worker process was killed by SIGKILL"):
+    with pytest.raises(WorkerError, match="a worker process was killed by SIGKILL") as caught:
         list(events)
+    advised = set(re.findall(r"--[a-z-]+", str(caught.value)))
+    assert advised == {"--gaps"}  # an option that --probe has
     assert not multiprocessing.active_children()
 
 
 def test_a_gradient_that_is_not_finite_is_not_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recall, "norm", lambda _: math.inf)
+    monkeypatch.setattr(memory_probe, "norm", lambda _: math.inf)
     (result,) = results(run_trial(QUICK))
     assert result.steps == QUICK.steps
     assert not result.solved
@@ -244,7 +247,7 @@ def test_the_sentences_have_a_least_gap() -> None:
 def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="no probe called 'belgium'; there are recall, france"):
         plan_trials("belgium")
-    with pytest.raises(UsageError, match="no contestant called 'gnu'; there are rnn-normal"):
+    with pytest.raises(UsageError, match="no probe model called 'gnu'; there are rnn-normal"):
         plan_trials(probe_models=["gru", "gnu"])
     with pytest.raises(UsageError, match="--seed is -1"):
         plan_trials(seed=-1)
@@ -255,8 +258,8 @@ def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:
 
 
 @pytest.mark.slow
-def test_the_lecture_comes_out() -> None:
-    """As the gap grows, the plain network, GRU and LSTM fail; two beginnings solve every gap."""
+def test_only_two_initialisations_bridge_every_gap() -> None:
+    """As the gap grows, the plain RNN, GRU and LSTM fail; two initialisations solve every gap."""
     table = {
         (r.trial.probe_model.name, r.trial.gap): r for r in results(run_trials(plan_trials(), 2))
     }

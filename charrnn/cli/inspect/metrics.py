@@ -15,7 +15,13 @@ from rich.text import Text
 
 from charrnn.analysis.diagnosis import Truncation, truncation_bias
 from charrnn.analysis.gradient_profile import GradientProfile
-from charrnn.analysis.jacobians import RecurrentMatrix, Spectrum, recurrent_matrices, spectra
+from charrnn.analysis.jacobians import (
+    JACOBIAN_LAGS,
+    RecurrentMatrix,
+    Spectrum,
+    recurrent_matrices,
+    spectra,
+)
 from charrnn.analysis.lyapunov import Lyapunov, lyapunov
 from charrnn.analysis.unit_stats import UnitStats, unit_stats
 from charrnn.cli.inspect.models import InspectedModel
@@ -24,8 +30,9 @@ from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.output.text_plots import log_histogram
 from charrnn.types import JSON
 
-JACOBIAN_LAGS = (1, 5, 20)
-ALL_JACOBIAN_LAGS = (1, 2, 5, 10, 20, 50, 100)
+FEW_JACOBIAN_LAGS = (1, 5, 20)
+"""Lags measured without `--all`."""
+
 LARGE_STATE_SIZE = 600
 """Above this number of units, singular values take long: fewer windows are measured."""
 
@@ -105,7 +112,7 @@ class JacobianSpectra(Metric):
     def measure(cls, given: MetricInput) -> Self:
         """Measure fewer lags and windows without `--all`, none for a large state."""
         model, everything = given.model, given.everything
-        wanted = ALL_JACOBIAN_LAGS if everything else JACOBIAN_LAGS
+        wanted = JACOBIAN_LAGS if everything else FEW_JACOBIAN_LAGS
         lags = tuple(k for k in wanted if k <= given.profile.lags)
         small = model.config.hidden * model.config.layers <= LARGE_STATE_SIZE
         if not lags or not (everything or small):

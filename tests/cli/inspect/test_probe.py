@@ -1,4 +1,4 @@
-"""`inspect-gradients --probe`: the recall experiment on screen, as JSON and as CSV."""
+"""`inspect-gradients --probe`: the memory probe on screen, as JSON and as CSV."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from charrnn.analysis import memory_probe as recall
+from charrnn.analysis import memory_probe
 from charrnn.analysis.memory_probe import EVALUATE_EVERY, PROBE_MODELS, ProbeProgress, Trial
 from charrnn.cli.app import app
 from charrnn.cli.inspect import probe
@@ -29,7 +29,7 @@ KEYS = [
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each trial end at its first look, in this process."""
-    monkeypatch.setattr(recall, "MAX_CHARACTERS", 1)
+    monkeypatch.setattr(memory_probe, "TRAINING_CHARACTERS", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
 
@@ -72,7 +72,7 @@ def test_json_and_csv_hold_the_same_trials() -> None:
         assert (trial["task"], trial["gap"], trial["seed"]) == ("recall", 2, 0)
         assert trial["steps"] == trial["planned_steps"] == EVALUATE_EVERY
         assert trial["chance"] == 1 / 8
-        assert trial["solved"] == (trial["accuracy"] >= recall.SOLVED_ACCURACY)
+        assert trial["solved"] == (trial["accuracy"] >= memory_probe.SOLVED_ACCURACY)
     rows = list(csv.DictReader(io.StringIO(look("--gaps", "2", "--csv").stdout)))
     assert rows == [{key: str(value) for key, value in trial.items()} for trial in trials]
 
@@ -119,9 +119,9 @@ def test_a_signal_ends_it_without_half_an_answer(monkeypatch: pytest.MonkeyPatch
     assert result.stdout == ""
 
 
-def outcome(name: str, gap: int, accuracy: float) -> recall.TrialResult:
+def outcome(name: str, gap: int, accuracy: float) -> memory_probe.TrialResult:
     trial = Trial("recall", PROBE_MODELS[name], gap, 25, 0)
-    return recall.TrialResult(trial, 25, accuracy, 1 / 8, 1.0)
+    return memory_probe.TrialResult(trial, 25, accuracy, 1 / 8, 1.0)
 
 
 def test_the_lesson_is_about_the_longest_gap() -> None:
