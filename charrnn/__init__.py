@@ -1,8 +1,11 @@
-"""Train, sample and look inside character-level recurrent networks, in NumPy.
+"""Character-level recurrent networks in NumPy: training, sampling, gradient analysis.
 
-model = charrnn.load("checkpoints/corpus")      a trained model: step, generate, evaluate
-charrnn.Predictor.load("checkpoints/dates")     a model of pairs: answer, sample
-rnn = charrnn.RNN(input_size, 100, output_size) the lecture's network: y = rnn.step(x)
+    model = charrnn.load("checkpoints/corpus")          # language model: step, generate, evaluate
+    pairs = charrnn.Predictor.load("checkpoints/dates") # model of pairs: answer, sample
+    rnn = charrnn.RNN(input_size, 100, output_size)     # untrained network: y = rnn.step(x)
+
+`LSTM` and `GRU` are used as `RNN`. Errors that the caller can do something about are subclasses of
+`CharRNNError`.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,6 +1,6 @@
 """Array types, and the letters that name an axis everywhere in this package.
 
-    T  time steps of a window        B  lanes: sequences side by side
+    T  time steps of a batch         B  sequences of a batch
     V  characters in the vocabulary  D  inputs of a layer
     H  hidden units of a layer       G  gates of a cell
     L  layers                        N  characters of a text
@@ -28,5 +28,10 @@ StopFlag: TypeAlias = Callable[[], bool]
 
 
 def smallest_id_type(size: int) -> np.dtype[Any]:
-    """Return the smallest unsigned integer type that can number `size` characters."""
+    """Return the smallest unsigned integer type that can number `size` characters.
+
+    Example:
+        >>> smallest_id_type(256), smallest_id_type(257)
+        (dtype('uint8'), dtype('uint16'))
+    """
     return np.dtype(np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)

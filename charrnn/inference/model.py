@@ -1,9 +1,4 @@
-"""A trained model in your hands: read characters, guess the next, write text, score text.
-
-model = charrnn.load("checkpoints/corpus/best.npz")
-for character in model.generate("To be", length=200, temperature=0.8):
-    print(character, end="")
-"""
+"""Language model for use: next-character logits, text generation, scores of texts."""
 
 import os
 import sys
@@ -26,14 +21,33 @@ from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
 
 MAX_COUNT = 10_000
-"""Samples that are drawn side by side."""
+"""Most samples that are drawn as one batch."""
 
 MAX_DRAWN = 100_000_000
-"""Characters that several samples drawn side by side may have together; a single one streams."""
+"""Most characters of all samples of a batch together: they are kept until the first is complete."""
 
 
 class Model:
-    """A network with its vocabulary. `step` reads one character at a time from the zero state."""
+    """A trained language model: a network with its vocabulary.
+
+    `load` reads one from a file. `config`, `parameters` and `vocabulary` are those of the
+    checkpoint; the ids of characters are positions in `vocabulary.characters`.
+
+    Args:
+        checkpoint: the model and its symbols. Raises `UsageError` for a model of pairs.
+
+    Example:
+        >>> import charrnn
+        >>> model = charrnn.load("checkpoints/corpus")
+        >>> first = model.vocabulary.encode("t")[0]
+        >>> logits = model.step(first)  # of the character that follows
+        >>> logits.shape == (len(model.vocabulary),)
+        True
+        >>> len("".join(model.generate("the ", length=80, temperature=0.8)))
+        80
+        >>> model.evaluate("the cat sat on a mat").characters
+        20
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -43,11 +57,15 @@ class Model:
         self._network = Network(self.config, self.parameters, 1, 1)
 
     def reset(self) -> None:
-        """Forget all that was read."""
+        """Set the state of `step` to zero, as before the first character."""
         self._network.reset_state()
 
     def step(self, character: int) -> Array:
-        """Read a character, an id; return the logits (V,) of the next. `UsageError` if unknown."""
+        """Return the logits (V,) of the next character, a new array, and update the state.
+
+        Args:
+            character: the id of the character read, from 0 to V − 1; `UsageError` for another.
+        """
         if not 0 <= character < len(self.vocabulary):
             last = len(self.vocabulary) - 1
             raise UsageError(f"no character {character}; ids go from 0 to {last}")
@@ -65,13 +83,25 @@ class Model:
         seed: int = 0,
         stop: str = "",
     ) -> Iterator[str]:
-        """Yield up to `length` characters that follow `prime`, which itself is not repeated.
+        """Yield generated characters, one at a time.
 
-        Starts from the zero state, whatever was read with `step`. Ends before `stop`, if given.
-        Both texts are brought into the normal form of the model's text, or into UTF-8 bytes for a
-        model of bytes, which yields a character, U+0000 to U+00FF, for each byte.
-        Raises `UsageError` for settings without meaning, `TextError` for a prime or a stop text
-        with characters that the model does not know.
+        Starts from the zero state and does not change the state of `step`. `prime` and `stop` are
+        normalised as the training text was. A model of bytes takes both as UTF-8 and yields a
+        character from U+0000 to U+00FF for each byte.
+
+        Args:
+            prime: text that is read first and not repeated; by default a newline, or a space, or
+                the first character, whichever the vocabulary has.
+            length: most characters to generate.
+            temperature: the logits are divided by it; 0 always takes the most probable character.
+            top_k: draw from the `top_k` most probable characters only; 0 for no limit.
+            top_p: draw from the most probable characters that together have this probability, as
+                few as possible; 1 for no limit.
+            seed: the same seed gives the same text.
+            stop: generation ends before the first occurrence of this text; empty for none.
+
+        Raises `UsageError` for a setting out of range and `TextError` if `prime` or `stop` has
+        characters that the model does not know.
         """
         sampling = Sampling(temperature, top_k, top_p, seed)
         prime, stop = self.typed(prime), self.typed(stop)
@@ -80,16 +110,25 @@ class Model:
         yield from next(iter(self.samples(prime, length, sampling, stop=stop)))
 
     def typed(self, text: str) -> str:
-        """Return a text that was typed as the model's own text is written; see `typed_text`."""
+        """Return `text` normalised as the training text was; see `charrnn.data.typed_text`."""
         return typed(text, self.vocabulary, self.checkpoint.corpus.normalise)
 
     def samples(
         self, prime: str, length: int, sampling: Sampling, count: int = 1, stop: str = ""
     ) -> Iterator[Iterator[str]]:
-        """Yield `count` texts, each an iterator of characters, drawn in one batched pass.
+        """Yield `count` texts, each an iterator of characters, generated as one batch.
 
-        The first arrives character by character as it is drawn; exhaust each before the next.
-        `prime` and `stop` are in the vocabulary's characters, as `typed` returns them.
+        Each iterator must be exhausted before the next one is taken. The first yields characters
+        while they are drawn.
+
+        Args:
+            prime: as `typed` returns it, read before each of the texts.
+            length: most characters of each text.
+            sampling: temperature, limits and seed.
+            count: the number of texts.
+            stop: as `typed` returns it; each text ends before its first occurrence.
+
+        Raises `UsageError` if `length` or `count` is out of range.
         """
         check_size(length, count)
         steps = generate(self.config, self.parameters, self.start(prime), sampling, count)
@@ -109,9 +148,9 @@ class Model:
             yield before(stop, iter(text))
 
     def start(self, prime: str) -> Ids:
-        """Return the ids to read before the first guess: the prime, else a line's end, unseen.
+        """Return the ids (n,) of `prime`, or of a newline if it is empty.
 
-        Where the vocabulary has no newline, a space or the first character serves.
+        If the vocabulary has no newline, a space or else its first character is used.
         """
         if not prime:
             known = [c for c in "\n " if c in self.vocabulary]
@@ -119,11 +158,14 @@ class Model:
         return self.vocabulary.encode(prime)
 
     def evaluate(self, text: str) -> Score:
-        """Score a text of at least two known characters as one stream from the zero state."""
+        """Return the loss of a text, read in one piece from the zero state.
+
+        Raises `TextError` if `text` has fewer than two characters or unknown ones.
+        """
         return self.score(self.vocabulary.encode(self.typed(text)))
 
     def score(self, ids: Ids) -> Score:
-        """Score ids (N,) as one stream from the zero state; `TextError` for fewer than two."""
+        """Return the loss of ids (N,), as `evaluate` that of a text."""
         nats = evaluate(self.config, self.parameters, ids)
         if nats is None:
             raise ValueError("nothing asked the evaluation to stop")
@@ -151,15 +193,31 @@ def check_size(length: int, count: int) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Model:
-    """Read a checkpoint, or that of a run's folder (`checkpointing.lookup.checkpoint_in`).
+    """Return the language model of a checkpoint.
 
-    Raises `CheckpointError`.
+    Args:
+        path: a checkpoint file, or the folder of a run: then `best.npz`, or `last.npz` if there is
+            no best one.
+
+    Raises `CheckpointError` if there is none or it cannot be trusted, and `UsageError` if it is a
+    model of pairs (see `Predictor.load`).
+
+    Example:
+        >>> import charrnn
+        >>> model = charrnn.load("checkpoints/corpus")
+        >>> for character in model.generate("the", length=3, seed=1):
+        ...     assert character in model.vocabulary
     """
     return Model(load_checkpoint(checkpoint_in(Path(path))))
 
 
 def before(stop: str, characters: Iterator[str]) -> Iterator[str]:
-    """Yield characters until `stop` appears; holds back only what may be its beginning."""
+    """Yield characters until `stop` occurs; delays only those that may be its beginning.
+
+    Example:
+        >>> "".join(before("ab", iter("xaxaby")))
+        'xax'
+    """
     held = ""
     for character in characters:
         held += character

@@ -1,7 +1,7 @@
-"""From inputs to answers: the likeliest by greedy or beam search, or drawn.
+"""Predictor for models of pairs: the most probable answers by greedy or beam search, or samples.
 
-Inputs of any length are read side by side; the state after its own last symbol is where each one's
-answer begins. Then all answers grow by a symbol a step, reading what they have written.
+Inputs of several lengths are read as one batch; each answer starts from the state after the last
+symbol of its own input. Then every answer grows by one symbol per step, which is fed back.
 """
 
 import math
@@ -32,30 +32,52 @@ class Answer:
     """An answer and its probability under the model."""
 
     text: str
+    """The answer; its end symbol is left out."""
     probability: float
+    """The product of the probabilities of its symbols, the end symbol included."""
 
 
 MAX_BEAM = 1_000
-"""Beginnings of an answer that a beam keeps side by side."""
+"""Largest beam width."""
 
 MAX_COUNT = 10_000
-"""Answers to one input that are drawn side by side."""
+"""Most answers to one input that are drawn as one batch."""
+
+
+ANSWER_LENGTH_FACTOR, EXTRA_SYMBOLS = 2, 10
+"""An answer may be this many times as long as the longest one in training, and a few symbols."""
 
 
 def check_beam(beam: int) -> None:
-    """Raise `UsageError` for a width that is no width."""
+    """Raise `UsageError` for a beam width out of range."""
     if not 1 <= beam <= MAX_BEAM:
         raise UsageError(f"--beam is {beam}; it must be at least 1 and at most {MAX_BEAM:,}")
 
 
 def check_count(count: int) -> None:
-    """Raise `UsageError` for a number of answers that cannot be drawn."""
+    """Raise `UsageError` for a number of answers out of range."""
     if not 1 <= count <= MAX_COUNT:
         raise UsageError(f"--count is {count}; it must be at least 1 and at most {MAX_COUNT:,}")
 
 
 class Predictor:
-    """A model of pairs that answers; inputs are brought into its normal form, if it has one."""
+    """A trained model of pairs, which answers inputs. `Predictor.load` reads one from a file.
+
+    Args:
+        config: the shape of the network.
+        parameters: its weights.
+        pairing: the layout of the pairs, and the symbols of inputs and answers.
+        normalise: the Unicode normal form that inputs are brought into; None for none.
+
+    Example:
+        >>> import charrnn
+        >>> predictor = charrnn.Predictor.load("checkpoints/dates")
+        >>> (answer,) = predictor.answer(["7 march 1981"], beam=3)
+        >>> 0 <= answer.probability <= 1
+        True
+        >>> len(predictor.answer(["1 may 1990", "2 june 2003"]))
+        2
+    """
 
     def __init__(
         self,
@@ -69,11 +91,14 @@ class Predictor:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a checkpoint of pairs, or that of a run's folder.
+        """Return the model of a checkpoint.
 
-        `checkpointing.lookup.checkpoint_in` says which one that is.
+        Args:
+            path: a checkpoint file, or the folder of a run: then `best.npz`, or `last.npz` if
+                there is no best one.
 
-        Raises `CheckpointError`, and `UsageError` for a language model.
+        Raises `CheckpointError` if there is none or it cannot be trusted, and `UsageError` if it
+        is a language model (see `charrnn.load`).
         """
         return cls.of(load(checkpoint_in(Path(path))))
 
@@ -84,18 +109,23 @@ class Predictor:
         return cls(checkpoint.config, checkpoint.parameters, pairing, normalise)
 
     def prompt(self, field: str) -> Ids:
-        """Return the ids (n,) that are read for an input that a person typed.
+        """Return the ids (n,) that are read for the input `field`.
 
-        A byte order mark that the model does not know is dropped. Raises `TextError` for symbols
-        the model has never read.
+        A byte order mark is dropped unless the model knows it. Raises `TextError` for symbols that
+        the model does not know.
         """
         return self.pairing.prompt(self.pairing.typed(field, self.normalise))
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
-        """Return the likeliest answer to each input, found by a beam of that width.
+        """Return the most probable answer to each input that beam search finds.
 
-        A width of 1 is greedy search. Raises `TextError` for symbols the model has never read, and
-        `UsageError` for a width that is no width.
+        Args:
+            inputs: the inputs, read as one batch.
+            beam: the number of unfinished answers that are kept at each step, up to `MAX_BEAM`; 1
+                is greedy search. Layouts whose answers are not fed back need no search.
+
+        Raises `TextError` for symbols that the model does not know and `UsageError` for a width
+        out of range.
         """
         check_beam(beam)
         prompts = [self.prompt(field) for field in inputs]
@@ -111,7 +141,10 @@ class Predictor:
         return answers
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
-        """Return the probability of each answer symbol at the last guess (n, answers)."""
+        """Return the probability of each answer symbol after each whole input, (n, answers).
+
+        Raises `TextError` for symbols that the model does not know.
+        """
         found = np.zeros((len(inputs), self.config.outputs))
         prompts = [self.prompt(field) for field in inputs]
         for chosen, _ in like_lengths(np.array([len(prompt) for prompt in prompts])):
@@ -122,13 +155,23 @@ class Predictor:
         return found
 
     def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
-        """Draw `count` answers to one input; `which` numbers inputs that share a seed."""
+        """Return `count` answers to one input, drawn from the model.
+
+        Args:
+            field: the input.
+            sampling: temperature, limits and seed.
+            count: the number of answers, up to `MAX_COUNT`.
+            which: the number of the input: inputs with one seed draw different numbers.
+
+        Raises `TextError` for symbols that the model does not know and `UsageError` for a count
+        out of range.
+        """
         check_count(count)
         rng = generator(sampling.seed, Purpose.SAMPLING, which)
         prompt = self.prompt(field)
         log_p, states = self._read([prompt] * count)
         logits = log_p[-1]
-        logits[:, self.pairing.end] = -np.inf  # no text in training was empty
+        logits[:, self.pairing.end] = -np.inf  # no answer in training was empty
         writer = self._writer(states)
         drawn: list[Ids] = []
         ended = np.zeros(count, bool)
@@ -137,70 +180,73 @@ class Predictor:
             drawn.append(np.where(ended, self.pairing.end, ids))
             ended |= ids == self.pairing.end
             logits = self._write(writer, drawn[-1])
-        return [self.pairing.spell(lane) for lane in np.array(drawn).T]
+        return [self.pairing.spell(ids) for ids in np.array(drawn).T]
 
     @property
     def limit(self) -> int:
-        """Symbols after which an answer without an end is cut."""
-        return 2 * self.pairing.longest + 10
+        """Most symbols of an answer: one that has not ended by then is cut."""
+        return ANSWER_LENGTH_FACTOR * self.pairing.longest + EXTRA_SYMBOLS
 
     def _read(self, prompts: Sequence[Ids]) -> tuple[Array, dict[str, Array]]:
-        """Read prompts side by side: ln p (T, B, V), and each state by name after its own last."""
+        """Read prompts as one batch; return ln p (T, B, V) and the states after each prompt's end.
+
+        The states (B, H) are named as `Network.states` names them.
+        """
         lengths = np.array([len(prompt) for prompt in prompts])
-        lanes = np.arange(len(prompts))
+        rows = np.arange(len(prompts))
         inputs = np.zeros((lengths.max(), len(prompts)), np.int64)
-        for lane, prompt in enumerate(prompts):
-            inputs[: len(prompt), lane] = prompt
+        for row, prompt in enumerate(prompts):
+            inputs[: len(prompt), row] = prompt
         network = Network(self.config, self.parameters, *inputs.shape)
         with np.errstate(over="ignore"):
             logits = network.forward(inputs)
         states = {
-            f"layers.{number}.{name}": history[lengths, lanes]
+            f"layers.{number}.{name}": history[lengths, rows]
             for number, layer in enumerate(network.layers)
             for name, history in layer.state_history.items()
         }
         return log_softmax(logits.astype(np.float64), np.empty(logits.shape)), states
 
     def _read_off(self, prompts: Sequence[Ids]) -> list[Answer]:
-        """Answer where an answer stands under each input, or under its last symbol."""
+        """Return the answers of layouts that give a symbol for each input symbol or the last."""
         log_p, _ = self._read(prompts)
         answers = []
-        for lane, prompt in enumerate(prompts):
+        for row, prompt in enumerate(prompts):
             first = 0 if self.pairing.layout == "synced" else len(prompt) - 1
-            mine = log_p[first : len(prompt), lane]
-            total = float(mine.max(axis=-1).sum())
-            answers.append(Answer(self.pairing.spell(mine.argmax(axis=-1)), math.exp(total)))
+            own = log_p[first : len(prompt), row]
+            total = float(own.max(axis=-1).sum())
+            answers.append(Answer(self.pairing.spell(own.argmax(axis=-1)), math.exp(total)))
         return answers
 
     def _writer(self, states: dict[str, Array]) -> Network:
-        """Return a network of one step that goes on from these states (B, H)."""
+        """Return a network with T = 1 that starts from these states (B, H)."""
         B = len(next(iter(states.values())))
         network = Network(self.config, self.parameters, 1, B)
         network.load_states(states)
         return network
 
     def _write(self, network: Network, answers: Ids) -> Array:
-        """Read what was written (B,), END as anything, and return the next logits (B, V)."""
+        """Feed back the symbols of answers (B,), any one for END; return the next logits (B, V)."""
         symbols = np.where(answers == self.pairing.end, 0, answers)
         logits: Array = network.forward(self.pairing.fed_back(symbols)[None])[0]
         network.carry_state()
         return logits
 
     def _search(self, prompts: Sequence[Ids], beam: int) -> list[Answer]:
-        """Keep the `beam` likeliest beginnings of each answer until all of them have ended."""
+        """Keep the `beam` most probable partial answers of each input until all have ended."""
         P, V, end = len(prompts), self.config.outputs, self.pairing.end
         log_p, states = self._read(prompts)
         lengths = np.array([len(prompt) for prompt in prompts])
         writer = self._writer({name: np.repeat(s, beam, axis=0) for name, s in states.items()})
         following = np.repeat(log_p[lengths - 1, np.arange(P)], beam, axis=0).reshape(P, beam, V)
         scores = np.full((P, beam), -np.inf)
-        scores[:, 0] = 0.0  # at first all beams are the same one
+        scores[:, 0] = 0.0  # at first all beams are equal, so only one counts
         written = np.zeros((P, beam, 0), np.int64)
         ended = np.zeros((P, beam), bool)
         row = np.arange(P)[:, None]
         for _ in range(self.limit):
             following[ended] = -np.inf
-            following[ended, end] = 0.0  # an answer that has ended stays as it is
+            following[ended, end] = 0.0  # a finished answer keeps its score
             totals = (scores[..., None] + following).reshape(P, -1)
             best = np.argsort(-totals, axis=-1, kind="stable")[:, :beam]
             scores = np.take_along_axis(totals, best, axis=-1)
@@ -209,8 +255,8 @@ class Predictor:
             ended = ended[row, parents] | (symbols == end)
             if ended.all():
                 break
-            lanes = (row * beam + parents).ravel()
-            writer.load_states({name: state[lanes] for name, state in writer.states().items()})
+            rows = (row * beam + parents).ravel()
+            writer.load_states({name: state[rows] for name, state in writer.states().items()})
             logits = self._write(writer, symbols.ravel()).astype(np.float64)
             following = log_softmax(logits, logits).reshape(P, beam, V)
         return [

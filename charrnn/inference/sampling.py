@@ -1,4 +1,4 @@
-"""From logits to characters: temperature, top-k, top-p, and the loop that feeds them back."""
+"""Sampling: characters drawn from logits with temperature, top-k and top-p, and fed back."""
 
 import math
 from collections.abc import Iterator
@@ -17,16 +17,25 @@ from charrnn.types import Array, Ids
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw the next character; `UsageError` if it makes no sense.
+    """How to draw the next character. Both limits apply after the temperature.
 
-    A temperature of 0 takes the likeliest character; 0 for `top_k` and 1 for `top_p` (Holtzman et
-    al. 2020, arXiv 1904.09751) mean no limit. Both limits apply after the temperature.
+    Raises `UsageError` for a setting out of range.
+
+    Example:
+        >>> logits = np.log([[0.5, 0.3, 0.2]])
+        >>> probabilities(logits, Sampling(temperature=1.0, top_k=2)).round(3)
+        array([[0.625, 0.375, 0.   ]])
     """
 
     temperature: float = 1.0
+    """The logits are divided by it; 0 always takes the most probable character."""
     top_k: int = 0
+    """Number of most probable characters to draw from; 0 for no limit."""
     top_p: float = 1.0
+    """Draw from the fewest characters whose probabilities add up to it, above 0 and at most 1; 1
+    for no limit (Holtzman et al. 2020, arXiv 1904.09751)."""
     seed: int = 0
+    """Seed of the draws, 0 or more."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -43,7 +52,7 @@ class Sampling:
 
 
 def probabilities(logits: Array, sampling: Sampling) -> Array:
-    """Return what each character is drawn with: logits (B, V) to float64 (B, V), rows of sum 1."""
+    """Return the probability of each character, float64 (B, V), for logits (B, V)."""
     y = logits.astype(np.float64)
     y -= y.max(axis=-1, keepdims=True)
     if sampling.temperature == 0:
@@ -60,7 +69,7 @@ def probabilities(logits: Array, sampling: Sampling) -> Array:
 
 
 def _keep_likeliest(p: Array, sampling: Sampling) -> None:
-    """Set to zero, in place, all but the `top_k` likeliest that make up `top_p` between them."""
+    """Set to zero, in place, all but the `top_k` most probable and the nucleus of `top_p`."""
     order = np.argsort(-p, axis=-1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=-1)
     before = np.cumsum(ranked, axis=-1) - ranked
@@ -72,9 +81,10 @@ def _keep_likeliest(p: Array, sampling: Sampling) -> None:
 
 
 def draw(p: Array, chance: Array) -> Ids:
-    """Return the ids (B,) that numbers `chance` (B,), uniform in (0, 1], fall on under p (B, V).
+    """Return ids (B,) drawn with probabilities p (B, V), by inverting the cumulative sum.
 
-    As no chance is 0 and none is above 1, rounding can neither pass the end nor hit p = 0.
+    `chance` (B,) holds uniform numbers in (0, 1]. Since none is 0 and none above 1, rounding
+    neither exceeds the last id nor selects one with p = 0.
     """
     heap = p.cumsum(axis=-1)
     ids: Ids = (heap < chance[:, None] * heap[:, -1:]).sum(axis=-1)
@@ -84,9 +94,10 @@ def draw(p: Array, chance: Array) -> Ids:
 def generate(
     config: ModelConfig, parameters: Parameters, prime: Ids, sampling: Sampling, count: int = 1
 ) -> Iterator[Ids]:
-    """Read `prime` (N,) from the zero state, then draw ids (count,) for ever.
+    """Read `prime` (N,) from the zero state, then yield ids (count,) without end.
 
-    All samples walk in one batched pass; sample number b depends on the seed and b alone.
+    All samples are drawn as one batch; sample number b depends on the seed and on b only. The
+    arrays must not be changed.
     """
     reader = Network(config, parameters, 1, 1)
     for id_ in prime[:-1]:
@@ -111,14 +122,14 @@ def generate(
 
 MIN_FAST_TEMPERATURE = 0.01
 MAX_FAST_TEMPERATURE = 1e30
-"""The temperatures between which logits can be divided by them in float32."""
+"""Range of temperatures by which logits can be divided in float32."""
 
 MAX_SAFE_LOGIT = 80.0
-"""Below this eʸ is a float32."""
+"""For logits y up to this, eʸ is finite in float32."""
 
 
 def _stream(stream: SingleStep, id_: int, sampling: Sampling, *, limited: bool) -> Iterator[Ids]:
-    """Yield the ids (1,) of a single sample, for ever: as `generate`, in fewer calls."""
+    """Yield the ids (1,) of a single sample without end, in fewer NumPy calls than `generate`."""
     read, heap = stream.logits_function(), np.zeros(stream.y.shape)
     accumulate = np.add.accumulate
     safe = stream.max_logit < MAX_SAFE_LOGIT
@@ -141,10 +152,11 @@ def _stream(stream: SingleStep, id_: int, sampling: Sampling, *, limited: bool) 
 
 
 CHANCES = 256
+"""Random numbers that are drawn at a time."""
 
 
 def _chances(seed: int, count: int) -> Iterator[Array]:
-    """Yield blocks of numbers (CHANCES, count) in (0, 1], each lane from its own generator."""
-    generators = [generator(seed, Purpose.SAMPLING, lane) for lane in range(count)]
+    """Yield blocks of numbers (CHANCES, count) in (0, 1], each column from its own generator."""
+    generators = [generator(seed, Purpose.SAMPLING, sample) for sample in range(count)]
     while True:
         yield np.stack([1 - rng.random(CHANCES) for rng in generators], axis=-1)

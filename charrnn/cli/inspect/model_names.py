@@ -20,7 +20,7 @@ def distinct_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     """Replace equal names of different paths by as many last parts of the paths as differ.
 
     Example:
-        >>> distinct(["a", "a", "b"], [Path("/x/a"), Path("/y/a"), Path("/x/b")])
+        >>> distinct_names(["a", "a", "b"], [Path("/x/a"), Path("/y/a"), Path("/x/b")])
         ['x/a', 'y/a', 'b']
     """
     found = list(names)
