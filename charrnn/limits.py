@@ -53,7 +53,9 @@ class Limits:
         kind = Integral if isinstance(self.usual, int) else Real
         if isinstance(value, kind) and not isinstance(value, bool) and value in self:
             return
-        raise UsageError(f"{name} is {shown(value)}; it must be {self}", f"{name} {self.usual:g}")
+        raise UsageError(
+            f"{name} is {format_value(value)}; it must be {self}", f"{name} {self.usual:g}"
+        )
 
     def __contains__(self, value: Any) -> bool:
         lowest = self.low < value if self.above else self.low <= value
@@ -61,8 +63,8 @@ class Limits:
 
     def __str__(self) -> str:
         kind = "a whole number from" if isinstance(self.usual, int) else "from"
-        start = f"above {self.low:g} and" if self.above else f"{kind} {plain(self.low)}"
-        end = f"below {self.high:g}" if self.below else plain(self.high)
+        start = f"above {self.low:g} and" if self.above else f"{kind} {format_number(self.low)}"
+        end = f"below {self.high:g}" if self.below else format_number(self.high)
         to = "up to" if self.above else "to"
         return f"{start} {to} {end}"
 
@@ -119,21 +121,21 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def plain(number: float) -> str:
+def format_number(number: float) -> str:
     """Return a number with separators, or in scientific notation if that is shorter.
 
     Example:
-        >>> plain(65536), plain(10**15)
+        >>> format_number(65536), format_number(10**15)
         ('65,536', '1e+15')
     """
     return f"{int(number):,}" if number == int(number) and abs(number) < 1e9 else f"{number:g}"
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value for an error message; a huge integer in powers of two.
 
     Example:
-        >>> shown(8), shown(10**100)
+        >>> format_value(8), format_value(10**100)
         ('8', 'about 2**332')
     """
     if isinstance(value, int) and abs(value) >= 10**20:
@@ -151,4 +153,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """
     names = list(known)
     closest = (get_close_matches(name[:40], names, 1) or names)[0]
-    return UsageError(f"no {kind} called {shown(name)}; there are {', '.join(names)}", closest)
+    return UsageError(
+        f"no {kind} called {format_value(name)}; there are {', '.join(names)}", closest
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import charrnn
-from charrnn.checkpointing.checkpoint import save
+from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import Pairing
 from charrnn.data.vocabulary import Vocabulary
@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         config = ModelConfig(known.inputs, known.outputs, hidden=8)
         parameters = initialise(config, np.random.default_rng(0))
         (folder / "checkpoints" / name).mkdir(parents=True)
-        save(
+        save_checkpoint(
             folder / "checkpoints" / name / "best.npz",
             Checkpoint(config, known, parameters, record, 0),
         )

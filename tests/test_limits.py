@@ -14,8 +14,8 @@ from charrnn.limits import (
     NOT_OPTIONS,
     TRAINING_LIMITS,
     Limits,
+    format_value,
     option_name,
-    shown,
     unknown,
 )
 from charrnn.nn.network import ModelConfig, Network, initialise
@@ -69,8 +69,8 @@ def test_bounds_belong_to_the_range_or_not() -> None:
 
 
 def test_a_huge_integer_is_shown_in_powers_of_two() -> None:
-    assert shown(-(10**5000)) == "-about 2**16609"
-    assert shown("x" * 100) == "'" + "x" * 39 + "…"
+    assert format_value(-(10**5000)) == "-about 2**16609"
+    assert format_value("x" * 100) == "'" + "x" * 39 + "…"
 
 
 def test_the_closest_name_is_suggested() -> None:

@@ -31,7 +31,7 @@ from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator
-from charrnn.system.child_processes import GONE, ChildProcess
+from charrnn.system.child_processes import DISCONNECTED, ChildProcess
 from charrnn.types import StopFlag
 
 HIDDEN_SIZE, BATCH_SIZE = 64, 64
@@ -275,7 +275,7 @@ def _run_in_processes(
             for connection in cast(list[Connection], wait(busy, timeout=0.1)):
                 try:
                     event = connection.recv()
-                except GONE as error:
+                except DISCONNECTED as error:
                     raise children[connection].failure("shorter or fewer --gaps") from error
                 yield event
                 if isinstance(event, TrialResult):

@@ -27,7 +27,7 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.checkpointing.npz_file import read_archive, write_archive
-from charrnn.checkpointing.npz_format import MAXIMUM_METADATA, MAXIMUM_SIZE
+from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingState
 from charrnn.data.layouts import Pairing
 from charrnn.data.vocabulary import Vocabulary
@@ -45,16 +45,16 @@ ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0, "kern
 """Fields that files of this format may lack, and what is then meant."""
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write atomically; raises `StorageError`, and then the file that was there still is."""
     arrays: dict[str, Array] = dict(checkpoint.parameters)
     state = checkpoint.training
     if state is not None:
         if state.parameters is not None:
-            arrays |= _under("training.parameters", state.parameters)
+            arrays |= _with_prefix("training.parameters", state.parameters)
         for slot, parameters in state.optimiser.items():
-            arrays |= _under(f"training.optimiser.{slot}", parameters)
-        arrays |= _under("training.states", state.states)
+            arrays |= _with_prefix(f"training.optimiser.{slot}", parameters)
+        arrays |= _with_prefix("training.states", state.states)
     symbols = checkpoint.symbols
     of_pairs = isinstance(symbols, Pairing)
     metadata: dict[str, JSON] = {
@@ -85,29 +85,29 @@ def check_storable(
     parameters than a file can hold.
     """
     size = len(json.dumps(_as_json(symbols)))
-    if size > MAXIMUM_METADATA - ROOM_FOR_THE_REST:
+    if size > MAX_METADATA_BYTES - RESERVED_METADATA_BYTES:
         raise TextError(
             f"{config.outputs:,} different symbols take {size:,} bytes, a checkpoint has room for "
-            f"{MAXIMUM_METADATA:,}",
+            f"{MAX_METADATA_BYTES:,}",
             "--bytes or a larger --min-count"
             if isinstance(symbols, Vocabulary)
             else "a --layout that reads characters",
         )
     numbers = sum(math.prod(shape) for shape in config.shapes().values())
     copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.average > 0)
-    if 4 * numbers * copies > 0.99 * MAXIMUM_SIZE:
+    if 4 * numbers * copies > 0.99 * MAX_ARCHIVE_BYTES:
         raise UsageError(
             f"{numbers:,} parameters and the optimiser's state do not fit into a checkpoint of "
-            f"{MAXIMUM_SIZE:,} bytes",
+            f"{MAX_ARCHIVE_BYTES:,} bytes",
             "a smaller --hidden",
         )
 
 
-ROOM_FOR_THE_REST = 64_000
+RESERVED_METADATA_BYTES = 64_000
 """Bytes of the metadata that are kept free for all but the symbols."""
 
 
-def load(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Read and check a checkpoint; raises `CheckpointError` for anything that does not fit."""
     arrays, metadata = read_archive(path)
     try:
@@ -132,7 +132,7 @@ class _Reader:
             )
         if version < FORMAT:
             raise CheckpointError(f"there is no format {version}")
-        config = _build(ModelConfig, self._value(self.metadata, "model", dict), "model")
+        config = _build_record(ModelConfig, self._value(self.metadata, "model", dict), "model")
         if config.layers > len(self.arrays):
             raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
         symbols = self._pairing() if version == PAIR_FORMAT else self._vocabulary()
@@ -142,7 +142,7 @@ class _Reader:
                 f"and {symbols.outputs} to guess"
             )
         parameters = self._take("", config.shapes())
-        corpus = _build(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
+        corpus = _build_record(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
         step = self._value(self.metadata, "step", int)
         if step < 0:
             raise CheckpointError(f"step is {step}")
@@ -152,15 +152,17 @@ class _Reader:
             raise CheckpointError("training.progress.step is not the step")
         if self.arrays:
             raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
-        return Checkpoint(config, symbols, parameters, corpus, step, self._figures(), state)
+        return Checkpoint(
+            config, symbols, parameters, corpus, step, self._validation_metrics(), state
+        )
 
     def _training(self, config: ModelConfig, training: Any) -> TrainingState:
         if not isinstance(training, dict):
             raise CheckpointError("training is not an object")
         stored = self._value(training, "config", dict, "training.")
-        run = _build(TrainingConfig, stored, "training.config")
+        run = _build_record(TrainingConfig, stored, "training.config")
         stored = self._value(training, "progress", dict, "training.")
-        progress = _build(Progress, stored, "training.progress")
+        progress = _build_record(Progress, stored, "training.progress")
         updates = self._value(training, "updates", int, "training.")
         counts = (progress.step, progress.since_best, progress.best_step, progress.evaluated)
         if min(updates, *counts) < 0:
@@ -211,9 +213,9 @@ class _Reader:
             if not all(isinstance(symbol, str) for symbol in symbols):
                 raise CheckpointError(f"pairs.{side} holds something that is not a text")
             stored = stored | {side: tuple(symbols)}
-        return _build(Pairing, stored, "pairs")
+        return _build_record(Pairing, stored, "pairs")
 
-    def _figures(self) -> dict[str, float]:
+    def _validation_metrics(self) -> dict[str, float]:
         metrics = self._value(self.metadata, "validation", dict)
         if not all(type(value) in (int, float) for value in metrics.values()):
             raise CheckpointError("validation holds something that is not a number")
@@ -230,7 +232,7 @@ class _Reader:
 Record = TypeVar("Record")
 
 
-def _build(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
+def _build_record(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
     """Make a dataclass of exactly the stored fields, each of its declared type."""
     hints = get_type_hints(kind)
     stored = {name: value for name, value in ADDED_LATER.items() if name in hints} | stored
@@ -256,5 +258,5 @@ def _as_json(record: Any) -> dict[str, JSON]:
     return {item.name: getattr(record, item.name) for item in fields(record)}
 
 
-def _under(prefix: str, parameters: Parameters) -> dict[str, Array]:
+def _with_prefix(prefix: str, parameters: Parameters) -> dict[str, Array]:
     return {f"{prefix}.{name}": array for name, array in parameters.items()}

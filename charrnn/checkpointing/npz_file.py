@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpointing.npz_format import MAXIMUM_SIZE, parse, serialise, shown
+from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, bounded_repr, deserialise, serialise
 from charrnn.errors import CheckpointError, StorageError
 from charrnn.system.files import UnsuitableFileError, read_regular_file, write_atomically
 from charrnn.types import JSON, Array
@@ -20,12 +20,12 @@ def write_archive(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str
     try:
         write_atomically(path, serialise(arrays, metadata))
     except OSError as error:
-        problem = f"cannot write {shown(path)}: {error.strerror}"
+        problem = f"cannot write {bounded_repr(path)}: {error.strerror}"
         raise StorageError(f"{problem}; try to free some space, or another folder") from error
 
 
 def read_archive(
-    path: Path, maximum: int = MAXIMUM_SIZE
+    path: Path, maximum: int = MAX_ARCHIVE_BYTES
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays, writable and in the order of the file, and the metadata.
 
@@ -34,16 +34,16 @@ def read_archive(
     StorageError if the system does not hand them over.
     """
     try:
-        return parse(read_regular_file(path, maximum))
+        return deserialise(read_regular_file(path, maximum))
     except (CheckpointError, UnsuitableFileError) as error:
         problem = error.strerror if isinstance(error, UnsuitableFileError) else error
-        raise CheckpointError(f"{shown(path)} {problem}; try another checkpoint") from error
+        raise CheckpointError(f"{bounded_repr(path)} {problem}; try another checkpoint") from error
     except (FileNotFoundError, NotADirectoryError) as error:
-        problem = f"no checkpoint at {shown(path)}"
+        problem = f"no checkpoint at {bounded_repr(path)}"
         raise CheckpointError(f"{problem}; try the path of an .npz that charrnn wrote") from error
     except OSError as error:
-        problem = f"cannot read {shown(path)}: {error.strerror}"
+        problem = f"cannot read {bounded_repr(path)}: {error.strerror}"
         raise StorageError(f"{problem}; try a copy that you may read") from error
     except MemoryError as error:
-        problem = f"cannot read {shown(path)}: it does not fit into memory"
+        problem = f"cannot read {bounded_repr(path)}: it does not fit into memory"
         raise StorageError(f"{problem}; try to close other programs") from error

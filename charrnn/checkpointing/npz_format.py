@@ -36,22 +36,22 @@ DTYPES = {
     for code in ("<f4", "<f8", "|u1", "<u2", "<u4", "<u8", "<i8", "|b1")
 }
 
-MAXIMUM_SIZE = 4 * 2**30 - 2  # bytes; from 4 GiB on, a zip needs the longer fields of zip64
-MAXIMUM_MEMBERS = 10_000
-MAXIMUM_HEADER = 1024  # bytes, of an .npy
-MAXIMUM_METADATA = 2**20  # bytes
-MAXIMUM_CONTAINERS = 10_000  # lists and objects in the metadata; 2 bytes may take 100 in memory
-MAXIMUM_DEPTH = 50  # of lists and objects in each other
-MAXIMUM_AXES = 64  # NumPy's own limit
+MAX_ARCHIVE_BYTES = 4 * 2**30 - 2  # bytes; from 4 GiB on, a zip needs the longer fields of zip64
+MAX_MEMBERS = 10_000
+MAX_HEADER_BYTES = 1024  # bytes, of an .npy
+MAX_METADATA_BYTES = 2**20  # bytes
+MAX_CONTAINERS = 10_000  # lists and objects in the metadata; 2 bytes may take 100 in memory
+MAX_DEPTH = 50  # of lists and objects in each other
+MAX_AXES = 64  # NumPy's own limit
 
-TAG, DIGITS = b"charrnn sha256 ", 64  # the zip's comment
-LOCAL = struct.Struct("<4s5H3I2H")  # stands before each member
-ENTRY = struct.Struct("<4s6H3I5H2I")  # describes it once more, in the directory
-END = struct.Struct("<4s4H2IH")  # stands after the directory, and before the comment
-ZIP_VERSION, FIRST_DAY = 20, 0x21  # 2.0, the plainest in use; 1 January 1980
+CHECKSUM_TAG, CHECKSUM_DIGITS = b"charrnn sha256 ", 64  # the zip's comment
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # stands before each member
+DIRECTORY_ENTRY = struct.Struct("<4s6H3I5H2I")  # describes it once more, in the directory
+END_RECORD = struct.Struct("<4s4H2IH")  # stands after the directory, and before the comment
+ZIP_VERSION, ZIP_DATE = 20, 0x21  # 2.0, the plainest in use; 1 January 1980
 
-NAME = re.compile(r"(?!.{101})\w+(?:[.-]\w+)*", re.ASCII)
-HEADER = re.compile(
+MEMBER_NAME = re.compile(r"(?!.{101})\w+(?:[.-]\w+)*", re.ASCII)
+NPY_HEADER = re.compile(
     rb"\{'descr': (.*?), 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,19},|[0-9]{1,19}(?:, [0-9]{1,19})+)?)\), \} *\n"
 )
@@ -68,37 +68,39 @@ class Member(NamedTuple):
     def description(self) -> tuple[int, ...]:
         """Return the fields that both of the headers below have."""
         lengths = (self.size, self.size, len(self.filename), 0)
-        return (ZIP_VERSION, 0, 0, 0, FIRST_DAY, self.crc, *lengths)
+        return (ZIP_VERSION, 0, 0, 0, ZIP_DATE, self.crc, *lengths)
 
     def local_header(self) -> bytes:
         """Return what stands before the content."""
-        return LOCAL.pack(b"PK\3\4", *self.description()) + self.filename
+        return LOCAL_HEADER.pack(b"PK\3\4", *self.description()) + self.filename
 
     def directory_entry(self) -> bytes:
         """Return what stands for it in the zip's directory."""
         fields = (ZIP_VERSION, *self.description(), 0, 0, 0, 0, self.offset)
-        return ENTRY.pack(b"PK\1\2", *fields) + self.filename
+        return DIRECTORY_ENTRY.pack(b"PK\1\2", *fields) + self.filename
 
 
 def end_record(count: int, size: int, start: int) -> bytes:
     """Return the record that locates a directory of `count` entries and `size` bytes."""
-    return END.pack(b"PK\5\6", 0, 0, count, count, size, start, len(TAG) + DIGITS)
+    return END_RECORD.pack(
+        b"PK\5\6", 0, 0, count, count, size, start, len(CHECKSUM_TAG) + CHECKSUM_DIGITS
+    )
 
 
 def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> bytearray:
     """Return the bytes of an archive.
 
-    Raises StorageError if they would be too many, ValueError if `parse` would refuse them.
+    Raises StorageError if they would be too many, ValueError if `deserialise` would refuse them.
     """
     text = json.dumps(dict(metadata), sort_keys=True, allow_nan=False, separators=(",", ":"))
     try:
         parse_metadata(text.encode())
     except CheckpointError as error:
         raise ValueError(f"the archive {error}") from error
-    if "metadata" in arrays or len(arrays) >= MAXIMUM_MEMBERS:
-        raise ValueError(f"an array is called metadata, or there are {MAXIMUM_MEMBERS:,}")
+    if "metadata" in arrays or len(arrays) >= MAX_MEMBERS:
+        raise ValueError(f"an array is called metadata, or there are {MAX_MEMBERS:,}")
     size = len(text) + sum(array.nbytes for array in arrays.values())
-    if size + 1024 * (len(arrays) + 2) > MAXIMUM_SIZE:  # what describes a member is shorter
+    if size + 1024 * (len(arrays) + 2) > MAX_ARCHIVE_BYTES:  # what describes a member is shorter
         raise StorageError(f"{size:,} bytes do not fit into a checkpoint; try a smaller network")
 
     archive, directory = bytearray(), bytearray()
@@ -107,7 +109,7 @@ def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> byte
         member = Member(f"{name}.npy".encode(), len(content), crc32(content), len(archive))
         archive += member.local_header() + content
         directory += member.directory_entry()
-    archive += directory + end_record(len(arrays) + 1, len(directory), len(archive)) + TAG
+    archive += directory + end_record(len(arrays) + 1, len(directory), len(archive)) + CHECKSUM_TAG
     archive += checksum(archive)
     return archive
 
@@ -115,7 +117,7 @@ def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> byte
 def serialise_array(name: str, array: Array) -> bytes:
     """Return an .npy of version 1.0, little-endian and in C order."""
     dtype = array.dtype.newbyteorder("<")
-    if dtype not in DTYPES.values() or not NAME.fullmatch(name):
+    if dtype not in DTYPES.values() or not MEMBER_NAME.fullmatch(name):
         raise ValueError(f"an archive cannot hold {array.dtype} under the name {name!r}")
     stream = io.BytesIO()
     array = np.asarray(array, dtype, order="C")
@@ -134,18 +136,18 @@ def require(condition: bool, problem: str) -> None:
         raise CheckpointError(problem)
 
 
-def parse(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
+def deserialise(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays and the metadata of an archive, once all of it has been checked.
 
     Raises CheckpointError with a problem as `require` words it.
     """
-    check_seal(content)
+    check_checksum(content)
     members = find_members(content)
     require(next(iter(members), None) == "metadata", "does not begin with its metadata")
     headers = {name: parse_header(name, member) for name, member in members.items()}
     dtype, shape, text = headers.pop("metadata")
     require(dtype == np.uint8 and len(shape) == 1, "has metadata that is not text")
-    metadata = parse_metadata(bytes(text[: MAXIMUM_METADATA + 1]))
+    metadata = parse_metadata(bytes(text[: MAX_METADATA_BYTES + 1]))
     arrays = {
         name: np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
         for name, (dtype, shape, data) in headers.items()
@@ -153,16 +155,19 @@ def parse(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, metadata
 
 
-def check_seal(content: bytes) -> None:
+def check_checksum(content: bytes) -> None:
     """Check the tag and the digits that end an archive; if there are none, say what it is."""
-    if content[-len(TAG) - DIGITS : -DIGITS] == TAG:
-        intact = checksum(memoryview(content)[:-DIGITS]) == content[-DIGITS:]
+    if content[-len(CHECKSUM_TAG) - CHECKSUM_DIGITS : -CHECKSUM_DIGITS] == CHECKSUM_TAG:
+        intact = checksum(memoryview(content)[:-CHECKSUM_DIGITS]) == content[-CHECKSUM_DIGITS:]
         return require(intact, "is damaged: its content does not match its checksum")
     require(len(content) > 0, "is empty")
     require(content.startswith(b"PK\3\4"), "is not an .npz")
-    end = content.rfind(b"PK\5\6") + END.size
+    end = content.rfind(b"PK\5\6") + END_RECORD.size
     declared = int.from_bytes(content[end - 2 : end], "little")  # length of the comment
-    require(end >= END.size and end + declared == len(content), "is cut short: its end is missing")
+    require(
+        end >= END_RECORD.size and end + declared == len(content),
+        "is cut short: its end is missing",
+    )
     raise CheckpointError("is an .npz, but not one that charrnn wrote")
 
 
@@ -173,13 +178,13 @@ def find_members(content: bytes) -> dict[str, memoryview]:
     members: dict[str, memoryview] = {}
     cursor, entry = 0, start  # where the next member begins, and what describes it
     for _ in range(count):
-        require(entry + ENTRY.size <= end, "declares more members than it describes")
-        fields = ENTRY.unpack_from(content, entry)
+        require(entry + DIRECTORY_ENTRY.size <= end, "declares more members than it describes")
+        fields = DIRECTORY_ENTRY.unpack_from(content, entry)
         _, _, _, flags, method, _, _, crc, _, size, length, *_, offset = fields
-        filename = content[entry + ENTRY.size : entry + ENTRY.size + length]
+        filename = content[entry + DIRECTORY_ENTRY.size : entry + DIRECTORY_ENTRY.size + length]
         name, suffix = filename[:-4].decode("latin-1"), filename[-4:]
-        where = shown(filename.decode("latin-1"), 40)
-        well_named = suffix == b".npy" and NAME.fullmatch(name) is not None
+        where = bounded_repr(filename.decode("latin-1"), 40)
+        well_named = suffix == b".npy" and MEMBER_NAME.fullmatch(name) is not None
         require(well_named, f"has a member with the forbidden name {where}")
         require(name not in members, f"has two members {where}")
         require(flags & 1 == 0, f"has an encrypted member, {where}")
@@ -202,23 +207,23 @@ def find_members(content: bytes) -> dict[str, memoryview]:
 
 def find_directory(content: bytes) -> tuple[int, int, int]:
     """Return how many entries the zip's directory has, where it starts and where it ends."""
-    end = len(content) - DIGITS - len(TAG) - END.size
+    end = len(content) - CHECKSUM_DIGITS - len(CHECKSUM_TAG) - END_RECORD.size
     require(end >= 0, "has no zip directory")
-    *_, count, size, start, _ = END.unpack_from(content, end)
-    require(count <= MAXIMUM_MEMBERS, f"declares {count:,} members, more than charrnn writes")
-    in_place = content[end : end + END.size] == end_record(count, size, start)
+    *_, count, size, start, _ = END_RECORD.unpack_from(content, end)
+    require(count <= MAX_MEMBERS, f"declares {count:,} members, more than charrnn writes")
+    in_place = content[end : end + END_RECORD.size] == end_record(count, size, start)
     require(in_place and start + size == end, "has a misplaced zip directory")
     return count, start, end
 
 
 def parse_header(name: str, member: memoryview) -> Header:
     """Return what an .npy holds, if its header is as short and plain as `serialise` writes it."""
-    where = shown(name, 40)
+    where = bounded_repr(name, 40)
     first = bytes(member[:8]) == b"\x93NUMPY\1\0"
     require(first, f"has a member that is no .npy of version 1.0, {where}")
     start = 10 + int.from_bytes(member[8:10], "little")
-    require(start <= min(len(member), MAXIMUM_HEADER), f"has too long a header for {where}")
-    match = HEADER.fullmatch(bytes(member[10:start]))
+    require(start <= min(len(member), MAX_HEADER_BYTES), f"has too long a header for {where}")
+    match = NPY_HEADER.fullmatch(bytes(member[10:start]))
     if match is None:
         raise CheckpointError(f"has a header that charrnn does not write, for {where}")
     require(match[1] in DTYPES, f"has an array of a type that charrnn does not write, {where}")
@@ -229,7 +234,7 @@ def parse_header(name: str, member: memoryview) -> Header:
     require(size == len(data), f"has {len(data):,} bytes for another shape of {where}")
     # The size says little of an empty array: its other axes may be of any length.
     possible = math.prod(length or 1 for length in shape) * dtype.itemsize < 2**63
-    require(possible and len(shape) <= MAXIMUM_AXES, f"has an impossible shape for {where}")
+    require(possible and len(shape) <= MAX_AXES, f"has an impossible shape for {where}")
     if dtype == np.bool_:
         largest = np.frombuffer(data, np.uint8).max(initial=0)
         require(bool(largest <= 1), f"has a byte that is neither true nor false in {where}")
@@ -238,28 +243,31 @@ def parse_header(name: str, member: memoryview) -> Header:
 
 def parse_metadata(text: bytes) -> dict[str, Any]:
     """Return the JSON object in `text`; refuse all that strict JSON does not know, or too much."""
-    require(len(text) <= MAXIMUM_METADATA, f"has metadata over {MAXIMUM_METADATA:,} bytes")
+    require(len(text) <= MAX_METADATA_BYTES, f"has metadata over {MAX_METADATA_BYTES:,} bytes")
     containers = text.count(b"[") + text.count(b"{")
-    require(containers <= MAXIMUM_CONTAINERS, f"has metadata of over {MAXIMUM_CONTAINERS:,} lists")
+    require(containers <= MAX_CONTAINERS, f"has metadata of over {MAX_CONTAINERS:,} lists")
     try:
         metadata = json.loads(
-            text.decode(), object_pairs_hook=unique, parse_float=finite, parse_constant=finite
+            text.decode(),
+            object_pairs_hook=reject_duplicate_keys,
+            parse_float=parse_finite_float,
+            parse_constant=parse_finite_float,
         )
-        nesting = depth(metadata)
+        nesting = nesting_depth(metadata)
     except UnicodeDecodeError as error:
         raise CheckpointError("has metadata that is not UTF-8") from error
     except ValueError as error:
         reason = str(error).partition(":")[0]
         raise CheckpointError(f"has metadata that is not strict JSON: {reason}") from error
     except RecursionError:
-        nesting = MAXIMUM_DEPTH + 1
-    require(nesting <= MAXIMUM_DEPTH, f"has metadata nested deeper than {MAXIMUM_DEPTH}")
+        nesting = MAX_DEPTH + 1
+    require(nesting <= MAX_DEPTH, f"has metadata nested deeper than {MAX_DEPTH}")
     if not isinstance(metadata, dict):
         raise CheckpointError("has metadata that is not a JSON object")
     return metadata
 
 
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return `pairs` as a dictionary; raise ValueError if a key occurs twice."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
@@ -267,7 +275,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def finite(number: str) -> float:
+def parse_finite_float(number: str) -> float:
     """Return `number` as a float; raise ValueError for NaN and for what is too large."""
     value = float(number)
     if not math.isfinite(value):
@@ -275,13 +283,15 @@ def finite(number: str) -> float:
     return value
 
 
-def depth(value: Any) -> int:
+def nesting_depth(value: Any) -> int:
     """Return how many lists and objects stand in each other, counting a plain value as one."""
     children = value.values() if isinstance(value, dict) else value
-    return 1 + max(map(depth, children if isinstance(value, dict | list) else ()), default=0)
+    return 1 + max(
+        map(nesting_depth, children if isinstance(value, dict | list) else ()), default=0
+    )
 
 
-def shown(text: Path | str, width: int = 70) -> str:
+def bounded_repr(text: Path | str, width: int = 70) -> str:
     """Return `text` quoted, on one line, without control characters; of a long one, the end."""
     quoted = repr(str(text))
     return quoted if len(quoted) <= width else "..." + quoted[3 - width :]

@@ -16,10 +16,10 @@ from charrnn.system.files import open_regular_file, read_regular_file
 MAX_FACTS_BYTES = 2**20
 MAX_ROW_CHARACTERS = 2**20
 MAX_METRICS_BYTES = 2**28
-MAX_COUNT = 2**53
+MAX_JSON_INTEGER = 2**53
 """Largest step that is read: the largest integer of a float64."""
 
-MAX_TEXT = 4096
+MAX_PATH_CHARACTERS = 4096
 """Characters of a path, as of most file systems."""
 
 NUMBERS = (
@@ -36,7 +36,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         content = read_regular_file(folder / "run.json", MAX_FACTS_BYTES)
     except OSError:
         return {}
-    facts = parsed(content.decode("utf-8", "replace"))
+    facts = parse_json(content.decode("utf-8", "replace"))
     return facts if isinstance(facts, dict) else {}
 
 
@@ -50,7 +50,7 @@ def sources_in(facts: dict[str, Any]) -> list[str]:
 
 def is_path(value: object) -> bool:
     """Return whether a value can be the path of a file."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or "\0" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_PATH_CHARACTERS or "\0" in value:
         return False
     try:
         value.encode("utf-8", "surrogateescape")
@@ -73,10 +73,10 @@ def local_path(path: str) -> str:
 
 def planned_steps(facts: dict[str, Any]) -> int | None:
     """Return the number of steps of a run, or None if run.json does not tell."""
-    return count(facts.get("steps"))
+    return as_count(facts.get("steps"))
 
 
-def parsed(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Return a JSON value, or None for what is no JSON or too deeply nested."""
     try:
         return json.loads(text)
@@ -84,12 +84,12 @@ def parsed(text: str) -> Any:
         return None
 
 
-def count(value: object) -> int | None:
+def as_count(value: object) -> int | None:
     """Return a value if it is a count, else None."""
-    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
+    return value if type(value) is int and 0 <= value <= MAX_JSON_INTEGER else None
 
 
-def number(value: object) -> float | None:
+def as_number(value: object) -> float | None:
     """Return a value as a float if it is a finite number, else None."""
     if type(value) not in (int, float):
         return None
@@ -102,12 +102,12 @@ def number(value: object) -> float | None:
 
 def parse_row(line: str) -> dict[str, Any] | None:
     """Return a row of metrics.jsonl with the fields that make sense; None without a step."""
-    row = parsed(line)
-    if not isinstance(row, dict) or (step := count(row.get("step"))) is None:
+    row = parse_json(line)
+    if not isinstance(row, dict) or (step := as_count(row.get("step"))) is None:
         return None
     found: dict[str, Any] = {"step": step}
     for name in NUMBERS:
-        if (value := number(row.get(name))) is not None:
+        if (value := as_number(row.get(name))) is not None:
             found[name] = value
     if "gradient_norm" in found:
         found.setdefault("gradient_norm_clipped", found["gradient_norm"])
@@ -126,7 +126,7 @@ def numbers_by_name(values: object) -> dict[str, float]:
     """Return the finite numbers of an object."""
     if not isinstance(values, dict):
         return {}
-    found = {name: number(value) for name, value in values.items()}
+    found = {name: as_number(value) for name, value in values.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -135,9 +135,9 @@ def line_by_lag(line: object) -> dict[str, Any] | None:
     if not isinstance(line, dict) or not isinstance(line.get("ratio"), list):
         return None
     return {
-        "ratio": [number(value) for value in line["ratio"]],
-        "horizon_chars": number(line.get("horizon_chars")),
-        "rate_per_char": number(line.get("rate_per_char")),
+        "ratio": [as_number(value) for value in line["ratio"]],
+        "horizon_chars": as_number(line.get("horizon_chars")),
+        "rate_per_char": as_number(line.get("rate_per_char")),
     }
 
 

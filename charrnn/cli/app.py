@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from charrnn import __version__
 from charrnn.cli.output.safe_text import abandon_stdout, label
 from charrnn.cli.output.standard_streams import prepare_streams
-from charrnn.cli.runs.signals import handled
+from charrnn.cli.runs.signals import raise_on_signal
 from charrnn.cli.usage_messages import check_words, usage_message
 from charrnn.errors import CharRNNError, StorageError
 
@@ -59,7 +59,7 @@ class Commands(TyperGroup):
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with handled(), reported(lambda: options_of(ctx.invoked_subcommand)):
+        with raise_on_signal(), reported(lambda: options_of(ctx.invoked_subcommand)):
             return super().invoke(ctx)
 
 

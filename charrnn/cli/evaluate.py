@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line

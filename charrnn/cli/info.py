@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.options import CheckpointArgument, Json

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
-from charrnn.checkpointing.checkpoint import save
+from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.lookup import checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.typed_text import typed
@@ -173,7 +172,7 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a checkpoint, atomically; `StorageError` if that fails."""
-        save(Path(path), self.checkpoint)
+        save_checkpoint(Path(path), self.checkpoint)
 
 
 def check_size(length: int, count: int) -> None:

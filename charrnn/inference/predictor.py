@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.layouts import Pairing
@@ -100,7 +100,7 @@ class Predictor:
         Raises `CheckpointError` if there is none or it cannot be trusted, and `UsageError` if it
         is a language model (see `charrnn.load`).
         """
-        return cls.of(load(checkpoint_in(Path(path))))
+        return cls.of(load_checkpoint(checkpoint_in(Path(path))))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:

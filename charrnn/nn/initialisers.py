@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.errors import UsageError
-from charrnn.limits import INIT_SCALE, shown, unknown
+from charrnn.limits import INIT_SCALE, format_value, unknown
 from charrnn.types import Array
 
 
@@ -84,14 +84,14 @@ class Initialiser:
         if not colon:
             return cls(name)
         if name not in SCALED:
-            raise UsageError(f"{name!r} takes no scale, got {shown(text)}", "--gain")
+            raise UsageError(f"{name!r} takes no scale, got {format_value(text)}", "--gain")
         try:
             number = float(scale)
         except ValueError:
             number = float("nan")
         if number not in INIT_SCALE:
             raise UsageError(
-                f"{shown(scale)} in {shown(text)} is no scale {INIT_SCALE}",
+                f"{format_value(scale)} in {format_value(text)} is no scale {INIT_SCALE}",
                 f"for example {name}:0.01",
             )
         return cls(name, number)

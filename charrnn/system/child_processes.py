@@ -22,7 +22,7 @@ BUSY_WAIT_SECONDS = 1e-3
 JOIN_SECONDS = 5.0
 """Seconds that a child may take to notice that its pipe is closed before it is killed."""
 
-GONE = (EOFError, BrokenPipeError, ConnectionResetError)
+DISCONNECTED = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a connection raises once the process at its other end has ended."""
 
 
@@ -31,7 +31,7 @@ class ChildProcess:
 
     Args:
         target: an importable function. It receives its end of the pipe first and should return
-            when `connection.recv()` raises one of `GONE`.
+            when `connection.recv()` raises one of `DISCONNECTED`.
         args: further arguments; they must be picklable.
     """
 
@@ -69,11 +69,11 @@ class ChildProcess:
             how = "ended" if code is None else f"ended with exit code {code}"
         else:
             how = f"was killed by {signal.Signals(-code).name}"
-        hint = " (perhaps for lack of memory)" if code in (-9, OUT_OF_MEMORY) else ""
+        hint = " (perhaps for lack of memory)" if code in (-9, EXIT_OUT_OF_MEMORY) else ""
         return WorkerError(f"a worker process {how}{hint}", *advice)
 
 
-OUT_OF_MEMORY = 77
+EXIT_OUT_OF_MEMORY = 77
 """Exit code of a child that could not allocate memory."""
 
 
@@ -82,14 +82,14 @@ def _run(target: Callable[..., None], connection: Connection, *args: Any) -> Non
     ignore_signals()
     try:
         target(connection, *args)
-    except GONE:
+    except DISCONNECTED:
         return
     except MemoryError as error:
-        raise SystemExit(OUT_OF_MEMORY) from error
+        raise SystemExit(EXIT_OUT_OF_MEMORY) from error
 
 
 def receive(connection: Connection) -> Any:
-    """Return what the other end sends; raises one of `GONE` if it has ended."""
+    """Return what the other end sends; raises one of `DISCONNECTED` if it has ended."""
     until = time.perf_counter() + BUSY_WAIT_SECONDS
     while not connection.poll() and time.perf_counter() < until:
         pass

@@ -19,7 +19,7 @@ from charrnn.system.files import open_regular_file
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 """Errors of file systems that have no locks: some network and cluster file systems."""
 
-LOCK_ATTEMPTS, RETRY_SECONDS = 5, 0.02
+LOCK_ATTEMPTS, LOCK_RETRY_SECONDS = 5, 0.02
 """Attempts to take a lock, and the time between two: `is_locked` holds it for microseconds."""
 
 
@@ -46,7 +46,7 @@ class FileLock:
                 self.release()
                 raise
             self.release()
-            time.sleep(RETRY_SECONDS)
+            time.sleep(LOCK_RETRY_SECONDS)
         raise FileNotFoundError(errno.ENOENT, "removed while it was locked", str(path))
 
     def release(self) -> None:

@@ -21,10 +21,10 @@ TEMPORARY = re.compile(r"\..+\.tmp-([1-9][0-9]{0,8})")
 MAX_TEMPORARY_SECONDS = 86_400
 """Age at which a temporary file is stale, on systems that do not tell whether a process lives."""
 
-REPLACE_ATTEMPTS, RETRY_SECONDS = 20, 0.05
+REPLACE_ATTEMPTS, REPLACE_RETRY_SECONDS = 20, 0.05
 """Attempts to replace a file on Windows, which refuses it while another process reads the file."""
 
-COPY_BYTES = 2**20
+CHUNK_BYTES = 2**20
 
 
 class UnsuitableFileError(OSError):
@@ -85,7 +85,7 @@ def rename(source: Path, target: Path) -> None:
         with suppress(PermissionError):
             os.replace(source, target)  # noqa: PTH105 (stands beside the other calls of `os`)
             return
-        time.sleep(RETRY_SECONDS)
+        time.sleep(REPLACE_RETRY_SECONDS)
     os.replace(source, target)  # noqa: PTH105
 
 
@@ -100,7 +100,7 @@ def move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EACCES):
             raise
-        write_atomically(target, pieces_of(source))
+        write_atomically(target, read_chunks(source))
     else:
         fsync_folder(target.parent)
 
@@ -111,10 +111,10 @@ def unlink_if_possible(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def pieces_of(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file, `COPY_BYTES` at a time."""
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file, `CHUNK_BYTES` at a time."""
     with path.open("rb") as file:
-        while piece := file.read(COPY_BYTES):
+        while piece := file.read(CHUNK_BYTES):
             yield piece
 
 

@@ -35,7 +35,7 @@ class SharedArray:
 def share(array: Array) -> SharedArray:
     """Let other processes see these numbers."""
     dtype = array.dtype.str
-    base = mapping(array)
+    base = mapped_base(array)
     if base is not None and array.flags.c_contiguous:
         start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         return SharedArray(str(base.filename), base.offset + start, dtype, array.shape)
@@ -52,7 +52,7 @@ def shared_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> SharedArray:
     return SharedArray(memory, 0, kind.str, shape)
 
 
-def mapping(array: Array) -> "np.memmap[Any, Any] | None":
+def mapped_base(array: Array) -> "np.memmap[Any, Any] | None":
     """Return the mapped file that `array` is a view of, the whole of it, or None."""
     found: np.memmap[Any, Any] | None = None
     base: Any = array

@@ -25,7 +25,7 @@ from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
-from charrnn.system.child_processes import GONE, ChildProcess, receive
+from charrnn.system.child_processes import DISCONNECTED, ChildProcess, receive
 from charrnn.system.shared_arrays import SharedArray, share, shared_zeros
 from charrnn.training.backends import load_backend
 from charrnn.types import Array
@@ -186,7 +186,7 @@ class WorkerPool:
             for worker, gradient in zip(self._workers, self._gradients[1:], strict=True):
                 nats += receive(worker.connection)
                 self.gradient += gradient
-        except GONE as error:
+        except DISCONNECTED as error:
             failure = worker.failure("a smaller --hidden or --batch", "--threads 1")
             self.close()  # no other worker may write to the states once they are restored
             self.states.vector[...] = self._states_before

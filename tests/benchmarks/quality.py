@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.data.vocabulary import Vocabulary
 from tests.benchmarks.measuring import options, show, torch_is_there, write_json
 
@@ -82,7 +82,7 @@ def peer(name: str, text: Path, folder: Path, limit: float) -> Iterator[tuple[fl
         path = folder / "m3" / "last.npz"
         if not path.exists():
             charrnn(text, 3, folder)
-        checkpoint = load(path)
+        checkpoint = load_checkpoint(path)
         if checkpoint.training is None:
             raise RuntimeError(f"{path} holds no training state")
         run = (checkpoint.config, checkpoint.training.config)

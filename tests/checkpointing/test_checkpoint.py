@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.checkpointing.checkpoint import load, save
+from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
@@ -58,8 +58,8 @@ def test_everything_comes_back_bit_for_bit(
     cell: str, optimiser: str, average: float, tmp_path: Path
 ) -> None:
     saved = make(cell=cell, optimiser=optimiser, average=average)
-    save(tmp_path / "a.npz", saved)
-    loaded = load(tmp_path / "a.npz")
+    save_checkpoint(tmp_path / "a.npz", saved)
+    loaded = load_checkpoint(tmp_path / "a.npz")
     for name in ("config", "vocabulary", "corpus", "step", "validation"):
         assert getattr(loaded, name) == getattr(saved, name)
     assert loaded.parameters.vector.tobytes() == saved.parameters.vector.tobytes()
@@ -81,7 +81,7 @@ def test_everything_comes_back_bit_for_bit(
     if before.parameters is not None and after.parameters is not None:
         assert after.parameters.vector.tobytes() == before.parameters.vector.tobytes()
         assert after.parameters.vector.tobytes() != loaded.parameters.vector.tobytes()
-    save(tmp_path / "b.npz", loaded)
+    save_checkpoint(tmp_path / "b.npz", loaded)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -94,9 +94,9 @@ def test_a_restored_run_goes_on_as_if_never_stopped(
     for _ in range(12):
         whole.step()
 
-    save(tmp_path / "a.npz", make(cell=cell, optimiser=optimiser))
+    save_checkpoint(tmp_path / "a.npz", make(cell=cell, optimiser=optimiser))
     resumed = make_trainer(cell, optimiser)
-    restore(resumed, load(tmp_path / "a.npz"))
+    restore(resumed, load_checkpoint(tmp_path / "a.npz"))
     for _ in range(7):
         resumed.step()
     assert resumed.parameters.vector.tobytes() == whole.parameters.vector.tobytes()
@@ -115,7 +115,7 @@ def test_restoring_does_not_share_progress_with_the_checkpoint(tmp_path: Path) -
 
 
 def test_plain_numpy_reads_keys_that_explain_themselves(tmp_path: Path) -> None:
-    save(tmp_path / "a.npz", make())
+    save_checkpoint(tmp_path / "a.npz", make())
     with np.load(tmp_path / "a.npz", allow_pickle=False) as archive:
         names = set(archive.files)
         metadata = json.loads(bytes(archive["metadata"]).decode())
@@ -147,14 +147,14 @@ def test_plain_numpy_reads_keys_that_explain_themselves(tmp_path: Path) -> None:
 def test_what_is_only_to_be_used_holds_no_training(tmp_path: Path) -> None:
     trainer = make_trainer()
     trainer.step()
-    save(
+    save_checkpoint(
         tmp_path / "a.npz",
         snapshot(trainer, Vocabulary(CHARACTERS), RECORD, resumable=False),
     )
     arrays, metadata = read_archive(tmp_path / "a.npz")
     assert metadata["training"] is None
     assert not any(name.startswith("training") for name in arrays)
-    loaded = load(tmp_path / "a.npz")
+    loaded = load_checkpoint(tmp_path / "a.npz")
     assert loaded.training is None
     assert loaded.validation == {}
     assert loaded.parameters.vector.tobytes() == trainer.model.vector.tobytes()
@@ -172,7 +172,7 @@ def test_what_is_not_finite_is_never_looked_at_as_a_checkpoint(value: float, whi
 
 def test_saving_where_nothing_can_be_written_is_an_error_of_storage(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write"):
-        save(tmp_path / "missing" / "a.npz", make())
+        save_checkpoint(tmp_path / "missing" / "a.npz", make())
 
 
 def test_a_run_is_finished_once_its_last_step_is_validated_or_patience_is_at_its_end() -> None:
@@ -189,9 +189,9 @@ def test_a_run_is_finished_once_its_last_step_is_validated_or_patience_is_at_its
 def test_what_is_no_archive_is_no_checkpoint(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"a\.npz"):
-        load(tmp_path / "a.npz")
+        load_checkpoint(tmp_path / "a.npz")
     with pytest.raises(CheckpointError, match=r"b\.npz"):
-        load(tmp_path / "b.npz")
+        load_checkpoint(tmp_path / "b.npz")
 
 
 Arrays = dict[str, Array]
@@ -366,7 +366,7 @@ NONSENSE: dict[str, tuple[Change, str]] = {
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("good") / "good.npz"
-    save(path, make())
+    save_checkpoint(path, make())
     return path
 
 
@@ -378,7 +378,7 @@ def test_nonsense_is_refused_by_name(
     change(arrays, metadata)
     write_archive(tmp_path / "bad.npz", arrays, metadata)
     with pytest.raises(CheckpointError, match=message) as caught:
-        load(tmp_path / "bad.npz")
+        load_checkpoint(tmp_path / "bad.npz")
     assert "'bad.npz' is no usable checkpoint: " in str(caught.value)
     assert len(str(caught.value)) < 200
 
@@ -386,7 +386,7 @@ def test_nonsense_is_refused_by_name(
 def test_what_was_not_altered_is_accepted(good: Path, tmp_path: Path) -> None:
     write_archive(tmp_path / "same.npz", *read_archive(good))
     assert (tmp_path / "same.npz").read_bytes() == good.read_bytes()
-    assert load(tmp_path / "same.npz").step == 5
+    assert load_checkpoint(tmp_path / "same.npz").step == 5
 
 
 def test_files_from_before_a_setting_existed_are_read(good: Path, tmp_path: Path) -> None:
@@ -394,4 +394,4 @@ def test_files_from_before_a_setting_existed_are_read(good: Path, tmp_path: Path
     drop("model", "recurrent_dropout")(arrays, metadata)
     drop("training", "progress", "solved")(arrays, metadata)
     write_archive(tmp_path / "old.npz", arrays, metadata)
-    assert load(tmp_path / "old.npz").config == load(good).config
+    assert load_checkpoint(tmp_path / "old.npz").config == load_checkpoint(good).config

@@ -32,7 +32,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from charrnn.checkpointing import npz_format as npz
 from charrnn.checkpointing.npz_file import read_archive, write_archive
-from charrnn.checkpointing.npz_format import parse, serialise
+from charrnn.checkpointing.npz_format import deserialise, serialise
 from charrnn.errors import CheckpointError, StorageError
 from charrnn.system.files import remove_stale_temporaries
 from charrnn.types import JSON, Array
@@ -158,7 +158,7 @@ def deflated(size: int) -> bytes:
 def rejection(content: bytes) -> str:
     """Return why `content` is refused, having checked that the reason is fit to be printed."""
     with pytest.raises(CheckpointError) as caught:
-        parse(content)
+        deserialise(content)
     return checked(caught.value)
 
 
@@ -231,7 +231,7 @@ any_json = st.recursive(
 @given(st.lists(any_array, max_size=4), st.dictionaries(st.text(), any_json, max_size=4))
 def test_what_is_written_is_read_bit_for_bit(values: list[Array], metadata: dict[str, Any]) -> None:
     written = {f"layers.{i}.W_hh": value for i, value in enumerate(values)}
-    arrays, read = parse(bytes(serialise(written, metadata)))
+    arrays, read = deserialise(bytes(serialise(written, metadata)))
     assert list(arrays) == list(written)
     for name, value in written.items():
         assert_same(arrays[name], value)
@@ -252,7 +252,7 @@ def test_what_is_written_is_read_bit_for_bit(values: list[Array], metadata: dict
     ],
 )
 def test_order_strides_and_byte_order_do_not_survive_but_values_do(unusual: Array) -> None:
-    arrays, _ = parse(bytes(serialise({"x": unusual}, {})))
+    arrays, _ = deserialise(bytes(serialise({"x": unusual}, {})))
     assert_same(arrays["x"], np.array(unusual, unusual.dtype.newbyteorder("="), order="C"))
 
 
@@ -264,7 +264,7 @@ def test_lone_surrogates_and_numbers_of_128_bits_survive_in_metadata() -> None:
         "nul": "\0",
         "pair": (1, 2),
     }
-    _, read = parse(bytes(serialise({}, metadata)))
+    _, read = deserialise(bytes(serialise({}, metadata)))
     assert read == metadata | {"pair": [1, 2]}
 
 
@@ -296,8 +296,8 @@ def test_the_format_is_the_one_that_was_written_down() -> None:
     content = bytes(serialise(arrays, metadata))
     # NumPy pads a header for its first axis to grow; how much is its own business.
     assert re.sub(rb" +\n", b"\n", content[:-64]) == re.sub(rb" +\n", b"\n", build(by_hand)[:-64])
-    assert parse(build(by_hand))[1] == metadata
-    assert_same(parse(build(by_hand))[0]["t"], arrays["t"])
+    assert deserialise(build(by_hand))[1] == metadata
+    assert_same(deserialise(build(by_hand))[0]["t"], arrays["t"])
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_metadata_that_could_not_be_read_is_not_written(metadata: dict[str, Any]
 
 
 def test_more_than_a_zip_holds_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "MAXIMUM_SIZE", 100_000)
+    monkeypatch.setattr(npz, "MAX_ARCHIVE_BYTES", 100_000)
     with pytest.raises(StorageError, match="do not fit"):
         write_archive(path, {"x": np.zeros(100_000, np.uint8)}, {})
     assert stored(path) == "old"
@@ -486,7 +486,7 @@ def test_each_way_of_being_broken_is_refused_by_name(
 
 
 def test_the_gallery_is_refused_for_its_flaws_and_not_for_being_made_by_hand() -> None:
-    arrays, metadata = parse(build([metadata_entry(b'{"a":[[]]}'), TWO]))
+    arrays, metadata = deserialise(build([metadata_entry(b'{"a":[[]]}'), TWO]))
     assert metadata == {"a": [[]]}
     assert_same(arrays["x"], np.zeros(2, np.float32))
 
@@ -609,15 +609,15 @@ def test_messages_stay_short_and_visible_whatever_the_path_holds(tmp_path: Path)
 
 def test_every_flipped_bit_and_every_truncation_is_refused() -> None:
     original = bytes(serialise({"x": np.arange(3, dtype=np.float32)}, {"step": 1}))
-    parse(original)
+    deserialise(original)
     damaged = bytearray(original)
     for position in range(len(original)):
         with pytest.raises(CheckpointError):
-            parse(original[:position])
+            deserialise(original[:position])
         for bit in range(8):
             damaged[position] ^= 1 << bit
             with pytest.raises(CheckpointError):
-                parse(bytes(damaged))
+                deserialise(bytes(damaged))
             damaged[position] ^= 1 << bit
     assert bytes(damaged) == original
 
@@ -643,7 +643,7 @@ def test_two_thousand_random_injuries_end_in_a_checkpoint_error_or_in_sound_arra
     header = b"{'descr': '|b1', 'fortran_order': False, 'shape': (3, 1), }"
     text = b'{"a":[1,2.5,"x"],"b":{"c":true}}'
     original = build([metadata_entry(text), Entry(b"b.npy", npy_of(header.decode(), b"\0\1\1"))])
-    parse(original)
+    deserialise(original)
     injuries: dict[str, Callable[[], bytes]] = {
         "plain": lambda: mutated(original, random_),
         "signed": lambda: sign(mutated(original[:-64], random_)),
@@ -657,7 +657,7 @@ def test_two_thousand_random_injuries_end_in_a_checkpoint_error_or_in_sound_arra
         if content == original:
             continue
         try:
-            arrays, metadata = parse(content)
+            arrays, metadata = deserialise(content)
         except CheckpointError as error:
             reasons.add(re.sub(r"[0-9,]+|'.*'", "", checked(error)))
         else:

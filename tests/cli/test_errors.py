@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.output.safe_text import visible
 from charrnn.inference.model import Model
@@ -339,7 +339,7 @@ def test_a_number_gone_bad_is_never_saved(
     monkeypatch.setattr(Trainer, "step", spoil)
     result = charrnn("train", corpus, *tiny, "--save-every", "5")
     assert_one_line(result, 6, "at step 8")
-    last = load(Path("checkpoints/corpus/last.npz"))
+    last = load_checkpoint(Path("checkpoints/corpus/last.npz"))
     assert last.step == 5
     assert every_number_is_finite(Path("checkpoints/corpus"))
 
@@ -359,7 +359,7 @@ def test_a_number_gone_bad_just_before_a_save_is_not_saved_either(
     options = [*tiny, "--val-fraction", "0", "--save-every", "5"]
     del options[options.index("--eval-every") : options.index("--eval-every") + 2]
     assert_one_line(charrnn("train", corpus, *options), 6, "W_hy is not finite at step 10")
-    assert load(Path("checkpoints/corpus/last.npz")).step == 5
+    assert load_checkpoint(Path("checkpoints/corpus/last.npz")).step == 5
 
 
 def test_weights_at_the_edge_of_float32_can_be_sampled(

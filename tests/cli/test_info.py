@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.inference.model import Model
 
 Call = Callable[..., Result]
@@ -33,7 +33,7 @@ KEYS = [
 def test_json_holds_the_documented_keys(charrnn: Call, finished_run: Path, sentences: str) -> None:
     result = charrnn("info", finished_run, "--json")
     facts = json.loads(result.stdout)
-    best = load(finished_run / "best.npz")
+    best = load_checkpoint(finished_run / "best.npz")
     assert result.stdout.count("\n") == 1
     assert list(facts) == KEYS
     assert facts["path"] == str(finished_run / "best.npz")

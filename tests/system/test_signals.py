@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from charrnn.system import platform
-from charrnn.system.child_processes import GONE, ChildProcess
+from charrnn.system.child_processes import DISCONNECTED, ChildProcess
 from charrnn.system.platform import ENDING_SIGNALS
 from charrnn.system.signals import signals_blocked
 
@@ -55,5 +55,5 @@ def survive(connection: Connection) -> None:
     try:
         connection.send(connection.recv())
         connection.recv()
-    except GONE:
+    except DISCONNECTED:
         return

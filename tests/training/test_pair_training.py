@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.checkpointing.checkpoint import load, save
+from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.builtin_pairs import demonstration
@@ -75,12 +75,12 @@ def test_a_resumed_run_is_the_run_never_stopped(
     path = tmp_path / "last.npz"
     with begin(layout, cell) as whole:
         expected = list(train(whole))
-        save(path, snapshot(whole, lessons_for(layout).pairing, RECORD, resumable=True))
+        save_checkpoint(path, snapshot(whole, lessons_for(layout).pairing, RECORD, resumable=True))
         final = path.read_bytes()
     with begin(layout, cell) as first:
         events = list(train(first, lambda: first.progress.step == at))
-        save(path, snapshot(first, lessons_for(layout).pairing, RECORD, resumable=True))
-    checkpoint = load(path)
+        save_checkpoint(path, snapshot(first, lessons_for(layout).pairing, RECORD, resumable=True))
+    checkpoint = load_checkpoint(path)
     assert checkpoint.training is not None
     dataset = lessons_for(layout)
     assert checkpoint.pairing == dataset.pairing
@@ -89,7 +89,7 @@ def test_a_resumed_run_is_the_run_never_stopped(
     ) as second:
         restore(second, checkpoint)
         events = events[:-1] + list(train(second))
-        save(path, snapshot(second, dataset.pairing, RECORD, resumable=True))
+        save_checkpoint(path, snapshot(second, dataset.pairing, RECORD, resumable=True))
     assert path.read_bytes() == final
     assert [e for e in events if isinstance(e, Evaluation)] == [
         e for e in expected if isinstance(e, Evaluation)
@@ -127,8 +127,10 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
         assert last.step < 600
         assert trainer.metrics["exact_match"] == 1
         assert trainer.progress.finished(plan)
-        save(tmp_path / "a.npz", snapshot(trainer, split.pairing, RECORD, resumable=True))
-    state = load(tmp_path / "a.npz").training
+        save_checkpoint(
+            tmp_path / "a.npz", snapshot(trainer, split.pairing, RECORD, resumable=True)
+        )
+    state = load_checkpoint(tmp_path / "a.npz").training
     assert state is not None
     assert state.finished
 
@@ -150,12 +152,14 @@ def test_an_empty_validation_is_none() -> None:
 def good(tmp_path: Path) -> Path:
     with begin("many-to-many") as trainer:
         dataset = lessons_for("many-to-many")
-        save(tmp_path / "good.npz", snapshot(trainer, dataset.pairing, RECORD, resumable=False))
+        save_checkpoint(
+            tmp_path / "good.npz", snapshot(trainer, dataset.pairing, RECORD, resumable=False)
+        )
     return tmp_path / "good.npz"
 
 
 def test_a_model_of_pairs_is_not_one_of_a_text(good: Path) -> None:
-    checkpoint = load(good)
+    checkpoint = load_checkpoint(good)
     assert checkpoint.pairing.layout == "many-to-many"
     with pytest.raises(UsageError, match=r"learnt pairs \(many-to-many\).*try charrnn predict"):
         checkpoint.vocabulary  # noqa: B018
@@ -190,7 +194,7 @@ def test_nonsense_in_a_checkpoint_is_refused(
         metadata["pairs"] |= change
     write_archive(good, arrays, metadata)
     with pytest.raises(CheckpointError, match=message):
-        load(good)
+        load_checkpoint(good)
 
 
 # --- what is chosen where nothing is said

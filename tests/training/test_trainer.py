@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charrnn.checkpointing.checkpoint import load, save
+from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError, UsageError
@@ -64,11 +64,11 @@ def listen(
 
 
 def write(trainer: Trainer, path: Path) -> None:
-    save(path, snapshot(trainer, VOCABULARY, CORPUS, resumable=True))
+    save_checkpoint(path, snapshot(trainer, VOCABULARY, CORPUS, resumable=True))
 
 
 def resume(path: Path) -> Trainer:
-    checkpoint = load(path)
+    checkpoint = load_checkpoint(path)
     assert checkpoint.training is not None
     config = checkpoint.training.config
     trainer = Trainer(
@@ -372,7 +372,7 @@ def test_no_learning_rate_gets_a_number_that_is_none_into_a_checkpoint(
                 write(trainer, tmp_path / "last.npz")
             except DivergedError:
                 break
-            saved = load(tmp_path / "last.npz")  # which refuses what is not finite
+            saved = load_checkpoint(tmp_path / "last.npz")  # which refuses what is not finite
             assert np.isfinite(saved.parameters.vector).all()
         else:
             assert lr == 1e6  # the larger one cannot go well
@@ -416,7 +416,7 @@ def test_a_gradient_whose_square_is_infinite_makes_no_unreadable_checkpoint(
             write(trainer, tmp_path / "last.npz")
         except DivergedError:
             return
-    load(tmp_path / "last.npz")
+    load_checkpoint(tmp_path / "last.npz")
 
 
 @pytest.mark.parametrize(

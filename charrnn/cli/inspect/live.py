@@ -8,7 +8,7 @@ from typing import IO
 
 from rich.live import Live
 
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import RUNS
 from charrnn.checkpointing.run_records import (
     complete_lines,

@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.analysis.dataset_profile import data_profile
 from charrnn.analysis.gradient_profile import GradientProfile
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, saved_runs
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.inspect.model_names import distinct_names, model_names, numbered_names

@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpointing.npz_format import shown
+from charrnn.checkpointing.npz_format import bounded_repr
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.output.text_plots import Values, decade_label, shortened
 from charrnn.errors import StorageError, UsageError
@@ -82,7 +82,7 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in TIMELESS_METADATA:
         raise UsageError(
-            f"cannot draw {shown(path)}: its ending names no format", ".png, .svg or .pdf"
+            f"cannot draw {bounded_repr(path)}: its ending names no format", ".png, .svg or .pdf"
         )
     import_matplotlib("figure")
 
@@ -109,7 +109,7 @@ def save_plot(
         write_atomically(path, content.getvalue())
     except OSError as error:
         raise StorageError(
-            f"cannot write {shown(path)}: {error.strerror}", "another place for --plot"
+            f"cannot write {bounded_repr(path)}: {error.strerror}", "another place for --plot"
         ) from error
 
 

@@ -22,7 +22,6 @@ from charrnn.system.platform import IS_WINDOWS
 
 BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 SEPARATORS = "\u2028\u2029"
-ESCAPE = 0x1B
 
 
 def _replacements() -> dict[int, str]:
@@ -90,13 +89,13 @@ def unicode_ok(stream: TextIO | None = None) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
-def decoded(pieces: Iterable[str]) -> Iterator[str]:
+def decode_utf_8(pieces: Iterable[str]) -> Iterator[str]:
     """Yield characters for pieces of bytes, each as a character U+0000 to U+00FF, read as UTF-8.
 
     What is not UTF-8 is shown as `\\xff`. A character arrives with the last of its bytes.
 
     Example:
-        >>> "".join(decoded(["\\xc3", "\\xa9", "\\xff!"]))
+        >>> "".join(decode_utf_8(["\\xc3", "\\xa9", "\\xff!"]))
         'é\\\\xff!'
     """
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
@@ -167,7 +166,7 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
         live = out.isatty()
         if live and not raw:
             last = ""
-            for piece in map(visible, decoded(pieces) if as_bytes else pieces):
+            for piece in map(visible, decode_utf_8(pieces) if as_bytes else pieces):
                 out.write(piece)
                 out.flush()
                 last = piece or last

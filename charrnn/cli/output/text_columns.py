@@ -9,7 +9,7 @@ from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
-from charrnn.cli.output.safe_text import BIDI, SEPARATORS, decoded, one_line, visible
+from charrnn.cli.output.safe_text import BIDI, SEPARATORS, decode_utf_8, one_line, visible
 from charrnn.data.characters import code_name, enumerated, stands_alone
 
 MAX_LISTED = 300
@@ -38,7 +38,7 @@ def cut_start(text: str, columns: int) -> str:
 
 def decoded_text(text: str, *, as_bytes: bool) -> str:
     """Return generated text as it is to be read: of bytes, decoded as UTF-8."""
-    return "".join(decoded([text])) if as_bytes else text
+    return "".join(decode_utf_8([text])) if as_bytes else text
 
 
 def glyphs(
@@ -62,7 +62,7 @@ def glyphs(
             pending.append(strength)
             yield character
 
-    for piece in decoded(arrived()):
+    for piece in decode_utf_8(arrived()):
         shown.append(piece)
         sums.append(sum(pending))
         pending.clear()

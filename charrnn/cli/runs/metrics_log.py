@@ -23,7 +23,7 @@ from charrnn.checkpointing.run_records import (
 from charrnn.system.files import open_regular_file, write_all, write_atomically
 from charrnn.types import JSON
 
-MAX_WAITING = 20_000
+MAX_PENDING_ROWS = 20_000
 """Rows that wait at most; of more, the oldest are dropped."""
 
 FLUSH_ROWS, FLUSH_SECONDS = 100, 2.0
@@ -36,21 +36,21 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.failure: str | None = None
-        self._waiting: deque[str] = deque(maxlen=MAX_WAITING)
+        self._pending_rows: deque[str] = deque(maxlen=MAX_PENDING_ROWS)
         self._descriptor: int | None = None
         self._flushed_at = time.monotonic()
 
     def add(self, row: Mapping[str, JSON]) -> None:
         """Take in a row; numbers that are not finite become null."""
-        self._waiting.append(to_json(row) + "\n")
+        self._pending_rows.append(to_json(row) + "\n")
         waited = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
-        if waited or (len(self._waiting) >= FLUSH_ROWS and self.failure is None):
+        if waited or (len(self._pending_rows) >= FLUSH_ROWS and self.failure is None):
             self.flush()
 
     def flush(self) -> None:
         """Write the rows that wait; on failure set `failure` and keep them."""
         self._flushed_at = time.monotonic()
-        if not self._waiting:
+        if not self._pending_rows:
             return
         try:
             if self._descriptor is None:
@@ -58,7 +58,7 @@ class MetricsLog:
                 self._descriptor = open_regular_file(self.path, flags)
             end = os.fstat(self._descriptor).st_size
             try:
-                write_all(self._descriptor, "".join(self._waiting).encode())
+                write_all(self._descriptor, "".join(self._pending_rows).encode())
             except OSError:
                 os.ftruncate(self._descriptor, end)
                 raise
@@ -66,7 +66,7 @@ class MetricsLog:
             self.failure = error.strerror or type(error).__name__
             return
         self.failure = None
-        self._waiting.clear()
+        self._pending_rows.clear()
 
     def drop_after(self, step: int) -> None:
         """Remove the rows that a killed run wrote after its last checkpoint. Raises OSError."""
@@ -93,19 +93,19 @@ class MetricsLog:
 
     def discard_rows(self) -> None:
         """Forget the rows that wait."""
-        self._waiting.clear()
+        self._pending_rows.clear()
 
 
 def to_json(value: Any) -> str:
     """Return one line of JSON; NaN and infinities, which are not JSON, become null."""
-    return json.dumps(_finite(value), allow_nan=False)
+    return json.dumps(_nan_to_null(value), allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def _nan_to_null(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _nan_to_null(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_nan_to_null(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

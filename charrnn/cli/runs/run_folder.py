@@ -21,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from charrnn import __version__
-from charrnn.checkpointing.checkpoint import save
+from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.lookup import numbered_saves, step_of
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts
@@ -103,7 +103,7 @@ class RunFolder:
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write a checkpoint here, atomically, after the rows that led to it."""
         self.metrics.flush()
-        save(self.path / name, checkpoint)
+        save_checkpoint(self.path / name, checkpoint)
 
     def prune(self, keep: int, step: int | None = None) -> None:
         """Delete all but the newest `keep` numbered checkpoints.
@@ -121,7 +121,7 @@ class RunFolder:
     def write_facts(self, facts: Mapping[str, JSON]) -> None:
         """Write run.json: what is true of this machine and this call, and not of the model."""
         path = self.path / "run.json"
-        with storage(path):
+        with storage_errors(path):
             write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
     def read_facts(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def lock_folder(folder: Path) -> FileLock | None:
     file cannot be opened.
     """
     path = folder / "lock"
-    with storage(path):
+    with storage_errors(path):
         try:
             return FileLock(path)
         except BlockingIOError as error:
@@ -194,7 +194,7 @@ def holds_run_files(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def storage(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system refuses into a `StorageError` that names the file."""
     try:
         yield
@@ -202,7 +202,7 @@ def storage(path: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
-def machine() -> dict[str, JSON]:
+def machine_facts() -> dict[str, JSON]:
     """Return what bit-for-bit claims depend on."""
     blas = [
         f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
@@ -220,12 +220,12 @@ def machine() -> dict[str, JSON]:
     }
 
 
-def clock() -> float:
+def seconds_since_start() -> float:
     """Return seconds since this process started, as nearly as can be told."""
-    return time.monotonic() - STARTED
+    return time.monotonic() - START_TIME
 
 
-STARTED = time.monotonic()
+START_TIME = time.monotonic()
 
 
 def command_line() -> list[JSON]:

@@ -1,8 +1,8 @@
 """Signals that end a command: Ctrl-C, SIGTERM, and SIGHUP where a terminal is closed.
 
-While `handled` is active, a signal raises `Interrupted` at once, so that context managers clean up.
-Inside `Interrupts`, it sets a flag that training checks between two steps. A second signal ends the
-process immediately: saving is atomic, so that nothing is damaged.
+While `raise_on_signal` is active, a signal raises `Interrupted` at once, so that context managers
+clean up. Inside `StopOnSignal`, it sets a flag that training checks between two steps. A second
+signal ends the process immediately: saving is atomic, so that nothing is damaged.
 
 `timeout` and some shells deliver one signal twice, to the process and to its group; what arrives
 within `SAME_SIGNAL_SECONDS` counts once.
@@ -43,7 +43,7 @@ class _State:
         self.received: int | None = None
         self.at = 0.0
         self.flags = 0
-        """How many `Interrupts` are active: with none, a signal raises."""
+        """How many `StopOnSignal` are active: with none, a signal raises."""
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """React to a signal; runs in the main thread between two bytecodes."""
@@ -64,7 +64,7 @@ _STATE = _State()
 
 
 @contextmanager
-def handled() -> Iterator[None]:
+def raise_on_signal() -> Iterator[None]:
     """Let `ENDING_SIGNALS` raise `Interrupted`, except SIGHUP where it is ignored (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
@@ -83,7 +83,7 @@ def handled() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Interrupts:
+class StopOnSignal:
     """While active, signals set a flag instead of raising; called, it says whether to stop."""
 
     def __call__(self) -> bool:

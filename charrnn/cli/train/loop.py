@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import typer
 
 from charrnn.analysis.gradient_monitor import GradientMonitor
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import GradientPanel
@@ -16,7 +16,7 @@ from charrnn.cli.output.safe_text import shell_command, write_plain
 from charrnn.cli.output.text_columns import decoded_text
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
-from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
@@ -62,7 +62,7 @@ class Run:
         trainer: Trainer,
         prepared: PreparedData,
         run_options: RunOptions,
-        stop: Interrupts,
+        stop: StopOnSignal,
         limits: ScoringLimits,
     ) -> None:
         self.limits = limits

@@ -14,7 +14,7 @@ from charrnn.cli.output import safe_text as terminal
 from charrnn.cli.output.console import answer, duration
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.output.text_columns import cut, cut_start
-from charrnn.cli.runs.run_folder import clock
+from charrnn.cli.runs.run_folder import seconds_since_start
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import Unknown
@@ -189,7 +189,7 @@ class PairResult:
             "train_nats_per_symbol": self.training,
             "train_bits_per_symbol": self.training / math.log(2),
             "parameters": self.parameters,
-            "seconds": round(clock(), 1),
+            "seconds": round(seconds_since_start(), 1),
             "validation": None if self.figures is None else self.figures.as_dict(),
         }
 
@@ -202,7 +202,7 @@ class PairResult:
             if self.figures.score.symbol_accuracy <= self.figures.commonest:
                 answer(Text(NOTHING_LEARNT))
         hint = shell_command("charrnn", "predict", str(self.folder))
-        answer(Text(f"{ending}; {duration(clock())} in all. Next: {hint}"))
+        answer(Text(f"{ending}; {duration(seconds_since_start())} in all. Next: {hint}"))
 
 
 def pair_result(

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 
-from charrnn.cli.runs.run_folder import clock
+from charrnn.cli.runs.run_folder import seconds_since_start
 from charrnn.errors import UsageError
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
@@ -94,7 +94,7 @@ def fix_steps(
         return with_steps(trainer.config, steps, most)
     limits = scoring_limits(planned.budget, speed, prepared)
     closing = closing_seconds(speed, prepared, limits)
-    left = 60 * (planned.budget.minutes or 0) - clock() - closing
+    left = 60 * (planned.budget.minutes or 0) - seconds_since_start() - closing
     once = validation_seconds(speed, prepared)
     evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
     fewest = 2 if 8 * once < left else 1

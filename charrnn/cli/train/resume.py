@@ -7,15 +7,15 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import resumable_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.run_folder import RunFolder, machine, storage
-from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.runs.run_folder import RunFolder, machine_facts, storage_errors
+from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.data.file_discovery import STDIN
@@ -54,7 +54,7 @@ def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
                 + shell_command("charrnn", "train", "--init-from", str(place))
             )
             return
-        if changed := changes(facts.get("machine"), machine()):
+        if changed := changes(facts.get("machine"), machine_facts()):
             warn(f"another machine or build than before ({changed}): the last bits may differ")
         prepared = _find_material(checkpoint, state.config.seed, place, paths)
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
@@ -63,12 +63,12 @@ def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
         trainer = Trainer(checkpoint.config, state.config, prepared.dataset, parameters)
         stack.callback(trainer.close)
         restore(trainer, checkpoint)
-        stop = stack.enter_context(Interrupts())
+        stop = stack.enter_context(StopOnSignal())
         run = Run(folder, trainer, prepared, run_options, stop, limits_from(facts))
         if state.finished:
             run.report("finished")
             return
-        with storage(folder.metrics.path):
+        with storage_errors(folder.metrics.path):
             folder.metrics.drop_after(checkpoint.step)
         if not run_options.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")

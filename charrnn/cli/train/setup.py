@@ -9,16 +9,15 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from charrnn.checkpointing.checkpoint import check_storable
-from charrnn.checkpointing.checkpoint import load as load_checkpoint
+from charrnn.checkpointing.checkpoint import check_storable, load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.run_folder import RunFolder, command_line, machine, storage
-from charrnn.cli.runs.signals import Interrupts
+from charrnn.cli.runs.run_folder import RunFolder, command_line, machine_facts, storage_errors
+from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import (
     create_trainer,
@@ -120,10 +119,10 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         if short is not None:
             warn(short)
         limits = scoring_limits(request.budget, speed, prepared)
-        stop = stack.enter_context(Interrupts())  # from here on there is something to save
+        stop = stack.enter_context(StopOnSignal())  # from here on there is something to save
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
         if start.ids is not None:
-            with storage(folder.path):
+            with storage_errors(folder.path):
                 move(start.ids, ids_path(folder.path))
         folder.write_facts(
             {
@@ -131,7 +130,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "sources": list(start.sources),
                 "steps": trainer.config.steps,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "machine": machine(),
+                "machine": machine_facts(),
                 "scored": False,
                 "scoring_limits": vars(limits),
             }

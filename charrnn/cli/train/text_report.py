@@ -12,7 +12,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import answer, baseline_rows, duration, facts_table, loss_table
 from charrnn.cli.output.safe_text import shell_command
 from charrnn.cli.runs.load_text import spelling
-from charrnn.cli.runs.run_folder import clock
+from charrnn.cli.runs.run_folder import seconds_since_start
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.evaluation.baselines import Baselines, Stop, baselines
 from charrnn.evaluation.text import evaluate
@@ -120,7 +120,7 @@ class TextResult:
             "carried_state_nats_per_char": self.carried,
             "validation_characters": self.validation_characters,
             "parameters": self.parameters,
-            "seconds": round(clock(), 1),
+            "seconds": round(seconds_since_start(), 1),
             "baselines": None if self.baselines is None else self.baselines.as_dict(),
         }
 
@@ -136,7 +136,7 @@ class TextResult:
         if self.validation is not None and self.baselines is not None:
             answer(Text(verdict(self.validation, self.baselines)))
         hint = shell_command("charrnn", "sample", str(self.folder), "--temp", "0.8")
-        answer(Text(f"{duration(clock())} in all. Next: {hint}"))
+        answer(Text(f"{duration(seconds_since_start())} in all. Next: {hint}"))
 
 
 def text_result(

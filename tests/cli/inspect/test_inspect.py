@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from charrnn.analysis import context, diagnosis
 from charrnn.analysis import gradient_profile as gradients
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.app import app
 from charrnn.cli.inspect.inspection import (
@@ -423,7 +423,7 @@ class TestJson:
 
     def test_its_numbers_are_those_of_the_core(self, run: Path, corpus: Path) -> None:
         [model] = models(run, *FEW, "--seed", "5")
-        checkpoint = load(run / "best.npz")
+        checkpoint = load_checkpoint(run / "best.npz")
         ids = checkpoint.vocabulary.encode(corpus.read_text(encoding="utf-8"))
         expected = gradients.gradient_profile(
             checkpoint.config, checkpoint.parameters, ids, lags=LAGS, windows=WINDOWS, seed=5
@@ -533,7 +533,7 @@ class TestShow:
 
     def test_json_and_csv_hold_the_numbers_of_the_core(self, run: Path) -> None:
         text = "the cat sat"
-        checkpoint = load(run / "best.npz")
+        checkpoint = load_checkpoint(run / "best.npz")
         ids = checkpoint.vocabulary.encode(text)
         core = context.influence(checkpoint.config, checkpoint.parameters, ids)
         found = strict(look(run, "--show", text, "--json").stdout)
@@ -570,7 +570,7 @@ class TestContext:
     ) -> None:
         losses = partial(context.context_losses, lags=(1, 2, 4, 8, 16, 32), windows=32)
         monkeypatch.setattr("charrnn.cli.inspect.command.context_losses", losses)
-        checkpoint = load(run / "best.npz")
+        checkpoint = load_checkpoint(run / "best.npz")
         ids = checkpoint.vocabulary.encode(corpus.read_text(encoding="utf-8"))
         core = losses(checkpoint.config, checkpoint.parameters, ids)
         shown = look(run, "--context").stdout

@@ -20,7 +20,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from charrnn.analysis.gradient_monitor import NORMS_EVERY, PROFILE_LAGS
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive
 from charrnn.checkpointing.run_records import complete_lines, planned_steps, read_facts
 from charrnn.cli.app import app
@@ -69,7 +69,7 @@ class TestWatchGradients:
         assert_same(Path("checkpoints/plain"), Path("checkpoints/watched"))
 
     def test_its_rows_name_every_parameter(self, watched_run: Path, rows: Rows) -> None:
-        checkpoint = load(watched_run / "last.npz")
+        checkpoint = load_checkpoint(watched_run / "last.npz")
         names = list(checkpoint.parameters)
         every = rows(watched_run)
         looks = [row for row in every if "gradient_norms" in row]
@@ -103,7 +103,7 @@ class TestWatchGradients:
         assert "gradient at step" not in result.stdout
         for part in ("before clipping", "binds in", "spikes", "readout", "layers.1.c by lag"):
             assert part in result.stderr
-        for name in load(RUN / "last.npz").parameters:
+        for name in load_checkpoint(RUN / "last.npz").parameters:
             assert re.search(rf"^{re.escape(name)} +\d\S+ +\d\S+$", result.stderr, re.MULTILINE)
         assert all(cell_len(line) <= 80 for line in result.stderr.splitlines())
 
@@ -159,7 +159,7 @@ class TestLiveOnce:
             assert re.search(rf"^{re.escape(fact)}  ", shown, re.MULTILINE)
         assert re.search(r", validation \d\.\d{3}", shown)
         assert "of the last 20 steps" in shown
-        for name in load(watched_run / "last.npz").parameters:
+        for name in load_checkpoint(watched_run / "last.npz").parameters:
             assert re.search(rf"^{re.escape(name)} +\d\S+ +\d\S+$", shown, re.MULTILINE)
         assert all(cell_len(line) <= 80 for line in shown.splitlines())
         if charset == "ascii":

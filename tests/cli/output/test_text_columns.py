@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from typer.testing import Result
 
-from charrnn.cli.output.safe_text import decoded, label
+from charrnn.cli.output.safe_text import decode_utf_8, label
 from charrnn.cli.output.text_columns import (
     cut,
     cut_start,
@@ -64,7 +64,7 @@ def test_bytes_are_decoded_alike_in_whatever_pieces_they_come(
         pieces.append(text[:size])
         text = text[size:]
     expected = content.decode("utf-8", "backslashreplace")
-    assert "".join(decoded([*pieces, text])) == expected
+    assert "".join(decode_utf_8([*pieces, text])) == expected
     assert decoded_text(content.decode("latin-1"), as_bytes=True) == expected
 
 

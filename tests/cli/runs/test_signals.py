@@ -22,7 +22,7 @@ from typing import Self
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 
 Call = Callable[..., Result]
 
@@ -275,7 +275,7 @@ def test_a_signal_ends_a_phase_in_one_line(
     if phase.trains:
         assert last.startswith("stopped at step ")
         assert last.endswith("; go on with: charrnn train --resume checkpoints/corpus")
-        assert load(RUN / "last.npz").training is not None
+        assert load_checkpoint(RUN / "last.npz").training is not None
         assert charrnn("info", RUN / "last.npz").exit_code == 0
     else:
         expected = "interrupted" if number == signal.SIGINT else "ended by SIGTERM"
@@ -299,7 +299,7 @@ def test_twice_ends_at_once_and_leaves_the_last_save_intact(
         running.end("group", signal.SIGTERM)
         code, _ = running.wait()
     assert code == 143
-    assert load(RUN / "last.npz").training is not None
+    assert load_checkpoint(RUN / "last.npz").training is not None
     assert eventually(lambda: not in_session(running.process.pid))
 
 
@@ -347,4 +347,4 @@ def test_a_closed_terminal_saves(models: Path, empty_folder: Path) -> None:
         running.end("group", signal.SIGHUP)
         code, lines = running.wait()
     assert code == 129, lines
-    assert load(RUN / "last.npz").training is not None
+    assert load_checkpoint(RUN / "last.npz").training is not None

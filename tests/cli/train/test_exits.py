@@ -18,7 +18,7 @@ import pytest
 from typer.testing import Result
 
 import charrnn as api
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checkpoint_in, numbered_saves, resumable_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts, sources_in
@@ -71,7 +71,7 @@ def test_any_exception_saves_first_and_the_run_goes_on_exactly(
         else:
             with pytest.raises(error):
                 charrnn(*command)
-    assert load(RUN / "last.npz").step == 13
+    assert load_checkpoint(RUN / "last.npz").step == 13
     assert charrnn("train", "--resume", RUN, "-q").exit_code == 0
     assert_same(RUN, WHOLE)
     assert [row["step"] for row in rows(RUN)] == [row["step"] for row in rows(WHOLE)]
@@ -92,7 +92,7 @@ def test_an_exception_while_weights_change_keeps_the_save_of_before(
     monkeypatch.setattr(Adagrad, "update", fail)
     result = charrnn("train", "corpus.txt", *tiny, "--save-every", "4", "--kernel", "numpy")
     assert result.exit_code == 5
-    assert load(RUN / "last.npz").step == 8
+    assert load_checkpoint(RUN / "last.npz").step == 8
 
 
 def test_a_killed_worker_costs_no_finished_step(
@@ -116,7 +116,7 @@ def test_a_killed_worker_costs_no_finished_step(
     (line,) = stderr.decode().splitlines()
     assert line.startswith("charrnn: error: a worker process was killed by SIGKILL")
     assert line.endswith("; try charrnn train --resume checkpoints/corpus")
-    stopped = load(RUN / "last.npz").step
+    stopped = load_checkpoint(RUN / "last.npz").step
     assert f"saved at step {stopped:,}" in line
     assert 50 <= stopped < 600
     assert charrnn("train", "--resume", RUN, "-q").exit_code == 0
@@ -134,7 +134,7 @@ def test_a_run_outlives_its_messages(
     done = process(f"charrnn train corpus.txt {options} {stream}")
     assert done.returncode == 0
     assert b"The model" in done.stdout
-    assert load(RUN / "best.npz").step > 0
+    assert load_checkpoint(RUN / "best.npz").step > 0
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_answer_that_cannot_be_written_is_an_error(
     last = done.stderr.decode().splitlines()[-1]
     assert last.startswith("charrnn: error: standard output ")
     if command.startswith("train"):
-        assert load(Path("new/best.npz")).step > 0
+        assert load_checkpoint(Path("new/best.npz")).step > 0
 
 
 # Metrics and saves that fail
@@ -189,7 +189,7 @@ def test_metrics_that_can_never_be_written_do_not_end_a_run(
 
     monkeypatch.setattr(MetricsLog, "flush", refuse)
     assert charrnn("train", "corpus.txt", *tiny).exit_code == 0
-    assert load(RUN / "last.npz").step == 20
+    assert load_checkpoint(RUN / "last.npz").step == 20
 
 
 def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
@@ -211,7 +211,7 @@ def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
     monkeypatch.setattr(TextDataset, "validate", worse_from_the_eighth_on)
     command = ("train", "corpus.txt", *tiny, "--eval-every", "1")
     assert charrnn(*command, "--out", WHOLE).exit_code == 0
-    best = load(WHOLE / "best.npz").step
+    best = load_checkpoint(WHOLE / "best.npz").step
     assert best < 8
     validations.clear()
     plain = RunFolder.save
@@ -403,7 +403,7 @@ def test_the_folder_of_a_run_is_not_read_as_a_text(
     for _ in range(2):
         assert charrnn("train", ".", *tiny).exit_code == 0
         newest = max(Path("checkpoints").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        characters.append(load(newest / "last.npz").corpus.characters)
+        characters.append(load_checkpoint(newest / "last.npz").corpus.characters)
     assert characters[0] == characters[1]
 
 
@@ -575,7 +575,10 @@ def test_minutes_leave_time_for_training_or_say_so(
     Path("long.txt").write_text(text, encoding="utf-8")
     result = charrnn("train", "long.txt", "--minutes", minutes, "--threads", "1")
     assert result.exit_code == 0
-    assert load(Path("checkpoints/long/last.npz")).step >= 20 or "leaves time for" in result.stderr
+    assert (
+        load_checkpoint(Path("checkpoints/long/last.npz")).step >= 20
+        or "leaves time for" in result.stderr
+    )
 
 
 @pytest.mark.slow

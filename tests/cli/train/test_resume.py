@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.cli.runs.run_folder import RunFolder
 
 Call = Callable[..., Result]
@@ -71,7 +71,7 @@ def train_with_interruptions(
         else:
             result = charrnn(*called)
             assert result.exit_code == {interrupt: 130, terminate: 143}[end]
-            assert load(RUN / "last.npz").step == step
+            assert load_checkpoint(RUN / "last.npz").step == step
         called = ("train", "--resume", str(RUN), "--quiet", "--save-every", "3")
     at_step(0, kill)
     assert charrnn(*called).exit_code == 0
@@ -142,7 +142,7 @@ def test_a_run_shared_by_two_processes_resumes_exactly(
     command = ("train", "corpus.txt", *tiny, "--threads", "2", "--dropout", "0.3")
     assert charrnn(*command, "--out", WHOLE).exit_code == 0
     train_with_interruptions(charrnn, at_step, command, [(6, interrupt)])
-    state = load(RUN / "last.npz").training
+    state = load_checkpoint(RUN / "last.npz").training
     assert state is not None
     assert state.config.workers == 2
     assert_same(RUN, WHOLE)
@@ -186,7 +186,7 @@ def test_a_text_that_moved_can_be_named(
     assert gone.exit_code == 4
     assert "corpus.txt" in gone.stderr
     assert charrnn("train", "moved.txt", "--resume", RUN).exit_code == 0
-    assert load(RUN / "last.npz").step == 20
+    assert load_checkpoint(RUN / "last.npz").step == 20
 
 
 def test_a_built_in_text_is_found_again(
@@ -213,10 +213,10 @@ def test_a_run_that_ended_on_a_plateau_is_finished_too(
 ) -> None:
     still = ("--optimiser", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "2")
     charrnn("train", "corpus.txt", *tiny, *still)
-    assert load(RUN / "last.npz").step == 6
+    assert load_checkpoint(RUN / "last.npz").step == 6
     result = charrnn("train", "--resume", RUN)
     assert "this run is finished" in result.stderr
-    assert load(RUN / "last.npz").step == 6
+    assert load_checkpoint(RUN / "last.npz").step == 6
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_rows_past_the_checkpoint_and_a_cut_line_are_dropped(
     with pytest.raises(Killed):
         charrnn("train", "corpus.txt", *tiny, "--save-every", "4")
     assert rows(RUN)[-1]["step"] == 12
-    assert load(RUN / "last.npz").step == 12
+    assert load_checkpoint(RUN / "last.npz").step == 12
     with (RUN / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
         metrics.write('{"step": 13, "lr": 1}\n{"step": 14, "epo')
     at_step(0, kill)
@@ -302,7 +302,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKIL
 
 
 def saved_step() -> int:
-    return load(RUN / "last.npz").step if (RUN / "last.npz").exists() else 0
+    return load_checkpoint(RUN / "last.npz").step if (RUN / "last.npz").exists() else 0
 
 
 def end_by_signal(running: "subprocess.Popen[bytes]", number: signal.Signals) -> tuple[int, str]:
@@ -336,8 +336,8 @@ def test_real_signals_end_a_process_and_leave_no_trace(
 
 SECOND_SIGNAL = """
 import os, signal, sys, time
-from charrnn.cli.runs.signals import SAME_SIGNAL_SECONDS, Interrupts, handled
-with handled(), Interrupts() as stop:
+from charrnn.cli.runs.signals import SAME_SIGNAL_SECONDS, StopOnSignal, raise_on_signal
+with raise_on_signal(), StopOnSignal() as stop:
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)  # the same one once more, as timeout delivers it
     print("goes on" if stop() else "?", flush=True)
@@ -372,7 +372,9 @@ def test_a_kill_at_any_moment_loses_at_most_one_interval(
     if not (RUN / "last.npz").exists():
         return
     assert saved_step() >= known
-    assert all(np.isfinite(array).all() for array in load(RUN / "last.npz").parameters.values())
+    assert all(
+        np.isfinite(array).all() for array in load_checkpoint(RUN / "last.npz").parameters.values()
+    )
     assert charrnn(*RESUME).exit_code == 0
     assert saved_step() == STEPS
     assert not list(RUN.glob(".*.tmp-*"))
@@ -393,4 +395,4 @@ def test_an_interruption_at_any_moment_is_quick_and_quiet(
     assert running.returncode in (130, -signal.SIGINT)
     assert b"Traceback" not in stderr
     if (RUN / "last.npz").exists():
-        load(RUN / "last.npz")
+        load_checkpoint(RUN / "last.npz")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from charrnn.checkpointing.checkpoint import load
+from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.data.text_files import split
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
@@ -79,8 +79,8 @@ def test_a_run_leaves_checkpoints_metrics_and_facts(
     assert result.exit_code == 0
     folder = Path("checkpoints/corpus")
     assert names(folder) == {"best.npz", "last.npz", "metrics.jsonl", "run.json"}
-    assert load(folder / "last.npz").training is not None
-    assert load(folder / "best.npz").training is None
+    assert load_checkpoint(folder / "last.npz").training is not None
+    assert load_checkpoint(folder / "best.npz").training is None
 
 
 def test_quiet_says_nothing(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
@@ -93,7 +93,7 @@ def test_metrics_have_the_promised_keys_and_units(finished_run: Path, rows: Rows
     evaluations = [row for row in rows(finished_run) if "lr" not in row]
     assert [row["step"] for row in steps] == list(range(1, 21))
     assert [row["step"] for row in evaluations] == [10, 20]
-    windows = load(finished_run / "last.npz").training
+    windows = load_checkpoint(finished_run / "last.npz").training
     assert windows is not None
     for row in steps:
         assert list(row) == STEP_KEYS
@@ -122,7 +122,7 @@ def test_best_is_the_checkpoint_of_the_lowest_validation_loss(
         row["step"]: row["validation_nats_per_char"] for row in rows(folder) if "lr" not in row
     }
     assert list(losses) == list(range(2, 21, 2))
-    best = load(folder / "best.npz")
+    best = load_checkpoint(folder / "best.npz")
     assert best.step == min(losses, key=lambda step: losses[step])
     assert best.validation["nats_per_char"] == min(losses.values())
 
@@ -190,7 +190,7 @@ def test_keep_leaves_the_newest_numbered_saves(
     charrnn("train", "corpus.txt", *tiny, "--keep", "2", "--save-every", "4")
     numbered = sorted(Path("checkpoints/corpus").glob("step-*.npz"))
     assert [path.name for path in numbered] == ["step-000012.npz", "step-000016.npz"]
-    assert load(numbered[0]).step == 12
+    assert load_checkpoint(numbered[0]).step == 12
 
 
 def test_json_is_one_object_with_units_in_its_names(
@@ -210,7 +210,7 @@ def test_json_is_one_object_with_units_in_its_names(
     for baseline in figures["baselines"].values():
         assert baseline["bits_per_char"] == pytest.approx(baseline["nats_per_char"] / math.log(2))
     assert figures["baselines"]["uniform"]["nats_per_char"] == pytest.approx(
-        math.log(len(load(Path(figures["best"])).vocabulary))
+        math.log(len(load_checkpoint(Path(figures["best"])).vocabulary))
     )
     evaluate = charrnn("eval", figures["best"], write_held_out(corpus), "--json")
     scored = json.loads(evaluate.stdout)
@@ -240,7 +240,7 @@ def test_the_first_screen_states_the_facts(
 ) -> None:
     result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
     screen = {line.split()[0]: line for line in result.stderr.splitlines()[:12] if line.split()}
-    model = load(Path("checkpoints/corpus/best.npz"))
+    model = load_checkpoint(Path("checkpoints/corpus/best.npz"))
     text = corpus.read_text(encoding="utf-8")
     begin = split(len(text), 0.1)
     assert f"corpus: {begin:,} characters to train on, {len(text) - begin:,} " in screen["corpus"]
@@ -465,7 +465,7 @@ def test_every_optimiser_learns(
     options = ("--optimiser", optimiser, "--json", "--weight-decay", "1e-4")
     figures = json.loads(charrnn("train", "corpus.txt", *tiny, *options).stdout)
     assert figures["validation_nats_per_char"] < figures["baselines"]["uniform"]["nats_per_char"]
-    state = load(Path("checkpoints/corpus/last.npz")).training
+    state = load_checkpoint(Path("checkpoints/corpus/last.npz")).training
     assert state is not None
     assert tuple(state.optimiser) == OPTIMISERS[optimiser].slots
     assert state.config.lr == OPTIMISERS[optimiser].default_lr
@@ -528,14 +528,14 @@ def test_nothing_held_out_means_no_validation(
     assert figures["baselines"] is None
     folder = Path("checkpoints/corpus")
     assert all("lr" in row for row in rows(folder))
-    assert load(folder / "best.npz").step == 20
+    assert load_checkpoint(folder / "best.npz").step == 20
 
 
 def test_averaged_weights_are_what_is_used(
     charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     assert charrnn("train", "corpus.txt", *tiny, "--average", "0.9").exit_code == 0
-    last = load(Path("checkpoints/corpus/last.npz"))
+    last = load_checkpoint(Path("checkpoints/corpus/last.npz"))
     assert last.training is not None
     assert last.training.parameters is not None
     trained = last.training.parameters.vector
@@ -555,7 +555,7 @@ class TestInitFrom:
         still = ("--optimiser", "sgd", "--lr", "1e-30")
         result = charrnn("train", "corpus.txt", *tiny, *still, "--init-from", odd)
         assert result.exit_code == 0
-        parent, child = load(odd), load(Path("checkpoints/corpus/best.npz"))
+        parent, child = load_checkpoint(odd), load_checkpoint(Path("checkpoints/corpus/best.npz"))
         assert child.vocabulary == parent.vocabulary
         assert np.abs(child.parameters.vector - parent.parameters.vector).max() < 1e-25
         assert child.corpus.characters == len(corpus.read_text(encoding="utf-8"))
