@@ -266,7 +266,7 @@ CASES = [
     ),
     Case(
         "inspect-gradients run --show the --plot a.png",
-        "neither draws nor judges",
+        "has neither a plot nor a verdict",
         "without --plot",
         "inspect-gradients run --show the",
     ),
@@ -296,7 +296,7 @@ CASES = [
     ),
     Case(
         f"inspect-gradients bytes {I} --text corpus.txt --encoding utf-8",
-        "this model learnt bytes",
+        "this model reads bytes",
         "without it",
         f"inspect-gradients bytes {I} --text corpus.txt",
     ),
@@ -374,7 +374,7 @@ CASES = [
     ),
     Case("inspect-gradients --live", "no run under", "charrnn train in another terminal", ""),
     Case("inspect-gradients --probe a b", "one task at a time", "--probe france", ""),
-    Case("inspect-gradients --probe --gaps few", "is no list of gaps", "--gaps 5,20,80", ""),
+    Case("inspect-gradients --probe --gaps few", "is not a list of gaps", "--gaps 5,20,80", ""),
     Case(
         f"train corpus.txt {T} --out corpus.txt/x",
         "cannot make the folder",

@@ -1,4 +1,5 @@
-"""`charrnn inspect-gradients`: which models, what is measured, and how it is shown.
+"""Command `charrnn inspect-gradients`: models to inspect, metrics, and views.
 
-Imports the core, `cli.output` and `cli.runs`. Begin with `command`, then `inspection`.
+Imports the core, `cli.output` and `cli.runs`. Begin with `command`, then `inspection` and
+`metrics`, the registry of what `--all` measures.
 """

@@ -1,4 +1,4 @@
-"""Options of `inspect-gradients` by view: each view accepts those that it reads, and no others."""
+"""Checks of the options of `inspect-gradients`: each view accepts only the options it uses."""
 
 import typer
 
@@ -30,14 +30,14 @@ VIEW_PARAMETERS: dict[str, tuple[str, ...]] = {
     "--probe": ("probe", "checkpoints", "gaps", "seed", *TABLE_PARAMETERS, "quiet"),
     "--live": ("live", "checkpoints"),
 }
-"""Parameters that each view reads; the profile is shown if none of the options is given."""
+"""Parameters that each view uses; the profile is shown if no other view is chosen."""
 
 VIEW_DESCRIPTIONS = {
     "the profile": "the gradient profile",
     "--show": "--show, the influence of the characters of one text,",
     "--context": "--context, a table of losses,",
     "--probe": "--probe, which trains networks of its own,",
-    "--live": "--live, a screen of what a run has logged,",
+    "--live": "--live, which shows the log of a run,",
 }
 
 EXCLUSIVE_PARAMETERS = (
@@ -46,11 +46,11 @@ EXCLUSIVE_PARAMETERS = (
     ("quiet", "as_table"),
     ("quiet", "everything"),
 )
-"""Pairs of options of which one asks for what the other leaves out."""
+"""Pairs of parameters that contradict each other."""
 
 
 def check_view_options(context: typer.Context) -> None:
-    """Raise `UsageError` for an option on the command line that the chosen view does not read."""
+    """Raise UsageError for an option on the command line that the chosen view does not use."""
     given = dict(on_the_command_line(context))
     chosen = [view for view in VIEW_PARAMETERS if view.removeprefix("--") in given]
     if len(chosen) > 1:
@@ -67,22 +67,22 @@ def check_view_options(context: typer.Context) -> None:
 
 
 def refusal(view: str, name: str, flag: str) -> UsageError:
-    """Return the error for an option that a view does not read."""
+    """Return the error for an option that a view does not use."""
     if name in ("plot", "fail_on"):
-        return UsageError(f"{view} neither draws nor judges", f"without {flag}")
+        return UsageError(f"{view} has neither a plot nor a verdict", f"without {flag}")
     if view == "--live" and name in TABLE_PARAMETERS:
         return UsageError(f"--live does not use {flag}", "the run's metrics.jsonl itself")
     return UsageError(f"{VIEW_DESCRIPTIONS[view]} does not use {flag}", advice_for(name, flag))
 
 
 def refuse_both(given: dict[str, str], one: str, other: str) -> None:
-    """Raise `UsageError` if both options are given."""
+    """Raise UsageError if both options are given."""
     if one in given and other in given:
         raise UsageError(f"{given[one]} and {given[other]} contradict each other", "one of them")
 
 
 def advice_for(name: str, flag: str) -> str:
-    """Return what to do about an option that the chosen view does not read."""
+    """Return advice on an option that the chosen view does not use."""
     readers = [
         view for view, names in VIEW_PARAMETERS.items() if name in names and view.startswith("--")
     ]

@@ -1,4 +1,4 @@
-"""`charrnn inspect-gradients`: see the gradient vanish, explode, or arrive."""
+"""Command `charrnn inspect-gradients`: gradient profile, metrics and other views of models."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from charrnn.limits import LAG_LIMITS, SEED, WINDOW_LIMITS, unknown
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 
-WHAT, FRESH, HOW, OUTPUT = "Another view", "Networks at initialisation", "Measuring", "Output"
+VIEW, INITIAL, MEASURE, OUTPUT = "Other views", "Untrained networks", "Measurement", "Output"
 
 
 def inspect_gradients(
@@ -38,13 +38,15 @@ def inspect_gradients(
         list[str] | None,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="One or several .npz or run folders, side by side. Default: the newest run, or, "
-            "if there is none, four fresh networks. With --live a run; with --probe a task.",
+            help="Checkpoints (.npz) or run folders to compare. Default: the newest run or, "
+            "without any run, four untrained networks. With --live: one run. With --probe: a "
+            "task, recall or france.",
             show_default=False,
         ),
     ] = None,
     text: Annotated[
-        str | None, typer.Option(help="The text to read. Default: the model's own corpus.")
+        str | None,
+        typer.Option(help="Text to measure on. Default: the text that the model was trained on."),
     ] = None,
     everything: Annotated[
         bool,
@@ -55,77 +57,81 @@ def inspect_gradients(
     ] = False,
     show: Annotated[
         str | None,
-        option(WHAT, "Colour this text by how much each character moved the guess of the next."),
+        option(VIEW, "Show the influence of each character of this text on the next prediction."),
     ] = None,
-    context: Annotated[
-        bool, option(WHAT, "The loss when only the last k characters are seen.", "--context")
-    ] = False,
+    context: Annotated[bool, option(VIEW, "Show the loss by context length.", "--context")] = False,
     probe: Annotated[
         bool,
         option(
-            WHAT,
-            "Train tiny models to remember a symbol across a gap; --probe france: a country that "
-            "decides a language.",
+            VIEW,
+            "Train small networks to remember a symbol across a gap, or, with --probe france, a "
+            "country that determines a language.",
             "--probe",
         ),
     ] = False,
     gaps: Annotated[
-        str | None, option(WHAT, "Gaps of the probe, in characters, such as 5,20,80.")
+        str | None, option(VIEW, "Gaps for --probe, in characters, such as 5,20,80.")
     ] = None,
     live: Annotated[
-        bool, option(WHAT, "Follow the gradient of a run that is training.", "--live")
+        bool, option(VIEW, "Follow the gradient of a run while it trains.", "--live")
     ] = False,
     at_init: Annotated[
         bool,
-        option(FRESH, "Fresh networks instead of trained weights.", "--at-init"),
+        option(INITIAL, "Inspect untrained networks, or models as initialised.", "--at-init"),
     ] = False,
     cells: Annotated[
-        str | None, option(FRESH, f"Cells to compare: {','.join(CELLS)}.", "--cells", "--cell")
+        str | None, option(INITIAL, f"Cells to compare: {','.join(CELLS)}.", "--cells", "--cell")
     ] = None,
     inits: Annotated[
         str | None,
         option(
-            FRESH,
-            f"Recurrent weights to compare: {', '.join(INITIALISERS)}, as in "
-            "orthogonal,normal:0.01.",
+            INITIAL,
+            f"Initialisers of the recurrent weights to compare: {', '.join(INITIALISERS)}; such "
+            "as orthogonal,normal:0.01.",
             "--inits",
             "--init",
         ),
     ] = None,
-    hidden: Annotated[int | None, option(FRESH, "Units. Default: 128.")] = None,
-    layers: Annotated[int | None, option(FRESH, "Layers. Default: 1.")] = None,
+    hidden: Annotated[int | None, option(INITIAL, "Units in each layer. Default: 128.")] = None,
+    layers: Annotated[int | None, option(INITIAL, "Number of layers. Default: 1.")] = None,
     gain: Annotated[
-        float | None, option(FRESH, "Factor on the recurrent weights; 2 makes an rnn explode.")
+        float | None, option(INITIAL, "Factor on the recurrent weights; with 2 an rnn explodes.")
     ] = None,
-    input_init: Annotated[str | None, option(FRESH, "Input weights.")] = None,
-    input_gain: Annotated[float | None, option(FRESH, "Factor on the input weights.")] = None,
-    forget_bias: Annotated[float | None, option(FRESH, "The LSTM's forget bias.")] = None,
-    lags: Annotated[int, option(HOW, "How many characters to look back.")] = DEFAULT_LAGS,
-    windows: Annotated[int, option(HOW, "Places in the text to look back from.")] = DEFAULT_WINDOWS,
-    seed: Annotated[int, option(HOW, "Seed of these places, or of the probe.")] = 0,
+    input_init: Annotated[str | None, option(INITIAL, "Initialiser of the input weights.")] = None,
+    input_gain: Annotated[float | None, option(INITIAL, "Factor on the input weights.")] = None,
+    forget_bias: Annotated[
+        float | None, option(INITIAL, "Initial forget-gate bias of the lstm.")
+    ] = None,
+    lags: Annotated[int, option(MEASURE, "Characters to follow the gradient back.")] = DEFAULT_LAGS,
+    windows: Annotated[
+        int, option(MEASURE, "Positions whose losses are followed back.")
+    ] = DEFAULT_WINDOWS,
+    seed: Annotated[int, option(MEASURE, "Seed of these positions, or of --probe.")] = 0,
     encoding: Annotated[
-        str | None, option(HOW, "Encoding of --text, applied strictly. Default: utf-8.")
+        str | None, option(MEASURE, "Encoding of --text, applied strictly. Default: utf-8.")
     ] = None,
-    json: Annotated[bool, option(OUTPUT, "One JSON object, see README.", "--json")] = False,
+    json: Annotated[
+        bool, option(OUTPUT, "Print one JSON object (see docs/inspect-gradients.md).", "--json")
+    ] = False,
     as_table: Annotated[
         bool,
-        option(OUTPUT, "Tidy CSV: a row per model, layer, lag and quantity.", "--csv"),
+        option(OUTPUT, "Print CSV, a row for each model, layer, lag and quantity.", "--csv"),
     ] = False,
     plot: Annotated[
-        str | None, option(OUTPUT, "Draw to FILE.png, .svg or .pdf.", metavar="FILE")
+        str | None, option(OUTPUT, "Save a plot as FILE.png, .svg or .pdf.", metavar="FILE")
     ] = None,
     fail_on: Annotated[
         str | None,
-        option(OUTPUT, f"Exit with 1 on these verdicts: {','.join(VERDICT_KINDS[:-1])}."),
+        option(OUTPUT, f"Exit with code 1 for these verdicts: {','.join(VERDICT_KINDS[:-1])}."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Show how much of the loss at one character reaches the state k characters earlier.
 
-    Vanishing, exploding, or arriving: per layer, with a sentence that says what to do. Without any
-    run it compares four fresh networks, the lecture in two seconds.
+    The gradient may vanish, explode or arrive: the profile of each layer, a verdict, and advice.
+    Without any run, four untrained networks are compared, which takes about two seconds.
     """
-    threadpool_limits(1, user_api="blas")  # two threads beside another process would stand still
+    threadpool_limits(1, user_api="blas")  # two threads stall when another process is busy
     check_view_options(called)
     failing = verdicts_to_fail_on(fail_on)
     LAG_LIMITS.check("--lags", lags)
@@ -178,7 +184,7 @@ def inspect_gradients(
 
 
 def verdicts_to_fail_on(text: str | None) -> set[str]:
-    """Read the comma list of `--fail-on`."""
+    """Parse the comma-separated verdicts of `--fail-on`; UsageError for an unknown one."""
     kinds = set() if text is None else {kind.strip() for kind in text.split(",")}
     if others := sorted(kinds - set(VERDICT_KINDS)):
         raise unknown("verdict", others[0], VERDICT_KINDS)
@@ -194,7 +200,7 @@ def choose_models(
     *,
     at_init: bool,
 ) -> list[InspectedModel]:
-    """Decide what to look at: named models, a grid of fresh ones, the newest run, the lecture."""
+    """Return the models to inspect: checkpoints, untrained networks, or the newest run."""
     described = cells is not None or inits is not None or bool(given)
     if paths and described:
         raise UsageError(
@@ -204,7 +210,7 @@ def choose_models(
     if paths or (models.any_run() and not described and not at_init):
         if not paths:
             newest = find_checkpoint(None)
-            warn(f"looking at the newest run, {one_line(str(newest))}")
+            warn(f"inspecting the newest run, {one_line(str(newest))}")
             paths = [str(newest)]
         return models.trained_models(paths, texts, at_init=at_init)
     if not described:
@@ -216,7 +222,7 @@ def choose_models(
 
 
 def show_context(chosen: list[InspectedModel], seed: int, *, json: bool, as_table: bool) -> None:
-    """Show the loss by how much is seen, for each model."""
+    """Show the loss by context length for each model."""
     if any(model.examples is not None for model in chosen):
         raise UsageError("--context is for models of texts", "--show TEXT with a model of pairs")
     found = [

@@ -1,4 +1,4 @@
-"""`inspect-gradients --live`: the gradient of a run from a second terminal, until the run ends."""
+"""View `inspect-gradients --live`: the gradient of a run, followed from a second terminal."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ MAX_IDLE_SECONDS = 90.0
 
 
 def follow_run(paths: list[str]) -> None:
-    """Show a run until it ends, and say how; if stdout is no terminal, show its state once."""
+    """Show a run until it ends, and how it ended; once only if stdout is not a terminal."""
     if len(paths) > 1:
         raise UsageError("one run at a time", "--live with the folder of one run")
     folder = folder_of(paths[0]) if paths else newest_folder()
@@ -58,10 +58,10 @@ def follow_run(paths: list[str]) -> None:
 
 
 class MetricsReader:
-    """The rows of a run's metrics.jsonl as they are written; a context manager.
+    """Reads the rows of a run's metrics.jsonl while they are written; a context manager.
 
-    A file that does not exist yet has no rows. One that is replaced, as a resumed run does, is
-    read again from its beginning.
+    A file that does not exist yet has no rows. One that is replaced, as by a resumed run, is read
+    again from its start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class MetricsReader:
         self._file: IO[str] | None = None
 
     def poll(self) -> int:
-        """Add the new rows to `panel`; return their number."""
+        """Add new rows to `panel`; return their number."""
         if self._file is not None and self._replaced(self._file):
             self._file.close()
             self._file, self.panel = None, GradientPanel(sys.stdout)

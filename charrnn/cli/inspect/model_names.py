@@ -1,4 +1,4 @@
-"""Names of models and texts: different ones for different paths, in tables, charts and files."""
+"""Names of models and texts in tables and plots, distinct for distinct paths."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def model_names(files: Sequence[Path]) -> list[str]:
-    """Return a name for each checkpoint: its run's folder for a best.npz, else its path."""
+    """Return a name for each checkpoint: the run's folder for a best.npz, otherwise its path."""
     places = [file.resolve() for file in files]
     longer = [place.parent if place.name == "best.npz" else place for place in places]
     names = [
@@ -17,7 +17,7 @@ def model_names(files: Sequence[Path]) -> list[str]:
 
 
 def distinct_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Replace equal names of different paths by as many last parts of the paths as differ.
+    """Replace equal names by the last parts of their paths, as many as needed to differ.
 
     Example:
         >>> distinct_names(["a", "a", "b"], [Path("/x/a"), Path("/y/a"), Path("/x/b")])
@@ -38,7 +38,7 @@ def distinct_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def numbered_names(names: Sequence[str]) -> list[str]:
-    """Number equal names: `a`, `a (2)`, so that each stands for one model."""
+    """Number equal names: `a`, `a (2)`."""
     counts: Counter[str] = Counter()
     found = []
     for name in names:

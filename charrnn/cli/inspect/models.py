@@ -1,4 +1,4 @@
-"""Models of `inspect-gradients`: trained ones, or fresh ones that the options describe."""
+"""Models to inspect: from checkpoints, or untrained networks described by options."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,43 +45,49 @@ REFERENCE_MODELS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gru", {"cell": "gru"}),
     ("lstm", {"cell": "lstm"}),
 )
-"""The networks to compare when there is nothing to look at yet."""
+"""Untrained networks that are compared if there is no run: a plain RNN with the initialisation of
+2015, then the three cells with the defaults of `train`."""
 
 
 @dataclass(frozen=True)
 class TextChoice:
-    """The options --text and --encoding; None if they are not given.
-
-    Without `needed`, the text of a trained model is not read: the view has one of its own.
-    """
+    """The options --text and --encoding; None if they are not given."""
 
     path: str | None = None
     encoding: str | None = None
     needed: bool = True
+    """Whether the view measures on a text; otherwise no text of a trained model is read."""
 
     def options(self, normalise: str | None = None, *, as_bytes: bool = False) -> TextOptions:
-        """Return how to decode the file; `UsageError` for an encoding of bytes."""
+        """Return how to decode the file; UsageError for --encoding with a model of bytes."""
         if as_bytes and self.encoding is not None:
-            raise UsageError("--encoding is for characters, this model learnt bytes", "without it")
+            raise UsageError("--encoding is for characters, this model reads bytes", "without it")
         return TextOptions(self.encoding or "utf-8", as_bytes, normalise)
 
 
 @dataclass(frozen=True)
 class InspectedModel:
-    """One model on one text, or on pairs: then `ids` are their inputs one after another."""
+    """A model and the data that it is measured on."""
 
     name: str
+    """Name in tables and plots."""
     config: ModelConfig
     parameters: Parameters
     symbols: Vocabulary | Pairing
     ids: Ids
+    """The text (N,); for pairs the inputs of all examples, one after another."""
     text_name: str
+    """Name of the text or of the pairs."""
     trained: bool
+    """Whether the weights are trained, not only initialised."""
     normalise: str | None = None
+    """Unicode normal form of the texts that the model reads."""
     seq_length: int | None = None
+    """Training window in characters; None for pairs, and if it is not known."""
     examples: Examples | None = None
+    """The pairs; None for a model of texts."""
     source: str = ""
-    """Path of the text, or the name of a built-in one."""
+    """Path of the text or pairs, or the name of a built-in corpus."""
 
     def profile(self, lags: int, windows: int, seed: int) -> GradientProfile:
         """Measure the gradient profile on the text, or within the examples."""
@@ -91,7 +97,7 @@ class InspectedModel:
         )
 
     def prompt(self, text: str) -> tuple[str, Ids]:
-        """Return a text in the model's characters, and what is read up to the guess after it."""
+        """Return a text in the characters of the model, and the ids before the prediction."""
         if isinstance(self.symbols, Vocabulary):
             spelled = typed(text, self.symbols, self.normalise)
             return spelled, self.symbols.encode(spelled)
@@ -102,11 +108,11 @@ class InspectedModel:
 
     @property
     def as_bytes(self) -> bool:
-        """Whether the model reads bytes."""
+        """Whether the model reads bytes instead of characters."""
         return isinstance(self.symbols, Vocabulary) and self.symbols.as_bytes
 
     def guess(self, target: int) -> str:
-        """Name what can be guessed."""
+        """Return the name of the prediction `target`: a character, an answer, or the end."""
         if isinstance(self.symbols, Vocabulary):
             return self.symbols.characters[target]
         return "the end" if target == self.symbols.end else self.symbols.answers[target]
@@ -115,9 +121,9 @@ class InspectedModel:
 def trained_models(
     paths: Sequence[str], texts: TextChoice, *, at_init: bool
 ) -> list[InspectedModel]:
-    """Load checkpoints, each with its own corpus or the text that was given.
+    """Load checkpoints, with the text of --text or with that of their training.
 
-    With `at_init` each is replaced by a fresh network of the same description.
+    With `at_init`, their weights are replaced by newly initialised ones.
     """
     if texts.path is not None and not texts.needed:
         raise UsageError("a trained model with --show does not read --text", "without --text")
@@ -158,14 +164,14 @@ def trained_models(
 
 
 def with_text_names(models: Sequence[InspectedModel]) -> list[InspectedModel]:
-    """Give different texts of the same name different names."""
+    """Give each text a name of its own, where several have the same one."""
     paths = [Path(model.source) for model in models]
     names = distinct_names([model.text_name for model in models], paths)
     return [replace(model, text_name=name) for model, name in zip(models, names, strict=True)]
 
 
 def seq_length_beside(path: Path) -> int | None:
-    """Return the training window that the run's last.npz tells, if it is there."""
+    """Return the training window stored in last.npz beside `path`; None without that file."""
     try:
         training = load_checkpoint(path.with_name("last.npz")).training
     except CharRNNError:
@@ -174,7 +180,7 @@ def seq_length_beside(path: Path) -> int | None:
 
 
 def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids, str, str]:
-    """Return the ids to read, the name of the text, and its source."""
+    """Return the ids to measure on, the name of their text, and its source."""
     vocabulary, record = checkpoint.vocabulary, checkpoint.corpus
     corpus: AnyCorpus
     if texts.path is not None:
@@ -184,7 +190,7 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
         try:
             corpus = corpora.find_again(record, path.parent)
         except CharRNNError as error:
-            warn(f"{error.problem}; looking at {corpora.DEFAULT_CORPUS} instead")
+            warn(f"{error.problem}; using {corpora.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
     start = corpus.part(0, MAX_TEXT_CHARACTERS)
     if unknown := vocabulary.unknown(start):
@@ -197,12 +203,12 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
 
 
 def source_of(corpus: AnyCorpus | PairCorpus) -> str:
-    """Return where a corpus came from, as one text."""
+    """Return the sources of a corpus as one text."""
     return "+".join(corpus.sources)
 
 
 def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Examples, str, str]:
-    """Return the pairs to look at, their name, and their source."""
+    """Return the pairs to measure on, their name, and their source."""
     pairing, record = checkpoint.pairing, checkpoint.corpus
     if texts.path is not None:
         corpus = read_pairs([texts.path], texts.options(record.normalise))
@@ -216,14 +222,14 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
 
 
 def reference_models(texts: TextChoice) -> list[InspectedModel]:
-    """Return the four fresh networks of the lecture, side by side."""
+    """Return the untrained networks of `REFERENCE_MODELS`."""
     return fresh_models(REFERENCE_MODELS, texts, {"hidden": DEFAULT_HIDDEN})
 
 
 def grid(
     cells: Sequence[str], inits: Sequence[str], given: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Combine every cell with every recurrent initialisation."""
+    """Return name and settings of a network for each cell and recurrent initialiser."""
     rows = []
     for cell, init in product(cells, inits):
         used = given
@@ -236,7 +242,7 @@ def grid(
 
 
 def settings_suffix(given: dict[str, Any]) -> str:
-    """Name the settings that differ from the defaults."""
+    """Return the settings that differ from the defaults, to be added to a name."""
     shown = ("gain", "input_init", "input_gain", "forget_bias", "layers")
     return "".join(f" {key.replace('_', '-')} {given[key]}" for key in shown if key in given)
 
@@ -246,7 +252,7 @@ def fresh_models(
     texts: TextChoice,
     given: dict[str, Any],
 ) -> list[InspectedModel]:
-    """Draw one network for each row of settings, all from the same seed, over one text."""
+    """Initialise one network for each row of names and settings, with one seed, on one text."""
     corpus = (
         built_in_corpus(corpora.DEFAULT_CORPUS)
         if texts.path is None
@@ -271,5 +277,5 @@ def any_run() -> bool:
 
 
 def all_cells() -> str:
-    """List the cells as an option takes them."""
+    """Return all cells, as the option --cells takes them."""
     return ",".join(CELLS)

@@ -1,4 +1,4 @@
-"""`inspect-gradients --probe`: which cells remember a symbol across a gap, shown while they try."""
+"""View `inspect-gradients --probe`: the memory probe, with a progress bar and a table."""
 
 import csv
 import io
@@ -25,7 +25,16 @@ def run_probe(
     as_table: bool,
     quiet: bool,
 ) -> None:
-    """Run the experiment of one task and print its table."""
+    """Run the memory probe on one task and print its results.
+
+    Args:
+        tasks: no or one name of a task.
+        gaps: the comma-separated gaps of `--gaps`; None for those of the task.
+        seed: seed of all trials.
+        json: whether to print JSON.
+        as_table: whether to print CSV.
+        quiet: whether to show no progress bar.
+    """
     if len(tasks) > 1:
         raise UsageError("one task at a time", "--probe", "--probe france")
     trials = plan_trials(tasks[0] if tasks else "recall", parse_gaps(gaps), seed=seed)
@@ -64,28 +73,29 @@ def run_probe(
 
 
 def parse_gaps(text: str | None) -> list[int] | None:
-    """Read a comma list of whole numbers."""
+    """Parse comma-separated whole numbers; None for None."""
     if text is None:
         return None
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{text[:40]!r} is no list of gaps", "--gaps 5,20,80") from error
+        raise UsageError(f"{text[:40]!r} is not a list of gaps", "--gaps 5,20,80") from error
 
 
-def describe_progress(look: ProbeProgress) -> str:
-    """Say what is being tried."""
-    return f"{probe_title(look.trial)}, gap {look.trial.gap}: {look.accuracy:.0%}"
+def describe_progress(progress: ProbeProgress) -> str:
+    """Return network, gap and accuracy, for the progress bar."""
+    trial = progress.trial
+    return f"{probe_title(trial)}, gap {trial.gap}: {progress.accuracy:.0%}"
 
 
 def probe_title(trial: Trial) -> str:
-    """Return the name of who tries, its minus sign as a hyphen where there are no others."""
+    """Return the name of the network; a hyphen is its minus sign where stdout has no Unicode."""
     name = trial.probe_model.title
     return name if unicode_ok(sys.stdout) else name.replace("\N{MINUS SIGN}", "-")
 
 
 def trial_as_dict(result: TrialResult) -> dict[str, int | float | str | bool]:
-    """Return one trial as JSON values."""
+    """Return the result of a trial as JSON values."""
     trial = result.trial
     return {
         "task": trial.task,
@@ -101,7 +111,7 @@ def trial_as_dict(result: TrialResult) -> dict[str, int | float | str | bool]:
 
 
 def show_results(results: list[TrialResult]) -> None:
-    """Print accuracy by contestant and gap, the steps it took where it was learnt, and chance."""
+    """Print accuracy and steps by network and gap, and the accuracy of guessing."""
     console = Screen(highlight=False)
     gaps = list(dict.fromkeys(result.trial.gap for result in results))
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -132,14 +142,14 @@ def show_results(results: list[TrialResult]) -> None:
 
 
 def conclusion(results: list[TrialResult]) -> str:
-    """Say who still remembers across the longest gap."""
+    """Return one sentence: which networks solve the longest gap."""
     longest = max(result.trial.gap for result in results)
     titles: dict[bool, list[str]] = {True: [], False: []}
     for result in results:
         if result.trial.gap == longest:
             titles[result.solved].append(probe_title(result.trial))
     if not titles[False]:
-        return f"All of them still connect the two across {longest} characters."
+        return f"All networks solve the gap of {longest} characters."
     if not titles[True]:
-        return f"None of them connects the two across {longest} characters in so many steps."
-    return f"Across {longest} characters only these connect the two: {'; '.join(titles[True])}."
+        return f"No network solves the gap of {longest} characters within these steps."
+    return f"Only these solve the gap of {longest} characters: {'; '.join(titles[True])}."

@@ -1,4 +1,4 @@
-"""`inspect-gradients --show`: the influence of each character of a text on the next guess."""
+"""View `inspect-gradients --show`: influence of each character of a text on the next prediction."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from charrnn.cli.runs.metrics_log import to_json
 
 
 def show_influence(chosen: list[InspectedModel], text: str, *, json: bool, as_table: bool) -> None:
-    """Show what moved the guess that follows a text, for each model."""
+    """Show the influence of each character of `text` on the prediction after it, for each model."""
     found = []
     for model in chosen:
         spelled, ids = model.prompt(text)
@@ -43,7 +43,7 @@ def show_influence(chosen: list[InspectedModel], text: str, *, json: bool, as_ta
 
 
 def write_csv(header: tuple[str, ...], table: Sequence[tuple[object, ...]]) -> None:
-    """Write a table with its header to stdout."""
+    """Print a table with its header as CSV."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)

@@ -1,4 +1,4 @@
-"""How an inspection looks in a terminal: a table, a chart over lags, a heat map, a verdict."""
+"""Terminal view of inspections: tables, charts by lag, heat maps, verdicts."""
 
 import math
 import sys
@@ -33,7 +33,7 @@ STYLES = {
 
 
 class TerminalView:
-    """Draws on stdout, in what the terminal can show."""
+    """Prints inspections to stdout, with the characters and colours that the terminal supports."""
 
     def __init__(self) -> None:
         self.console: Console = Screen(highlight=False)
@@ -62,7 +62,7 @@ class TerminalView:
         self.verdicts(found, wrap=True)
 
     def verdicts(self, found: Sequence[Inspection], *, wrap: bool = False) -> None:
-        """Print the sentence of each model, on one line of any length unless it is to `wrap`."""
+        """Print the verdict on each model; in one line of any length unless `wrap` is true."""
         for one in found:
             line = Text()
             if len(found) > 1:
@@ -73,11 +73,13 @@ class TerminalView:
                 self.console.print(Text(f"note: {note}"), soft_wrap=not wrap)
 
     def influence(self, model: InspectedModel, text: str, found: Influence) -> None:
-        """Show a text coloured by how much each character moved the guess of what follows."""
+        """Show a text, coloured by the influence of each character on the prediction after it."""
         guess = model.guess(found.target)
         target = byte_name(guess) if model.as_bytes else quoted(guess)
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
-        self.console.print(Text(f"{one_line(model.name)}: what moved the guess {target}{chance}"))
+        self.console.print(
+            Text(f"{one_line(model.name)}: influence on the prediction {target}{chance}")
+        )
         strengths = [0.0 if share is None else share for share in found.shares[: len(text)]]
         shown, strengths = glyphs(text, strengths, as_bytes=model.as_bytes)
         self.console.print(
@@ -91,7 +93,7 @@ class TerminalView:
         )
 
     def context(self, model: InspectedModel, found: ContextLosses) -> None:
-        """Show the loss by how many characters are seen."""
+        """Show the loss by context length."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in ("characters seen", "nats", "bits", "loss above the full context"):
             table.add_column(title, justify="left" if "above" in title else "right")
@@ -186,13 +188,13 @@ class TerminalView:
 
 
 def text_names(found: Sequence[Inspection]) -> str:
-    """Name the texts that the models read; their number if there are many."""
+    """Return the names of the texts that the models are measured on; if many, their number."""
     names = list(dict.fromkeys(one.model.text_name for one in found))
     return ", ".join(names) if len(names) <= MAX_NAMED_TEXTS else f"{len(names)} texts"
 
 
 def curves_of(found: Sequence[Inspection]) -> list[Curve]:
-    """Return the curves to draw: each model's top layer, or all states of a single model."""
+    """Return the curves to plot: all states of a single model, or the top layer of each model."""
     curves = []
     for one in found:
         lines = one.profile.lines if len(found) == 1 else one.profile.main_states[-1:]
@@ -213,7 +215,7 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
 
 
 def layer_heat_map(one: Inspection) -> HeatMap | None:
-    """Return the layer × lag panel of a picture, for a model of several layers."""
+    """Return the heat map of a plot, layer by lag; None for a model of one layer."""
     if len(one.profile.main_states) < 2:
         return None
     rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}

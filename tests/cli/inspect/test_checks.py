@@ -105,7 +105,7 @@ def test_the_encoding_of_a_text_is_refused_for_bytes(corpus: Path, tiny: tuple[s
     assert call("train", corpus, *tiny, "--bytes", "--out", "run").exit_code == 0
     result = inspect("run", "--text", corpus, "--encoding", "latin-1")
     assert result.exit_code == 2
-    assert "this model learnt bytes" in result.stderr
+    assert "this model reads bytes" in result.stderr
 
 
 def test_the_encoding_of_a_text_is_obeyed(finished_run: Path) -> None:

@@ -140,7 +140,7 @@ class TestWhatIsLookedAt:
         os.utime("checkpoints/two/last.npz", (1e9, 1e9))
         result = look(*FEW)
         assert result.stderr == (
-            "charrnn: note: looking at the newest run, checkpoints/one/best.npz\n"
+            "charrnn: note: inspecting the newest run, checkpoints/one/best.npz\n"
         )
         assert result.stdout.startswith("gradient of the loss at one character, trained, on corpus")
         assert "\none " in result.stdout
@@ -172,7 +172,7 @@ class TestWhatIsLookedAt:
         (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
         result = look(run, *FEW)
         assert "gone.txt" in result.stderr
-        assert "; looking at python-docs instead" in result.stderr
+        assert "; using python-docs instead" in result.stderr
         assert "on python-docs" in result.stdout
 
     def test_a_text_of_nothing_known_is_one_line(self, run: Path) -> None:
@@ -254,8 +254,12 @@ class TestWhatIsLookedAt:
             (["--fail-on", ""], 2, "no verdict called ''"),
             (["--show", "a", "--context"], 2, "--show and --context contradict"),
             (["--probe", "--live"], 2, "--probe and --live contradict"),
-            (["--context", "--plot", "a.png"], 2, "--context neither draws nor judges"),
-            (["--show", "a", "--fail-on", "vanishing"], 2, "--show neither draws nor judges"),
+            (["--context", "--plot", "a.png"], 2, "--context has neither a plot nor a verdict"),
+            (
+                ["--show", "a", "--fail-on", "vanishing"],
+                2,
+                "--show has neither a plot nor a verdict",
+            ),
             (["--live", "--json"], 2, "metrics.jsonl"),
         ],
     )
@@ -561,7 +565,7 @@ class TestShow:
 
     def test_several_models_one_below_the_other(self, run: Path) -> None:
         shown = look(run, run / "last.npz", "--show", "cat").stdout
-        assert shown.count("what moved the guess") == 2
+        assert shown.count("influence on the prediction") == 2
 
 
 class TestContext:

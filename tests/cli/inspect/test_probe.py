@@ -39,7 +39,7 @@ def look(*arguments: str, charset: str = "utf-8") -> Result:
     return runner.invoke(app, words, catch_exceptions=False)
 
 
-def test_a_table_by_gap_with_steps_seed_chance_and_a_lesson() -> None:
+def test_a_table_by_gap_with_steps_seed_chance_and_a_conclusion() -> None:
     result = look("--gaps", "2,3")
     assert result.exit_code == 0
     assert result.stderr == ""
@@ -50,7 +50,7 @@ def test_a_table_by_gap_with_steps_seed_chance_and_a_lesson() -> None:
         assert re.search(rf"(\d+% \({EVALUATE_EVERY}\) *){{2}}$", row)
     rest = " ".join(rows[len(PROBE_MODELS) :])
     assert "chance 12.5%; task recall, seed 0, at most 25 steps by gap" in rest
-    assert "across 3 characters" in rest or "Across 3 characters" in rest
+    assert "the gap of 3 characters" in rest
     assert all(cell_len(line) <= 80 for line in result.stdout.splitlines())
 
 
@@ -90,10 +90,10 @@ def test_france_is_the_other_task() -> None:
     [
         (["nothing"], "no probe called 'nothing'; there are recall, france"),
         (["recall", "france"], "one task at a time"),
-        (["--gaps", "few"], "'few' is no list of gaps; try --gaps 5,20,80"),
-        (["--gaps", "2,,3"], "no list of gaps"),
-        (["--gaps", "2.5"], "no list of gaps"),
-        (["--gaps", ""], "no list of gaps"),
+        (["--gaps", "few"], "'few' is not a list of gaps; try --gaps 5,20,80"),
+        (["--gaps", "2,,3"], "not a list of gaps"),
+        (["--gaps", "2.5"], "not a list of gaps"),
+        (["--gaps", ""], "not a list of gaps"),
         (["--gaps", "0"], "a gap of 0"),
         (["--gaps", "99999"], "a gap of 99999"),
         (["france", "--gaps", "3"], "a gap of 3"),
@@ -124,10 +124,10 @@ def outcome(name: str, gap: int, accuracy: float) -> memory_probe.TrialResult:
     return memory_probe.TrialResult(trial, 25, accuracy, 1 / 8, 1.0)
 
 
-def test_the_lesson_is_about_the_longest_gap() -> None:
+def test_the_conclusion_is_about_the_longest_gap() -> None:
     short = [outcome("gru", 5, 1.0), outcome("rnn-normal", 5, 1.0)]
-    assert conclusion(short) == "All of them still connect the two across 5 characters."
+    assert conclusion(short) == "All networks solve the gap of 5 characters."
     none = [outcome("gru", 80, 0.2), outcome("rnn-normal", 80, 0.1)]
-    assert conclusion(short + none).startswith("None of them connects the two across 80 characters")
+    assert conclusion(short + none).startswith("No network solves the gap of 80 characters")
     one = [outcome("gru", 80, 1.0), outcome("rnn-normal", 80, 0.1)]
-    assert conclusion(short + one) == "Across 80 characters only these connect the two: gru."
+    assert conclusion(short + one) == "Only these solve the gap of 80 characters: gru."

@@ -216,7 +216,7 @@ def test_inspect_gradients_looks_back_from_the_label(
     assert len(line["ratio"]) == 4
     assert line["ratio"][0] == 1
     moved = charrnn("inspect-gradients", run, "--show", "abca")
-    assert "what moved the guess 'ends in a'" in moved.stdout
+    assert "influence on the prediction 'ends in a'" in moved.stdout
     everything = charrnn("inspect-gradients", run, "--all")
     assert everything.exit_code == 0, everything.stderr
     refused = charrnn("inspect-gradients", run, "--context")
