@@ -15,7 +15,7 @@ from charrnn.errors import UsageError
 MAX_SIZE = 2**16
 """Most units of a layer."""
 
-MAX_SYMBOLS = 2**32
+MAX_VOCABULARY = 2**32
 """Most inputs and outputs of a network: the ids of characters are at most 32 bits wide."""
 
 MAX_COUNT = 10**15
@@ -72,8 +72,8 @@ class Limits:
 SEED = Limits(0, MAX_SEED, 0)
 THREADS = Limits(1, 256, 1)
 MODEL_LIMITS = {
-    "inputs": Limits(1, MAX_SYMBOLS, 256),
-    "outputs": Limits(1, MAX_SYMBOLS, 256),
+    "inputs": Limits(1, MAX_VOCABULARY, 256),
+    "outputs": Limits(1, MAX_VOCABULARY, 256),
     "hidden": Limits(1, MAX_SIZE, 256),
     "layers": Limits(1, 1000, 1),
     "dropout": Limits(0, 1, 0.1, below=True),

@@ -22,7 +22,7 @@ from charrnn.types import Array
 add, multiply, subtract, tanh = np.add, np.multiply, np.subtract, np.tanh
 """Called as f(x, y, out), which is cheaper than x += y or out=out."""
 
-Step: TypeAlias = Callable[[Array], None]
+StepFunction: TypeAlias = Callable[[Array], None]
 
 HALF = np.array(0.5, np.float32)
 """An array, which NumPy need not make of a number at every step; float64 takes it too."""
@@ -42,8 +42,8 @@ class FastStepLayer(ABC):
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
         scale = np.ones(len(weights["W_hh"]), weights["W_hh"].dtype)
         scale[: self.sigmoid_gates] = 0.5
-        self.W_hh = side_by_side(weights["W_hh"], scale)  # (H, G H)
-        W_xh = side_by_side(weights["W_xh"], scale)  # (D, G H)
+        self.W_hh = join_gates(weights["W_hh"], scale)  # (H, G H)
+        W_xh = join_gates(weights["W_xh"], scale)  # (D, G H)
         bias = (weights["b_h"] * scale[:, None]).ravel()  # (G H,)
         self.table = W_xh + bias
         self.W_xh_and_b = np.vstack((W_xh, bias))
@@ -58,7 +58,7 @@ class FastStepLayer(ABC):
         return a
 
     @abstractmethod
-    def step_function(self) -> Step:
+    def step_function(self) -> StepFunction:
         """Return a function that takes one step from x W_xh + b_h (G H,) and updates `h` (H,).
 
         A closure, not a method: looking the arrays up in `self` would take as long as one of its
@@ -69,7 +69,7 @@ class FastStepLayer(ABC):
 class RNNFastStep(FastStepLayer):
     """h′ = tanh(a + h W_hh)."""
 
-    def step_function(self) -> Step:
+    def step_function(self) -> StepFunction:
         """Return the function that takes one step."""
         W_hh, h, a = self.W_hh, self.h, self.a
 
@@ -94,7 +94,7 @@ class LSTMFastStep(FastStepLayer):
         self.a = gates_and_c[: 4 * H]
         self.gates_and_c = gates_and_c
 
-    def step_function(self) -> Step:
+    def step_function(self) -> StepFunction:
         """Return the function that takes one step."""
         W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
         i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
@@ -123,7 +123,7 @@ class GRUFastStep(FastStepLayer):
         super().__init__(weights, state)
         self.b_n = weights["b_n"]
 
-    def step_function(self) -> Step:
+    def step_function(self) -> StepFunction:
         """Return the function that takes one step."""
         W_hh, b_n, h, a, H = self.W_hh, self.b_n, self.h, self.a, len(self.h)
         sigmoids = a[: 2 * H]
@@ -265,7 +265,7 @@ class FastStep(SingleStep):
         return read
 
 
-def side_by_side(gates: Array, scale: Array) -> Array:
+def join_gates(gates: Array, scale: Array) -> Array:
     """Return (G, D, H), each gate scaled, as one matrix (D, G H)."""
     scaled = gates * scale[:, None, None]
     return np.ascontiguousarray(scaled.transpose(1, 0, 2).reshape(gates.shape[1], -1))

@@ -19,10 +19,10 @@ from charrnn.inference.sampling import Sampling, generate
 from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
 
-MAX_COUNT = 10_000
+MAX_SAMPLES = 10_000
 """Most samples that are drawn as one batch."""
 
-MAX_DRAWN = 100_000_000
+MAX_SAMPLED_CHARACTERS = 100_000_000
 """Most characters of all samples of a batch together: they are kept until the first is complete."""
 
 
@@ -142,8 +142,8 @@ class Model:
 
         yield before(stop, first())
         drawn.extend(islice(steps, length - len(drawn)) if count > 1 else ())
-        for lane in range(1, count):
-            text = self.vocabulary.decode(np.array([ids[lane] for ids in drawn], dtype=np.int64))
+        for sample in range(1, count):
+            text = self.vocabulary.decode(np.array([ids[sample] for ids in drawn], dtype=np.int64))
             yield before(stop, iter(text))
 
     def start(self, prime: str) -> Ids:
@@ -181,10 +181,10 @@ def check_size(length: int, count: int) -> None:
         raise UsageError(f"--length is {length}; it must be 0 or more")
     if count < 1:
         raise UsageError(f"--count is {count}; it must be 1 or more")
-    if count > 1 and (count > MAX_COUNT or length * count > MAX_DRAWN):
+    if count > 1 and (count > MAX_SAMPLES or length * count > MAX_SAMPLED_CHARACTERS):
         raise UsageError(
-            f"--count {count} with --length {length} is more than {MAX_COUNT:,} samples or "
-            f"{MAX_DRAWN:,} characters side by side",
+            f"--count {count} with --length {length} is more than {MAX_SAMPLES:,} samples or "
+            f"{MAX_SAMPLED_CHARACTERS:,} characters side by side",
             "fewer at a time, each time with another --seed",
         )
     if length > sys.maxsize:

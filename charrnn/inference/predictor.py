@@ -40,7 +40,7 @@ class Answer:
 MAX_BEAM = 1_000
 """Largest beam width."""
 
-MAX_COUNT = 10_000
+MAX_ANSWERS = 10_000
 """Most answers to one input that are drawn as one batch."""
 
 
@@ -56,8 +56,8 @@ def check_beam(beam: int) -> None:
 
 def check_count(count: int) -> None:
     """Raise `UsageError` for a number of answers out of range."""
-    if not 1 <= count <= MAX_COUNT:
-        raise UsageError(f"--count is {count}; it must be at least 1 and at most {MAX_COUNT:,}")
+    if not 1 <= count <= MAX_ANSWERS:
+        raise UsageError(f"--count is {count}; it must be at least 1 and at most {MAX_ANSWERS:,}")
 
 
 class Predictor:
@@ -160,7 +160,7 @@ class Predictor:
         Args:
             field: the input.
             sampling: temperature, limits and seed.
-            count: the number of answers, up to `MAX_COUNT`.
+            count: the number of answers, up to `MAX_ANSWERS`.
             which: the number of the input: inputs with one seed draw different numbers.
 
         Raises `TextError` for symbols that the model does not know and `UsageError` for a count

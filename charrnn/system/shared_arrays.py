@@ -1,7 +1,7 @@
-"""Arrays that several processes see without a copy each.
+"""Shared arrays: one copy of an array for several processes.
 
-A handle travels to a child process in place of the array. What lies in a file already, a
-`numpy.memmap`, is opened there by its name; anything else is copied once into shared memory.
+A handle is sent to a child process instead of the array. A `numpy.memmap` is opened again there by
+the name of its file; any other array is copied once into shared memory.
 """
 
 import multiprocessing
@@ -17,15 +17,17 @@ from charrnn.types import Array
 
 @dataclass(frozen=True)
 class SharedArray:
-    """Where an array lies: shared memory, or the name of a file and an offset into it."""
+    """A handle of an array that a child process can be given when it is started."""
 
     place: Any
+    """Shared memory, or the name of a file."""
     offset: int
+    """Bytes before the array in the file."""
     dtype: str
     shape: tuple[int, ...]
 
     def open(self) -> Array:
-        """Return the array itself: the same numbers in whichever process; files are read only."""
+        """Return the array: a view of the shared memory, or of the file, which is read-only."""
         if isinstance(self.place, str):
             mapped = np.memmap(self.place, self.dtype, "r", self.offset, self.shape)
             return np.asarray(mapped)
@@ -33,19 +35,24 @@ class SharedArray:
 
 
 def share(array: Array) -> SharedArray:
-    """Let other processes see these numbers."""
+    """Return a handle of the numbers in `array`, which are copied unless a file has them.
+
+    Example:
+        >>> share(np.arange(3)).open()
+        array([0, 1, 2])
+    """
     dtype = array.dtype.str
     base = mapped_base(array)
     if base is not None and array.flags.c_contiguous:
         start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         return SharedArray(str(base.filename), base.offset + start, dtype, array.shape)
-    room = shared_zeros(array.shape, dtype)
-    room.open()[...] = array
-    return room
+    handle = shared_zeros(array.shape, dtype)
+    handle.open()[...] = array
+    return handle
 
 
 def shared_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> SharedArray:
-    """Return room for an array that all processes may write to."""
+    """Return a handle of a new array of zeros that all processes may write to."""
     kind = np.dtype(dtype)
     size = max(1, prod(shape)) * kind.itemsize
     memory = multiprocessing.get_context("spawn").RawArray("b", size)
@@ -53,7 +60,7 @@ def shared_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> SharedArray:
 
 
 def mapped_base(array: Array) -> "np.memmap[Any, Any] | None":
-    """Return the mapped file that `array` is a view of, the whole of it, or None."""
+    """Return the `numpy.memmap` of the whole file that `array` is a view of, or None."""
     found: np.memmap[Any, Any] | None = None
     base: Any = array
     while isinstance(base, np.ndarray):

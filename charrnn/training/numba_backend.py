@@ -1,9 +1,9 @@
-"""The cells compiled by Numba, which is optional: `pip install numba`.
+"""Numba backend: cells and optimisers compiled by Numba, an optional dependency.
 
-NumPy carries every operation of a formula through memory on its own. Here all that a step does
-element by element is one loop, which the compiler turns into vector instructions, and the walk of a
-vanilla RNN with one lane is a loop as a whole, its products included. Both agree with `cells` to
-rounding, not to the bit, so that a run keeps the kernel it began with.
+NumPy reads and writes memory once for every operation of a formula. Here all elementwise operations
+of a step are one loop, which the compiler turns into vector instructions; for a vanilla RNN with
+B = 1 the whole loop over time is compiled, products included. Results agree with `charrnn.nn.cells`
+to rounding error, not bit for bit, so a resumed run keeps its backend.
 
 Float32 only: `ONE` is written where 1 would make a formula float64.
 """
@@ -22,9 +22,9 @@ ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 
 
 def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Compile a function when it is first called, and keep the result where that is possible.
+    """Return a decorator that compiles a function at its first call, and caches it on disk.
 
-    Multiplications and additions may always be fused; `fastmath` names what else LLVM may do.
+    Multiplications and additions may always be fused; `fastmath` names further freedoms of LLVM.
     """
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", *fastmath}}
 
@@ -32,18 +32,18 @@ def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         dispatcher: Callable[..., Any]
         try:
             dispatcher = numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # there is no folder that Numba could keep it in
+        except RuntimeError:  # Numba finds no writable folder for its cache
             dispatcher = numba.njit(**options)(function)
         return dispatcher
 
     return decorate
 
 
-LN2 = np.float32(np.log(2))
-LN2_HIGH = np.float32(0.693359375)  # of so few digits that its small multiples are exact
-LN2_LOW = np.float32(np.log(2) - 0.693359375)
+LN_2 = np.float32(np.log(2))
+LN_2_HIGH = np.float32(0.693359375)  # has few digits, so its small multiples are exact
+LN_2_LOW = np.float32(np.log(2) - 0.693359375)
 SERIES = tuple(np.float32(1 / n) for n in range(2, 8))
-MAX_EXPONENT = np.float32(87)  # e⁸⁷ is about the last that float32 holds
+MAX_EXPONENT = np.float32(87)  # e⁸⁸·⁷ is the largest in float32
 BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float32's exponent
 
 
@@ -51,10 +51,12 @@ BIAS, MANTISSA = np.int32(127), np.int32(23)  # of a float32's exponent
 def expm1(x: Any) -> Any:
     """eˣ − 1 for |x| ≤ 87: x = n ln 2 + r, Taylor's series for r, and 2ⁿ by its bits.
 
-    For |r| ≤ ln(2)/2 the terms after the seventh are 5e-9 of it.
+    For |r| ≤ ln(2)/2 the terms after the seventh are 5e-9 of it. Numba calls scalar functions of
+    the C library for np.exp and np.tanh unless Intel's SVML is installed; these formulas become
+    vector instructions on every processor.
     """
-    n = np.rint(x / LN2)
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    n = np.rint(x / LN_2)
+    r = (x - n * LN_2_HIGH) - n * LN_2_LOW
     series = ONE + r * SERIES[5]
     for k in (4, 3, 2, 1, 0):
         series = ONE + series * r * SERIES[k]
@@ -63,22 +65,22 @@ def expm1(x: Any) -> Any:
 
 
 @compiled()
-def within(x: Any) -> Any:
-    """Return x cut to ±87; what is not a number stays so, for training to notice."""
+def clipped(x: Any) -> Any:
+    """Return x limited to ±87; NaN stays NaN, so that training notices it."""
     x = MAX_EXPONENT if x > MAX_EXPONENT else x
     return -MAX_EXPONENT if x < -MAX_EXPONENT else x
 
 
 @compiled()
-def sigmoid(x: Any) -> Any:
+def sigmoid32(x: Any) -> Any:
     """σ(x) = 1 / (1 + e⁻ˣ)."""
-    return ONE / (TWO + expm1(within(-x)))
+    return ONE / (TWO + expm1(clipped(-x)))
 
 
 @compiled()
-def tanh(x: Any) -> Any:
+def tanh32(x: Any) -> Any:
     """Tanh x = (e²ˣ − 1) / (e²ˣ + 1), exact to rounding for small x too."""
-    m = expm1(within(x + x))
+    m = expm1(clipped(x + x))
     return m / (m + TWO)
 
 
@@ -88,13 +90,13 @@ def lstm_step(t: int, a: Array, u: Array, c: Array, tanh_c: Array, h: Array) -> 
     _, _, B, H = a.shape
     for b in range(B):
         for j in range(H):
-            i = sigmoid(a[0, t, b, j] + u[0, b, j])
-            f = sigmoid(a[1, t, b, j] + u[1, b, j])
-            o = sigmoid(a[2, t, b, j] + u[2, b, j])
-            g = tanh(a[3, t, b, j] + u[3, b, j])
+            i = sigmoid32(a[0, t, b, j] + u[0, b, j])
+            f = sigmoid32(a[1, t, b, j] + u[1, b, j])
+            o = sigmoid32(a[2, t, b, j] + u[2, b, j])
+            g = tanh32(a[3, t, b, j] + u[3, b, j])
             a[0, t, b, j], a[1, t, b, j], a[2, t, b, j], a[3, t, b, j] = i, f, o, g
             c_next = f * c[t, b, j] + i * g
-            squashed = tanh(c_next)
+            squashed = tanh32(c_next)
             c[t + 1, b, j], tanh_c[t, b, j] = c_next, squashed
             h[t + 1, b, j] = o * squashed
 
@@ -121,16 +123,16 @@ class CompiledLSTM(LSTMCell):
     """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
 
     def step(self, t: int) -> None:
-        """All of it after the recurrent product, in one loop."""
+        """Run all operations after the recurrent product in one loop."""
         lstm_step(t, self.a, self.recurrent_projection(t), self.c, self.tanh_c, self.h)
 
     def begin_backward(self) -> None:
-        """Nothing is taken for the window at once: slopes are cheap on the way."""
+        """Only reset the gradients: derivatives are computed step by step."""
         Cell.begin_backward(self)
         self.dc.fill(0)
 
     def step_backward(self, t: int) -> None:
-        """All of it before the recurrent product, in one loop."""
+        """Run all operations before the recurrent product in one loop."""
         lstm_step_backward(t, self.a, self.c, self.tanh_c, self.dh, self.dc, self.da)
         self.recurrent_projection_backward(t, self.dh)
 
@@ -141,10 +143,10 @@ def gru_step(t: int, a: Array, u: Array, b_n: Array, q: Array, h: Array) -> None
     _, _, B, H = a.shape
     for b in range(B):
         for j in range(H):
-            r = sigmoid(a[0, t, b, j] + u[0, b, j])
-            z = sigmoid(a[1, t, b, j] + u[1, b, j])
+            r = sigmoid32(a[0, t, b, j] + u[0, b, j])
+            z = sigmoid32(a[1, t, b, j] + u[1, b, j])
             inner = u[2, b, j] + b_n[j]
-            n = tanh(a[2, t, b, j] + r * inner)
+            n = tanh32(a[2, t, b, j] + r * inner)
             a[0, t, b, j], a[1, t, b, j], a[2, t, b, j] = r, z, n
             q[t, b, j] = inner
             h[t + 1, b, j] = n + z * (h[t, b, j] - n)
@@ -154,10 +156,7 @@ def gru_step(t: int, a: Array, u: Array, b_n: Array, q: Array, h: Array) -> None
 def gru_step_backward(
     t: int, a: Array, q: Array, h: Array, dh: Array, da: Array, du: Array, direct: Array
 ) -> None:
-    """Fill da[:, t] and du[:, t] from dh, the gradient of slot t + 1.
-
-    And fill `direct` with the part of it that passes the gates by, z ⊙ dh.
-    """
+    """Fill da[:, t] and du[:, t] from dh, the gradient of slot t + 1, and `direct` with z ⊙ dh."""
     _, _, B, H = a.shape
     for b in range(B):
         for j in range(H):
@@ -174,15 +173,15 @@ class CompiledGRU(GRUCell):
     """h′ = (1 − z) ⊙ n + z ⊙ h."""
 
     def step(self, t: int) -> None:
-        """All of it after the recurrent product, in one loop."""
+        """Run all operations after the recurrent product in one loop."""
         gru_step(t, self.a, self.recurrent_projection(t), self.b_n, self.q, self.h)
 
     def begin_backward(self) -> None:
-        """Nothing is taken for the window at once: slopes are cheap on the way."""
+        """Only reset the gradients: derivatives are computed step by step."""
         Cell.begin_backward(self)
 
     def step_backward(self, t: int) -> None:
-        """All of it around the recurrent product, in one loop."""
+        """Run all operations before the recurrent product in one loop."""
         gru_step_backward(t, self.a, self.q, self.h, self.dh, self.da, self.du, self.scratch)
         self.recurrent_projection_backward(t, self.dh)
         self.dh += self.scratch
@@ -224,17 +223,20 @@ def product_transposed(x: Array, W: Array, out: Array) -> None:
 
 @compiled()
 def rnn_steps(a: Array, W_hh: Array, h: Array) -> None:
-    """Walk one lane forward: a (T, H) becomes a + h W_hh, and h (T + 1, H) is filled."""
+    """Run all steps of one sequence: adds h W_hh to a (T, H), fills h[1:] of h (T + 1, H)."""
     T, H = a.shape
     for t in range(T):
         add_product(h[t], W_hh, a[t])
         for j in range(H):
-            h[t + 1, j] = tanh(a[t, j])
+            h[t + 1, j] = tanh32(a[t, j])
 
 
 @compiled()
 def rnn_steps_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Array) -> None:
-    """Walk one lane back: da (T, H) is filled; dh (H,), zero at first, leaves the window."""
+    """Run all backward steps of one sequence.
+
+    Fills da (T, H). `dh` (H,) is zero before; afterwards it is the gradient of the first state.
+    """
     T, H = da.shape
     for t in range(T - 1, -1, -1):
         for j in range(H):
@@ -243,17 +245,17 @@ def rnn_steps_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Ar
 
 
 class CompiledRNN(RNNCell):
-    """h′ = tanh(a + h W_hh); with more lanes than one as `RNNCell`, which has little to fuse."""
+    """h′ = tanh(a + h W_hh). For B > 1 as `RNNCell`: there are few operations to fuse."""
 
     def run_steps(self) -> None:
-        """All steps in one loop."""
+        """Run all steps in one loop if B is 1."""
         if self.B > 1:
             super().run_steps()
         else:
             rnn_steps(self.a[0, :, 0], self.W_hh[0], self.h[:, 0])
 
     def run_steps_backward(self, dh: Array) -> None:
-        """All steps in one loop."""
+        """Run all steps in one loop if B is 1."""
         if self.B > 1:
             super().run_steps_backward(dh)
         else:
@@ -273,7 +275,7 @@ class CompiledAdagrad(Adagrad):
     """s ← s + g²;  w ← w − lr · g / (√s + ε)."""
 
     def step(self, w: Array, g: Array, lr: float) -> None:
-        """All of it in one loop."""
+        """Run all operations in one loop."""
         s = self.state["sum_of_squares"]
         adagrad_step(w, g, s, np.float32(lr), np.float32(self.epsilon), ZERO)
 
@@ -282,7 +284,7 @@ class CompiledDampedAdagrad(DampedAdagrad):
     """s ← s + g²;  w ← w − lr · g / √(s + ε)."""
 
     def step(self, w: Array, g: Array, lr: float) -> None:
-        """All of it in one loop."""
+        """Run all operations in one loop."""
         s = self.state["sum_of_squares"]
         adagrad_step(w, g, s, np.float32(lr), ZERO, np.float32(self.epsilon))
 

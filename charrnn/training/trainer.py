@@ -80,7 +80,7 @@ class Trainer:
         config, progress = self.config, self.progress
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             total = self.pool.compute(progress.step)
-            window = self.pool.window
+            window = self.pool.batch
             nats = total / window.scored
             gradient = self.pool.gradient
             before = norm(gradient)

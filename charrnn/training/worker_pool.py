@@ -67,20 +67,20 @@ class Worker:
 
     def compute(self, step: int) -> float:
         """Overwrite the gradients with those of batch `step`; return the sum of its nats."""
-        self.window = window = self.batcher.at(step, self.part)
-        network, states = self.network(len(window.inputs))
+        self.batch = batch = self.batcher.at(step, self.part)
+        network, states = self.network(len(batch.inputs))
         for state, shared in states:
             np.copyto(state, shared)
-        network.reset_state(window.reset_mask)
+        network.reset_state(batch.reset_mask)
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
-        network.forward(window.inputs, rng)
-        nats = network.loss(window.targets)
-        if not isinstance(window.weights, float):
-            nats = nats[window.weights != 0]
+        network.forward(batch.inputs, rng)
+        nats = network.loss(batch.targets)
+        if not isinstance(batch.weights, float):
+            nats = nats[batch.weights != 0]
         total = float(np.add.reduce(nats, axis=None, dtype=np.float64))
-        network.backward(window.targets, window.weights)
+        network.backward(batch.targets, batch.weights)
         network.carry_state()
         for state, shared in states:
             np.copyto(shared, state)
@@ -164,9 +164,9 @@ class WorkerPool:
         return self._own.batcher
 
     @property
-    def window(self) -> Batch:
+    def batch(self) -> Batch:
         """The batch computed last: the rows of this process."""
-        return self._own.window
+        return self._own.batch
 
     def compute(self, step: int) -> float:
         """Compute batch `step` in all processes; return the sum of its nats.
