@@ -1,7 +1,7 @@
-"""A run's gradient on one screen, from the rows of its metrics.jsonl.
+"""Gradient panel: the state of a run's gradient on one screen, from rows of its metrics.jsonl.
 
-`train --watch-gradients` shows it inside training; `inspect-gradients --live` follows the file from
-a second terminal.
+`train --watch-gradients` shows it during training; `inspect-gradients --live` reads the file from a
+second terminal.
 """
 
 from collections import deque
@@ -27,26 +27,28 @@ MIN_SHARE = 1e-4
 
 
 class GradientPanel:
-    """The latest rows of a run, and what they say; a rich renderable.
+    """The latest rows of a run, summarised; a rich renderable.
 
-    It is drawn for `stream`, stderr if none is given: asked now, for rich may take its place later.
+    Args:
+        stream: where it will be drawn, stderr by default. Its encoding is read here, because rich
+            may replace the stream later.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.unicode = unicode_ok(stream)
         self.rows: deque[Mapping[str, Any]] = deque(maxlen=RECENT_STEPS)
-        self.latest: Mapping[str, Any] = {}
+        self.norms_row: Mapping[str, Any] = {}
         self.by_lag: Mapping[str, Any] = {}
         self.validation: Mapping[str, Any] = {}
         self.step = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Take in one row, of whatever kind."""
+        """Add one row of metrics.jsonl, of any kind."""
         self.step = max(self.step, int(row.get("step", 0)))
         if "gradient_norm" in row:
             self.rows.append(row)
         if "gradient_norms" in row:
-            self.latest = row
+            self.norms_row = row
         if "gradient_by_lag" in row:
             self.by_lag = row
         if "validation_nats_per_char" in row:
@@ -55,7 +57,7 @@ class GradientPanel:
     def __rich__(self) -> RenderableType:
         parts: list[RenderableType] = [Text(f"gradient at step {self.step:,}", style="bold")]
         parts.append(facts_table(dict(self._facts())))
-        if self.latest:
+        if self.norms_row:
             parts.append(self._table())
         return Group(*parts)
 
@@ -85,8 +87,8 @@ class GradientPanel:
             "spikes",
             f"at steps {named}" if known.spikes else f"none above {SPIKE_RATIO:g} times the median",
         )
-        if self.latest:
-            norms = norms_by_layer(self.latest["gradient_norms"])
+        if self.norms_row:
+            norms = norms_by_layer(self.norms_row["gradient_norms"])
             yield "layers", ", ".join(f"{name} {value:.3g}" for name, value in norms.items())
         for name, line in self.by_lag.get("gradient_by_lag", {}).items():
             yield f"{one_line(name)} by lag", describe_by_lag(line, self.unicode)
@@ -96,8 +98,8 @@ class GradientPanel:
         table.add_column("parameter")
         table.add_column("gradient norm", justify="right")
         table.add_column("update / weight", justify="right")
-        ratios = self.latest["update_to_weight"]
-        for name, value in self.latest["gradient_norms"].items():
+        ratios = self.norms_row["update_to_weight"]
+        for name, value in self.norms_row["gradient_norms"].items():
             ratio = ratios.get(name)
             moved = "-" if ratio is None else f"{ratio:.1e}"
             table.add_row(Text(one_line(name)), f"{value:.3g}", moved)
@@ -105,7 +107,7 @@ class GradientPanel:
 
 
 def describe_by_lag(line: Mapping[str, Any], unicode: bool) -> str:
-    """Draw the gradient by lag on a logarithmic scale, and say where it falls to 1 %."""
+    """Return a sparkline of the gradient by lag (log scale), and where it falls to 1%."""
     ratios = line["ratio"]
     drawn = sparkline(ratios, log=True, unicode=unicode, width=SPARK_WIDTH, low=MIN_SHARE, high=1.0)
     horizon = line["horizon_chars"]

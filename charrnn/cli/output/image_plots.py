@@ -1,7 +1,7 @@
-"""Picture files of gradient profiles, drawn by matplotlib, which is optional.
+"""Image files of gradient profiles, drawn by matplotlib, which is optional.
 
-matplotlib is imported inside the functions: it takes longer to load than all the rest, and most
-people never need it. Nothing is drawn through pyplot, and no setting outlives a call.
+matplotlib is imported inside the functions, because importing it takes longer than the rest of the
+program. pyplot is not used, and no global setting is changed.
 """
 
 import math
@@ -25,8 +25,7 @@ TIMELESS_METADATA: dict[str, dict[str, None]] = {
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-"""What matplotlib would write beside the picture, by the ending of the file; equal data should give
-equal bytes."""
+"""Metadata for `savefig` by file ending. Equal data should give equal files."""
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "charrnn",
@@ -36,30 +35,37 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # told apart in grey, too
-MIN_SHOWN, MAX_SHOWN = 1e-6, 1e12  # what lies beyond leaves the picture
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # distinct without colour too
+MIN_SHOWN, MAX_SHOWN = 1e-6, 1e12  # values outside are drawn outside the axes
 BAND = "shaded: p10 to p90"
-HEAT_MAP_MIN = 1e-4  # the heat map's darkest shade
+HEAT_MAP_MIN = 1e-4  # ratio of the darkest shade
 MAX_NAME_WIDTH, MAX_LAYER_NAME_WIDTH = 76, 20  # characters
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A ratio by lag; `low` and `high` bound a band around it, or are empty. None is a gap."""
+    """A ratio by lag, with an optional band around it. None is a gap."""
 
     name: str
+    """Entry of the legend."""
     lags: Sequence[int]
+    """Lags in characters, one for each value."""
     values: Values
+    """The ratios."""
     low: Values = ()
+    """Lower edge of the band; empty for no band."""
     high: Values = ()
+    """Upper edge of the band."""
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Ratios by layer, from the first, and by lag."""
+    """Ratios by layer and by lag."""
 
     lags: Sequence[int]
+    """Lags of the columns, in characters."""
     rows: Mapping[str, Values]
+    """Ratios by the names of layers, from the first layer."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,9 @@ GRADIENT_LABELS = AxisLabels("characters back", "gradient norm relative to lag 0
 
 
 def check_plot(path: Path) -> None:
-    """Raise UsageError unless `save_plot` could draw such a file: before the long work, not after.
+    """Raise UsageError unless `save_plot` can write such a file; to be called before long work.
 
-    The ending decides the format, and matplotlib must be installed.
+    The ending determines the format, and matplotlib must be installed.
     """
     if path.suffix.lower() not in TIMELESS_METADATA:
         raise UsageError(
@@ -123,7 +129,7 @@ def import_matplotlib(module: str) -> Any:
 
 @contextmanager
 def default_style() -> Iterator[None]:
-    """Let neither a matplotlibrc nor a character without a glyph have a say."""
+    """Use the default style whatever matplotlibrc says, and ignore warnings of missing glyphs."""
     with import_matplotlib("style").context(["default", STYLE]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -182,12 +188,12 @@ def profile_figure(
 
 
 def matplotlib_text(name: str, longest: int) -> str:
-    """Return a name as matplotlib takes it: on one line, and with no mathematics between `$`."""
+    """Return a name on one line, shortened, its `$` escaped, which would begin mathematics."""
     return shortened(one_line(name), longest, unicode=True).replace("$", r"\$")
 
 
 def clipped_values(values: Values) -> list[float]:
-    """Return what a logarithmic axis takes: NaN for a gap, and nothing that ends a line early."""
+    """Return values for a logarithmic axis: NaN for gaps, others clipped just outside its range."""
     return [
         math.nan
         if value is None or math.isnan(value) or value < 0
@@ -215,7 +221,7 @@ def _draw(axes: Any, index: int, curve: Curve) -> Any:
 
 
 def _scale(axes: Any, curves: Sequence[Curve]) -> None:
-    """Let the axis hold whole powers of ten, from 1% or less to 1 or more."""
+    """Set the vertical axis: whole powers of ten, from 1% or less to 1 or more."""
     ticker = import_matplotlib("ticker")
     logs = [
         math.log10(value)
@@ -233,7 +239,7 @@ def _scale(axes: Any, curves: Sequence[Curve]) -> None:
 
 
 def _draw_heat_map(figure: Any, axes: Any, heat_map: HeatMap) -> None:
-    """Draw a row for each layer, the first at the bottom, as the network is stacked."""
+    """Draw a row for each layer, the first layer at the bottom."""
     count = len(heat_map.lags)
     padded = [[*clipped_values(row), *[math.nan] * count][:count] for row in heat_map.rows.values()]
     edges = [lag - 0.5 for lag in heat_map.lags] + [lag + 0.5 for lag in heat_map.lags[-1:]]

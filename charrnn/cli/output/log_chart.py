@@ -1,6 +1,6 @@
-"""Charts made of characters: curves by lag on a logarithmic axis, and heat maps.
+"""Charts in text: curves by lag on a logarithmic axis, and heat maps.
 
-They keep to the rules of `marks`.
+As in `text_plots`, colour is optional, and `unicode=False` draws in ASCII.
 """
 
 import math
@@ -196,7 +196,7 @@ def _trace(
 def _plot(
     curves: Sequence[Values], axis: DecadeAxis, lag_axis: LagAxis, columns: int, unicode: bool
 ) -> tuple[dict[GridPosition, tuple[str, str]], dict[int, str]]:
-    """Return glyph and style by cell; and why a curve has no cell at all, by its number."""
+    """Return glyph and style by position, and why curves are not visible, by their number."""
     wide, high = (2, 4) if unicode else (1, 1)  # dots in a cell
     dots: dict[GridPosition, int] = {}
     owners: dict[GridPosition, list[int]] = {}
@@ -232,7 +232,7 @@ def _plot(
 def _marks(
     owners: Mapping[GridPosition, Sequence[int]], curves: int, columns: int
 ) -> dict[GridPosition, tuple[str, str]]:
-    """Put each curve's mark on it now and then, in columns of its own; at least once."""
+    """Return the marks of each curve: at regular columns of its own, at least one."""
     period = max(12, 2 * curves)
     cells = [
         sorted(cell for cell, its in owners.items() if index in its) for index in range(curves)
@@ -270,7 +270,7 @@ def _lag_axis(lag_axis: LagAxis, columns: int, margin: int, unicode: bool) -> It
 
 
 def _flow_entries(entries: Iterable[Text], width: int) -> Iterator[Text]:
-    """Yield entries beside each other, as many on a line as fit."""
+    """Yield lines of entries, as many in each as fit."""
     line = Text()
     for entry in entries:
         if line and line.cell_len + 3 + entry.cell_len > width:
@@ -283,7 +283,14 @@ def _flow_entries(entries: Iterable[Text], width: int) -> Iterator[Text]:
 def heat_map(
     rows: Mapping[str, Values], columns: Sequence[str], *, unicode: bool, colour: bool
 ) -> RenderableType:
-    """Draw ratios as shades, a line for each row; neighbours share a cell where room is short."""
+    """Draw ratios as shades, one line for each row; neighbours are averaged to fit the width.
+
+    Args:
+        rows: ratios by name.
+        columns: titles of the columns.
+        unicode: shades instead of ASCII letters.
+        colour: whether to colour the shades.
+    """
     logs = [
         (printable(name, unicode), [log10_or_none(value) for value in values])
         for name, values in rows.items()

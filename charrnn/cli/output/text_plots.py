@@ -1,9 +1,8 @@
-"""Marks made of characters: sparklines, bars, coloured text, and what every picture is made with.
+"""Text plots: sparklines, bars, histograms, coloured text, and the parts of larger charts.
 
-Pictures need neither colour nor Unicode. They know numbers and names, not networks. Every curve,
-shade and strength has a glyph of its own; colour only repeats what the glyphs say. `unicode=False`
-draws with ASCII alone. A value that is `None`, negative where a logarithm is wanted, or not a
-number leaves a gap.
+They depend on numbers and names only, not on networks. Colour is optional, because every curve,
+shade and strength also has a glyph of its own, and `unicode=False` draws in ASCII. A value that is
+None or NaN, or negative on a logarithmic axis, leaves a gap.
 """
 
 import math
@@ -22,8 +21,8 @@ from charrnn.cli.output.safe_text import one_line
 
 Values: TypeAlias = Sequence[float | None]
 
-MIN_EXPONENT, MAX_EXPONENT = -5, 6  # powers of ten; a chart need not show what lies beyond
-EXPONENT_TOLERANCE = 0.1  # in powers of ten: what exceeds 1 by less fits into the line of 1
+MIN_EXPONENT, MAX_EXPONENT = -5, 6  # powers of ten between which an axis ends
+EXPONENT_TOLERANCE = 0.1  # in powers of ten: a value this little above 1 is drawn at 1
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -37,13 +36,15 @@ STRENGTH_STYLES = (
 
 @dataclass(frozen=True)
 class LazyLines:
-    """Lines that are drawn when the console's width is known; no wider than `width`, if given."""
+    """Lines that are drawn when the width of the console is known; a rich renderable."""
 
     draw: Callable[[int], Iterable[Text]]
+    """Returns the lines for a width in columns."""
     width: int | None = None
+    """The largest width; None for that of the console."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        """Yield each line, cut where even the narrowest drawing is too wide."""
+        """Yield each line, cut at the width of the console."""
         width = max(1, min(self.width or options.max_width, options.max_width))
         for line in self.draw(width):
             line.truncate(width, overflow="crop")
@@ -52,12 +53,12 @@ class LazyLines:
 
 
 def supports_colour(console: Console) -> bool:
-    """Say whether a console shows colours: a terminal that can, and no NO_COLOR."""
+    """Return whether a console shows colours: supported, and not disabled by NO_COLOR."""
     return console.color_system is not None and not console.no_color
 
 
 def printable(text: str, unicode: bool) -> str:
-    """Return `text` on one line, unable to steer a terminal; or as ASCII, with escapes."""
+    """Return `text` on one line without control characters; escaped unless `unicode`."""
     if unicode:
         return one_line(text)
     plain = (c if " " <= c <= "~" else c.encode("unicode_escape").decode() for c in text)
@@ -65,7 +66,7 @@ def printable(text: str, unicode: bool) -> str:
 
 
 def shortened(text: str, cells: int, unicode: bool) -> str:
-    """Return both ends of a text that is too long for so many cells."""
+    """Return `text`, its middle left out if it is wider than `cells` columns."""
     if cell_len(text) <= cells:
         return text
     dots = "…" if unicode else ".."
@@ -79,14 +80,14 @@ def shortened(text: str, cells: int, unicode: bool) -> str:
 
 
 def log10_or_none(value: float | None) -> float | None:
-    """Return log10, −∞ for 0, and None where there is no number to draw."""
+    """Return log10 of `value`, −∞ for 0; None for None, NaN and negative numbers."""
     if value is None or math.isnan(value) or value < 0:
         return None
     return math.log10(value) if value else -math.inf
 
 
 def decade_label(exponent: int) -> str:
-    """Name a power of ten as a share, down to 0.001%: 100, 10, 1, 10%, 1%."""
+    """Return the axis label of a power of ten, as a share below 1: 100, 10, 1, 10%, …, 0.001%."""
     if -5 <= exponent < 0:
         return f"{100 * 10.0**exponent:.{max(0, -2 - exponent)}f}%"
     return str(10**exponent) if 0 <= exponent <= 3 else f"1e{exponent}"
@@ -94,15 +95,17 @@ def decade_label(exponent: int) -> str:
 
 @dataclass(frozen=True)
 class DecadeAxis:
-    """A logarithmic axis on which every power of ten that has a label has a row to itself."""
+    """A vertical logarithmic axis; every labelled power of ten has a row of its own."""
 
     top: int
+    """The power of ten at row 0."""
     rows: int
+    """Number of rows."""
     rows_per_decade: float  # n, or 1/n, for a whole n
 
     @classmethod
     def around(cls, logs: Sequence[float], rows: int) -> "DecadeAxis":
-        """Return the axis from 1 or more down to 1% or less that shows these values best."""
+        """Return an axis for values with these common logarithms; it contains 1 and 1%."""
         top = 0 if max(logs) <= EXPONENT_TOLERANCE else math.ceil(min(max(logs), MAX_EXPONENT))
         bottom = math.floor(min(-2, max(min(logs), MIN_EXPONENT)))
         gaps, decades = rows - 1, top - bottom
@@ -117,17 +120,17 @@ class DecadeAxis:
         return self.top - (self.rows - 1) / self.rows_per_decade
 
     def row(self, log: float) -> float:
-        """Return where a value lies, from 0 at the top; beyond the rows if it is off the axis."""
+        """Return the row of a value, from 0 at the top, as a fraction; it may lie off the axis."""
         return (self.top - log) * self.rows_per_decade
 
     def label(self, row: int) -> str:
-        """Return the label of a row, or nothing."""
+        """Return the label of a row; empty between powers of ten."""
         exponent = self.top - row / self.rows_per_decade
         return decade_label(round(exponent)) if exponent == round(exponent) else ""
 
 
 def resampled(values: Values, count: int) -> list[float | None]:
-    """Return at most `count` values, each the mean of neighbours that are finite, if any is."""
+    """Return at most `count` values, each the mean of the finite ones among neighbours."""
     if len(values) <= count:
         return list(values)
     means: list[float | None] = []
@@ -151,9 +154,15 @@ def sparkline(
     low: float | None = None,
     high: float | None = None,
 ) -> str:
-    """Return a curve on one line; `low` and `high` (default: the extremes) let several compare.
+    """Return a curve on one line.
 
-    With `log`, the axis is logarithmic and what lies below 1e-5 of the highest counts as that.
+    Args:
+        values: from left to right.
+        log: whether the axis is logarithmic; values below 1e-5 of the highest are drawn as that.
+        unicode: blocks instead of digits.
+        width: columns; by default one for each value.
+        low: value at the bottom; by default the lowest value.
+        high: value at the top; by default the highest value.
     """
     shown = [None if value is None or math.isnan(value) else value for value in values]
     if log:
@@ -181,7 +190,7 @@ def sparkline(
 
 
 def bar(value: float | None, largest: float, width: int, unicode: bool) -> str:
-    """Return a bar that fills `width` at `largest`; what is more than nothing is seen."""
+    """Return a bar of `width` columns at `largest`, at least one mark for a value above 0."""
     if value is None or not value > 0 or not largest > 0:
         return ""
     part = min(value / largest, 1.0) if math.isfinite(largest) else float(value == largest)
@@ -194,7 +203,7 @@ def bar(value: float | None, largest: float, width: int, unicode: bool) -> str:
 def histogram(
     values: Values, bins: int | Sequence[float], width: int, unicode: bool
 ) -> RenderableType:
-    """Draw how many values lie in each of so many equal bins, or between given rising edges."""
+    """Draw the number of values in each of `bins` equal bins, or between increasing bin edges."""
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if isinstance(bins, int):
         low, high = min(finite, default=0.0), max(finite, default=0.0)
@@ -238,9 +247,15 @@ def _histogram(
 def coloured_text(
     text: Sequence[str], strengths: Sequence[float], *, colour: bool, unicode: bool, width: int
 ) -> RenderableType:
-    """Show how strong each character is: by its background, or else by a mark under it.
+    """Show the strength of each character: by its background, or by a mark below it.
 
-    `strengths` has one number, from 0, for each character; the largest is the scale.
+    Args:
+        text: the characters.
+        strengths: a number from 0 for each; the largest sets the scale.
+        colour: backgrounds instead of marks.
+        unicode: blocks instead of digits as marks.
+        width: columns.
+
     Raises ValueError if the lengths differ.
     """
     if len(text) != len(strengths):
@@ -269,7 +284,7 @@ def _strengths(
             line, marks = Text(), ""
         cells = cell_len(line.plain + shown) - line.cell_len
         if not line and not cells:
-            shown, cells = " " + shown, 1  # an accent with nothing to stand on
+            shown, cells = " " + shown, 1  # a combining accent at the start of a line
         line.append(shown, STRENGTH_STYLES[level] if colour else "")
         marks += (ramp[level] + " " * (cells - 1))[: max(cells, 0)]
         if character == "\n":
