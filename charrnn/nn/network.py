@@ -161,7 +161,7 @@ def require_window(
     numbers = T * B * (config.layers * config.hidden * arrays + 2 * config.outputs)
     require_memory(
         numbers * np.dtype(dtype).itemsize,
-        f"a batch of {B:,} windows of {T:,} characters",
+        f"a batch of {B:,} sequences of {T:,} characters",
         "a smaller --batch",
         "a smaller --seq-length",
         "a smaller --hidden",

@@ -1,4 +1,4 @@
-"""The public API: load a model, let it read, guess, write and score."""
+"""Language model API: loading, steps, generation, scores and errors."""
 
 import math
 from itertools import pairwise
@@ -114,7 +114,7 @@ def test_generate_yields_single_characters_after_the_prime(model: Model) -> None
     assert list(model.generate(length=0)) == []
 
 
-def test_greedy_text_follows_the_likeliest_steps(model: Model) -> None:
+def test_greedy_text_takes_the_most_probable_characters(model: Model) -> None:
     text = "".join(model.generate("xy", 30, temperature=0))
     model.step(2)
     logits = model.step(1)
@@ -160,7 +160,7 @@ def test_a_model_of_bytes_reads_text_as_utf_8() -> None:
     assert all(len(piece) == 1 and piece <= "\xff" for piece in raw)
 
 
-def test_errors_are_of_one_family_and_of_their_kind(model: Model, tmp_path: Path) -> None:
+def test_errors_have_their_class_and_a_common_base(model: Model, tmp_path: Path) -> None:
     for kind in (CheckpointError, StorageError, TextError, UsageError):
         assert issubclass(kind, charrnn.CharRNNError)
     with pytest.raises(CheckpointError, match=r"nowhere\.npz"):

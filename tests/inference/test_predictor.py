@@ -1,4 +1,4 @@
-"""Answers: what reading alone gives, whatever lies beside it; the beam's best is the best."""
+"""Predictor: greedy and beam search, probabilities, samples, and scores of pairs."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ def predictor(layout: str, cell: str = "lstm", seed: int = 0, size: float = 1.0)
 
 
 def log_probability(model: Predictor, source: str, answer: str, *, ended: bool = True) -> float:
-    """Return ln p of an answer, read in one window with the example's own layout."""
+    """Return ln p of an answer, read in one batch with the example's own layout."""
     pairing = model.pairing
     example = pairing.example(source, answer)
     network = Network(model.config, model.parameters, len(example.inputs), 1)
@@ -56,7 +56,7 @@ def fields(layout: str) -> list[str]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_an_answer_does_not_depend_on_its_company(layout: str, cell: str) -> None:
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(layout: str, cell: str) -> None:
     model = predictor(layout, cell)
     together = model.answer(fields(layout))
     for field, one in zip(fields(layout), together, strict=True):
@@ -158,7 +158,7 @@ def test_an_answer_without_an_end_is_cut() -> None:
     assert {len(text) for text in never.sample("red", Sampling(), 3)} == {never.limit}
 
 
-def test_nonsense_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     model = predictor("many-to-many")
     with pytest.raises(UsageError, match="--beam is 0"):
         model.answer(["a"], beam=0)

@@ -1,4 +1,4 @@
-"""Which characters may be drawn, how often, and that what is drawn is fed back."""
+"""Sampling: temperature, top-k, top-p, frequencies of draws, and generation."""
 
 import math
 from itertools import islice
@@ -164,7 +164,7 @@ def test_rounding_at_the_end_cannot_pass_it(V: int) -> None:
         *({"top_k": -1}, {"seed": -1}),
     ],
 )
-def test_settings_without_meaning_are_refused(settings: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"must be"):
         Sampling(**settings)  # type: ignore[arg-type]  # floats and whole numbers by name
 
@@ -196,12 +196,12 @@ def test_generating_is_the_naive_loop_of_steps(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_a_lane_does_not_depend_on_how_many_there_are(cell: str) -> None:
+def test_a_sample_does_not_depend_on_the_number_of_samples(cell: str) -> None:
     config = ModelConfig(inputs=7, outputs=7, cell=cell, hidden=6, init="normal:0.6")
     parameters = initialise(config, np.random.default_rng(3))
     sampling, prime = Sampling(0.9, seed=2), np.array([0, 3])
     five = np.array(list(islice(generate(config, parameters, prime, sampling, 5), 120)))
-    assert len({tuple(lane) for lane in five.T}) == 5
+    assert len({tuple(row) for row in five.T}) == 5
     for count in (1, 2, 4):
         some = np.array(list(islice(generate(config, parameters, prime, sampling, count), 120)))
         np.testing.assert_array_equal(some, five[:, :count])

@@ -1,4 +1,4 @@
-"""Every cell against its docstring, written down once more with lists and loops."""
+"""Cells: their outputs equal a second implementation of the formulas, with lists and loops."""
 
 import math
 from collections.abc import Callable
@@ -71,7 +71,7 @@ NAIVE = {"rnn": naive_rnn, "lstm": naive_lstm, "gru": naive_gru}
 
 
 def naive_logits(network: Network, inputs: np.ndarray) -> np.ndarray:
-    """Walk x (T, B, D) lane by lane and step by step from the network's carried state."""
+    """Return logits for x (T, B, D), one sequence and one step at a time, from `states()`."""
     config = network.config
     layers = [
         Weights(config.cell, network.parameters.subset(f"layers.{layer}"))
@@ -79,17 +79,17 @@ def naive_logits(network: Network, inputs: np.ndarray) -> np.ndarray:
     ]
     W_hy, b_y = network.parameters["W_hy"].tolist(), network.parameters["b_y"].tolist()
     logits = np.empty((*inputs.shape[:2], config.outputs))
-    for lane in range(inputs.shape[1]):
+    for row in range(inputs.shape[1]):
         states: list[State] = [{} for _ in layers]
         for name, state in network.states().items():
             _, layer, kind = name.split(".")
-            states[int(layer)][kind] = state[lane].tolist()
+            states[int(layer)][kind] = state[row].tolist()
         for t in range(len(inputs)):
-            x = inputs[t, lane].tolist()
+            x = inputs[t, row].tolist()
             for layer_number, weights in enumerate(layers):
                 states[layer_number] = NAIVE[config.cell](weights, x, states[layer_number])
                 x = states[layer_number]["h"]
-            logits[t, lane] = [y + b for y, b in zip(product(x, W_hy), b_y, strict=True)]
+            logits[t, row] = [y + b for y, b in zip(product(x, W_hy), b_y, strict=True)]
     return logits
 
 

@@ -1,7 +1,7 @@
-"""Every gradient against complex steps, exact to rounding, and against central differences.
+"""Gradients of networks: equal to complex-step derivatives and to central differences.
 
 f(w + ih) = f(w) + ih f′(w) + O(h²): the imaginary part has no difference to cancel, so h may be as
-small as it likes (Squire & Trapp 1998). The same code walks complex weights, so it is the forward
+small as it likes (Squire & Trapp 1998). The same code runs on complex weights, so it is the forward
 of training that is derived, not a copy of it.
 """
 
@@ -24,7 +24,7 @@ TOLERANCE = 1e-10
 
 @dataclass(frozen=True)
 class Problem:
-    """One window from a carried state, and how each position counts."""
+    """One batch from a carried state, and the weight of each position."""
 
     inputs: Ids | Array
     targets: Ids
@@ -37,7 +37,7 @@ class Problem:
         return None if self.dropout_seed is None else np.random.default_rng(self.dropout_seed)
 
     def loss(self, network: Network) -> Any:
-        """Return Σ weights · nats of the window."""
+        """Return Σ weights · nats of the batch."""
         for name, state in network.states().items():
             state[...] = self.states[name]
         network.forward(self.inputs, self.rng())
@@ -45,7 +45,7 @@ class Problem:
 
 
 def pose(network: Network, rng: np.random.Generator, dense: bool) -> Problem:
-    """Make up a window for a network that `build` made."""
+    """Return a random batch for a network that `build` made."""
     inputs = network.config.inputs
     return Problem(
         inputs=rng.normal(size=(T, B, inputs)) if dense else rng.integers(inputs, size=(T, B)),
@@ -59,11 +59,11 @@ def pose(network: Network, rng: np.random.Generator, dense: bool) -> Problem:
 def by_complex_steps(network: Network, problem: Problem) -> Parameters:
     """Return the derivative of the loss by every parameter, one at a time."""
     stepped = network.parameters.astype(complex)
-    walker = Network(network.config, stepped, T, B, stepped.like())  # so that it drops alike
+    perturbed = Network(network.config, stepped, T, B, stepped.like())  # for the same dropout masks
     result = network.parameters.like()
     for i in range(len(stepped.vector)):
         stepped.vector[i] += STEP * 1j
-        result.vector[i] = problem.loss(walker).imag / STEP
+        result.vector[i] = problem.loss(perturbed).imag / STEP
         stepped.vector[i] = stepped.vector[i].real
     return result
 
@@ -202,7 +202,7 @@ def test_backward_may_be_repeated_and_gives_the_same(
     np.testing.assert_array_equal(vectors[0], vectors[1])
 
 
-def test_a_network_without_gradients_cannot_walk_back(cell: str) -> None:
+def test_a_network_without_gradients_has_no_backward_pass(cell: str) -> None:
     config = ModelConfig(D, V, cell=cell, hidden=H)
     network = Network(config, Parameters(config.shapes()), T, B)
     network.forward(np.zeros((T, B), int))

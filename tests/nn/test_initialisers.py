@@ -1,4 +1,4 @@
-"""Each way to begin has the property it is named after, and scales say what they do."""
+"""Initialisers: the properties of their matrices, their scales, and names that are refused."""
 
 import math
 from collections.abc import Callable
@@ -98,20 +98,20 @@ def test_a_scale_of_zero_is_zeros(rng: np.random.Generator, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "xavier", "Normal", " normal", "normal 0.01"])
-def test_an_unknown_name_is_told_the_known_ones(text: str) -> None:
+def test_the_error_of_an_unknown_name_lists_the_known_ones(text: str) -> None:
     with pytest.raises(UsageError, match=r"no initialiser called .*; there are orthogonal, ident"):
         Initialiser.parse(text)
 
 
 @pytest.mark.parametrize("scale", ["-1", "nan", "inf", "1e999", "a", "0,5", "1:2", "-1e-9"])
 @pytest.mark.parametrize("name", ["normal", "uniform"])
-def test_a_scale_that_is_none_is_refused(name: str, scale: str) -> None:
+def test_a_scale_that_is_no_number_in_range_is_refused(name: str, scale: str) -> None:
     with pytest.raises(UsageError, match="is no scale from 0 to 1,000,000; try for example"):
         Initialiser.parse(f"{name}:{scale}")
 
 
 @pytest.mark.parametrize("name", ["orthogonal", "identity"])
-def test_what_has_no_scale_points_to_the_gain(name: str) -> None:
+def test_an_initialiser_without_a_scale_advises_the_gain(name: str) -> None:
     with pytest.raises(UsageError, match=r"takes no scale, got .*; try --gain"):
         Initialiser.parse(f"{name}:0.5")
 

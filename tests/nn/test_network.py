@@ -1,4 +1,4 @@
-"""How weights begin, which configurations are refused, and what the network promises."""
+"""Networks: initial weights, invalid configurations, states, dropout and shared parameters."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,9 @@ from charrnn.nn.ops import dropout_mask
 V, H = 7, 6
 
 
-def test_biases_begin_at_zero_the_forget_bias_apart(rng: np.random.Generator, cell: str) -> None:
+def test_biases_are_zero_at_first_except_the_forget_bias(
+    rng: np.random.Generator, cell: str
+) -> None:
     parameters = initialise(ModelConfig(V, V, cell=cell, hidden=H, layers=2), rng)
     gates, forget = CELLS[cell].gates, CELLS[cell].forget_bias_gate
     for name, array in parameters.items():
@@ -77,7 +79,7 @@ def test_recurrent_matrices_begin_orthogonal_times_the_gain(
             np.testing.assert_allclose(W @ W.T, 1.25**2 * np.eye(H), atol=1e-12)
 
 
-def test_a_first_layer_begins_as_its_cell_declares_and_the_next_small(
+def test_the_first_layer_has_the_initialiser_of_its_cell_and_the_next_small_weights(
     rng: np.random.Generator, cell: str
 ) -> None:
     config = ModelConfig(300, 300, cell=cell, hidden=100, layers=2)
@@ -122,7 +124,7 @@ def test_weights_are_a_function_of_the_seed(cell: str) -> None:
     assert not np.array_equal(first, other)
 
 
-def test_a_config_names_every_parameter_in_the_order_data_meets_them(cell: str) -> None:
+def test_a_config_names_every_parameter_from_inputs_to_outputs(cell: str) -> None:
     names = list(ModelConfig(V, V, cell=cell, hidden=H, layers=2).shapes())
     own = list(CELLS[cell].shapes(V, H))
     assert names == [f"layers.{layer}.{name}" for layer in (0, 1) for name in own] + ["W_hy", "b_y"]
@@ -166,7 +168,7 @@ def test_a_config_comes_back_from_its_fields() -> None:
     assert ModelConfig(**config.as_dict()) == config  # type: ignore[arg-type]
 
 
-def test_states_are_views_that_the_next_window_starts_from(
+def test_states_are_views_that_the_next_batch_starts_from(
     build: Callable[..., Network], cell: str
 ) -> None:
     network = build(ModelConfig(V, V, cell=cell, hidden=H, layers=2), 3, 2)
@@ -232,7 +234,7 @@ def test_dropout_needs_a_generator(
     np.testing.assert_array_equal(without.forward(inputs), plain)
 
 
-def test_dropped_recurrent_weights_are_silent_for_a_window(
+def test_dropped_recurrent_weights_have_no_effect_in_a_batch(
     build: Callable[..., Network], rng: np.random.Generator, cell: str
 ) -> None:
     network = build(ModelConfig(V, V, cell=cell, hidden=H, layers=2, recurrent_dropout=0.5), 4, 2)

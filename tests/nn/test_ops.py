@@ -1,4 +1,4 @@
-"""The functions of the network: known values, extremes, and derivatives by complex steps."""
+"""Elementary operations: known values, extremes, and complex-step derivatives."""
 
 import math
 from collections.abc import Callable
@@ -91,10 +91,10 @@ def test_affine_adds_the_bias_to_every_row(rng: np.random.Generator) -> None:
     x, W, b = rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 5)), rng.normal(size=5)
     y = affine(x, W, b, out=np.full((2, 3, 5), np.nan))
     for t in range(2):
-        for lane in range(3):
+        for row in range(3):
             for k in range(5):
-                expected = b[k] + sum(x[t, lane, d] * W[d, k] for d in range(4))
-                assert y[t, lane, k] == pytest.approx(expected, rel=1e-12)
+                expected = b[k] + sum(x[t, row, d] * W[d, k] for d in range(4))
+                assert y[t, row, k] == pytest.approx(expected, rel=1e-12)
 
 
 def test_affine_backward_is_the_complex_step_derivative(rng: np.random.Generator) -> None:

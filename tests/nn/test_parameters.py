@@ -1,4 +1,4 @@
-"""Named arrays and the flat vector behind them are the same numbers."""
+"""Parameters: named arrays are views of one vector; copies and subsets."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_astype_is_a_copy(parameters: Parameters) -> None:
     np.testing.assert_array_equal(parameters.vector, np.arange(SIZE))
 
 
-def test_below_takes_whole_words_only(parameters: Parameters) -> None:
+def test_subset_takes_whole_words_only(parameters: Parameters) -> None:
     subset = parameters.subset("layers.0")
     assert list(subset) == ["W_xh", "b_h"]
     subset["b_h"][...] = 9

@@ -1,4 +1,4 @@
-"""Frozen numbers: PyTorch's for networks and optimisers, our own for the first steps of a run."""
+"""Golden values: networks and optimisers against PyTorch, a run against its first losses."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_outputs_loss_and_gradients_are_pytorchs(cell: str, layers: int) -> None
         ("adagrad", 0.1, 0.0),
     ],
 )
-def test_an_optimiser_walks_pytorchs_path(path: str, lr: float, decay: float) -> None:
+def test_an_optimiser_takes_the_steps_of_pytorch(path: str, lr: float, decay: float) -> None:
     w = GOLDEN["start"].copy()
     optimiser = OPTIMISERS[path.removesuffix("_decay")](w, decay)
     for gradient, expected in zip(GOLDEN["gradients"], GOLDEN[f"{path}.path"], strict=True):

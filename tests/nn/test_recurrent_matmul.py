@@ -1,9 +1,11 @@
+"""Recurrent products in blocks: equal to plain products, and the choice of blocks."""
+
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from charrnn.nn import recurrent_matmul as products
+from charrnn.nn import recurrent_matmul
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.recurrent_matmul import (
@@ -19,25 +21,25 @@ Kernels = Callable[[bool], None]
 
 @pytest.fixture
 def kernels(monkeypatch: pytest.MonkeyPatch) -> Kernels:
-    """Say whether this BLAS has kernels that go without packing."""
+    """Return a function that sets whether this BLAS has kernels without packing."""
 
     def say(there: bool) -> None:
-        monkeypatch.setattr(products, "small_products_unpacked", lambda: there)
+        monkeypatch.setattr(recurrent_matmul, "small_products_unpacked", lambda: there)
 
     return say
 
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
-    """Let even the products of tiny networks be cut, into four blocks of 3 columns."""
+    """Cut even the products of tiny networks, into four blocks of 3 columns."""
     kernels(True)
-    monkeypatch.setattr(products, "MIN_BLOCK_COLUMNS", 2)
-    monkeypatch.setattr(products, "MAX_UNPACKED_PRODUCT", 5 * 12 * 3)
+    monkeypatch.setattr(recurrent_matmul, "MIN_BLOCK_COLUMNS", 2)
+    monkeypatch.setattr(recurrent_matmul, "MAX_UNPACKED_PRODUCT", 5 * 12 * 3)
 
 
 @pytest.mark.parametrize("B", [1, 7, 16, 32, 64])
 @pytest.mark.parametrize("H", [64, 100, 192, 256, 300, 512])
-def test_blocks_are_the_widest_that_go_without_packing(B: int, H: int, kernels: Kernels) -> None:
+def test_blocks_are_the_widest_without_packing(B: int, H: int, kernels: Kernels) -> None:
     kernels(True)
     P = block_count(B, H, H)
     assert H % P == 0
@@ -95,7 +97,7 @@ def test_a_network_in_blocks_has_the_gradients_of_one_in_one_piece(
     parameters = initialise(config, rng, np.float64)
     ids = rng.integers(6, size=(10, 5))
 
-    def walk() -> tuple[int, Array]:
+    def compute() -> tuple[int, Array]:
         gradients = parameters.like()
         network = Network(config, parameters, 9, 5, gradients)
         network.forward(ids[:-1])
@@ -103,10 +105,10 @@ def test_a_network_in_blocks_has_the_gradients_of_one_in_one_piece(
         network.backward(ids[1:], 1 / 45)
         return network.layers[0].recurrent.P, gradients.vector
 
-    (P, whole) = walk()
+    (P, whole) = compute()
     assert P == 1
     request.getfixturevalue("narrow")
-    (P, cut) = walk()
+    (P, cut) = compute()
     assert P == 4
     assert np.linalg.norm(whole) > 0.01
     np.testing.assert_allclose(cut, whole, rtol=0, atol=1e-14)

@@ -1,4 +1,4 @@
-"""The lecture's object: one method, a state inside that is zero at first, and stacking."""
+"""Stateful networks RNN, LSTM and GRU: steps, stacking, state and arguments."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def naive_steps(rnn: RNN, xs: Array) -> Array:
     return np.array(ys)
 
 
-def test_an_rnn_steps_as_the_lecture_writes_it(rng: np.random.Generator) -> None:
+def test_an_rnn_computes_its_formula(rng: np.random.Generator) -> None:
     rnn = RNN(3, 5, 2, seed=1)
     rnn.parameters.vector[...] = rng.normal(0, 0.5, rnn.parameters.vector.shape)
     xs = rng.normal(size=(6, 3))
@@ -54,29 +54,27 @@ def test_stacking_is_composition(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(ys, expected, rtol=1e-12, atol=1e-14)
 
 
-def test_steps_equal_one_window_of_the_network(rng: np.random.Generator, cell: str) -> None:
+def test_steps_equal_one_batch_of_the_network(rng: np.random.Generator, cell: str) -> None:
     layer = LAYERS[cell](3, 5, 2, seed=3)
     xs = rng.normal(size=(6, 4, 3))
     ys = np.array([layer.step(x) for x in xs])
-    window = Network(layer.config, layer.parameters, 6, 4)
-    np.testing.assert_allclose(ys, window.forward(xs), rtol=1e-12, atol=1e-14)
-    window.carry_state()
-    for name, state in window.states().items():
+    network = Network(layer.config, layer.parameters, 6, 4)
+    np.testing.assert_allclose(ys, network.forward(xs), rtol=1e-12, atol=1e-14)
+    network.carry_state()
+    for name, state in network.states().items():
         np.testing.assert_allclose(layer.state[name.rpartition(".")[2]], state, rtol=1e-12)
 
 
-def test_lanes_side_by_side_are_what_each_would_be_alone(
-    rng: np.random.Generator, cell: str
-) -> None:
+def test_rows_of_a_batch_are_independent_sequences(rng: np.random.Generator, cell: str) -> None:
     together, alone = LAYERS[cell](3, 5, 2, seed=3), LAYERS[cell](3, 5, 2, seed=3)
     xs = rng.normal(size=(6, 4, 3))
     ys = np.array([together.step(x) for x in xs])
     assert ys.shape == (6, 4, 2)
-    for lane in range(4):
+    for row in range(4):
         alone.reset()
-        single = np.array([alone.step(x) for x in xs[:, lane]])
+        single = np.array([alone.step(x) for x in xs[:, row]])
         assert single.shape == (6, 2)
-        np.testing.assert_allclose(single, ys[:, lane], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(single, ys[:, row], rtol=1e-12, atol=1e-14)
 
 
 def test_reset_returns_to_the_zero_state(rng: np.random.Generator, cell: str) -> None:
@@ -91,7 +89,7 @@ def test_reset_returns_to_the_zero_state(rng: np.random.Generator, cell: str) ->
     np.testing.assert_array_equal([layer.step(x) for x in xs], first)
 
 
-def test_an_answer_is_kept_when_the_next_is_computed(rng: np.random.Generator, cell: str) -> None:
+def test_an_output_is_not_overwritten_by_the_next(rng: np.random.Generator, cell: str) -> None:
     layer = LAYERS[cell](3, 5, 2)
     y = layer.step(rng.normal(size=3))
     state = layer.state
@@ -103,7 +101,7 @@ def test_an_answer_is_kept_when_the_next_is_computed(rng: np.random.Generator, c
     assert np.abs(layer.state["h"]).max() <= 1
 
 
-def test_overwriting_a_weight_in_place_is_felt(cell: str) -> None:
+def test_a_weight_overwritten_in_place_counts(cell: str) -> None:
     layer = LAYERS[cell](3, 5, 2)
     layer.parameters["W_hy"][...] = 0
     layer.parameters["b_y"][...] = [1.5, -2]
@@ -135,7 +133,7 @@ def test_another_shape_is_refused_with_the_right_one(x: Any) -> None:
         RNN(3, 5, 2).step(x)
 
 
-def test_another_number_of_lanes_needs_a_reset(cell: str) -> None:
+def test_another_batch_size_needs_a_reset(cell: str) -> None:
     layer = LAYERS[cell](3, 5, 2)
     layer.step(np.zeros((4, 3)))
     with pytest.raises(UsageError, match="x has 2 rows, the state 4; try reset"):

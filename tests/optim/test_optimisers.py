@@ -1,22 +1,12 @@
-"""Optimisers go downhill, clipping keeps its promise, schedules begin and end where they say."""
-
-import math
-from itertools import pairwise
+"""Optimisers: convergence, first steps, state and weight decay."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
 from charrnn.optim.optimisers import OPTIMISERS, Adam, AdamW
-from charrnn.optim.schedules import FINAL_LR_FRACTION, SCHEDULES, cosine, lr_at_step, step
 from charrnn.types import Array
 
 every_optimiser = pytest.mark.parametrize("name", OPTIMISERS)
-NUMBERS = st.lists(
-    st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6), min_size=1, max_size=8
-)
 
 CURVATURE = np.array([0.5, 2.0, 8.0])
 MINIMUM = np.array([1.0, -2.0, 0.5])
@@ -136,84 +126,3 @@ def test_adagrad_worked_by_hand() -> None:
     assert w[0] == pytest.approx(1 - 0.5 * 3 / 3)
     optimiser.update(w, np.array([4.0]), 0.5)
     assert w[0] == pytest.approx(0.5 - 0.5 * 4 / 5)
-
-
-@given(NUMBERS)
-def test_norm_is_the_root_of_the_sum_of_squares(numbers: list[float]) -> None:
-    assert norm(np.array(numbers)) == pytest.approx(math.hypot(*numbers), rel=1e-12)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("share", [0.1, 0.9], ids=["tiny", "huge"])
-def test_norm_reaches_as_far_as_the_dtype(dtype: type[np.floating], share: float) -> None:
-    """The squares of these are zero or infinite; their norm is neither."""
-    information = np.finfo(dtype)
-    size = float(information.tiny) * 100 if share < 0.5 else float(information.max) / 100
-    vector = np.array([3, 0, -4], dtype) * dtype(size)
-    with np.errstate(over="ignore", under="ignore"):
-        assert norm(vector) == pytest.approx(5 * size, rel=1e-6)
-
-
-def test_norm_of_nothing_zeros_and_what_is_not_finite() -> None:
-    assert norm(np.zeros(3)) == 0
-    assert norm(np.zeros(0)) == 0
-    with np.errstate(invalid="ignore"):
-        assert math.isnan(norm(np.array([1, np.nan])))
-        assert norm(np.array([1, -np.inf])) == math.inf
-
-
-@given(NUMBERS, st.floats(1e-3, 1e3))
-def test_clipping_by_norm_keeps_the_direction_and_the_limit(
-    numbers: list[float], largest: float
-) -> None:
-    gradient = np.array(numbers)
-    before = norm(gradient)
-    clipped = gradient.copy()
-    after = clip_by_norm(clipped, largest, before)
-    assert after == pytest.approx(min(before, largest))
-    assert norm(clipped) == pytest.approx(after, rel=1e-12)
-    if before <= largest:
-        np.testing.assert_array_equal(clipped, gradient)
-    else:
-        np.testing.assert_allclose(clipped * before, gradient * largest, rtol=1e-12)
-
-
-@given(NUMBERS, st.floats(1e-3, 1e3))
-def test_clipping_by_value_cuts_what_sticks_out_and_nothing_else(
-    numbers: list[float], largest: float
-) -> None:
-    clipped = np.array(numbers)
-    after = clip_by_value(clipped, largest)
-    np.testing.assert_array_equal(clipped, [max(-largest, min(largest, x)) for x in numbers])
-    assert after == norm(clipped)
-
-
-@given(st.sampled_from(list(SCHEDULES)), st.floats(0, 1), st.floats(0, 1))
-def test_a_schedule_never_rises_nor_leaves_its_range(name: str, a: float, b: float) -> None:
-    schedule = SCHEDULES[name]
-    early, late = schedule(min(a, b)), schedule(max(a, b))
-    assert 0 < late <= early <= 1
-    assert schedule(0.0) == 1
-
-
-def test_schedules_end_where_they_say() -> None:
-    assert SCHEDULES["constant"](1.0) == 1
-    assert cosine(1.0) == pytest.approx(FINAL_LR_FRACTION)
-    assert cosine(0.5) == pytest.approx((1 + FINAL_LR_FRACTION) / 2)
-    marks = [0.49, 0.5, 0.62, 0.63, 0.74, 0.76, 0.87, 0.88, 1.0]
-    assert [step(mark) for mark in marks] == [1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 1 / 16, 1 / 16]
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_the_rate_rises_in_a_line_and_then_falls(schedule: str) -> None:
-    rates = [lr_at_step(0.4, schedule, 4, at, 20) for at in range(20)]
-    np.testing.assert_allclose(rates[:5], [0.1, 0.2, 0.3, 0.4, 0.4])
-    assert all(later <= earlier for earlier, later in pairwise(rates[4:]))
-    assert rates[-1] > 0
-
-
-@given(st.sampled_from(list(SCHEDULES)), st.integers(0, 30), st.integers(1, 20), st.integers(0, 19))
-def test_a_rate_is_positive_and_at_most_the_one_asked_for(
-    schedule: str, warm_up: int, steps: int, at: int
-) -> None:
-    assert 0 < lr_at_step(0.5, schedule, warm_up, min(at, steps - 1), steps) <= 0.5

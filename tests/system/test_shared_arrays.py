@@ -1,4 +1,4 @@
-"""Handles of arrays: opened in another process they hold the same numbers, files by name."""
+"""Shared arrays: the same numbers in another process, from shared memory or from a file."""
 
 import multiprocessing
 from multiprocessing.connection import Connection

@@ -1,4 +1,4 @@
-"""What Numba compiles gives what NumPy gives, to rounding; needs Numba."""
+"""Numba backend: equal to the NumPy backend up to rounding. Skipped without Numba."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ V, ULP = 7, 2.0**-23
 
 @pytest.fixture
 def each() -> Callable[[Any, Array], Array]:
-    """Return what applies a scalar function to each element of an array."""
+    """Return a function that applies a scalar function to each element of an array."""
 
     def apply(function: Any, x: Array) -> Array:
         return np.array([function(element) for element in x.astype(np.float32)], np.float32)
@@ -52,20 +52,20 @@ def test_a_function_is_exact_to_three_ulp(
         np.testing.assert_allclose(each(getattr(compiled, name), x), expected, rtol=3 * ULP)
 
 
-def test_extremes_are_where_they_should_be(each: Callable[[Any, Array], Array]) -> None:
+def test_extremes_give_the_limits(each: Callable[[Any, Array], Array]) -> None:
     x = np.array([-np.inf, -1e4, -100, 100, 1e4, np.inf])
     np.testing.assert_allclose(each(compiled.sigmoid32, x), [0, 0, 0, 1, 1, 1], atol=1e-37)
     np.testing.assert_array_equal(each(compiled.tanh32, x), [-1, -1, -1, 1, 1, 1])
 
 
 @pytest.mark.parametrize("name", ["sigmoid32", "tanh32"])
-def test_what_is_not_a_number_stays_so(each: Callable[[Any, Array], Array], name: str) -> None:
+def test_nan_stays_nan(each: Callable[[Any, Array], Array], name: str) -> None:
     """Training must see that it diverged."""
     assert np.isnan(each(getattr(compiled, name), np.array([np.nan]))).all()
 
 
-def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> Iterator[Array]:
-    """Yield logits, states and gradients of two windows, the second from the first one's end."""
+def results(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> Iterator[Array]:
+    """Yield logits, states and gradients of two batches, the second continuing the first."""
     rng = np.random.default_rng(5)
     config = ModelConfig(V, V, cell=cell, hidden=H, layers=2, **settings)
     parameters = initialise(config, rng)
@@ -85,15 +85,15 @@ def walked(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> It
 @pytest.mark.parametrize("T", [1, 9])
 @pytest.mark.parametrize("B", [1, 3, 20])
 @pytest.mark.parametrize("H", [1, 5, 32])
-def test_a_cell_walks_as_numpy_does(cell: str, T: int, B: int, H: int) -> None:
-    ours = walked(cell, load_backend("numba").cells, T, B, H, dropout=0.3, recurrent_dropout=0.2)
-    theirs = walked(cell, CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
+def test_a_cell_computes_what_numpy_computes(cell: str, T: int, B: int, H: int) -> None:
+    ours = results(cell, load_backend("numba").cells, T, B, H, dropout=0.3, recurrent_dropout=0.2)
+    theirs = results(cell, CELLS, T, B, H, dropout=0.3, recurrent_dropout=0.2)
     for mine, expected in zip(ours, theirs, strict=True):
         scale = np.abs(expected).max()
         np.testing.assert_allclose(mine, expected, atol=2e-5 * scale, rtol=0)
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
+def test_functions_are_compiled_where_they_cannot_be_cached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = compiled.numba.njit
@@ -149,7 +149,7 @@ def run(cell: str, name: str, workers: int = 1) -> Trainer:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_learns_as_with_numpy(cell: str, workers: int) -> None:
+def test_a_run_reaches_the_losses_of_numpy(cell: str, workers: int) -> None:
     with run(cell, "numba", workers) as ours, run(cell, "numpy") as theirs:
         nats = np.array([(ours.step().nats, theirs.step().nats) for _ in range(30)])
         assert type(ours.optimiser) is compiled.CompiledAdagrad
@@ -172,7 +172,7 @@ def test_a_run_that_diverges_says_so() -> None:
             trainer.step()
 
 
-def test_the_fastest_kernel_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fastest_installed_backend_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_backend() == "numba"
     for name in ("charrnn.training.numba_backend", "numba"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -1,4 +1,4 @@
-"""Lanes shared out over processes give what one process gives, and nothing survives them."""
+"""Worker pool: same results for any number of processes, and no process left behind."""
 
 import multiprocessing
 import threading
@@ -22,7 +22,7 @@ from charrnn.types import Array
 V, T, B = 6, 5, 5
 TEXT = np.random.default_rng(8).integers(V, size=120).astype(np.uint8)
 ARRAYS = {"ids": TEXT}
-LANES = TextBatchConfig(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
+BATCH_CONFIG = TextBatchConfig(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
 PATIENCE = 60.0
 """Seconds after which a step that should end at once counts as hanging."""
 
@@ -42,7 +42,7 @@ def weights(config: ModelConfig) -> Parameters:
     return initialise(config, np.random.default_rng(1), np.float64)
 
 
-def walk(pool: WorkerPool, steps: int) -> list[Array]:
+def train_steps(pool: WorkerPool, steps: int) -> list[Array]:
     """Return the nats, gradient and states of each step, the weights moving a little."""
     results = []
     for step in range(steps):
@@ -55,12 +55,12 @@ def walk(pool: WorkerPool, steps: int) -> list[Array]:
 
 def test_two_processes_compute_what_one_computes(cell: str) -> None:
     config = model(cell)
-    with WorkerPool(config, LANES, ARRAYS, weights(config)) as alone:
-        expected = walk(alone, 7)  # into the second epoch
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as alone:
+        expected = train_steps(alone, 7)  # into the second epoch
         assert alone.size == 1
-    with WorkerPool(config, LANES, ARRAYS, weights(config), workers=2) as pool:
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config), workers=2) as pool:
         assert pool.size == 2
-        computed = walk(pool, 7)
+        computed = train_steps(pool, 7)
     assert alone.states.vector.any()
     np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-13)
 
@@ -90,7 +90,7 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
         except CharRNNError as error:
             caught.append(error)
 
-    with WorkerPool(config, LANES, ARRAYS, weights(config), workers=2) as pool:
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config), workers=2) as pool:
         pool.compute(0)
         (process,) = multiprocessing.active_children()
         process.kill()
@@ -103,38 +103,38 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
     assert "--threads 1" in str(caught[0])
 
 
-def test_there_are_never_more_processes_than_lanes() -> None:
+def test_there_are_never_more_processes_than_rows() -> None:
     config = model("rnn")
-    one_lane = TextBatchConfig(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
+    one_row = TextBatchConfig(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
     for workers in (-1, 0, 1, 7):
-        with WorkerPool(config, one_lane, ARRAYS, weights(config), workers) as pool:
+        with WorkerPool(config, one_row, ARRAYS, weights(config), workers) as pool:
             assert pool.size == 1
             assert pool.compute(0) > 0
 
 
 def test_closing_twice_is_no_mistake() -> None:
     config = model("rnn")
-    pool = WorkerPool(config, LANES, ARRAYS, weights(config))
+    pool = WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config))
     pool.close()
     pool.close()
 
 
-def test_a_team_trains_a_copy_of_the_initial_weights(cell: str) -> None:
+def test_a_pool_trains_a_copy_of_the_initial_weights(cell: str) -> None:
     config = model(cell)
     initial = weights(config)
     before = initial.vector.copy()
-    with WorkerPool(config, LANES, ARRAYS, initial) as pool:
-        walk(pool, 1)
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, initial) as pool:
+        train_steps(pool, 1)
         assert not np.array_equal(pool.parameters.vector, before)
     np.testing.assert_array_equal(initial.vector, before)
 
 
-def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
+def test_reset_rows_start_from_zero_and_others_continue(cell: str) -> None:
     config = model(cell)
-    with WorkerPool(config, LANES, ARRAYS, weights(config)) as pool:
-        windows = LANES.batcher(ARRAYS)
-        step = next(k for k in range(1, 99) if 0 < windows.at(k).reset_mask.sum() < B)
-        reset_mask = windows.at(step).reset_mask
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as pool:
+        batcher = BATCH_CONFIG.batcher(ARRAYS)
+        step = next(k for k in range(1, 99) if 0 < batcher.at(k).reset_mask.sum() < B)
+        reset_mask = batcher.at(step).reset_mask
         ends = []
         for filling in (0.0, 0.5):
             pool.states.vector[...] = filling
@@ -148,7 +148,7 @@ def test_fresh_lanes_forget_and_the_others_remember(cell: str) -> None:
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
 def test_dropout_masks_are_a_function_of_the_step(cell: str, kind: str) -> None:
     config = model(cell, **{kind: 0.5})
-    with WorkerPool(config, LANES, ARRAYS, weights(config)) as pool:
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as pool:
         start = pool.states.vector.copy()
         nats = []
         for step in (4, 4, 5, 4):
