@@ -51,13 +51,13 @@ def diagnose(
         trained: whether it was trained, or only initialised; for the advice.
         seq_length: training window in characters, for the advice.
     """
-    lines = found.main_states
-    if found.nonfinite or not all(line.finite for line in lines):
+    states = found.main_states
+    if found.nonfinite or not all(state.finite for state in states):
         where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
         advice = "an earlier checkpoint, a smaller --lr, or --clip-norm 1"
         return _verdict_with_advice("nonfinite", f"{where} numbers that are not finite", advice)
-    alive = [line for line in lines if not line.zero]
-    if not alive:
+    nonzero = [state for state in states if not state.zero]
+    if not nonzero:
         reason = "the loss does not depend on the state"
         if config.outputs == 1:
             return _verdict_with_advice(
@@ -66,15 +66,15 @@ def diagnose(
         return _verdict_with_advice(
             "vanishing", f"there is no gradient: {reason}", "training again"
         )
-    bursting = [line for line in alive if explodes(line)]
-    if bursting:
-        worst = max(bursting, key=_max_ratio)
+    exploding = [state for state in nonzero if explodes(state)]
+    if exploding:
+        worst = max(exploding, key=_max_ratio)
         lags = _followed_lags(worst)
         growth = f"the gradient grows {_max_ratio(worst):.3g}-fold within {lags} characters"
         if _max_ratio(worst) <= EXPLODING_RATIO:
             growth = f"the gradient grows ×{worst.rate_per_char:.3f} per character"
         return _verdict_with_advice("exploding", growth, _exploding_advice(config, trained))
-    best = max(alive, key=share_at_reference)
+    best = max(nonzero, key=share_at_reference)
     share = share_at_reference(best)
     window = "" if seq_length is None else f" (training window {seq_length})"
     if share <= HORIZON_SHARE:
@@ -97,32 +97,32 @@ def diagnose(
     return Verdict("healthy", f"healthy: {text}{window}")
 
 
-def share_at_reference(line: StateProfile) -> float:
+def share_at_reference(state: StateProfile) -> float:
     """Return the largest G(k) for k ≥ `REFERENCE_LAG`, extrapolated by the rate if K is less."""
-    G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in line.log_geometric]
+    G = [0.0 if x is None else math.exp(min(x, 700.0)) for x in state.log_geometric]
     missing = REFERENCE_LAG - (len(G) - 1)
     if missing <= 0:
         return max(G[REFERENCE_LAG:])
-    if line.rate_per_char is None:
+    if state.rate_per_char is None:
         return G[-1]
-    return G[-1] * math.exp(min(700.0, missing * math.log(max(line.rate_per_char, 1e-300))))
+    return G[-1] * math.exp(min(700.0, missing * math.log(max(state.rate_per_char, 1e-300))))
 
 
-def explodes(line: StateProfile) -> bool:
+def explodes(state: StateProfile) -> bool:
     """Return whether a state meets the rule for exploding."""
-    fast = line.rate_per_char is not None and line.rate_per_char > EXPLODING_RATE
-    return _max_ratio(line) > EXPLODING_RATIO or (
-        fast and (line.rate_r_squared or 0) > EXPLODING_R_SQUARED
+    fast = state.rate_per_char is not None and state.rate_per_char > EXPLODING_RATE
+    return _max_ratio(state) > EXPLODING_RATIO or (
+        fast and (state.rate_r_squared or 0) > EXPLODING_R_SQUARED
     )
 
 
-def _max_ratio(line: StateProfile) -> float:
-    logs = [x for x in line.log_ratio[: REFERENCE_LAG + 1] if x is not None]
+def _max_ratio(state: StateProfile) -> float:
+    logs = [x for x in state.log_ratio[: REFERENCE_LAG + 1] if x is not None]
     return math.exp(min(max(logs, default=0.0), 700.0))
 
 
-def _followed_lags(line: StateProfile) -> int:
-    return min(REFERENCE_LAG, len(line.ratio) - 1)
+def _followed_lags(state: StateProfile) -> int:
+    return min(REFERENCE_LAG, len(state.ratio) - 1)
 
 
 def _verdict_with_advice(kind: str, finding: str, advice: str) -> Verdict:
@@ -168,18 +168,18 @@ class Truncation:
     """The smallest K′ with a bias within the tolerance."""
 
 
-def truncation_bias(line: StateProfile, tolerance: float = 0.1) -> Truncation:
+def truncation_bias(state: StateProfile, tolerance: float = 0.1) -> Truncation:
     """Compute the truncation bias from the profile of one state, for advice on `--seq-length`.
 
     Args:
-        line: the profile.
+        state: the profile.
         tolerance: the bias that `Truncation.seq_length` keeps to.
     """
-    ratios = [math.nan if x is None else x for x in line.ratio]
-    beta = line.rate_per_char
+    ratios = [math.nan if x is None else x for x in state.ratio]
+    beta = state.rate_per_char
     if beta is None and ratios[-1] <= 1e-12:
         beta = 0.0  # it fell too fast to be fitted: nothing is left
-    if not line.finite or line.zero or beta is None or beta >= 1:
+    if not state.finite or state.zero or beta is None or beta >= 1:
         return Truncation(None, None)
     tail = ratios[-1] * beta / (1 - beta)
     left = np.cumsum([tail, *ratios[::-1]])[::-1]  # (K + 2,): Σ from k on, for k = 0 … K + 1

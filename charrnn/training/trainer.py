@@ -70,7 +70,7 @@ class Trainer:
         """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
         It stays true if an exception ends the step there."""
         self.watch: GradientObserver | None = None
-        self.look: GradientSnapshot | None = None
+        self.gradient_snapshot: GradientSnapshot | None = None
         self.steps_per_epoch = self.pool.batcher.steps_per_epoch
         self.characters_per_step = self.pool.batcher.characters_per_step
 
@@ -93,7 +93,7 @@ class Trainer:
             self.updating = True
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()
-            self.look = None if self.watch is None else self.watch.after_update()
+            self.gradient_snapshot = None if self.watch is None else self.watch.after_update()
         progress.step += 1
         keep = SMOOTHING * (1 - SMOOTHING ** (progress.step - 1)) / (1 - SMOOTHING**progress.step)
         progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
@@ -204,5 +204,5 @@ def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterato
             yield Stopped(progress.step, "interrupted")
             return
         yield trainer.step()
-        if trainer.look is not None:
-            yield trainer.look
+        if trainer.gradient_snapshot is not None:
+            yield trainer.gradient_snapshot

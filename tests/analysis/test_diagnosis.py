@@ -1,4 +1,4 @@
-"""Verdicts, advice, truncation, units, context and influence against definitions and by hand."""
+"""Verdicts, advice, truncation bias, unit statistics, context losses and influence."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ def test_each_kind_by_its_rule() -> None:
     assert set(VERDICT_KINDS) == {"nonfinite", "exploding", "vanishing", "fading", "healthy"}
 
 
-def test_the_layer_that_carries_furthest_speaks_for_the_model() -> None:
+def test_the_layer_whose_gradient_reaches_furthest_decides() -> None:
     assert judge(k * math.log(0.99), k * math.log(0.5)).kind == "healthy"
     assert judge(k * math.log(0.99), k * math.log(1.1)).kind == "exploding"
 
@@ -94,7 +94,7 @@ def test_the_kind_does_not_depend_on_windows_of_training_nor_on_the_number_of_la
 
 
 def test_the_verdict_is_not_taken_from_the_spectral_radius() -> None:
-    """E4: this block has a radius of 0.9, and grows 3.9-fold before it shrinks."""
+    """A Jordan block has a radius of 0.9, and grows 3.9-fold before it shrinks."""
     config = ModelConfig(V, V, "rnn", 2)
     parameters = Parameters(config.shapes(), np.float64)
     parameters["layers.0.W_hh"][0] = [[0.9, 30.0], [0.0, 0.9]]
@@ -127,7 +127,7 @@ def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_real_networks_get_the_verdict_that_they_deserve(cell: str) -> None:
+def test_verdicts_on_real_networks(cell: str) -> None:
     config, ids = ModelConfig(V, V, cell, 6), text(700)
     parameters = initialise(config, np.random.default_rng(0))
     for name, trouble in (("nan", np.nan), ("silent", 0.0)):
@@ -146,7 +146,7 @@ def test_real_networks_get_the_verdict_that_they_deserve(cell: str) -> None:
 
 
 def test_truncation_of_a_geometric_profile_is_its_power() -> None:
-    """E16."""
+    """δ(K′) = βᴷ′."""
     for beta in (0.5, 0.9, 0.96):
         found = truncation_bias(shown(math.log(beta) * k).lines[0])
         assert found.bias is not None
@@ -195,7 +195,7 @@ def test_units_equal_a_count_by_hand(cell: str) -> None:
 
 
 def test_half_lives_of_constant_gates() -> None:
-    """E8: ln 2/−ln 0.95 = 13.513 characters; an open gate never forgets."""
+    """ln 2/−ln 0.95 = 13.513 characters; an open gate never forgets."""
     config, parameters = random_network("lstm", hidden=7)
     parameters["layers.0.W_hh"][...] = 0
     parameters["layers.0.W_xh"][1] = 0
@@ -232,7 +232,7 @@ def test_context_losses_equal_a_naive_loop(cell: str) -> None:
         assert nats == pytest.approx(total / 6, rel=1e-12)
 
 
-def test_a_network_that_looks_at_one_character_has_an_effective_context_of_one() -> None:
+def test_a_network_that_uses_one_character_has_an_effective_context_of_one() -> None:
     config, parameters = random_network("rnn")
     parameters["layers.0.W_hh"][...] = 0
     assert (
@@ -265,7 +265,7 @@ def test_influence_is_what_complex_steps_say(cell: str, layers: int) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_trouble_is_none_not_nan(cell: str) -> None:
+def test_numbers_that_are_not_finite_are_none(cell: str) -> None:
     for trouble in (np.nan, np.inf, 0.0):
         config, parameters = random_network(cell, 2, hidden=1)
         parameters.vector[:] = trouble
@@ -280,10 +280,10 @@ def test_trouble_is_none_not_nan(cell: str) -> None:
     assert influence(*random_network(cell), text(1)).shares == (1.0,)
 
 
-def test_looking_changes_nothing_and_repeats_itself() -> None:
+def test_measuring_changes_nothing_and_is_repeatable() -> None:
     config, parameters = random_network("lstm", 2)
     before = parameters.vector.copy()
     ids = text(300)
-    for look in (unit_stats, context_losses, influence):
-        assert look(config, parameters, ids) == look(config, parameters, ids)
+    for measure in (unit_stats, context_losses, influence):
+        assert measure(config, parameters, ids) == measure(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)

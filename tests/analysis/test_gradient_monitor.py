@@ -1,4 +1,4 @@
-"""Watching tells the truth about the gradient, and the run does not notice."""
+"""Gradient monitor: its numbers are right, and the run gives the same numbers without it."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.analysis import gradient_monitor as watching
+from charrnn.analysis import gradient_monitor
 from charrnn.analysis.gradient_monitor import (
     MAX_TIME_SHARE,
     NORMS_EVERY,
@@ -49,7 +49,7 @@ class Spy:
     """Watches through a watcher, and notes down what it could have seen."""
 
     def __init__(self, trainer: Trainer, clock: Callable[[], None] = lambda: None) -> None:
-        self.trainer, self.watcher, self.clock = trainer, GradientMonitor(trainer), clock
+        self.trainer, self.monitor, self.clock = trainer, GradientMonitor(trainer), clock
         self.gradients: list[dict[str, Array]] = []
         self.weights: list[dict[str, Array]] = [copies(trainer.parameters)]
 
@@ -57,16 +57,16 @@ class Spy:
         self.clock()
         before = gradient.copy()
         self.gradients.append(copies(self.trainer.parameters.like(before)))
-        self.watcher.before_update(gradient)
+        self.monitor.before_update(gradient)
         assert np.array_equal(gradient, before)
 
     def after_update(self) -> GradientSnapshot | None:
         before = copies(self.trainer.parameters)
-        look = self.watcher.after_update()
+        snapshot = self.monitor.after_update()
         for name, array in self.trainer.parameters.items():
             assert np.array_equal(array, before[name])
         self.weights.append(before)
-        return look
+        return snapshot
 
 
 def copies(parameters: Parameters) -> dict[str, Array]:
@@ -101,37 +101,41 @@ def test_norms_and_updates_are_those_of_a_second_computation(cell: str, optimise
     plan = replace(PLAN, optimiser=optimiser, lr=0.01)
     with begin(cell, plan) as trainer:
         spy = Spy(trainer)
-        steps, looks = watched(trainer, spy)
-    assert [look.step for look in looks] == [NORMS_EVERY, 2 * NORMS_EVERY, 3 * NORMS_EVERY]
-    for look in looks:
-        gradient = spy.gradients[look.step - 1]
-        before, after = spy.weights[look.step - 1], spy.weights[look.step]
-        assert list(look.gradient_norms) == list(trainer.parameters)
-        for name, value in look.gradient_norms.items():
+        steps, snapshots = watched(trainer, spy)
+    assert [snapshot.step for snapshot in snapshots] == [
+        NORMS_EVERY,
+        2 * NORMS_EVERY,
+        3 * NORMS_EVERY,
+    ]
+    for snapshot in snapshots:
+        gradient = spy.gradients[snapshot.step - 1]
+        before, after = spy.weights[snapshot.step - 1], spy.weights[snapshot.step]
+        assert list(snapshot.gradient_norms) == list(trainer.parameters)
+        for name, value in snapshot.gradient_norms.items():
             assert value == pytest.approx(np.linalg.norm(gradient[name].ravel()), rel=1e-5)
-        squares = sum(value**2 for value in look.gradient_norms.values())
-        assert math.sqrt(squares) == pytest.approx(steps[look.step - 1].gradient_norm, rel=1e-5)
-        for name, ratio in look.update_to_weight.items():
+        squares = sum(value**2 for value in snapshot.gradient_norms.values())
+        assert math.sqrt(squares) == pytest.approx(steps[snapshot.step - 1].gradient_norm, rel=1e-5)
+        for name, ratio in snapshot.update_to_weight.items():
             moved = np.linalg.norm((after[name] - before[name]).ravel())
             assert ratio == pytest.approx(moved / np.linalg.norm(before[name].ravel()), rel=1e-3)
             assert ratio > 0
         still_zero = {name for name, array in before.items() if not array.any()}
-        assert set(look.update_to_weight) == set(before) - still_zero
+        assert set(snapshot.update_to_weight) == set(before) - still_zero
     assert steps[-1].gradient_norm_clipped <= 0.2 * (1 + 1e-6)
 
 
 def test_the_gradient_by_lag_is_the_profile_of_the_weights_at_that_step(cell: str) -> None:
     with begin(cell) as trainer:
         spy = Spy(trainer)
-        spy.watcher.profile_every = NORMS_EVERY
-        _, looks = watched(trainer, spy)
+        spy.monitor.profile_every = NORMS_EVERY
+        _, snapshots = watched(trainer, spy)
         weights = trainer.parameters
         assert not np.array_equal(weights["W_hy"], spy.weights[0]["W_hy"])
         last = gradient_profile(
             trainer.model_config, weights, TEXT, lags=PROFILE_LAGS, windows=PROFILE_WINDOWS
         )
-    assert all(look.gradient_by_lag is not None for look in looks)
-    found = looks[-1].gradient_by_lag
+    assert all(snapshot.gradient_by_lag is not None for snapshot in snapshots)
+    found = snapshots[-1].gradient_by_lag
     assert found is not None
     assert list(found) == [f"layers.{line.layer}.{line.state}" for line in last.main_states]
     for line in last.main_states:
@@ -144,7 +148,7 @@ def test_the_gradient_by_lag_is_the_profile_of_the_weights_at_that_step(cell: st
 
 
 @pytest.mark.parametrize(("look_seconds", "step_seconds"), [(2.0, 0.01), (0.003, 0.02), (1e-9, 1)])
-def test_the_interval_is_what_the_promised_share_of_time_affords(
+def test_the_interval_keeps_to_the_share_of_time(
     look_seconds: float, step_seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -160,27 +164,27 @@ def test_the_interval_is_what_the_promised_share_of_time_affords(
         nonlocal now
         now += step_seconds
 
-    monkeypatch.setattr(watching, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(gradient_monitor, "time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(GradientMonitor, "_profile", profiled)
     with begin("rnn") as trainer:
-        _, looks = watched(trainer, Spy(trainer, tick))
-    [every] = {look.profile_every for look in looks}
+        _, snapshots = watched(trainer, Spy(trainer, tick))
+    [every] = {snapshot.profile_every for snapshot in snapshots}
     affordable = look_seconds / (MAX_TIME_SHARE * step_seconds)
     assert every % NORMS_EVERY == 0
     assert affordable * (1 - 1e-9) <= every < affordable + NORMS_EVERY + 1e-6
-    assert looks[0].gradient_by_lag is not None
-    for look in looks[1:]:
-        assert (look.gradient_by_lag is not None) == (look.step % every == 0)
+    assert snapshots[0].gradient_by_lag is not None
+    for snapshot in snapshots[1:]:
+        assert (snapshot.gradient_by_lag is not None) == (snapshot.step % every == 0)
 
 
-def test_the_first_look_shows_the_weights_the_run_began_with() -> None:
+def test_the_first_profile_is_that_of_the_first_weights() -> None:
     with begin("gru") as trainer:
         spy = Spy(trainer)
-        start = spy.watcher._by_lag
-        spy.watcher.profile_every = 1000
-        _, looks = watched(trainer, spy)
-    assert looks[0].gradient_by_lag is start
-    assert [look.gradient_by_lag for look in looks[1:]] == [None, None]
+        start = spy.monitor._by_lag
+        spy.monitor.profile_every = 1000
+        _, snapshots = watched(trainer, spy)
+    assert snapshots[0].gradient_by_lag is start
+    assert [snapshot.gradient_by_lag for snapshot in snapshots[1:]] == [None, None]
 
 
 def test_norms_are_those_of_each_array() -> None:
@@ -189,7 +193,7 @@ def test_norms_are_those_of_each_array() -> None:
     assert parameter_norms(parameters) == {"W": 5.0, "b": 0.0}
 
 
-def test_the_norm_of_a_layer_joins_those_of_its_parameters() -> None:
+def test_the_norm_of_a_layer_is_the_root_of_the_sum_of_squares() -> None:
     joined = norms_by_layer(
         {"layers.0.W_hh": 3.0, "layers.0.b_h": 4.0, "layers.1.b_h": 2.0, "W_hy": 5.0, "b_y": 12.0}
     )

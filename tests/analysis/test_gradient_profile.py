@@ -1,4 +1,4 @@
-"""The lag profile: exact facts, a complex-step second opinion, and what must not happen."""
+"""Gradient profiles: closed forms, complex steps, numbers that are not finite, repeatability."""
 
 import hashlib
 import math
@@ -25,7 +25,7 @@ from charrnn.types import Array, Ids
 
 V = 5
 STEP = 1e-30
-"""Of the complex-step derivative, which has no rounding error (Squire & Trapp 1998)."""
+"""Step of the complex-step derivative, which has no rounding error (Squire & Trapp 1998)."""
 
 
 def text(length: int, seed: int = 0, size: int = V) -> Ids:
@@ -120,14 +120,14 @@ def test_constant_forget_gate_gives_its_powers_and_its_half_life() -> None:
 
 
 def test_a_lag_of_2000_characters_is_a_number() -> None:
-    """E18: ×0.1 a character is below every float64 after 324 of them."""
+    """×0.1 per character is below every float64 after 324 characters."""
     found = gradient_profile(*constant_forget(0.1), text(6100), lags=2000, windows=2)
     expected = np.arange(2001) * math.log(0.1)
     np.testing.assert_allclose(logs(found.lines[0].log_geometric), expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(logs(found.lines[0].log_ratio), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_layers_that_forget_at_different_speeds_do_not_drown_each_other() -> None:
+def test_layers_with_very_different_decay_rates_keep_their_own() -> None:
     """The upper layer falls ×0.1 a character while the lower one keeps its gradient."""
     config, parameters = random_network("lstm", 2)
     for number, f in enumerate((0.999, 0.1)):
@@ -147,7 +147,7 @@ def test_layers_that_forget_at_different_speeds_do_not_drown_each_other() -> Non
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -> None:
-    """E15: Σ over losses and lags of hᵀ da, walked back one loss at a time, is dW_hh."""
+    """Σ over losses and lags of hᵀ da, computed one loss at a time, is dW_hh."""
     config, parameters = random_network(cell, layers)
     T, B = 6, 3
     ids = text((T + 1) * B).reshape(T + 1, B)
@@ -195,7 +195,7 @@ def test_rate_is_the_slope_and_stops_at_the_floor() -> None:
     assert fit_decay_rate(np.zeros(50)) == (1.0, 1.0)
 
 
-def test_summary_of_a_line_equals_plain_arithmetic() -> None:
+def test_the_summary_of_a_state_equals_plain_arithmetic() -> None:
     norms = np.random.default_rng(0).lognormal(size=(9, 40))
     found = summarise_state(0, "h", np.log(norms))
     np.testing.assert_allclose(found.ratio, norms.mean(1) / norms[0].mean())  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def everything(x: StateProfile) -> list[float | None]:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("trouble", ["nan", "inf", "huge", "zero", "one character", "one unit"])
-def test_trouble_gives_no_nan_and_no_warning(cell: str, trouble: str) -> None:
+def test_numbers_that_are_not_finite_give_no_nan_and_no_warning(cell: str, trouble: str) -> None:
     config = ModelConfig(V, V, cell, 4, 2)
     if trouble == "one character":
         config = ModelConfig(1, 1, cell, 4, 2)
@@ -259,7 +259,7 @@ def test_windows_lie_inside_the_text_and_depend_on_the_seed_alone(length: int) -
     )
 
 
-def test_profile_repeats_itself_and_changes_nothing() -> None:
+def test_measuring_changes_nothing_and_is_repeatable() -> None:
     config = ModelConfig(V, V, "lstm", 8, 2)
     parameters = initialise(config, np.random.default_rng(0))
     before = hashlib.sha256(parameters.vector.tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Jacobians: the exact facts, complex steps, and that directions compose."""
+"""Jacobians and Lyapunov exponents: closed forms, complex steps, and composition."""
 
 import math
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_jacobian_is_what_complex_steps_say(cell: str, layers: int) -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
 def test_jacobians_compose(cell: str, layers: int) -> None:
-    """E11: J(0→T) = J(k→T) J(0→k), on all of the state."""
+    """J(0→T) = J(k→T) J(0→k), on all of the state."""
     config, parameters = random_network(cell, layers)
     state, ids = random_state(config), text(20)
     network = Network(config, parameters, 9, 1)
@@ -128,13 +128,13 @@ def test_vectors_may_be_read_instead_of_characters() -> None:
 
 
 def test_an_orthogonal_linear_network_keeps_all_lengths() -> None:
-    """E1."""
+    """All singular values of J_k are 1."""
     for J, exponent in jacobians(*linear(orthogonal(8)), text(60)):
         assert log_extremes(J, exponent) == pytest.approx((0, 0), abs=1e-12)
 
 
 def test_a_normal_matrix_shrinks_by_its_radius() -> None:
-    """E2: symmetric, eigenvalues up to 0.9."""
+    """A symmetric matrix with eigenvalues up to 0.9: σ_max(J_k) = 0.9ᵏ."""
     Q = orthogonal(6)
     W = Q @ np.diag([0.9, -0.8, 0.5, 0.3, -0.2, 0.1]) @ Q.T
     for k, (J, exponent) in enumerate(jacobians(*linear(W), text(60)), 1):
@@ -145,14 +145,14 @@ def test_a_normal_matrix_shrinks_by_its_radius() -> None:
 
 
 def test_any_linear_network_has_powers_of_its_matrix() -> None:
-    """E3."""
+    """J_k = (W_hhᵀ)ᵏ."""
     W = np.random.default_rng(0).normal(0, 0.4, (6, 6))
     for k, found in enumerate(jacobians(*linear(W), text(60)), 1):
         close(np.ldexp(*found), np.linalg.matrix_power(W.T, k), 1e-12)
 
 
 def test_a_jordan_block_grows_first_although_its_radius_is_below_one() -> None:
-    """E4: a spectral radius of 0.9, and a norm of 3.91 after 9 steps."""
+    """A spectral radius of 0.9, and a norm of 3.91 after 9 steps."""
     W = np.array([[0.9, 1.0], [0.0, 0.9]])
     norms = []
     for k, found in enumerate(jacobians(*linear(W), text(60)), 1):
@@ -168,7 +168,7 @@ def test_a_jordan_block_grows_first_although_its_radius_is_below_one() -> None:
 
 
 def test_one_tanh_unit_multiplies_its_slopes() -> None:
-    """E5: ∏ w (1 − h²)."""
+    """J_k = ∏ w (1 − h²)."""
     config, parameters = random_network("rnn", hidden=1)
     ids = text(30)
     w = float(parameters["layers.0.W_hh"][0, 0, 0])
@@ -181,7 +181,7 @@ def test_one_tanh_unit_multiplies_its_slopes() -> None:
 
 
 def test_the_bound_of_pascanu_holds() -> None:
-    """E6, over a thousand random networks."""
+    """σ_max(J_k) ≤ ∏ max(1 − h²) σ_max(W_hh) in a thousand random networks."""
     for seed in range(1000):
         config, parameters = random_network("rnn", hidden=1 + seed % 4, seed=seed)
         state, ids = random_state(config, seed), text(4, seed)
@@ -192,7 +192,7 @@ def test_the_bound_of_pascanu_holds() -> None:
 
 
 def test_the_constant_error_carousel_turns_without_loss() -> None:
-    """E7: no recurrent weights and a forget gate of exactly 1: ∂c_T/∂c_0 = I bit for bit."""
+    """No recurrent weights and a forget gate of exactly 1: ∂c_T/∂c_0 = I bit for bit."""
     config, parameters = random_network("lstm")
     parameters["layers.0.W_hh"][...] = 0
     parameters["layers.0.W_xh"][1] = 0
@@ -202,7 +202,7 @@ def test_the_constant_error_carousel_turns_without_loss() -> None:
 
 
 def test_a_constant_forget_gate_forgets_by_its_powers() -> None:
-    """E8."""
+    """∂c_T/∂c_0 is I times f to the power of T."""
     config, parameters = random_network("lstm")
     parameters["layers.0.W_hh"][...] = 0
     parameters["layers.0.W_xh"][1] = 0
@@ -212,7 +212,7 @@ def test_a_constant_forget_gate_forgets_by_its_powers() -> None:
 
 
 def test_an_update_gate_of_one_keeps_the_state() -> None:
-    """E9: GRU, bit for bit."""
+    """∂h_T/∂h_0 of a GRU is I bit for bit."""
     config, parameters = random_network("gru")
     parameters["layers.0.W_hh"][...] = 0
     parameters["layers.0.W_xh"][1] = 0
@@ -256,7 +256,7 @@ def maps(matrices: list[Array]) -> list[Callable[[Array], Array]]:
 
 
 def test_exponents_of_the_henon_map_add_up_to_the_logarithm_of_its_area() -> None:
-    """E12: exactly ln 0.3, and the first one is 0.419."""
+    """Their sum is exactly ln 0.3, and the first one is 0.419."""
     x, y = 0.1, 0.1
     matrices = []
     for _ in range(8000):
@@ -268,14 +268,14 @@ def test_exponents_of_the_henon_map_add_up_to_the_logarithm_of_its_area() -> Non
 
 
 def test_exponents_of_the_cat_map() -> None:
-    """E13."""
+    """They are ± ln of the golden ratio squared."""
     golden = math.log((3 + math.sqrt(5)) / 2)
     exponents = benettin(maps([np.array([[2.0, 1.0], [1.0, 1.0]])] * 500), np.eye(2), drop=50)
     np.testing.assert_allclose(exponents, [golden, -golden], atol=1e-12)
 
 
 def test_lyapunov_exponents_of_linear_networks() -> None:
-    """E14: ln |eigenvalue|; all zero for an orthogonal one."""
+    """ln |eigenvalue|; all zero for an orthogonal matrix."""
     found = lyapunov(*linear(orthogonal(4)), text(1000), exponents=4, windows=3)
     assert found is not None
     np.testing.assert_allclose(np.array(found.nats_per_char, float), 0, atol=1e-12)
@@ -316,7 +316,7 @@ def test_recurrent_matrices_equal_plain_arithmetic(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_trouble_is_a_missing_number(cell: str) -> None:
+def test_numbers_that_are_not_finite_are_none(cell: str) -> None:
     config, parameters = random_network(cell, hidden=1)
     assert spectra(config, parameters, text(30), lags=(1, 5)) != ()
     assert lyapunov(config, parameters, text(3)) is not None
@@ -332,16 +332,16 @@ def test_trouble_is_a_missing_number(cell: str) -> None:
     assert nothing.nats_per_char == (None,)
 
 
-def test_looking_changes_nothing_and_repeats_itself() -> None:
+def test_measuring_changes_nothing_and_is_repeatable() -> None:
     config, parameters = random_network("lstm", 2)
     before = parameters.vector.copy()
     ids = text(300)
-    for look in (spectra, lyapunov, gradient_profile):
-        assert look(config, parameters, ids) == look(config, parameters, ids)
+    for measure in (spectra, lyapunov, gradient_profile):
+        assert measure(config, parameters, ids) == measure(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)
 
 
-def test_what_is_dropped_in_training_is_there_when_one_looks(cell: str) -> None:
+def test_dropout_of_training_is_not_applied_when_inspecting(cell: str) -> None:
     config, parameters = random_network(cell, layers=2)
     dropping = replace(config, dropout=0.5, recurrent_dropout=0.5)
     ids = text(200)

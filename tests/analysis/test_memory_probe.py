@@ -35,23 +35,23 @@ def results(events: Iterable[ProbeProgress | TrialResult]) -> list[TrialResult]:
     return [event for event in events if isinstance(event, TrialResult)]
 
 
-def chance_interval(chance: float, looks: int) -> tuple[float, float]:
+def chance_interval(chance: float, events: int) -> tuple[float, float]:
     """Return the accuracies that guessing at random stays within in 99.9 % of the cases."""
     likelihood = np.array(
         [
             math.exp(
-                math.lgamma(looks + 1)
+                math.lgamma(events + 1)
                 - math.lgamma(right + 1)
-                - math.lgamma(looks - right + 1)
+                - math.lgamma(events - right + 1)
                 + right * math.log(chance)
-                + (looks - right) * math.log1p(-chance)
+                + (events - right) * math.log1p(-chance)
             )
-            for right in range(looks + 1)
+            for right in range(events + 1)
         ]
     )
     below = np.cumsum(likelihood)
     low, high = np.searchsorted(below, [0.0005, 0.9995])
-    return low / looks, high / looks
+    return low / events, high / events
 
 
 @pytest.mark.parametrize("gap", [1, 2, 5, 80])
@@ -133,29 +133,29 @@ def test_the_plan_gives_every_gap_the_same_characters_to_read() -> None:
 
 
 def test_an_orthogonal_network_solves_a_gap_of_ten_in_a_few_steps() -> None:
-    *looks, result = run_trial(replace(QUICK, gap=10, steps=200))
+    *events, result = run_trial(replace(QUICK, gap=10, steps=200))
     assert isinstance(result, TrialResult)
     assert result.solved
     assert result.accuracy >= SOLVED_ACCURACY
     assert result.steps <= 100
     assert result.chance == 1 / 8
-    assert [look.step for look in looks if isinstance(look, ProbeProgress)] == list(
+    assert [event.step for event in events if isinstance(event, ProbeProgress)] == list(
         range(EVALUATE_EVERY, result.steps + 1, EVALUATE_EVERY)
     )
 
 
-def test_the_last_step_is_looked_at_even_between_two_looks() -> None:
-    *looks, result = run_trial(replace(QUICK, probe_model=PROBE_MODELS["rnn-normal"], steps=7))
+def test_the_accuracy_is_measured_after_the_last_step_too() -> None:
+    *events, result = run_trial(replace(QUICK, probe_model=PROBE_MODELS["rnn-normal"], steps=7))
     assert isinstance(result, TrialResult)
     assert result.steps == 7
-    assert [look.step for look in looks if isinstance(look, ProbeProgress)] == [7]
+    assert [event.step for event in events if isinstance(event, ProbeProgress)] == [7]
     assert not result.solved
 
 
 @pytest.mark.parametrize("name", ["rnn-orthogonal", "lstm-chrono"])
 @pytest.mark.parametrize("task", TASKS)
-def test_what_the_window_has_cut_off_is_guessed_at_random(task: str, name: str) -> None:
-    """E17: the state is zero after the symbol, so that accuracy is chance."""
+def test_a_symbol_outside_the_window_is_guessed_at_random(task: str, name: str) -> None:
+    """The state is zero after the symbol, so that the accuracy is that of guessing."""
     (trial,) = plan_trials(task, [LEAST_GAP], [name], seed=3, window=LEAST_GAP)
     (result,) = results(run_trial(replace(trial, steps=60)))
     low, high = chance_interval(result.chance, EVALUATED_SEQUENCES)
@@ -174,7 +174,7 @@ def test_the_interval_of_chance_is_the_binomial_one() -> None:
     assert high - low == pytest.approx(2 * 3.29 * math.sqrt(1 / 8 * 7 / 8 / 512), rel=0.05)
 
 
-def test_results_depend_neither_on_company_nor_on_processes() -> None:
+def test_results_depend_neither_on_other_trials_nor_on_processes() -> None:
     trials = [
         replace(QUICK, probe_model=probe_model, gap=gap)
         for probe_model in PROBE_MODELS.values()
@@ -239,7 +239,7 @@ def test_a_gap_without_meaning_is_a_usage_error(gap: int) -> None:
         plan_trials(gaps=[5, gap])
 
 
-def test_the_sentences_have_a_least_gap() -> None:
+def test_sentences_have_a_smallest_gap() -> None:
     with pytest.raises(UsageError, match=f"within {LEAST_GAP} and"):
         plan_trials("france", gaps=[LEAST_GAP - 1])
 
