@@ -9,6 +9,7 @@ import io
 import json
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,6 +174,34 @@ def test_a_registered_cell_is_stepped_by_a_network_and_not_compiled(
     parameters = initialise(config, np.random.default_rng(0))
     states = Network(config, parameters, 1, 1).states()
     assert isinstance(single_step(config, parameters, states), NetworkStep)
+
+
+PROGRAM = """
+if __name__ == "__main__":
+    from charrnn.__main__ import main
+
+    main()
+"""
+
+
+def test_a_script_with_a_cell_is_a_program(folder: Path) -> None:
+    """As described in `charrnn.nn.cells`; the class is that of `__main__`, also in workers."""
+    script = (EXTENSIONS / "minimal_gated_unit.py").read_text(encoding="utf-8")
+    (folder / "my_cell.py").write_text(script + PROGRAM, encoding="utf-8")
+    options = ("--hidden", "8", "--steps", "4", "--batch", "4", "--seq-length", "16", "--quiet")
+    for command in (
+        ("train", "corpus.txt", "--cell", "mgu", "--threads", "2", "--out", "run", *options),
+        ("sample", "run", "--length", "20"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "my_cell.py", *command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(done.stdout.rstrip("\n")) == 20
 
 
 def test_worker_processes_know_a_cell_that_its_module_does_not_register(
