@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from charrnn.data import builtin_texts as corpora
+from charrnn.data import builtin_texts
 from charrnn.errors import UsageError
 from charrnn.types import Array, Ids
 
@@ -76,20 +76,20 @@ class Recall(Task):
 class France(Task):
     """Predict the first letter of a language from the country, `gap` characters before it.
 
-    The sentences are those of `corpora.france_sentences`, of as many countries as there are
+    The sentences are those of `builtin_texts.france_sentences`, of as many countries as there are
     first letters of languages: of several with one letter (Finnish, French), the last in the list
     is used. All sequences have the length of the shortest sentence, so that none is padded.
     """
 
     default_gaps: ClassVar = (30, 40, 60, 80)
-    countries: ClassVar = {language[0]: name for name, language in corpora.LANGUAGES.items()}
+    countries: ClassVar = {language[0]: name for name, language in builtin_texts.LANGUAGES.items()}
     answers: ClassVar = tuple(sorted(countries))
     characters: ClassVar = string.ascii_letters + string.punctuation + " "
     inputs: ClassVar = len(characters)
 
     def __init__(self, gap: int) -> None:
         shortest = min(map(len, self.countries.values()))
-        super().__init__(gap, corpora.LEAST_GAP, len(corpora.OPENING) + shortest)
+        super().__init__(gap, builtin_texts.LEAST_GAP, len(builtin_texts.OPENING) + shortest)
 
     def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
         """Draw sentences until B of them are about one of `countries`."""
@@ -97,7 +97,7 @@ class France(Task):
         readings: list[str] = []
         answers: list[int] = []
         while len(readings) < B:
-            for text, country, language in corpora.france_sentences(self.gap, B, words):
+            for text, country, language in builtin_texts.france_sentences(self.gap, B, words):
                 if country == self.countries[language[0]]:
                     end = len(text) - len(f"{language}.")
                     readings.append(text[end - self.length : end])

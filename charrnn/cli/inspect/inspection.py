@@ -1,7 +1,20 @@
 """Inspection of one model: gradient profile, verdict and metrics; as JSON and as tidy CSV.
 
-`docs/inspect-gradients.md` documents both formats. A number that is not finite, or not known, is
-null in JSON and empty in CSV; `profile.nonfinite` names the parameters that are not finite.
+`--json` prints `{"schema": 1, "models": [...]}`. Each model has `name`, `text`, `trained`, `model`
+(its configuration), `verdict` (`kind`, `sentence`), `profile`, and a key for each metric measured:
+
+    profile             lags, windows, seed, nats_per_char, nonfinite (names of parameters that are
+                        not finite), notes, and lines: one object for each layer and state with the
+                        fields of `StateProfile`, and geometric_mean, p10, p90 by lag 0 … K
+    jacobians           list by layer and lag: the fields of `Spectrum`
+    recurrent_matrices  with --all; list by layer and gate: the fields of `RecurrentMatrix`
+    lyapunov            with --all; the fields of `Lyapunov`
+    units               with --all; list by layer: the fields of `UnitStats`
+    truncation          with --all; the fields of `Truncation`
+
+`--csv` prints the columns model, layer, state, lag, quantity, value. `state` is the name of a state
+or gate, or the number of a unit. A number that is not finite, or not known, is null in JSON and
+empty in CSV.
 """
 
 import csv

@@ -16,8 +16,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.inspect.model_names import distinct_names, model_names, numbered_names
 from charrnn.cli.output.console import warn
 from charrnn.cli.output.text_columns import listed
-from charrnn.cli.runs import load_pairs as pair_material
-from charrnn.cli.runs import load_text as corpora
+from charrnn.cli.runs import load_pairs, load_text
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus
@@ -188,10 +187,10 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
         corpus = read_corpus([texts.path], options)
     else:
         try:
-            corpus = corpora.find_again(record, path.parent)
+            corpus = load_text.find_again(record, path.parent)
         except CharRNNError as error:
-            warn(f"{error.problem}; using {corpora.DEFAULT_CORPUS} instead")
-            corpus = built_in_corpus(corpora.DEFAULT_CORPUS)
+            warn(f"{error.problem}; using {load_text.DEFAULT_CORPUS} instead")
+            corpus = built_in_corpus(load_text.DEFAULT_CORPUS)
     start = corpus.part(0, MAX_TEXT_CHARACTERS)
     if unknown := vocabulary.unknown(start):
         names = listed(unknown, limit=MAX_LISTED_CHARACTERS)
@@ -213,7 +212,7 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
     if texts.path is not None:
         corpus = read_pairs([texts.path], texts.options(record.normalise))
     else:
-        corpus = pair_material.find_again(record, pairing.layout, path.parent)
+        corpus = load_pairs.find_again(record, pairing.layout, path.parent)
     return (
         arranged(pairing, corpus.pairs).first(MAX_TEXT_CHARACTERS),
         corpus.name,
@@ -254,7 +253,7 @@ def fresh_models(
 ) -> list[InspectedModel]:
     """Initialise one network for each row of names and settings, with one seed, on one text."""
     corpus = (
-        built_in_corpus(corpora.DEFAULT_CORPUS)
+        built_in_corpus(load_text.DEFAULT_CORPUS)
         if texts.path is None
         else read_corpus([texts.path], texts.options())
     )

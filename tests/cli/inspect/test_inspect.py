@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from charrnn.analysis import context, diagnosis
-from charrnn.analysis import gradient_profile as gradients
+from charrnn.analysis.gradient_profile import gradient_profile
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.app import app
@@ -116,7 +116,7 @@ def run(empty_folder: Path, corpus: Path, finished_run: Path) -> Path:
 
 
 class TestWhatIsLookedAt:
-    def test_without_any_run_the_four_networks_of_the_lecture(self, corpus: Path) -> None:
+    def test_without_any_run_the_reference_models(self, corpus: Path) -> None:
         shown = look("--lags", "50", "--windows", "8")
         verdicts = shown.stdout.splitlines()[-4 * 3 :]
         for name, _ in REFERENCE_MODELS:
@@ -180,7 +180,9 @@ class TestWhatIsLookedAt:
         line = refused(run, "--text", "greek.txt", code=4)
         assert "knows no character of 'greek'" in line
 
-    def test_a_checkpoint_at_initialisation_is_its_network_drawn_anew(self, run: Path) -> None:
+    def test_a_checkpoint_at_initialisation_is_its_network_newly_initialised(
+        self, run: Path
+    ) -> None:
         [trained], [fresh] = models(run, *FEW), models(run, "--at-init", *FEW)
         assert fresh["name"] == "one at initialisation"
         assert not fresh["trained"]
@@ -188,7 +190,7 @@ class TestWhatIsLookedAt:
         assert fresh["profile"]["lines"] != trained["profile"]["lines"]
         assert models(run, "--at-init", *FEW) == [fresh]
 
-    def test_at_init_alone_is_the_lecture_even_beside_runs(self, run: Path) -> None:
+    def test_at_init_alone_shows_the_reference_models_even_beside_runs(self, run: Path) -> None:
         result = look("--at-init", "--text", "corpus.txt", *FEW, "--quiet")
         assert [line.split(": ")[0] for line in result.stdout.splitlines()] == [
             name.split(": ")[0] for name, _ in REFERENCE_MODELS
@@ -229,7 +231,7 @@ class TestWhatIsLookedAt:
         assert "--gain 1" in found[0]["verdict"]["sentence"]
         assert "\nexploding: the gradient grows" in look(*SMALL, *EXPLODES).stdout
 
-    def test_a_higher_forget_bias_carries_further(self, corpus: Path) -> None:
+    def test_a_higher_forget_bias_has_a_longer_horizon(self, corpus: Path) -> None:
         arrived = [
             models("--cells", "lstm", "--forget-bias", bias, *SMALL)[0]["profile"]["lines"][0]
             for bias in ("0", "2", "5")
@@ -327,7 +329,7 @@ class TestTheScreen:
             look(*FORGETS, *SMALL, "--quiet").stdout,
         )
 
-    def test_the_same_seed_gives_the_same_places(self, corpus: Path) -> None:
+    def test_the_seed_decides_the_positions(self, corpus: Path) -> None:
         first, again, other = (
             models("--cells", "gru", *SMALL, "--seed", seed) for seed in ("3", "3", "4")
         )
@@ -390,7 +392,7 @@ class TestFailOn:
         assert shown.stdout.count("\n") == 1
         assert shown.stderr == ""
 
-    def test_the_answer_is_given_all_the_same(self, corpus: Path) -> None:
+    def test_the_output_is_printed_in_any_case(self, corpus: Path) -> None:
         shown = look(*FORGETS, *SMALL, "--fail-on", "vanishing", "--json", code=1)
         assert strict(shown.stdout)["models"][0]["verdict"]["kind"] == "vanishing"
 
@@ -429,7 +431,7 @@ class TestJson:
         [model] = models(run, *FEW, "--seed", "5")
         checkpoint = load_checkpoint(run / "best.npz")
         ids = checkpoint.vocabulary.encode(corpus.read_text(encoding="utf-8"))
-        expected = gradients.gradient_profile(
+        expected = gradient_profile(
             checkpoint.config, checkpoint.parameters, ids, lags=LAGS, windows=WINDOWS, seed=5
         )
         found = model["profile"]
@@ -569,7 +571,7 @@ class TestShow:
 
 
 class TestContext:
-    def test_the_loss_by_how_much_is_seen(
+    def test_the_loss_by_context_length(
         self, run: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         losses = partial(context.context_losses, lags=(1, 2, 4, 8, 16, 32), windows=32)

@@ -424,7 +424,7 @@ class TestTheEndOfARun:
         assert live(watched_run / "best.npz").stdout == live(watched_run).stdout
 
 
-def test_a_checkpoint_of_a_watched_run_tells_nothing_of_the_watching(watched_run: Path) -> None:
+def test_watching_leaves_no_trace_in_the_checkpoint(watched_run: Path) -> None:
     for name in ("best.npz", "last.npz"):
         arrays, facts = read_archive(watched_run / name)
         assert "watch" not in json.dumps(facts)

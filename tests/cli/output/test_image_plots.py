@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from charrnn.cli.output import image_plots as plots
+from charrnn.cli.output import image_plots
 from charrnn.cli.output.image_plots import (
     Curve,
     HeatMap,
@@ -113,7 +113,7 @@ def test_odd_layers_make_a_picture_and_no_noise(tmp_path: Path, heat_map: HeatMa
 @pytest.mark.parametrize("curves", [1, 4, 9])
 def test_no_text_is_clipped_and_the_legend_lies_outside_the_data(name: str, curves: int) -> None:
     layers = HeatMap(LAGS, {name: curve(name).values, "layer 2": curve(name).values})
-    with plots.default_style():
+    with image_plots.default_style():
         figure = profile_figure(
             [curve(f"{index} {name}") for index in range(curves)], title=name, heat_map=layers
         )
