@@ -1,4 +1,4 @@
-"""Runs: the folder of a run, its metrics log, its training data, and signals.
+"""Runs: the folder of a run, its metrics log, its training data, its environment, and signals.
 
 Imports the core and `cli.output`. Begin with `run_folder`.
 """

@@ -1,26 +1,16 @@
-"""A run's folder: who writes to it, and what is written there besides checkpoints.
+"""Folder of a run: its lock, and its files as they are written and removed.
 
-`run_files` lists the files, `runs` finds the checkpoint that a path means, `metrics_log` writes
-metrics.jsonl.
+`run_files` lists the files, `checkpointing.lookup` finds the checkpoint in a folder, `metrics_log`
+writes metrics.jsonl.
 """
 
 import contextlib
 import json
-import os
-import platform
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from threadpoolctl import threadpool_info
-
-from charrnn import __version__
 from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.lookup import numbered_saves, step_of
 from charrnn.checkpointing.records import Checkpoint
@@ -39,14 +29,16 @@ class RunFolder:
     """The folder of one run, locked; a context manager."""
 
     def __init__(self, path: Path, *, new: bool = False, made: tuple[Path, ...] = ()) -> None:
-        """Take possession of an existing folder.
+        """Lock an existing folder.
 
         Args:
             path: the folder.
-            new: whether it holds no run yet; what a failed run leaves is then removed.
-            made: the folders that were made for it, `path` first; they are removed with it.
+            new: whether it holds no run yet: if the run fails before its first checkpoint, its
+                files are removed.
+            made: the folders that were made for it, `path` first; then removed too.
 
-        Raises `StorageError` if another run is writing there.
+        Raises `FolderInUseError` if another process is writing there, another `StorageError` if
+        the folder cannot be locked.
         """
         self.path, self._new, self._made = path, new, made
         self._lock = lock_folder(path)
@@ -82,7 +74,7 @@ class RunFolder:
         raise RuntimeError("there is always a next number")
 
     def discard(self) -> None:
-        """Remove what a failed run without a checkpoint has left; keeps all files of others."""
+        """Remove the files of a new run that has no checkpoint; other files are kept."""
         if not self._new or any(self.path.glob("*.npz")):
             return
         self.metrics.discard_rows()
@@ -101,35 +93,37 @@ class RunFolder:
                 folder.rmdir()
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint here, atomically, after the rows that led to it."""
+        """Write a checkpoint atomically, after the rows of metrics.jsonl of the steps before it.
+
+        Raises `StorageError` if the checkpoint cannot be written.
+        """
         self.metrics.flush()
         save_checkpoint(self.path / name, checkpoint)
 
     def prune(self, keep: int, step: int | None = None) -> None:
         """Delete all but the newest `keep` numbered checkpoints.
 
-        With `step` those of later steps are left alone: a run that was resumed from an earlier
-        save has not reached them yet.
+        With `step`, checkpoints of later steps are kept and not counted: a run that was resumed
+        from an earlier checkpoint has not reached them yet.
         """
         numbered = [
             path for path in numbered_saves(self.path) if step is None or step_of(path) <= step
         ]
         for old in numbered[: max(0, len(numbered) - keep)]:
-            with contextlib.suppress(OSError):  # one too many is no reason to stop
-                old.unlink(missing_ok=True)
+            unlink_if_possible(old)
 
     def write_facts(self, facts: Mapping[str, JSON]) -> None:
-        """Write run.json: what is true of this machine and this call, and not of the model."""
+        """Write run.json: facts about the call and the machine. Raises `StorageError`."""
         path = self.path / "run.json"
         with storage_errors(path):
             write_atomically(path, (json.dumps(facts, indent=2) + "\n").encode())
 
     def read_facts(self) -> dict[str, Any]:
-        """Return run.json, or nothing if it is missing or damaged."""
+        """Return run.json, or an empty dictionary if it is missing or damaged."""
         return read_facts(self.path)
 
     def update_facts(self, facts: Mapping[str, JSON]) -> None:
-        """Replace some values of run.json; a run goes on if that fails."""
+        """Replace some values of run.json; a failure to write it is ignored."""
         with contextlib.suppress(StorageError):
             self.write_facts(self.read_facts() | dict(facts))
 
@@ -137,7 +131,7 @@ class RunFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with contextlib.suppress(OSError):  # what mattered was written before each checkpoint
+        with contextlib.suppress(OSError):  # all rows up to the last checkpoint are written
             self.metrics.close()
             if kind is not None:
                 self.discard()
@@ -174,7 +168,7 @@ def lock_folder(folder: Path) -> FileLock | None:
 
 
 def make_folders(path: Path) -> tuple[Path, ...]:
-    """Make a folder and those above it; return the ones that were made, the innermost first.
+    """Make a folder and missing parent folders; return those that were made, innermost first.
 
     Raises OSError, among them FileExistsError if `path` itself exists.
     """
@@ -186,48 +180,17 @@ def make_folders(path: Path) -> tuple[Path, ...]:
 
 
 def holds_run_files(folder: Path) -> bool:
-    """Return whether a folder holds any file that a run would write."""
+    """Return whether a folder holds any file that a run would write, or cannot be listed."""
     try:
         return any(is_run_file(path.name) for path in folder.iterdir())
     except OSError:
-        return True  # what cannot be listed is left alone
+        return True
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into a `StorageError` that names the file."""
+    """Raise `StorageError`, which names the file `path`, in place of an OSError."""
     try:
         yield
     except OSError as error:
         raise StorageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-def machine_facts() -> dict[str, JSON]:
-    """Return what bit-for-bit claims depend on."""
-    blas = [
-        f"{library.get('internal_api')} {library.get('version')} {library.get('architecture')}"
-        for library in threadpool_info()
-        if library.get("user_api") == "blas"
-    ]
-    return {
-        "charrnn": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": version("numba") if find_spec("numba") else None,
-        "blas": blas,
-        "platform": platform.platform(),
-        "cores": os.cpu_count() or 1,
-    }
-
-
-def seconds_since_start() -> float:
-    """Return seconds since this process started, as nearly as can be told."""
-    return time.monotonic() - START_TIME
-
-
-START_TIME = time.monotonic()
-
-
-def command_line() -> list[JSON]:
-    """Return the command as it was typed."""
-    return ["charrnn", *sys.argv[1:]]

@@ -14,7 +14,7 @@ from charrnn.cli.output import safe_text as terminal
 from charrnn.cli.output.console import answer, duration
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.output.text_columns import cut, cut_start
-from charrnn.cli.runs.run_folder import seconds_since_start
+from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import Unknown

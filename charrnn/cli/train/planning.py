@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 
-from charrnn.cli.runs.run_folder import seconds_since_start
+from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.errors import UsageError
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes

@@ -14,7 +14,8 @@ from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.run_folder import RunFolder, machine_facts, storage_errors
+from charrnn.cli.runs.environment import machine_facts
+from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import ScoringLimits

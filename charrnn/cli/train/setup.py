@@ -16,7 +16,8 @@ from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.runs import load_pairs as pair_material
 from charrnn.cli.runs import load_text as corpora
-from charrnn.cli.runs.run_folder import RunFolder, command_line, machine_facts, storage_errors
+from charrnn.cli.runs.environment import command_line, machine_facts
+from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import (

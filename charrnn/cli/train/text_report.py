@@ -11,8 +11,8 @@ from rich.text import Text
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import answer, baseline_rows, duration, facts_table, loss_table
 from charrnn.cli.output.safe_text import shell_command
+from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.load_text import spelling
-from charrnn.cli.runs.run_folder import seconds_since_start
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.evaluation.baselines import Baselines, Stop, baselines
 from charrnn.evaluation.text import evaluate
