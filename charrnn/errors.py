@@ -1,12 +1,12 @@
-"""Every failure that is the input's fault, each with the exit code the command line gives it.
+"""Errors that the user can correct, each with the exit code of the command line.
 
     CharRNNError
-    ├── UsageError        2   an option or argument that makes no sense
-    ├── CheckpointError   3   no checkpoint, or one that cannot be trusted
-    ├── TextError         4   a text that is missing, empty, undecodable, or the wrong one
+    ├── UsageError        2   an invalid option or argument
+    ├── CheckpointError   3   a checkpoint that is missing or invalid
+    ├── TextError         4   a text that is missing, empty, undecodable, or another one
     ├── StorageError      5   the disk is full, a folder is in use, permission is denied
-    ├── WorkerError       5   a worker process ended, for instance for lack of memory
-    └── DivergedError     6   the loss or the gradient is no longer a finite number
+    ├── WorkerError       5   a worker process that ended, for instance for lack of memory
+    └── DivergedError     6   a loss or gradient that is not finite
 
 A message says what is wrong, where, and what to try, in one line: `what, where; try …`.
 """
@@ -18,12 +18,12 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
 class CharRNNError(Exception):
-    """Base of all errors that the user can do something about.
+    """Base class of all errors that the user can correct.
 
     Args:
         problem: what is wrong and where.
-        advice: alternatives, each of which would help. One that names an option is shown by the
-            commands that have this option, and left out by the others.
+        advice: alternatives, each of which solves the problem. One that names an option is shown
+            only by the commands that have this option.
 
     Example:
         >>> error = CharRNNError("no file 'a'", "another path", "--corpus france")
@@ -43,9 +43,9 @@ class CharRNNError(Exception):
         return self.message(None)
 
     def message(self, options: Collection[str] | None) -> str:
-        """Return the problem and the advice that a command with these `options` can follow.
+        """Return the problem and the advice that applies to a command with these `options`.
 
-        `None` stands for any option. A whole command in an alternative (`charrnn …`) is kept.
+        With None all advice applies. Advice that is a whole command (`charrnn …`) always does.
         """
         kept = [
             text
@@ -60,7 +60,7 @@ class CharRNNError(Exception):
 
 
 class UsageError(CharRNNError):
-    """An option or argument has no meaning, or contradicts another."""
+    """An option or argument is invalid, or contradicts another."""
 
     exit_code = 2
 
@@ -72,24 +72,24 @@ class CheckpointError(CharRNNError):
 
 
 class TextError(CharRNNError):
-    """A text is missing, empty, undecodable, or not the one that was asked for."""
+    """A text is missing, empty, undecodable, or not that of the run."""
 
     exit_code = 4
 
 
 class StorageError(CharRNNError):
-    """Reading or writing failed for a reason outside the data: space, permission, a lock."""
+    """Reading or writing failed: no space, no permission, or a locked folder."""
 
     exit_code = 5
 
 
 class WorkerError(CharRNNError):
-    """A worker process ended before its work was done."""
+    """A worker process ended unexpectedly."""
 
     exit_code = 5
 
 
 class DivergedError(CharRNNError):
-    """Training produced a number that is not finite."""
+    """The loss, the gradient or a parameter is not finite."""
 
     exit_code = 6

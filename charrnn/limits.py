@@ -1,7 +1,7 @@
 """Limits of numeric settings: the range of each, and the error for a value outside it.
 
-Every number is checked here before anything is computed from it, so that no value can overflow
-float32, exhaust the memory or make NumPy warn.
+Settings are checked before anything is computed from them, so that no value can overflow float32,
+exhaust the memory or cause a warning of NumPy.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ MAX_VOCABULARY = 2**32
 """Most inputs and outputs of a network: the ids of characters are at most 32 bits wide."""
 
 MAX_COUNT = 10**15
-"""Largest count of steps or characters: exact as a float64, and more than any run can reach."""
+"""Largest number of steps or characters: exact as a float64, and beyond the reach of any run."""
 
 MAX_SEED = 2**63 - 1
 MAX_SCALE = 1e6
@@ -31,12 +31,19 @@ MIN_RATE, MAX_RATE = 1e-30, 3e38
 
 @dataclass(frozen=True)
 class Limits:
-    """The range of a numeric option and a usual value of it.
+    """The range of a numeric setting, and a typical value.
 
     Args:
-        low: smallest value, or the bound that values must exceed with `above`.
-        high: largest value, or the bound that values must stay below with `below`.
-        usual: the value that an error suggests.
+        low: the lower bound.
+        high: the upper bound.
+        usual: the value that an error suggests; if it is an integer, the setting must be one.
+        above: whether values must be greater than `low`; else `low` is allowed.
+        below: whether values must be less than `high`; else `high` is allowed.
+
+    Example:
+        >>> fraction = Limits(0, 1, 0.1, below=True)
+        >>> 0 in fraction, 1 in fraction, str(fraction)
+        (True, False, 'from 0 to below 1')
     """
 
     low: float
@@ -48,7 +55,9 @@ class Limits:
     def check(self, name: str, value: object) -> None:
         """Raise `UsageError` unless `value` is a number in this range.
 
-        `name` is the option as it is typed (`--hidden`), or the name of an argument.
+        Args:
+            name: the option as it is typed (`--hidden`), or the name of an argument.
+            value: the value to check.
         """
         kind = Integral if isinstance(self.usual, int) else Real
         if isinstance(value, kind) and not isinstance(value, bool) and value in self:
@@ -110,7 +119,10 @@ NOT_OPTIONS = {"inputs", "outputs", "workers"}
 
 
 def check_fields(limits: dict[str, Limits], settings: object) -> None:
-    """Raise `UsageError` for the first attribute of `settings` outside its limits; None passes."""
+    """Raise `UsageError` for the first attribute of `settings` outside its limits.
+
+    An attribute that is None passes.
+    """
     for name, limit in limits.items():
         if (value := getattr(settings, name)) is not None:
             limit.check(name if name in NOT_OPTIONS else option_name(name), value)
@@ -132,7 +144,7 @@ def format_number(number: float) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return a value for an error message; a huge integer in powers of two.
+    """Return a value as text for an error message; a huge integer as a power of two.
 
     Example:
         >>> format_value(8), format_value(10**100)

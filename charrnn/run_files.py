@@ -1,10 +1,10 @@
-"""The files of a run's folder, and how such a folder is recognised.
+"""Names of the files in the folder of a run, and how such a folder is recognised.
 
 best.npz  last.npz  step-NNNNNN.npz    checkpoints
-metrics.jsonl                          one JSON object a line
+metrics.jsonl                          metrics, one JSON object per line
 run.json                               the command, its paths, the machine
-lock                                   held while a run writes here
-ids.bin                                the ids of a text too large to be held in memory
+lock                                   locked while a run writes to the folder
+ids.bin                                the ids of a text that is too large for memory
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 RUN_FILES = frozenset({"best.npz", "last.npz", "metrics.jsonl", "run.json", "lock", "ids.bin"})
 
 NUMBERED = re.compile(r"step-([0-9]+)\.npz")
-"""The name of a checkpoint that `--keep` keeps."""
+"""The name of a numbered checkpoint, of which `--keep` limits the number."""
 
 
 def is_run_file(name: str) -> bool:
@@ -22,7 +22,7 @@ def is_run_file(name: str) -> bool:
 
 
 def is_run(folder: Path) -> bool:
-    """Return whether a folder holds a run: a checkpoint, or a run that has not saved one yet."""
+    """Return whether a folder is that of a run, which may not have a checkpoint yet."""
     if (folder / "best.npz").is_file() or (folder / "last.npz").is_file():
         return True
     return (folder / "run.json").is_file() and (folder / "lock").is_file()

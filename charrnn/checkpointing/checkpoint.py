@@ -1,20 +1,20 @@
-"""The checkpoint: what an .npz of ours holds, and how it is believed.
+"""Checkpoint format: contents of the .npz file, and how it is validated on loading.
 
     metadata                           UTF-8 JSON in a uint8 array, see below
-    layers.0.W_xh … W_hy b_y           the model: what to sample from and to evaluate
-    training.parameters.NAME           the weights in training, where the model is their average
-    training.optimiser.SLOT.NAME       the optimiser's running arrays
-    training.states.layers.0.h …       the carried state of every lane (B, H)
+    layers.0.W_xh … W_hy b_y           the parameters of the model, to sample from and to evaluate
+    training.parameters.NAME           the parameters in training, if the model is their average
+    training.optimiser.SLOT.NAME       the accumulators of the optimiser
+    training.states.layers.0.h …       the carried state of every batch row (B, H)
 
 The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
-`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `Pairing`), `corpus`
-(fingerprint and how it was read), `validation` (the loss and what else was found) and `training`
-(the fields of `TrainingConfig` and `Progress`), which is null in a checkpoint that is only to be
-used. Random numbers are a function of seed and step, and so is the place in the corpus: these two
-are the generator's whole state.
+`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `Pairing`), `corpus` (the
+fields of `CorpusRecord`), `validation` (the loss and other metrics) and `training` (the fields of
+`TrainingConfig` and `Progress`), which is null in a checkpoint that cannot be resumed. Random
+numbers and the position in the corpus are functions of seed and step, so no other state of the
+generator is stored.
 
-A file is never trusted: `archive` proves its bytes, and here every value is held against what the
-configuration says before it is used. Any plain `numpy.load(path, allow_pickle=False)` reads it.
+A file is never trusted: `npz_format` verifies its bytes, and this module compares every value with
+the configuration before it is used. `numpy.load(path, allow_pickle=False)` reads it too.
 """
 
 import json
@@ -39,14 +39,21 @@ from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import JSON, Array
 
 FORMAT, PAIR_FORMAT = 1, 2
-"""Versions of the format, of texts and of pairs; readers refuse what is newer."""
+"""Versions of the format, for texts and for pairs; newer versions are refused."""
 
 ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0, "kernel": "numpy"}
-"""Fields that files of this format may lack, and what is then meant."""
+"""Fields that were added to the format later, and their values in files that lack them."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically; raises `StorageError`, and then the file that was there still is."""
+    """Write a checkpoint atomically.
+
+    Args:
+        path: the file, which is replaced.
+        checkpoint: its contents. `check_storable` tells in advance whether they fit.
+
+    Raises `StorageError` if the file cannot be written; the old file is then kept.
+    """
     arrays: dict[str, Array] = dict(checkpoint.parameters)
     state = checkpoint.training
     if state is not None:
@@ -79,10 +86,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def check_storable(
     config: ModelConfig, training: TrainingConfig, symbols: Vocabulary | Pairing
 ) -> None:
-    """Raise before the first step if a checkpoint of this run could not be written.
+    """Check before training that a checkpoint of this run can be written.
 
-    Raises `TextError` for more symbols than the metadata have room for, and `UsageError` for more
-    parameters than a file can hold.
+    Raises `TextError` for more symbols than fit into the metadata, and `UsageError` for more
+    parameters than fit into a file.
     """
     size = len(json.dumps(_as_json(symbols)))
     if size > MAX_METADATA_BYTES - RESERVED_METADATA_BYTES:
@@ -104,11 +111,15 @@ def check_storable(
 
 
 RESERVED_METADATA_BYTES = 64_000
-"""Bytes of the metadata that are kept free for all but the symbols."""
+"""Bytes of the metadata that are reserved for everything except the symbols."""
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint; raises `CheckpointError` for anything that does not fit."""
+    """Read and validate a checkpoint.
+
+    Raises `CheckpointError` if there is no file, or if it is damaged or inconsistent, and
+    `StorageError` if it cannot be read.
+    """
     arrays, metadata = read_archive(path)
     try:
         return _Reader(arrays, metadata).checkpoint()
@@ -117,7 +128,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 class _Reader:
-    """Takes a verified archive apart, and names the first thing that does not fit."""
+    """Validates the contents of an archive; raises `CheckpointError` for the first flaw."""
 
     def __init__(self, arrays: dict[str, Array], metadata: dict[str, Any]) -> None:
         self.arrays = arrays
@@ -179,7 +190,7 @@ class _Reader:
         )
 
     def _take(self, prefix: str, shapes: Shapes) -> Parameters:
-        """Move the arrays of these shapes out of the file, each checked before any is copied."""
+        """Remove the arrays of these shapes from `arrays`, check all of them, and copy them."""
         found: dict[str, Array] = {}
         for name, shape in shapes.items():
             array = self.arrays.pop(prefix + name, None)
@@ -233,7 +244,7 @@ Record = TypeVar("Record")
 
 
 def _build_record(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
-    """Make a dataclass of exactly the stored fields, each of its declared type."""
+    """Make a dataclass of its stored fields; CheckpointError for a wrong name or type."""
     hints = get_type_hints(kind)
     stored = {name: value for name, value in ADDED_LATER.items() if name in hints} | stored
     if stored.keys() != hints.keys():

@@ -1,4 +1,7 @@
-"""Archives on disk: replaced in one step, read with suspicion; `npz` knows what is inside them."""
+"""Checkpoint files: atomic writing and defensive reading of archives.
+
+The byte format is in `npz_format`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +14,15 @@ from charrnn.types import JSON, Array
 
 
 def write_archive(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> None:
-    """Replace the file at `path` in one step, and return when no loss of power can undo it.
+    """Atomically replace the file at `path`; fsync the file and its folder before returning.
 
-    A symlink at `path` is replaced, not followed. Raises StorageError if the file cannot be
-    written; then `path` is as it was, or as it should be if only the last step failed, which makes
-    the folder durable. Raises ValueError for content that `read_archive` would refuse.
+    Args:
+        path: the file. A symlink there is replaced, not followed.
+        arrays: arrays by name, of the types in `npz_format.DTYPES`.
+        metadata: a JSON object.
+
+    Raises StorageError if the file cannot be written. The old file is then kept, unless only the
+    fsync of the folder has failed. Raises ValueError for content that `read_archive` would refuse.
     """
     try:
         write_atomically(path, serialise(arrays, metadata))
@@ -25,16 +32,16 @@ def write_archive(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str
 
 
 def read_archive(
-    path: Path, maximum: int = MAX_ARCHIVE_BYTES
+    path: Path, max_bytes: int = MAX_ARCHIVE_BYTES
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays, writable and in the order of the file, and the metadata.
 
-    Takes the memory of two such files, whatever the file claims. Raises CheckpointError if there is
-    no file, if it has more than `maximum` bytes, or if they are not what `write_archive` writes;
-    StorageError if the system does not hand them over.
+    Uses at most twice the size of the file in memory, whatever sizes the file declares. Raises
+    CheckpointError if there is no file, if it is larger than `max_bytes`, or if it is not as
+    `write_archive` writes it; StorageError if it cannot be read.
     """
     try:
-        return deserialise(read_regular_file(path, maximum))
+        return deserialise(read_regular_file(path, max_bytes))
     except (CheckpointError, UnsuitableFileError) as error:
         problem = error.strerror if isinstance(error, UnsuitableFileError) else error
         raise CheckpointError(f"{bounded_repr(path)} {problem}; try another checkpoint") from error

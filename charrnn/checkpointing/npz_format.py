@@ -1,15 +1,15 @@
-"""A verified .npz: named arrays and JSON metadata in one file, written whole or not at all.
+"""The .npz format of checkpoints: named arrays and JSON metadata, verified by a checksum.
 
 1. An archive is an uncompressed zip; `numpy.load(path, allow_pickle=False)` reads it too.
 2. Its first member, `metadata.npy`, is a uint8 array of UTF-8 text: one JSON object.
 3. Each further member, `<name>.npy`, is an array in C order, of one of `DTYPES`.
 4. Members touch: nothing lies before, between or after them but the zip's own directory.
 5. The zip's comment, `charrnn sha256 ` and 64 hexadecimal digits, ends the file. The digits are
-   the SHA-256 of all bytes before them, so that no bit can change and no byte be lost unseen.
-6. Equal content gives equal bytes: keys are sorted, and nothing tells the time.
+   the SHA-256 of all bytes before them, so that any changed bit and any lost byte is detected.
+6. Equal content gives equal bytes: keys are sorted, and no time is stored.
 
-A checksum tells of damage, not of malice: anybody can compute one. So the reader compares every
-length, name and shape with the bytes that are there, and makes arrays only after all have passed.
+A checksum detects damage, but not malice: anybody can compute one. So the reader compares every
+length, name and shape with the bytes of the file, and creates arrays only after all checks.
 """
 
 import hashlib
@@ -29,26 +29,26 @@ from charrnn.errors import CheckpointError, StorageError
 from charrnn.types import JSON, Array
 
 Header: TypeAlias = tuple[np.dtype[Any], tuple[int, ...], memoryview]
-"""An array's type and shape, and the bytes that it is yet to be made of."""
+"""The type and shape of an array, and the bytes of its elements."""
 
 DTYPES = {
-    f"'{code}'".encode(): np.dtype(code)  # by its spelling in the header of an .npy
+    f"'{code}'".encode(): np.dtype(code)  # by its representation in the header of an .npy
     for code in ("<f4", "<f8", "|u1", "<u2", "<u4", "<u8", "<i8", "|b1")
 }
 
-MAX_ARCHIVE_BYTES = 4 * 2**30 - 2  # bytes; from 4 GiB on, a zip needs the longer fields of zip64
+MAX_ARCHIVE_BYTES = 4 * 2**30 - 2  # from 4 GiB on, a zip needs the longer fields of zip64
 MAX_MEMBERS = 10_000
-MAX_HEADER_BYTES = 1024  # bytes, of an .npy
-MAX_METADATA_BYTES = 2**20  # bytes
+MAX_HEADER_BYTES = 1024  # of an .npy
+MAX_METADATA_BYTES = 2**20
 MAX_CONTAINERS = 10_000  # lists and objects in the metadata; 2 bytes may take 100 in memory
-MAX_DEPTH = 50  # of lists and objects in each other
-MAX_AXES = 64  # NumPy's own limit
+MAX_DEPTH = 50  # nested lists and objects
+MAX_AXES = 64  # the limit of NumPy
 
 CHECKSUM_TAG, CHECKSUM_DIGITS = b"charrnn sha256 ", 64  # the zip's comment
-LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # stands before each member
-DIRECTORY_ENTRY = struct.Struct("<4s6H3I5H2I")  # describes it once more, in the directory
-END_RECORD = struct.Struct("<4s4H2IH")  # stands after the directory, and before the comment
-ZIP_VERSION, ZIP_DATE = 20, 0x21  # 2.0, the plainest in use; 1 January 1980
+LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # before each member
+DIRECTORY_ENTRY = struct.Struct("<4s6H3I5H2I")  # for each member, in the directory
+END_RECORD = struct.Struct("<4s4H2IH")  # between the directory and the comment
+ZIP_VERSION, ZIP_DATE = 20, 0x21  # version 2.0; 1 January 1980
 
 MEMBER_NAME = re.compile(r"(?!.{101})\w+(?:[.-]\w+)*", re.ASCII)
 NPY_HEADER = re.compile(
@@ -58,7 +58,7 @@ NPY_HEADER = re.compile(
 
 
 class Member(NamedTuple):
-    """A file inside the zip, and the one way in which an archive may describe it."""
+    """A file inside the zip, and the only headers that an archive may have for it."""
 
     filename: bytes
     size: int  # bytes
@@ -66,16 +66,16 @@ class Member(NamedTuple):
     offset: int  # bytes from the start of the archive
 
     def description(self) -> tuple[int, ...]:
-        """Return the fields that both of the headers below have."""
+        """Return the fields that the local header and the directory entry share."""
         lengths = (self.size, self.size, len(self.filename), 0)
         return (ZIP_VERSION, 0, 0, 0, ZIP_DATE, self.crc, *lengths)
 
     def local_header(self) -> bytes:
-        """Return what stands before the content."""
+        """Return the header before the content."""
         return LOCAL_HEADER.pack(b"PK\3\4", *self.description()) + self.filename
 
     def directory_entry(self) -> bytes:
-        """Return what stands for it in the zip's directory."""
+        """Return the entry in the zip's directory."""
         fields = (ZIP_VERSION, *self.description(), 0, 0, 0, 0, self.offset)
         return DIRECTORY_ENTRY.pack(b"PK\1\2", *fields) + self.filename
 
@@ -90,7 +90,8 @@ def end_record(count: int, size: int, start: int) -> bytes:
 def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> bytearray:
     """Return the bytes of an archive.
 
-    Raises StorageError if they would be too many, ValueError if `deserialise` would refuse them.
+    Raises StorageError for more than `MAX_ARCHIVE_BYTES`, and ValueError for content that
+    `deserialise` would refuse.
     """
     text = json.dumps(dict(metadata), sort_keys=True, allow_nan=False, separators=(",", ":"))
     try:
@@ -100,7 +101,7 @@ def serialise(arrays: Mapping[str, Array], metadata: Mapping[str, JSON]) -> byte
     if "metadata" in arrays or len(arrays) >= MAX_MEMBERS:
         raise ValueError(f"an array is called metadata, or there are {MAX_MEMBERS:,}")
     size = len(text) + sum(array.nbytes for array in arrays.values())
-    if size + 1024 * (len(arrays) + 2) > MAX_ARCHIVE_BYTES:  # what describes a member is shorter
+    if size + 1024 * (len(arrays) + 2) > MAX_ARCHIVE_BYTES:  # the headers of a member are shorter
         raise StorageError(f"{size:,} bytes do not fit into a checkpoint; try a smaller network")
 
     archive, directory = bytearray(), bytearray()
@@ -125,21 +126,24 @@ def serialise_array(name: str, array: Array) -> bytes:
     return stream.getvalue()
 
 
-def checksum(sealed: bytearray | memoryview) -> bytes:
-    """Return the digits that end an archive, given all bytes before them."""
-    return hashlib.sha256(sealed).hexdigest().encode()
+def checksum(content: bytearray | memoryview) -> bytes:
+    """Return the digits at the end of an archive, given all bytes before them."""
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def require(condition: bool, problem: str) -> None:
-    """Raise CheckpointError unless `condition` holds; `problem` follows the name of the file."""
+    """Raise CheckpointError unless `condition` is true.
+
+    `problem` completes a sentence that begins with the path: "is empty".
+    """
     if not condition:
         raise CheckpointError(problem)
 
 
 def deserialise(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return the arrays and the metadata of an archive, once all of it has been checked.
+    """Return the arrays and the metadata of an archive, after all of it has been checked.
 
-    Raises CheckpointError with a problem as `require` words it.
+    Raises CheckpointError as `require` does.
     """
     check_checksum(content)
     members = find_members(content)
@@ -156,7 +160,7 @@ def deserialise(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def check_checksum(content: bytes) -> None:
-    """Check the tag and the digits that end an archive; if there are none, say what it is."""
+    """Check the checksum at the end of an archive; without one, report what the file is."""
     if content[-len(CHECKSUM_TAG) - CHECKSUM_DIGITS : -CHECKSUM_DIGITS] == CHECKSUM_TAG:
         intact = checksum(memoryview(content)[:-CHECKSUM_DIGITS]) == content[-CHECKSUM_DIGITS:]
         return require(intact, "is damaged: its content does not match its checksum")
@@ -172,11 +176,11 @@ def check_checksum(content: bytes) -> None:
 
 
 def find_members(content: bytes) -> dict[str, memoryview]:
-    """Return each member by its name, if `content` is laid out as `serialise` does it."""
+    """Return the members by name. Raises CheckpointError unless the layout is `serialise`'s."""
     view = memoryview(content)
     count, start, end = find_directory(content)
     members: dict[str, memoryview] = {}
-    cursor, entry = 0, start  # where the next member begins, and what describes it
+    cursor, entry = 0, start  # where the next member and its directory entry begin
     for _ in range(count):
         require(entry + DIRECTORY_ENTRY.size <= end, "declares more members than it describes")
         fields = DIRECTORY_ENTRY.unpack_from(content, entry)
@@ -206,7 +210,7 @@ def find_members(content: bytes) -> dict[str, memoryview]:
 
 
 def find_directory(content: bytes) -> tuple[int, int, int]:
-    """Return how many entries the zip's directory has, where it starts and where it ends."""
+    """Return the number of entries of the zip's directory, its start and its end."""
     end = len(content) - CHECKSUM_DIGITS - len(CHECKSUM_TAG) - END_RECORD.size
     require(end >= 0, "has no zip directory")
     *_, count, size, start, _ = END_RECORD.unpack_from(content, end)
@@ -217,7 +221,7 @@ def find_directory(content: bytes) -> tuple[int, int, int]:
 
 
 def parse_header(name: str, member: memoryview) -> Header:
-    """Return what an .npy holds, if its header is as short and plain as `serialise` writes it."""
+    """Return the header of an .npy. Raises CheckpointError unless `serialise` could write it."""
     where = bounded_repr(name, 40)
     first = bytes(member[:8]) == b"\x93NUMPY\1\0"
     require(first, f"has a member that is no .npy of version 1.0, {where}")
@@ -232,7 +236,7 @@ def parse_header(name: str, member: memoryview) -> Header:
     shape = tuple(int(length) for length in re.findall(rb"[0-9]+", match[3]))
     size = math.prod(shape) * dtype.itemsize
     require(size == len(data), f"has {len(data):,} bytes for another shape of {where}")
-    # The size says little of an empty array: its other axes may be of any length.
+    # The size of an empty array does not limit its other axes.
     possible = math.prod(length or 1 for length in shape) * dtype.itemsize < 2**63
     require(possible and len(shape) <= MAX_AXES, f"has an impossible shape for {where}")
     if dtype == np.bool_:
@@ -242,7 +246,7 @@ def parse_header(name: str, member: memoryview) -> Header:
 
 
 def parse_metadata(text: bytes) -> dict[str, Any]:
-    """Return the JSON object in `text`; refuse all that strict JSON does not know, or too much."""
+    """Return the JSON object in `text`; refuse what is not strict JSON, too long or too deep."""
     require(len(text) <= MAX_METADATA_BYTES, f"has metadata over {MAX_METADATA_BYTES:,} bytes")
     containers = text.count(b"[") + text.count(b"{")
     require(containers <= MAX_CONTAINERS, f"has metadata of over {MAX_CONTAINERS:,} lists")
@@ -284,7 +288,7 @@ def parse_finite_float(number: str) -> float:
 
 
 def nesting_depth(value: Any) -> int:
-    """Return how many lists and objects stand in each other, counting a plain value as one."""
+    """Return the number of nested lists and objects, plus one for the innermost value."""
     children = value.values() if isinstance(value, dict) else value
     return 1 + max(
         map(nesting_depth, children if isinstance(value, dict | list) else ()), default=0
@@ -292,6 +296,13 @@ def nesting_depth(value: Any) -> int:
 
 
 def bounded_repr(text: Path | str, width: int = 70) -> str:
-    """Return `text` quoted, on one line, without control characters; of a long one, the end."""
+    """Return the representation of `text` on one line; of a long one the last `width` characters.
+
+    Control characters are escaped.
+
+    Example:
+        >>> bounded_repr("a\\nb"), bounded_repr("a long name", 8)
+        ("'a\\\\nb'", "...name'")
+    """
     quoted = repr(str(text))
     return quoted if len(quoted) <= width else "..." + quoted[3 - width :]

@@ -12,7 +12,19 @@ from charrnn.training_config import Progress, TrainingConfig
 
 @dataclass(frozen=True)
 class CorpusRecord:
-    """Which text a model was trained on, and how it was read: enough to know it again."""
+    """Identifies the training text and how it was decoded, so that it can be verified later.
+
+    Args:
+        name: the name that is shown, for instance of the file without its ending.
+        sha256: hexadecimal SHA-256 of the text in UTF-8.
+        characters: number of characters.
+        val_fraction: fraction of the text, from its end, that is the validation set.
+        min_count: characters that occur less often are left out.
+        encoding: encoding of the files.
+        as_bytes: whether the text was read as bytes, with a vocabulary of bytes.
+        normalise: Unicode normal form that was applied, or None.
+        built_in: name of the built-in corpus, or None for files.
+    """
 
     name: str
     sha256: str
@@ -27,7 +39,16 @@ class CorpusRecord:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that continues a run, apart from its text."""
+    """State of a training run: with the training data, all that is needed to resume it exactly.
+
+    Args:
+        config: the settings of the run.
+        progress: steps taken, and the best validation so far.
+        updates: number of updates of the parameters.
+        parameters: the parameters in training if the model is their average, else None.
+        optimiser: the accumulators of the optimiser by slot.
+        states: the carried states (B, H) by name.
+    """
 
     config: TrainingConfig
     progress: Progress
@@ -38,13 +59,23 @@ class TrainingState:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to resume."""
+        """Whether the run has reached its end."""
         return self.progress.finished(self.config)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model with its symbols, and, if it can be resumed, its training state."""
+    """A model with its symbols, and its training state if it can be resumed.
+
+    Args:
+        config: the network.
+        symbols: the vocabulary of a language model, or the layout and symbols of a model of pairs.
+        parameters: the parameters of the model, float32.
+        corpus: what the model was trained on.
+        step: number of training steps taken.
+        validation: validation metrics by name; losses are in nats.
+        training: the state to resume from, or None.
+    """
 
     config: ModelConfig
     symbols: Vocabulary | Pairing
@@ -56,16 +87,17 @@ class Checkpoint:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The characters of a language model; `UsageError` for one of pairs."""
+        """The vocabulary of a language model. Raises `UsageError` for a model of pairs."""
         if isinstance(self.symbols, Vocabulary):
             return self.symbols
         raise UsageError(
-            f"this model learnt pairs ({self.symbols.layout}), not a text", "charrnn predict"
+            f"this model was trained on pairs ({self.symbols.layout}), not on a text",
+            "charrnn predict",
         )
 
     @property
     def pairing(self) -> Pairing:
-        """The layout and symbols of a model of pairs; `UsageError` for a language model."""
+        """The layout and symbols of a model of pairs. Raises `UsageError` for a language model."""
         if isinstance(self.symbols, Pairing):
             return self.symbols
-        raise UsageError("this model learnt a text, not pairs", "charrnn sample")
+        raise UsageError("this model was trained on a text, not on pairs", "charrnn sample")

@@ -1,7 +1,7 @@
-"""Reading run.json and metrics.jsonl, which may be damaged or made by somebody else.
+"""Run records: defensive reading of run.json and metrics.jsonl.
 
-Nothing in them is trusted: files are regular ones of bounded size, values have the expected types
-and ranges, and what does not fit is left out.
+The files may be damaged, or made by another program. They must be regular files of bounded size;
+values of an unexpected type or range are left out.
 """
 
 import json
@@ -17,10 +17,10 @@ MAX_FACTS_BYTES = 2**20
 MAX_ROW_CHARACTERS = 2**20
 MAX_METRICS_BYTES = 2**28
 MAX_JSON_INTEGER = 2**53
-"""Largest step that is read: the largest integer of a float64."""
+"""Largest integer that is read: up to here float64 represents every integer."""
 
 MAX_PATH_CHARACTERS = 4096
-"""Characters of a path, as of most file systems."""
+"""Characters of a path: the limit of most file systems."""
 
 NUMBERS = (
     *("epoch", "characters", "nats_per_char", "bits_per_char", "lr", "chars_per_second"),
@@ -31,7 +31,7 @@ NUMBERS = (
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return run.json of a run's folder, or nothing if it is missing, damaged or no file."""
+    """Return run.json of a run's folder, or an empty dictionary if it cannot be read."""
     try:
         content = read_regular_file(folder / "run.json", MAX_FACTS_BYTES)
     except OSError:
@@ -41,7 +41,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def sources_in(facts: dict[str, Any]) -> list[str]:
-    """Return the files that run.json names as the run's text, except for standard input."""
+    """Return the paths of the training data in run.json, without standard input."""
     found = facts.get("sources")
     if not isinstance(found, list):
         return []
@@ -60,9 +60,9 @@ def is_path(value: object) -> bool:
 
 
 def local_path(path: str) -> str:
-    """Return a path under the name that it has in this process's file system encoding.
+    """Return a path in the file system encoding of this process.
 
-    A run that was trained under UTF-8 is read with `LC_ALL=C`, for example.
+    Needed, for instance, for a run that was trained in a UTF-8 locale and is read with `LC_ALL=C`.
     """
     try:
         os.fsencode(path)
@@ -72,12 +72,12 @@ def local_path(path: str) -> str:
 
 
 def planned_steps(facts: dict[str, Any]) -> int | None:
-    """Return the number of steps of a run, or None if run.json does not tell."""
+    """Return the planned number of steps in run.json, or None if it is missing."""
     return as_count(facts.get("steps"))
 
 
 def parse_json(text: str) -> Any:
-    """Return a JSON value, or None for what is no JSON or too deeply nested."""
+    """Return the value of a JSON text, or None if it is invalid or too deeply nested."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -85,12 +85,12 @@ def parse_json(text: str) -> Any:
 
 
 def as_count(value: object) -> int | None:
-    """Return a value if it is a count, else None."""
+    """Return `value` if it is an integer from 0 to `MAX_JSON_INTEGER`, else None."""
     return value if type(value) is int and 0 <= value <= MAX_JSON_INTEGER else None
 
 
 def as_number(value: object) -> float | None:
-    """Return a value as a float if it is a finite number, else None."""
+    """Return `value` as a float if it is a finite number, else None."""
     if type(value) not in (int, float):
         return None
     try:
@@ -101,7 +101,7 @@ def as_number(value: object) -> float | None:
 
 
 def parse_row(line: str) -> dict[str, Any] | None:
-    """Return a row of metrics.jsonl with the fields that make sense; None without a step."""
+    """Return the valid fields of a row of metrics.jsonl, or None for a row without a step."""
     row = parse_json(line)
     if not isinstance(row, dict) or (step := as_count(row.get("step"))) is None:
         return None
@@ -123,7 +123,7 @@ def parse_row(line: str) -> dict[str, Any] | None:
 
 
 def numbers_by_name(values: object) -> dict[str, float]:
-    """Return the finite numbers of an object."""
+    """Return the fields of a JSON object that are finite numbers."""
     if not isinstance(values, dict):
         return {}
     found = {name: as_number(value) for name, value in values.items()}
@@ -131,7 +131,7 @@ def numbers_by_name(values: object) -> dict[str, float]:
 
 
 def line_by_lag(line: object) -> dict[str, Any] | None:
-    """Return what a row tells about the gradient by lag of one state, or None."""
+    """Return the gradient by lag of one state in a row, or None if it is invalid."""
     if not isinstance(line, dict) or not isinstance(line.get("ratio"), list):
         return None
     return {
@@ -142,13 +142,16 @@ def line_by_lag(line: object) -> dict[str, Any] | None:
 
 
 def open_metrics(path: Path) -> IO[str]:
-    """Open metrics.jsonl for reading. Raises OSError if it is a pipe, a device or a folder."""
+    """Open metrics.jsonl for reading. Raises OSError, also for what is not a regular file."""
     descriptor = open_regular_file(path, os.O_RDONLY, follow_links=True)
     return os.fdopen(descriptor, encoding="utf-8", errors="replace")
 
 
 def complete_lines(file: IO[str]) -> Iterator[str]:
-    """Yield the lines that end, from where the file stands; leave it before one that does not."""
+    """Yield the complete lines from the current position.
+
+    The position is then at the end of the last complete line.
+    """
     while True:
         begin = file.tell()
         line = file.readline(MAX_ROW_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Child processes that compute for this one, each at the other end of a pipe.
+"""Child processes: spawned workers, each connected to the parent process by a pipe.
 
 A terminal (Ctrl-C), `timeout`, systemd and batch schedulers send signals to the whole process
 group. Only the parent process reacts to them: children ignore them and end when their pipe is
@@ -23,11 +23,13 @@ JOIN_SECONDS = 5.0
 """Seconds that a child may take to notice that its pipe is closed before it is killed."""
 
 DISCONNECTED = (EOFError, BrokenPipeError, ConnectionResetError)
-"""What a connection raises once the process at its other end has ended."""
+"""Errors of a connection whose other process has ended."""
 
 
 class ChildProcess:
-    """A spawned process that runs `target(connection, *args)`; `connection` is our end.
+    """A spawned process that runs `target(connection, *args)`.
+
+    The attribute `connection` is the parent's end of the pipe.
 
     Args:
         target: an importable function. It receives its end of the pipe first and should return
@@ -37,13 +39,13 @@ class ChildProcess:
 
     def __init__(self, target: Callable[..., None], *args: Any) -> None:
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
+        self.connection, child_connection = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_run, args=(target, theirs, *args), daemon=True
+            target=_run, args=(target, child_connection, *args), daemon=True
         )
         with signals_blocked():
             self.process.start()
-        theirs.close()
+        child_connection.close()
 
     def close(self) -> None:
         """Close the pipe and wait until the process has ended; kill it if it does not."""

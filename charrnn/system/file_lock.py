@@ -1,8 +1,8 @@
 """Exclusive lock on a file between processes: `flock`, or `LockFileEx` on Windows.
 
 `filelock.lock_descriptor` takes the lock. The file is opened here, so that a link is never followed
-and the file stays where it is. The lock belongs to the open file: it ends with the process, even if
-that is killed, and spawned worker processes do not inherit it.
+and the file is never deleted. The lock belongs to the open file: it ends with the process, also if
+the process is killed, and spawned worker processes do not inherit it.
 """
 
 import errno
@@ -20,14 +20,14 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP)
 """Errors of file systems that have no locks: some network and cluster file systems."""
 
 LOCK_ATTEMPTS, LOCK_RETRY_SECONDS = 5, 0.02
-"""Attempts to take a lock, and the time between two: `is_locked` holds it for microseconds."""
+"""Attempts to take a lock, and the time between two: `is_locked` takes it for microseconds."""
 
 
 class FileLock:
     """The lock on the file `path`, held from construction to `release`; a context manager.
 
     Args:
-        path: the file; made if it does not exist, and kept after the release.
+        path: the file; created if it does not exist, and kept after the release.
 
     Raises `BlockingIOError` if another process holds the lock, another `OSError` if the file cannot
     be opened or locked, or is a link or not a regular file.
@@ -65,7 +65,7 @@ class FileLock:
 def is_locked(path: Path) -> bool | None:
     """Return whether a process holds the lock on `path`, or None if that cannot be found out.
 
-    Takes the lock for an instant, never waits, and makes no file.
+    Takes the lock for microseconds, never waits, and creates no file.
     """
     for flags in (os.O_RDWR, os.O_RDONLY):  # to read is enough, except on network file systems
         with suppress(OSError):
@@ -78,7 +78,7 @@ def is_locked(path: Path) -> bool | None:
 
 
 def is_file_at(descriptor: int, path: Path) -> bool:
-    """Return whether `path` still is the open file: nobody has removed or replaced it."""
+    """Return whether `path` is the open file, and not removed or replaced since."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

@@ -19,7 +19,7 @@ TEMPORARY = re.compile(r"\..+\.tmp-([1-9][0-9]{0,8})")
 """The name of a temporary file: its target's, and the number of the process that writes it."""
 
 MAX_TEMPORARY_SECONDS = 86_400
-"""Age at which a temporary file is stale, on systems that do not tell whether a process lives."""
+"""Age at which a temporary file is stale on Windows, where processes are not asked for."""
 
 REPLACE_ATTEMPTS, REPLACE_RETRY_SECONDS = 20, 0.05
 """Attempts to replace a file on Windows, which refuses it while another process reads the file."""
@@ -28,9 +28,9 @@ CHUNK_BYTES = 2**20
 
 
 class UnsuitableFileError(OSError):
-    """A file is not a regular one, larger than allowed, or changes while it is read.
+    """A file is not regular, is larger than allowed, or changed while it was read.
 
-    `strerror` is a phrase that completes a sentence about the file: "is a directory, not a file".
+    `strerror` completes a sentence that begins with the path: "is a directory, not a file".
     """
 
 
@@ -39,15 +39,14 @@ def write_atomically(path: Path, content: bytes | bytearray | Iterable[bytes]) -
 
     Args:
         path: the file. A symlink there is replaced, not followed.
-        content: the bytes, or pieces of them that are made while the file is written.
+        content: the bytes, or an iterable of chunks, which are written as they are produced.
 
-    Raises OSError, and what making a piece raises. Then the file that was there still is, and no
-    temporary file is left; only if the last step fails, the fsync of the folder, the file is
-    replaced.
+    Raises OSError, and what the iterable raises. The old file is then kept and the temporary file
+    removed. Only an error of the last step, the fsync of the folder, leaves the new file in place.
     """
     temporary = temporary_path(path)
     try:
-        temporary.unlink(missing_ok=True)  # a killed process may have had this process's number
+        temporary.unlink(missing_ok=True)  # of a killed process that had the same number
         write_durably(temporary, content)
         rename(temporary, path)
     finally:
@@ -56,12 +55,12 @@ def write_atomically(path: Path, content: bytes | bytearray | Iterable[bytes]) -
 
 
 def temporary_path(path: Path) -> Path:
-    """Return the name under which this process writes a file that will replace `path`."""
+    """Return the path at which this process writes a file that will replace `path`."""
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 
 
 def write_durably(path: Path, content: bytes | bytearray | Iterable[bytes]) -> None:
-    """Create the file `path`, and return when its content has reached the disk."""
+    """Create the file `path` and fsync it. Raises FileExistsError if there is one."""
     pieces = (content,) if isinstance(content, bytes | bytearray) else content
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_BINARY, mode=0o666)
     try:
@@ -83,7 +82,7 @@ def rename(source: Path, target: Path) -> None:
     """Rename a file, replacing `target`; on Windows, wait up to a second for readers of it."""
     for _ in range(REPLACE_ATTEMPTS - 1 if IS_WINDOWS else 0):
         with suppress(PermissionError):
-            os.replace(source, target)  # noqa: PTH105 (stands beside the other calls of `os`)
+            os.replace(source, target)  # noqa: PTH105 (as the other calls of `os` here)
             return
         time.sleep(REPLACE_RETRY_SECONDS)
     os.replace(source, target)  # noqa: PTH105
@@ -92,8 +91,8 @@ def rename(source: Path, target: Path) -> None:
 def move(source: Path, target: Path) -> None:
     """Move a file to another folder, replacing `target`; fsync that folder.
 
-    A file that cannot be renamed is copied, and stays: one on another file system, and on Windows
-    one that is mapped into memory. Raises OSError.
+    A file that cannot be renamed is copied and not removed: a file on another file system, and on
+    Windows one that is mapped into memory. Raises OSError.
     """
     try:
         rename(source, target)
@@ -119,24 +118,24 @@ def read_chunks(path: Path) -> Iterator[bytes]:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Let a rename inside `folder` survive a loss of power, where the system can do that."""
+    """Make renames inside `folder` survive a loss of power, if the system supports it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # all of Windows, and a folder that one may write to but not list
+    except PermissionError:  # always on Windows; elsewhere a folder without read permission
         return
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported here
             raise
     finally:
         os.close(descriptor)
 
 
 def remove_stale_temporaries(folder: Path) -> None:
-    """Delete the temporary files in `folder` whose process has ended.
+    """Delete the temporary files of ended processes in `folder`.
 
-    Raises nothing: a file that cannot be deleted, or whose process cannot be asked for, stays.
+    Errors are ignored: a file that cannot be deleted is kept.
     """
     for path in list(folder.glob(".*.tmp-*")):
         if match := TEMPORARY.fullmatch(path.name):
@@ -148,9 +147,9 @@ def remove_stale_temporaries(folder: Path) -> None:
 def is_stale(path: Path, process: int) -> bool:
     """Return whether the process that wrote a temporary file has ended.
 
-    Raises OSError: among others PermissionError if it lives, under another user.
+    Raises OSError, for instance PermissionError for a live process of another user.
     """
-    if IS_WINDOWS:  # where `os.kill` does not ask, it kills
+    if IS_WINDOWS:  # there `os.kill` ends the process
         return time.time() - path.stat().st_mtime > MAX_TEMPORARY_SECONDS
     try:
         os.kill(process, 0)
@@ -160,15 +159,15 @@ def is_stale(path: Path, process: int) -> bool:
 
 
 def open_regular_file(path: Path, flags: int, *, follow_links: bool = False) -> int:
-    """Return a descriptor of a regular file; refuse a pipe or a device without waiting for it.
+    """Open a regular file and return its descriptor; never waits, not even for a pipe.
 
     Args:
         path: the file.
-        flags: those of `os.open`; with `O_CREAT`, the file is made with the usual permissions.
+        flags: as for `os.open`; with `O_CREAT` a missing file is created with mode 0o666 & ~umask.
         follow_links: whether `path` may be a symbolic link.
 
-    Raises `UnsuitableFileError` for what is not a regular file, another OSError for what cannot be
-    opened, among others for a link that may not be followed.
+    Raises `UnsuitableFileError` for a directory, pipe, device or socket, and another OSError if the
+    file cannot be opened, for instance because it is a link that may not be followed.
     """
     if not follow_links:
         if not O_NOFOLLOW and path.is_symlink():
@@ -191,9 +190,10 @@ def open_regular_file(path: Path, flags: int, *, follow_links: bool = False) -> 
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a file. Raises OSError, or `UnsuitableFileError` for what is not one.
+    """Return the content of a regular file. Raises OSError.
 
-    `UnsuitableFileError` is also raised for a file that is larger than `max_bytes`.
+    That is `UnsuitableFileError` for a directory, pipe, device or socket, for a file larger than
+    `max_bytes`, and for one that changes while it is read.
     """
     descriptor = open_regular_file(path, os.O_RDONLY, follow_links=True)
     try:

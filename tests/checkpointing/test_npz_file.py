@@ -550,9 +550,9 @@ def test_a_symlink_to_an_archive_is_followed(path: Path, tmp_path: Path) -> None
 
 def test_a_file_above_the_cap_is_not_read(path: Path) -> None:
     size = path.stat().st_size
-    assert read_archive(path, maximum=size)[1] == {"step": 1}
+    assert read_archive(path, max_bytes=size)[1] == {"step": 1}
     with pytest.raises(CheckpointError, match=f"larger than {size - 1:,} bytes"):
-        read_archive(path, maximum=size - 1)
+        read_archive(path, max_bytes=size - 1)
 
 
 def test_a_sparse_file_of_a_terabyte_is_refused_at_once(tmp_path: Path) -> None:

@@ -161,10 +161,10 @@ def good(tmp_path: Path) -> Path:
 def test_a_model_of_pairs_is_not_one_of_a_text(good: Path) -> None:
     checkpoint = load_checkpoint(good)
     assert checkpoint.pairing.layout == "many-to-many"
-    with pytest.raises(UsageError, match=r"learnt pairs \(many-to-many\).*try charrnn predict"):
+    with pytest.raises(UsageError, match=r"trained on pairs \(many-to-many\).*try charrnn predict"):
         checkpoint.vocabulary  # noqa: B018
     other = replace(checkpoint, symbols=Vocabulary("ab"))
-    with pytest.raises(UsageError, match=r"learnt a text.*try charrnn sample"):
+    with pytest.raises(UsageError, match=r"trained on a text.*try charrnn sample"):
         other.pairing  # noqa: B018
 
 

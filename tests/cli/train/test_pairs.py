@@ -296,7 +296,7 @@ MISTAKES = [
     ("train gone.tsv --layout synced", 4, ["no file gone.tsv"]),
     ("eval checkpoints/many-to-one strange.tsv", 4, ["strange.tsv line 1", "'maybe'"]),
     ("eval checkpoints/many-to-one unread.tsv", 4, ["unread.tsv line 1", "'ß'"]),
-    ("sample checkpoints/many-to-one", 2, ["learnt pairs (many-to-one)", "charrnn predict"]),
+    ("sample checkpoints/many-to-one", 2, ["trained on pairs (many-to-one)", "charrnn predict"]),
     ("predict checkpoints/many-to-one abß", 4, ["'ß' never occurred"]),
     ("predict checkpoints/many-to-one --beam 3 ab", 2, ["--beam is for many-to-many"]),
     ("predict checkpoints/many-to-one --temp 1 ab", 2, ["--temp is for one-to-many"]),
