@@ -248,7 +248,16 @@ def summarise(
     seed: int,
     notes: tuple[str, ...],
 ) -> GradientProfile:
-    """Build the profile from losses (windows,) and ln ‖g_k‖ (K + 1, states, windows)."""
+    """Build a gradient profile from what `measure_gradients` returned.
+
+    Args:
+        config: the network.
+        parameters: its weights, to be searched for numbers that are not finite.
+        nats: losses (windows,).
+        logs: ln ‖g_k‖ (K + 1, states of all layers, windows).
+        seed: chose the positions.
+        notes: sentences for the user.
+    """
     states = CELLS[config.cell].reported_states()
     names = [(layer, state) for layer in range(config.layers) for state in states]
     with np.errstate(all="ignore"):

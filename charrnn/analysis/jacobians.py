@@ -109,7 +109,16 @@ def _repeat_step(path: Network, wide: Network, number: int, t: int, inputs: Ids 
 def pull_back(
     backprop: LayerBackprop, rows: Array, exponents: Array, t: int = 0
 ) -> tuple[Array, Array]:
-    """Return v · ∂s_{t+1}/∂s_t for rows v (B, S), each scaled by 2 to its exponent (B,)."""
+    """Multiply row vectors by the Jacobian of one step: v · ∂s_{t+1}/∂s_t.
+
+    Args:
+        backprop: the layers, after their forward pass.
+        rows: v (B, S), all states of all layers in each row.
+        exponents: powers of two (B,) that the rows are to be multiplied by.
+        t: the step.
+
+    Returns the products and their exponents.
+    """
     parts = iter(np.split(rows, _cuts(backprop), axis=1))
     for layer in backprop.layers:
         for gradient in state_gradients(layer):
@@ -201,7 +210,11 @@ def log_extremes(J: Array, exponent: int = 0) -> tuple[float, float]:
 def log_bounds(
     config: ModelConfig, parameters: Parameters, inputs: Ids, state: State, layer: int
 ) -> Logs | None:
-    """Return ln of the product of a layer's `jacobian_bounds` over the last 1, 2 … T steps."""
+    """Return ln of a bound of σ_max(J_k), for k = 1 … T; None if the cell declares no bound.
+
+    Takes the arguments of `jacobian`. The bound of k steps is the product of the layer's
+    `jacobian_bounds` over the last k steps.
+    """
     path = Network(config, parameters, len(inputs), 1)
     path.load_states(state)
     with np.errstate(over="ignore"):
@@ -232,7 +245,19 @@ def _mean(values: list[float] | list[float | None]) -> float | None:
 def sample_windows(
     config: ModelConfig, parameters: Parameters, ids: Ids, lags: int, windows: int, seed: int
 ) -> tuple[int, Ids, dict[str, Array]]:
-    """Return K, ids (K, B) of windows, and the states (B, H) after a burn-in of K characters."""
+    """Choose windows of a text and compute the states they begin with.
+
+    Args:
+        config: the network.
+        parameters: its weights, float64.
+        ids: the text (N,), at least three characters.
+        lags: characters of a window; fewer for a short text.
+        windows: number of windows B; fewer for a short text.
+        seed: chooses where they begin.
+
+    Returns K, their characters, ids (K, B), and their first states (B, H) by name, which result
+    from a burn-in of K characters.
+    """
     places, _ = sample_positions(len(ids), lags, windows, seed, ends=1)
     K = places.K
     text = ids[places.starts + np.arange(2 * K)[:, None]]

@@ -5,7 +5,7 @@ import typer
 from charrnn.cli.options import on_the_command_line
 from charrnn.errors import UsageError
 
-FRESH_MODEL_PARAMETERS = (
+UNTRAINED_PARAMETERS = (
     "cells",
     "inits",
     "hidden",
@@ -15,7 +15,7 @@ FRESH_MODEL_PARAMETERS = (
     "input_gain",
     "forget_bias",
 )
-MODEL_PARAMETERS = ("checkpoints", "at_init", *FRESH_MODEL_PARAMETERS)
+MODEL_PARAMETERS = ("checkpoints", "at_init", *UNTRAINED_PARAMETERS)
 TABLE_PARAMETERS = ("json", "as_table")
 
 VIEW_PARAMETERS: dict[str, tuple[str, ...]] = {

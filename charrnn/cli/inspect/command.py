@@ -200,7 +200,18 @@ def choose_models(
     *,
     at_init: bool,
 ) -> list[InspectedModel]:
-    """Return the models to inspect: checkpoints, untrained networks, or the newest run."""
+    """Return the models to inspect: checkpoints, untrained networks, or the newest run.
+
+    Args:
+        paths: checkpoints or run folders on the command line.
+        texts: the text of --text.
+        cells: comma-separated cells of untrained networks, or None.
+        inits: comma-separated recurrent initialisers of untrained networks, or None.
+        given: other settings of untrained networks.
+        at_init: whether to ignore trained weights.
+
+    Raises UsageError for settings of untrained networks together with a checkpoint.
+    """
     described = cells is not None or inits is not None or bool(given)
     if paths and described:
         raise UsageError(
@@ -215,10 +226,10 @@ def choose_models(
         return models.trained_models(paths, texts, at_init=at_init)
     if not described:
         return models.reference_models(texts)
-    rows = models.grid(
+    rows = models.network_grid(
         (cells or models.all_cells()).split(","), (inits or "orthogonal").split(","), given
     )
-    return models.fresh_models(rows, texts, given)
+    return models.untrained_models(rows, texts, given)
 
 
 def show_context(chosen: list[InspectedModel], seed: int, *, json: bool, as_table: bool) -> None:

@@ -37,8 +37,11 @@ class Inspection:
     """All that was measured of one model."""
 
     model: InspectedModel
+    """The model and the data it was measured on."""
     profile: GradientProfile
+    """Its gradient profile."""
     verdict: Verdict
+    """The verdict on that profile."""
     metrics: Mapping[str, Metric]
     """Metrics by their names in `METRICS`."""
 

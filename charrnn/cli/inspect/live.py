@@ -121,7 +121,7 @@ def is_training(folder: Path) -> bool:
 
 
 def how_it_ended(folder: Path, step: int, planned: int | None) -> str:
-    """Return one sentence: finished, interrupted, or ended after its last save.
+    """Return one sentence on how the run in `folder` ended: finished, interrupted or killed.
 
     `step` is the last step of metrics.jsonl, `planned` the last step of the plan.
     """

@@ -42,6 +42,7 @@ class MetricInput:
     """What a metric is measured from."""
 
     model: InspectedModel
+    """The model and the data to measure it on."""
     profile: GradientProfile
     """The gradient profile of the model, which is always measured first."""
     seed: int

@@ -53,7 +53,9 @@ class TextChoice:
     """The options --text and --encoding; None if they are not given."""
 
     path: str | None = None
+    """The file of --text."""
     encoding: str | None = None
+    """Its encoding, utf-8 by default."""
     needed: bool = True
     """Whether the view measures on a text; otherwise no text of a trained model is read."""
 
@@ -120,9 +122,12 @@ class InspectedModel:
 def trained_models(
     paths: Sequence[str], texts: TextChoice, *, at_init: bool
 ) -> list[InspectedModel]:
-    """Load checkpoints, with the text of --text or with that of their training.
+    """Load checkpoints, each with the data to measure it on.
 
-    With `at_init`, their weights are replaced by newly initialised ones.
+    Args:
+        paths: checkpoints or run folders.
+        texts: the text of --text; without it, each model is measured on its own training text.
+        at_init: whether to replace the weights by newly initialised ones.
     """
     if texts.path is not None and not texts.needed:
         raise UsageError("a trained model with --show does not read --text", "without --text")
@@ -222,10 +227,10 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
 
 def reference_models(texts: TextChoice) -> list[InspectedModel]:
     """Return the untrained networks of `REFERENCE_MODELS`."""
-    return fresh_models(REFERENCE_MODELS, texts, {"hidden": DEFAULT_HIDDEN})
+    return untrained_models(REFERENCE_MODELS, texts, {"hidden": DEFAULT_HIDDEN})
 
 
-def grid(
+def network_grid(
     cells: Sequence[str], inits: Sequence[str], given: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
     """Return name and settings of a network for each cell and recurrent initialiser."""
@@ -246,7 +251,7 @@ def settings_suffix(given: dict[str, Any]) -> str:
     return "".join(f" {key.replace('_', '-')} {given[key]}" for key in shown if key in given)
 
 
-def fresh_models(
+def untrained_models(
     rows: Sequence[tuple[str, dict[str, Any]]],
     texts: TextChoice,
     given: dict[str, Any],

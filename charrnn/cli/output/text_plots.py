@@ -66,7 +66,7 @@ def printable(text: str, unicode: bool) -> str:
 
 
 def shortened(text: str, cells: int, unicode: bool) -> str:
-    """Return `text`, its middle left out if it is wider than `cells` columns."""
+    """Return `text`, its middle replaced by dots if it is wider than `cells` columns."""
     if cell_len(text) <= cells:
         return text
     dots = "…" if unicode else ".."
