@@ -1,8 +1,8 @@
-"""Text on its way to stdout and stderr: safe on a terminal, exact UTF-8 in a pipe or file.
+"""Safe text output: no control codes on a terminal, exact UTF-8 in a pipe or file.
 
-A model may have learnt escape codes, and a file may be named with them; a terminal obeys them.
-Everything that comes from a text or a checkpoint passes through `visible` first, and names of
-files, runs and labels through `label`, in which no character is hidden.
+A model may generate escape codes, and names of files may contain them; a terminal executes them.
+All text from a corpus or checkpoint passes through `visible` first, and names of files, runs and
+labels through `label`, which shows every invisible character.
 """
 
 import codecs
@@ -25,7 +25,7 @@ SEPARATORS = "\u2028\u2029"
 
 
 def _replacements() -> dict[int, str]:
-    """Map every character that steers a terminal, newline and tab apart, to one that shows it."""
+    """Map every control character except newline and tab to a visible text."""
     table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"}
     table[0x7F] = "␡"
     table |= {code: f"<{code:02X}>" for code in range(0x80, 0xA0)}
@@ -38,17 +38,22 @@ REPLACEMENTS = _replacements()
 
 
 def visible(text: str) -> str:
-    """Show control and direction characters instead of sending them: ␛ for escape, and so on."""
+    """Replace control and direction characters by visible ones.
+
+    Example:
+        >>> visible("\\x1b[2J")
+        '␛[2J'
+    """
     return text.translate(REPLACEMENTS)
 
 
 def one_line(text: str) -> str:
-    """Return `visible` text with its newlines and tabs shown too."""
+    """Return `visible` text in which newlines and tabs are replaced too."""
     return visible(text).replace("\n", "␊").replace("\t", "␉")
 
 
 def label(text: str) -> str:
-    """Return a name on one line in which every character can be seen.
+    """Return a name on one line in which every character is visible.
 
     Example:
         >>> label("my\\u200brun\\n")
@@ -58,7 +63,7 @@ def label(text: str) -> str:
 
 
 def shell_command(*words: str) -> str:
-    """Return a command that a person can copy and paste: words with blanks are quoted.
+    """Return a command to copy and paste: words with blanks are quoted.
 
     Example:
         >>> shell_command("charrnn", "sample", "my run")
@@ -74,25 +79,25 @@ def shell_command(*words: str) -> str:
 
 
 def stdin_is_terminal() -> bool:
-    """Return whether standard input is a terminal, at which somebody waits to be told to type."""
+    """Return whether standard input is open and a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def stdout_is_terminal() -> bool:
-    """Whether stdout is open and a terminal."""
+    """Return whether stdout is open and a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def unicode_ok(stream: TextIO | None = None) -> bool:
-    """Say whether a stream, stderr if none is given, can show more than ASCII."""
+    """Return whether a stream, by default stderr, is in a Unicode encoding."""
     encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"
     return encoding.lower().replace("-", "").startswith("utf")
 
 
 def decode_utf_8(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield characters for pieces of bytes, each as a character U+0000 to U+00FF, read as UTF-8.
+    """Decode pieces of UTF-8 whose bytes are given as characters U+0000 to U+00FF.
 
-    What is not UTF-8 is shown as `\\xff`. A character arrives with the last of its bytes.
+    A byte that is not UTF-8 becomes `\\xff`. A character is yielded with the last of its bytes.
 
     Example:
         >>> "".join(decode_utf_8(["\\xc3", "\\xa9", "\\xff!"]))
@@ -108,15 +113,15 @@ def decode_utf_8(pieces: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def writing() -> Iterator[TextIO]:
-    """Yield stdout to be written to, and flush it.
+    """Yield stdout, and flush it afterwards.
 
-    Raises `StorageError` if it is closed or full; a reader who has gone away (`| head`) raises
-    `BrokenPipeError`.
+    Raises `StorageError` if it is closed or full, and `BrokenPipeError` if its reader has ended
+    (`| head`).
     """
     out = sys.stdout
     try:
         if isinstance(out, ClosedStream):
-            out.write("")  # raises, also where nothing would be written
+            out.write("")  # raises, even if nothing is written
         yield out
         out.flush()
     except BrokenPipeError:
@@ -129,17 +134,17 @@ def writing() -> Iterator[TextIO]:
 
 
 def byte_writer(out: TextIO) -> Callable[[bytes], object]:
-    """Return what writes bytes to a stream, after what was written to it as text before."""
+    """Return a function that writes bytes to a stream, after all text written so far."""
     if isinstance(out, io.TextIOWrapper):
         out.flush()
         write: Callable[[bytes], object] = out.buffer.write
         return write
-    # a stream of a Python program that calls the command, without bytes below
+    # a text stream without a binary buffer, of a Python program that calls the command
     return lambda content: out.write(content.decode("utf-8", "backslashreplace"))
 
 
 def utf_8(text: str) -> bytes:
-    """Return a text as UTF-8; bytes of an argument that were not UTF-8 are those bytes again."""
+    """Return a text as UTF-8; surrogate escapes become the bytes that they stand for."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -147,7 +152,7 @@ def utf_8(text: str) -> bytes:
 
 
 def write_plain(text: str) -> None:
-    """Write text that is known to be harmless to stdout: UTF-8 in a pipe or file."""
+    """Write text without control codes to stdout: UTF-8 in a pipe or file."""
     with writing() as out:
         if out.isatty():
             out.write(text)
@@ -156,11 +161,15 @@ def write_plain(text: str) -> None:
 
 
 def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
-    """Write generated text to stdout: at once and made safe on a terminal, exact elsewhere.
+    """Write generated text to stdout: `visible` and unbuffered on a terminal, exact elsewhere.
 
-    In a pipe or file it is UTF-8 whatever the locale, and characters that stand for bytes are
-    those bytes. A terminal gets its own encoding, bytes decoded as UTF-8, and a newline after the
-    last line. With `raw` it gets everything as it is. Errors are those of `writing`.
+    Args:
+        pieces: the text.
+        raw: whether a terminal receives control codes unchanged.
+        as_bytes: whether the characters are bytes, U+0000 to U+00FF.
+
+    A pipe or file receives UTF-8 in every locale, or the bytes. A terminal receives its own
+    encoding, bytes decoded as UTF-8, and a newline after the last line. Raises as `writing` does.
     """
     with writing() as out:
         live = out.isatty()
@@ -187,7 +196,7 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
 
 
 def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
-    """Yield so many pieces at a time as one; those before an exception are yielded first."""
+    """Join every `count` pieces; before an exception passes, the pieces so far are yielded."""
     waiting: list[str] = []
     try:
         for piece in pieces:
@@ -195,7 +204,7 @@ def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
             if len(waiting) == count:
                 yield "".join(waiting)
                 waiting.clear()
-    except GeneratorExit:  # nobody wants more
+    except GeneratorExit:  # closed by the consumer
         return
     except BaseException:
         yield "".join(waiting)
@@ -205,7 +214,7 @@ def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
 
 
 def abandon_stdout() -> None:
-    """Point stdout at nothing, so that Python's last flush at exit does not fail once more."""
+    """Redirect stdout to the null device, so that the flush at exit of Python does not fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError, io.UnsupportedOperation):

@@ -1,7 +1,7 @@
-"""The three standard streams, whatever state they are in: closed, full, or without a reader.
+"""Standard streams that may be closed, full, without a reader, or not in UTF-8.
 
-Messages never end a command: a stderr that cannot be written falls silent. An answer that cannot
-be written is an error: writing to a closed stdout raises `StorageError`.
+Messages never end a command: once stderr cannot be written, messages are dropped. An answer that
+cannot be written is an error: writing to a closed stdout raises `StorageError`.
 """
 
 import io
@@ -42,22 +42,22 @@ def occupy_descriptors() -> None:
 
 
 class MessageStream(io.TextIOBase):
-    """Passes text on to `stream`, and drops it once the stream cannot be written."""
+    """Writes text to `stream`, and drops it once the stream cannot be written."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or drop the text if that fails."""
+        """Write the text, or drop it if that fails; return its length."""
         if self._stream is not None:
             try:
                 self._stream.write(text)
-            except (OSError, ValueError):  # ValueError: closed under us
+            except (OSError, ValueError):  # ValueError: closed
                 self._silence()
         return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what is buffered if that fails."""
+        """Flush, or drop the buffered text if that fails."""
         if self._stream is not None:
             try:
                 self._stream.flush()
@@ -65,7 +65,7 @@ class MessageStream(io.TextIOBase):
                 self._silence()
 
     def isatty(self) -> bool:
-        """Return whether messages go to a terminal."""
+        """Return whether the stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
         except ValueError:
@@ -83,16 +83,16 @@ class MessageStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # read-only here, as in TextIOWrapper
-        """The encoding of the stream below."""
+        """The encoding of `stream`, UTF-8 if it has none."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     @property
     def buffer(self) -> Any:
-        """The binary buffer of the stream below."""
+        """The binary buffer of `stream`, or None."""
         return getattr(self._stream, "buffer", None)
 
     def _silence(self) -> None:
-        """Send what is still buffered, and all that follows, to the null device."""
+        """Redirect buffered and later text to the null device."""
         with suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
@@ -104,7 +104,7 @@ class MessageStream(io.TextIOBase):
 
 
 class ClosedStream(io.TextIOBase):
-    """Stands for a stdout that was closed: writing raises `StorageError`."""
+    """Replaces a closed stdout: writing raises `StorageError`."""
 
     encoding = "utf-8"
 
@@ -117,10 +117,10 @@ class ClosedStream(io.TextIOBase):
         return False
 
     def writable(self) -> bool:
-        """Return True: `write` says what is wrong."""
+        """Return True; `write` raises the error."""
         return True
 
     @property
     def buffer(self) -> "ClosedStream":
-        """The same stream, for bytes."""
+        """This stream, which also refuses bytes."""
         return self

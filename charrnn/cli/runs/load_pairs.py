@@ -1,4 +1,4 @@
-"""Finding the pairs of a run: given on the command line, made up, or where run.json says."""
+"""Loading the pairs of a run: from the command line, built in, or from the paths in run.json."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,11 @@ from charrnn.errors import TextError, UsageError
 def read(
     paths: Sequence[str], built_in: str | None, layout: str, options: TextOptions
 ) -> PairCorpus:
-    """Read files of pairs, or make a demonstration up; `UsageError` for an unknown layout."""
+    """Read files of pairs, or generate built-in ones.
+
+    Raises `UsageError` for an unknown layout, for files and built-in pairs at once, or for neither
+    of them, and `TextError` for files that cannot be used.
+    """
     layout_called(layout)
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
@@ -36,13 +40,13 @@ def read(
 
 
 def built_in_for(layout: str) -> str:
-    """Return the option that asks for built-in pairs of this layout."""
+    """Return the option that selects built-in pairs of this layout."""
     name = next(name for name, layouts in DEMONSTRATIONS.items() if layout in layouts)
     return f"--corpus {name}"
 
 
 def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
-    """Return what to say about pairs before training on them: what looks wrong, a line each."""
+    """Return warnings about pairs before training on them, one line each."""
     label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
     return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
@@ -50,9 +54,15 @@ def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
 def find_again(
     record: CorpusRecord, layout: str, folder: Path, paths: Sequence[str] = ()
 ) -> PairCorpus:
-    """Read the pairs of a run once more and prove that they are the same.
+    """Read the pairs of an existing run, and verify their SHA-256.
 
-    Raises `TextError` if they are gone or others.
+    Args:
+        record: the pairs as the checkpoint records them.
+        layout: the layout of the run.
+        folder: the run; its run.json has the paths.
+        paths: other paths to read the pairs from.
+
+    Raises `TextError` if the pairs are missing, or are others.
     """
     if record.built_in is not None and not paths:
         options = TextOptions(normalise=record.normalise)

@@ -1,4 +1,4 @@
-"""Finding the text of a run: given on the command line, built in, or where run.json says it was."""
+"""Loading the text of a run: from the command line, built in, or from the paths in run.json."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +23,15 @@ DEFAULT_CORPUS = "python-docs"
 
 
 def counts_of(corpus: AnyCorpus) -> CodeCounts:
-    """Count the code points of a text."""
+    """Return how often each code point occurs in a text."""
     return corpus.counts if isinstance(corpus, LargeCorpus) else count(corpus.text)
 
 
 def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
-    """Read files or a built-in corpus; without either, the text that every Python ships."""
+    """Read files or a built-in corpus; by default `DEFAULT_CORPUS`.
+
+    Raises `UsageError` for both at once, and `TextError` for files that cannot be used.
+    """
     if paths and built_in is not None:
         raise UsageError("files and --corpus contradict each other; try one of them")
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
@@ -39,7 +42,7 @@ def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> An
 
 
 def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
-    """Read files, or look at them only, if they are many megabytes."""
+    """Read files into memory, or return a `LargeCorpus` if they are too large for it."""
     files, notes = find_files(paths, options)
     if not is_large(files, options):
         return join_files(files, notes, paths, options)
@@ -48,9 +51,12 @@ def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
 
 
 def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
-    """Return what to say about a text before training on it: what looks wrong, in one line each.
+    """Return warnings about a text before training on it, one line each.
 
-    Characters outside the vocabulary are left out. With `min_count` the option may be advised.
+    Args:
+        corpus: the text.
+        vocabulary: characters outside it are ignored.
+        min_count: whether the option `--min-count` may be advised.
     """
     found = FileNotes()
     for source in corpus.sources:
@@ -71,9 +77,14 @@ def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tu
 
 
 def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
-    """Read the text of a run once more and prove that it is the same.
+    """Read the text of an existing run, and verify its SHA-256.
 
-    Raises `TextError` if it is gone or another one.
+    Args:
+        record: the text as the checkpoint records it.
+        folder: the run; its run.json has the paths.
+        paths: other paths to read the text from.
+
+    Raises `TextError` if the text is missing, or is another one.
     """
     options = TextOptions(record.encoding, record.as_bytes, record.normalise)
     corpus: AnyCorpus
@@ -95,9 +106,9 @@ def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) ->
 
 @contextmanager
 def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
-    """Let errors about the material of a run advise what `--resume` can be given: other files.
+    """Replace the advice of a `TextError` by that for `--resume`, which accepts other files only.
 
-    How they are read is part of the run.
+    Options for reading the files are part of the run and cannot be changed.
     """
     try:
         yield
@@ -109,15 +120,15 @@ def advising_resume(folder: Path, paths: Sequence[str]) -> Iterator[None]:
 
 
 def spelling(vocabulary: Vocabulary) -> Callable[[Ids], bytes]:
-    """Return what spells ids as the bytes that compressors see."""
+    """Return a function that decodes ids to the bytes that compressors are given."""
     encoding = "latin-1" if vocabulary.as_bytes else "utf-8"
     return lambda ids: vocabulary.decode(ids).encode(encoding)
 
 
 def sources_of(folder: Path) -> list[str]:
-    """Return where run.json says that the run's material was; `TextError` if it does not.
+    """Return the paths of a run's training data in run.json.
 
-    Only files and folders are read: a pipe that run.json names could wait for ever.
+    Raises `TextError` if there are none, or if one is a pipe or a device, which could block.
     """
     known = sources_in(read_facts(folder))
     if not known:

@@ -1,7 +1,7 @@
-"""The file metrics.jsonl of a run: one JSON object a line, written without ever stopping a run.
+"""Metrics log of a run: metrics.jsonl, one JSON object per line. A failure never stops the run.
 
-Rows wait in memory until `flush`. If they cannot be written (a full disk, say), the file is cut
-back to its last whole line, the rows go on waiting, and the next `flush` tries again.
+Rows are kept in memory until `flush`. If they cannot be written (for instance to a full disk), the
+file is truncated to its last complete line, the rows are kept, and the next `flush` tries again.
 """
 
 import json
@@ -24,14 +24,17 @@ from charrnn.system.files import open_regular_file, write_all, write_atomically
 from charrnn.types import JSON
 
 MAX_PENDING_ROWS = 20_000
-"""Rows that wait at most; of more, the oldest are dropped."""
+"""Largest number of rows in memory; the oldest ones beyond it are dropped."""
 
 FLUSH_ROWS, FLUSH_SECONDS = 100, 2.0
-"""Rows and seconds after which they are written without being asked, for `--live` to read."""
+"""Rows and seconds after which `add` calls `flush`, so that `--live` can read them."""
 
 
 class MetricsLog:
-    """Appends rows to a file. `failure` says why the last attempt to write did not succeed."""
+    """Appends rows to a file.
+
+    The attribute `failure` is the reason why the last attempt to write failed, or None.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,14 +44,14 @@ class MetricsLog:
         self._flushed_at = time.monotonic()
 
     def add(self, row: Mapping[str, JSON]) -> None:
-        """Take in a row; numbers that are not finite become null."""
+        """Append a row; numbers that are not finite become null."""
         self._pending_rows.append(to_json(row) + "\n")
         waited = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
         if waited or (len(self._pending_rows) >= FLUSH_ROWS and self.failure is None):
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that wait; on failure set `failure` and keep them."""
+        """Write the rows in memory; on failure set `failure` and keep them."""
         self._flushed_at = time.monotonic()
         if not self._pending_rows:
             return
@@ -69,7 +72,10 @@ class MetricsLog:
         self._pending_rows.clear()
 
     def drop_after(self, step: int) -> None:
-        """Remove the rows that a killed run wrote after its last checkpoint. Raises OSError."""
+        """Remove the rows of later steps, which a killed run wrote after its last checkpoint.
+
+        Raises OSError if the file cannot be read or replaced.
+        """
         if not self.path.exists():
             return
         kept = []
@@ -85,19 +91,24 @@ class MetricsLog:
         write_atomically(self.path, "".join(kept).encode())
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the rows in memory, and close the file."""
         self.flush()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def discard_rows(self) -> None:
-        """Forget the rows that wait."""
+        """Delete the rows in memory."""
         self._pending_rows.clear()
 
 
 def to_json(value: Any) -> str:
-    """Return one line of JSON; NaN and infinities, which are not JSON, become null."""
+    """Return `value` as one line of JSON; NaN and infinities become null.
+
+    Example:
+        >>> to_json({"loss": float("nan"), "step": 5})
+        '{"loss": null, "step": 5}'
+    """
     return json.dumps(_nan_to_null(value), allow_nan=False)
 
 

@@ -1,11 +1,11 @@
-"""Signals that end a command: Ctrl-C, SIGTERM, and SIGHUP where a terminal is closed.
+"""Signal handling of commands: Ctrl-C, SIGTERM, and SIGHUP when a terminal is closed.
 
 While `raise_on_signal` is active, a signal raises `Interrupted` at once, so that context managers
 clean up. Inside `StopOnSignal`, it sets a flag that training checks between two steps. A second
 signal ends the process immediately: saving is atomic, so that nothing is damaged.
 
-`timeout` and some shells deliver one signal twice, to the process and to its group; what arrives
-within `SAME_SIGNAL_SECONDS` counts once.
+`timeout` and some shells deliver one signal twice, to the process and to its group; signals within
+`SAME_SIGNAL_SECONDS` of the first are ignored.
 """
 
 import os
@@ -24,7 +24,7 @@ SAME_SIGNAL_SECONDS = 0.2
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has arrived; `number` says which, `exit_code` is 128 more."""
+    """A signal has arrived: `number`."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -32,21 +32,21 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+        """128 + `number`: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
         return 128 + self.number
 
 
 class _State:
-    """The signal that has arrived, and who is to be told."""
+    """The signal that has arrived, and whether it raises or sets a flag."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.at = 0.0
         self.flags = 0
-        """How many `StopOnSignal` are active: with none, a signal raises."""
+        """Number of active `StopOnSignal`; while it is 0, a signal raises `Interrupted`."""
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """React to a signal; runs in the main thread between two bytecodes."""
+        """Handle a signal; Python calls this in the main thread."""
         now = time.monotonic()
         if self.received is not None:
             if now - self.at < SAME_SIGNAL_SECONDS:
@@ -55,7 +55,7 @@ class _State:
         self.received, self.at = number, now
         if not self.flags:
             raise Interrupted(number)
-        with suppress(OSError, ValueError, AttributeError):  # no terminal to talk to
+        with suppress(OSError, ValueError, AttributeError):  # stderr is closed
             if sys.stderr.isatty():
                 os.write(2, b"\nstopping after this step; press Ctrl-C again to end at once\n")
 
@@ -65,7 +65,10 @@ _STATE = _State()
 
 @contextmanager
 def raise_on_signal() -> Iterator[None]:
-    """Let `ENDING_SIGNALS` raise `Interrupted`, except SIGHUP where it is ignored (nohup)."""
+    """Raise `Interrupted` for `ENDING_SIGNALS`; SIGHUP stays ignored under `nohup`.
+
+    Does nothing outside the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
@@ -84,7 +87,7 @@ def raise_on_signal() -> Iterator[None]:
 
 
 class StopOnSignal:
-    """While active, signals set a flag instead of raising; called, it says whether to stop."""
+    """Context manager in which signals set a flag; calling it returns the flag, as a `StopFlag`."""
 
     def __call__(self) -> bool:
         return _STATE.received is not None
