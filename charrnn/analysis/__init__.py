@@ -1,5 +1,6 @@
-"""Analysis: how far gradients reach, and what a model does with its context.
+"""Analysis: gradient profile, Jacobians, unit statistics, use of context, and the memory probe.
 
-What `charrnn inspect-gradients` measures. Imports `data`, `nn`, `optim`, `evaluation` and
-`training`. Begin with `gradient_profile`; `diagnosis` turns its numbers into a verdict.
+These are the measurements of `charrnn inspect-gradients`. Imports `data`, `nn`, `optim`,
+`evaluation` and `training`. Begin with `gradient_profile`, then `diagnosis`, which turns its
+numbers into a verdict.
 """

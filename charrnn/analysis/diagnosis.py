@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.analysis.gradient_profile import HORIZON_SHARE, GradientProfile, StateProfile
+from charrnn.analysis.gradient_profile import GRADIENT_HORIZON_SHARE, GradientProfile, StateProfile
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig
 
@@ -77,7 +77,7 @@ def diagnose(
     best = max(nonzero, key=share_at_reference)
     share = share_at_reference(best)
     window = "" if seq_length is None else f" (training window {seq_length})"
-    if share <= HORIZON_SHARE:
+    if share <= GRADIENT_HORIZON_SHARE:
         at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
         text = f"the gradient falls to 1% {at} characters{window}"
         return _verdict_with_advice(

@@ -35,7 +35,7 @@ from charrnn.types import Array, Ids
 
 DEFAULT_LAGS = 200
 DEFAULT_WINDOWS = 160
-HORIZON_SHARE = 0.01
+GRADIENT_HORIZON_SHARE = 0.01
 """A character is beyond the horizon if no more than this share of the gradient reaches it."""
 
 MIN_FITTED_LAG = 5
@@ -300,7 +300,7 @@ def summarise_state(layer: int, state: str, logs: Logs) -> StateProfile:
         log_p90=finite_numbers(p90),
         log_norm_at_0=finite_or_none(log_mean(logs[:1])[0]),
         half_life_chars=stays_below(log_G, 0.5),
-        horizon_chars=stays_below(log_G, HORIZON_SHARE),
+        horizon_chars=stays_below(log_G, GRADIENT_HORIZON_SHARE),
         rate_per_char=per_char,
         rate_r_squared=r_squared,
     )
