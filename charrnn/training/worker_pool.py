@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike
 from threadpoolctl import threadpool_limits
 
 from charrnn.data.batch import Batch, BatchConfig, Batcher
+from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
@@ -112,6 +113,8 @@ class WorkerPool:
         initial: the weights to begin with; copied.
         workers: the number of processes, this one included; at most B are used.
         backend: the name of the compute backend.
+
+    Raises `UsageError` for several workers if the class of the cell is defined in a function.
     """
 
     def __init__(
@@ -152,6 +155,13 @@ class WorkerPool:
             return
         data = {name: share(array) for name, array in arrays.items()}
         cell = CELLS[config.cell]
+        if "<locals>" in cell.__qualname__:
+            raise UsageError(
+                f"worker processes cannot import {cell.__qualname__}, the class of a cell that is "
+                "defined in a function",
+                "a class at the top level of a module",
+                "--threads 1",
+            )
         for part, gradient in zip(others, handles[3:], strict=True):
             shared = Shared(data, handles[0], gradient, handles[1])
             self._workers.append(

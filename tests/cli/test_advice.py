@@ -409,6 +409,7 @@ NOT_PROVOKED = {
     "not enough memory": "takes all memory: `test_exits`",
     "it must be a finite number, 0 or more": "refused before: `test_sampling`",
     "x has": "only through Python: `test_stateful`",
+    "worker processes cannot import": "only through Python: `test_worker_pool`",
     "a context has": "only through Python: `test_context`",
     "rate {} and decay": "only through Python: `test_dynamic`",
     "leave nothing to predict": "a text of one character: `test_text`",

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from charrnn.data.text_batches import TextBatchConfig
-from charrnn.errors import CharRNNError
-from charrnn.nn.cells import CELLS
+from charrnn.errors import CharRNNError, UsageError
+from charrnn.nn.cells import CELLS, RNNCell
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.training.text_dataset import TextDataset
@@ -155,3 +155,17 @@ def test_dropout_masks_are_a_function_of_the_step(cell: str, kind: str) -> None:
             pool.states.vector[...] = start
             nats.append(pool.compute(step))
     assert nats[0] == nats[1] == nats[3] != nats[2]
+
+
+def test_a_cell_defined_in_a_function_needs_a_single_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Local(RNNCell):
+        """A cell that no other process can import."""
+
+    monkeypatch.setitem(CELLS, "local", Local)
+    config = model("local")
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as alone:
+        assert alone.compute(0) > 0
+    with pytest.raises(UsageError, match=r"worker processes cannot import .*Local"):
+        WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config), workers=2)
