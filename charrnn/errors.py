@@ -26,10 +26,10 @@ class CharRNNError(Exception):
             only by the commands that have this option.
 
     Example:
-        >>> error = CharRNNError("no file 'a'", "another path", "--corpus france")
+        >>> error = CharRNNError("no file 'a'", "another path", "--builtin france")
         >>> str(error)
-        "no file 'a'; try another path, or --corpus france"
-        >>> error.message({"--temp"})
+        "no file 'a'; try another path, or --builtin france"
+        >>> error.message({"--temperature"})
         "no file 'a'; try another path"
     """
 

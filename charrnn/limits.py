@@ -93,19 +93,19 @@ MODEL_LIMITS = {
 }
 TRAINING_LIMITS = {
     "steps": Limits(0, MAX_COUNT, 1000),
-    "warm_up": Limits(0, MAX_COUNT, 100),
+    "warmup_steps": Limits(0, MAX_COUNT, 100),
     "eval_every": Limits(0, MAX_COUNT, 100),
     "patience": Limits(0, MAX_COUNT, 0),
     "seed": SEED,
     "seq_length": Limits(1, 2**24, 64),
-    "batch": Limits(1, 2**20, 32),
+    "batch_size": Limits(1, 2**20, 32),
     "workers": THREADS,
     "lr": Limits(MIN_RATE, MAX_RATE, 0.1),
     "clip_norm": Limits(MIN_RATE, MAX_RATE, 0.25),
     "clip_value": Limits(MIN_RATE, MAX_RATE, 1.0),
     "weight_decay": Limits(0, 1000, 0.002),
-    "reset_rate": Limits(0, 1, 0.05),
-    "average": Limits(0, 1, 0.998),
+    "state_reset_prob": Limits(0, 1, 0.05),
+    "ema_decay": Limits(0, 1, 0.998),
 }
 BUDGET_LIMITS = {
     "minutes": Limits(0, 1e6, 3.0, above=True),
@@ -116,6 +116,14 @@ LAG_LIMITS = Limits(1, 2**20, 200)
 WINDOW_LIMITS = Limits(1, 2**20, 160)
 INIT_SCALE = Limits(0, MAX_SCALE, 0.01)
 NOT_OPTIONS = {"inputs", "outputs", "workers"}
+OPTION_WORDS = {
+    "init": "recurrent_init",
+    "gain": "recurrent_gain",
+    "optimiser": "optimizer",
+    "normalise": "normalize",
+    "built_in": "builtin",
+}
+"""Fields and parameters whose option is spelt differently."""
 
 
 def check_fields(limits: dict[str, Limits], settings: object) -> None:
@@ -129,8 +137,8 @@ def check_fields(limits: dict[str, Limits], settings: object) -> None:
 
 
 def option_name(field: str) -> str:
-    """Return the option that sets a field, as it is typed: `--warm-up` for `warm_up`."""
-    return "--" + field.replace("_", "-")
+    """Return the option that sets a field, as it is typed: `--warmup-steps` for `warmup_steps`."""
+    return "--" + OPTION_WORDS.get(field, field).replace("_", "-")
 
 
 def format_number(number: float) -> str:

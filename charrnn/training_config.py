@@ -1,6 +1,7 @@
-"""How to train, and where a run stands: plain values that a checkpoint stores."""
+"""Training configuration and progress of a run: plain values that a checkpoint stores."""
 
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
 from charrnn.errors import UsageError
 from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
@@ -10,35 +11,72 @@ from charrnn.optim.schedules import SCHEDULES
 BACKENDS = ("numpy", "numba")
 """Compute backends by name; `training.backends` has their code."""
 
+STORED_AS = "stored_as"
+"""Key of a field's metadata: the name under which files store the field, if it has another."""
+
+
+def stored_name(item: "Field[Any]") -> str:
+    """Return the name of a field in checkpoints, run.json and `info --json`."""
+    return str(item.metadata.get(STORED_AS, item.name))
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train; `UsageError` if it makes no sense. The seed and these fix every number."""
+    """Training configuration: everything except the data and the model that fixes a run's numbers.
+
+    Raises `UsageError` for a value outside its range or an unknown name. Files store some fields
+    under earlier names (`stored_name`).
+
+    Example:
+        >>> TrainingConfig(steps=1000, batch_size=16).as_dict()["batch"]
+        16
+    """
 
     steps: int
+    """Number of updates, at least 0; the learning-rate schedule ends there."""
     optimiser: str = "adagrad"
+    """Name in `OPTIMISERS`."""
     lr: float = 0.4
+    """Peak learning rate, above 0. 0.4 suits Adagrad; other optimisers have their `default_lr`."""
     schedule: str = "cosine"
-    warm_up: int = 100
+    """Name in `SCHEDULES`: how the learning rate falls after the warm-up."""
+    warmup_steps: int = field(default=100, metadata={STORED_AS: "warm_up"})
+    """Steps in which the learning rate rises linearly to `lr`, at least 0."""
     weight_decay: float = 0.0
+    """Decoupled weight decay, from 0 to 1000: a matrix W loses lr · weight_decay · W each step."""
     clip_norm: float | None = 0.25
+    """Largest norm of the whole gradient, above 0, to which it is scaled; None: no clipping."""
     clip_value: float | None = None
+    """Largest absolute value of a gradient element, above 0; None: no clipping."""
     seq_length: int = 64
-    batch: int = 32
-    reset_rate: float = 0.05
+    """Characters of a batch row, T: truncated BPTT goes back at most so far. Unused for pairs."""
+    batch_size: int = field(default=32, metadata={STORED_AS: "batch"})
+    """Sequences trained in parallel, B, at least 1."""
+    state_reset_prob: float = field(default=0.05, metadata={STORED_AS: "reset_rate"})
+    """Probability, from 0 to 1, that a sequence starts a batch from the zero state.
+
+    Above 0 because sampling starts from the zero state, which training must have seen.
+    """
     loss: str = "mean"
-    average: float = 0.0
+    """`mean` or `sum` of the cross-entropies of a batch; `sum` is that of min-char-rnn."""
+    ema_decay: float = field(default=0.0, metadata={STORED_AS: "average"})
+    """Decay of the exponential moving average of the weights, from 0 to 1; 0: no average."""
     eval_every: int = 0
+    """Steps between validations; 0: only one, at the end."""
     patience: int = 0
+    """Validations in a row without a new best after which training ends; 0: never."""
     seed: int = 0
+    """Seed of all random numbers, from 0 to 2⁶³ - 1."""
     workers: int = 1
-    kernel: str = "numpy"
+    """Processes that share each batch, from 1 to 256."""
+    backend: str = field(default="numpy", metadata={STORED_AS: "kernel"})
+    """Name in `BACKENDS`."""
 
     def __post_init__(self) -> None:
         for name, registry in (
             ("optimiser", OPTIMISERS),
             ("schedule", SCHEDULES),
-            ("kernel", BACKENDS),
+            ("backend", BACKENDS),
         ):
             if (value := getattr(self, name)) not in registry:
                 raise unknown(name, value, registry)
@@ -47,24 +85,30 @@ class TrainingConfig:
         check_fields(TRAINING_LIMITS, self)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON values."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+        """Return the fields as plain JSON values, by the names under which files store them."""
+        return {stored_name(item): getattr(self, item.name) for item in fields(self)}
 
 
 @dataclass
 class Progress:
-    """Where a run stands: with the arrays, all that an exact resume needs."""
+    """Position of a run: together with the arrays, all that an exact resume needs."""
 
     step: int = 0
+    """Updates made so far."""
     smooth_nats: float = 0.0
+    """Training loss in nats per symbol, as an exponential moving average over steps."""
     best_nats: float | None = None
+    """Lowest validation loss in nats per symbol; None before the first validation."""
     best_step: int = 0
+    """Step of the lowest validation loss."""
     since_best: int = 0
+    """Validations since the lowest validation loss."""
     last_nats: float | None = None
+    """Validation loss of the last validation; None before the first one."""
     evaluated: int = 0
-    """The step of the last validation, so that an interrupted one is made up for."""
+    """Step of the last validation; a validation that was interrupted is repeated on resume."""
     solved: bool = False
-    """Whether there is nothing left to learn: the last validation found no fault."""
+    """Whether the last validation found every answer right (pairs only), which ends the run."""
 
     def validation_due(self, config: TrainingConfig) -> bool:
         """Whether this step should be validated and has not been yet."""

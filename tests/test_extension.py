@@ -82,8 +82,8 @@ def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TRAIN = (
-    *("train", "corpus.txt", "--cell", "mgu", "--optimiser", "signum", "--layers", "2", "--quiet"),
-    *("--hidden", "8", "--steps", "20", "--batch", "4", "--seq-length", "16"),
+    *("train", "corpus.txt", "--cell", "mgu", "--optimizer", "signum", "--layers", "2", "--quiet"),
+    *("--hidden", "8", "--steps", "20", "--batch-size", "4", "--seq-length", "16"),
 )
 
 
@@ -96,7 +96,7 @@ def test_a_cell_and_an_optimiser_train_sample_resume_and_are_inspected(
 ) -> None:
     extend("minimal_gated_unit")
     extend("signum")
-    train = (*TRAIN, "--threads", workers)
+    train = (*TRAIN, "--workers", workers)
     charrnn(*train, "--out", "whole")
     interrupt_at(9, monkeypatch)
     stopped = CliRunner().invoke(app, [*train, "--out", "run"], catch_exceptions=False)
@@ -188,9 +188,19 @@ def test_a_script_with_a_cell_is_a_program(folder: Path) -> None:
     """As described in `charrnn.nn.cells`; the class is that of `__main__`, also in workers."""
     script = (EXTENSIONS / "minimal_gated_unit.py").read_text(encoding="utf-8")
     (folder / "my_cell.py").write_text(script + PROGRAM, encoding="utf-8")
-    options = ("--hidden", "8", "--steps", "4", "--batch", "4", "--seq-length", "16", "--quiet")
+    options = (
+        "--hidden",
+        "8",
+        "--steps",
+        "4",
+        "--batch-size",
+        "4",
+        "--seq-length",
+        "16",
+        "--quiet",
+    )
     for command in (
-        ("train", "corpus.txt", "--cell", "mgu", "--threads", "2", "--out", "run", *options),
+        ("train", "corpus.txt", "--cell", "mgu", "--workers", "2", "--out", "run", *options),
         ("sample", "run", "--length", "20"),
     ):
         done = subprocess.run(
@@ -211,7 +221,7 @@ def test_worker_processes_know_a_cell_that_its_module_does_not_register(
     CELLS["another"] = extend("minimal_gated_unit").MinimalGatedUnit
     config = ModelConfig(6, 6, cell="another", hidden=4)
     initial = initialise(config, np.random.default_rng(0), np.float64)
-    batch_config = TextBatchConfig(5, 4, seed=3, reset_rate=0.3, loss_weight=1 / 20)
+    batch_config = TextBatchConfig(5, 4, seed=3, state_reset_prob=0.3, loss_weight=1 / 20)
     arrays = {"ids": np.random.default_rng(8).integers(6, size=120).astype(np.uint8)}
     gradients = []
     for workers in (1, 2):

@@ -107,5 +107,5 @@ class TestMemory:
             initialise(ModelConfig(5, 5, hidden=2**16, layers=1000), rng)
         config = ModelConfig(5, 5, hidden=8)
         parameters = initialise(config, rng)
-        with pytest.raises(StorageError, match=r"sequences of 16,777,216 .* --batch"):
+        with pytest.raises(StorageError, match=r"sequences of 16,777,216 .* --batch-size"):
             Network(config, parameters, 2**24, 2**20)

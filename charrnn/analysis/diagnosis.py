@@ -134,10 +134,10 @@ def _exploding_advice(config: ModelConfig, trained: bool) -> str:
     if trained:
         return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
     if config.gain > 1:
-        return "--gain 1, or --clip-norm 1 to train it as it is"
+        return "--recurrent-gain 1, or --clip-norm 1 to train it as it is"
     if config.init not in ("orthogonal", "identity"):
-        return "--init orthogonal, --clip-norm 1"
-    return "a smaller --gain, --clip-norm 1"
+        return "--recurrent-init orthogonal, --clip-norm 1"
+    return "a smaller --recurrent-gain, --clip-norm 1"
 
 
 def _vanishing_advice(config: ModelConfig, trained: bool, seq_length: int | None) -> str:

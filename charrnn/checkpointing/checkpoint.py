@@ -19,7 +19,7 @@ the configuration before it is used. `numpy.load(path, allow_pickle=False)` read
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -35,7 +35,7 @@ from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters, Shapes
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training_config import Progress, TrainingConfig
+from charrnn.training_config import Progress, TrainingConfig, stored_name
 from charrnn.types import JSON, Array
 
 FORMAT, PAIR_FORMAT = 1, 2
@@ -101,7 +101,7 @@ def check_storable(
             else "a --layout that reads characters",
         )
     numbers = sum(math.prod(shape) for shape in config.shapes().values())
-    copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.average > 0)
+    copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.ema_decay > 0)
     if 4 * numbers * copies > 0.99 * MAX_ARCHIVE_BYTES:
         raise UsageError(
             f"{numbers:,} parameters and the optimiser's state do not fit into a checkpoint of "
@@ -184,9 +184,9 @@ class _Reader:
             config=run,
             progress=progress,
             updates=updates,
-            parameters=self._take("training.parameters.", shapes) if run.average else None,
+            parameters=self._take("training.parameters.", shapes) if run.ema_decay else None,
             optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
-            states=self._take("training.states.", config.state_shapes(run.batch)),
+            states=self._take("training.states.", config.state_shapes(run.batch_size)),
         )
 
     def _take(self, prefix: str, shapes: Shapes) -> Parameters:
@@ -246,18 +246,19 @@ Record = TypeVar("Record")
 def _build_record(kind: type[Record], stored: dict[str, Any], where: str) -> Record:
     """Make a dataclass of its stored fields; CheckpointError for a wrong name or type."""
     hints = get_type_hints(kind)
-    stored = {name: value for name, value in ADDED_LATER.items() if name in hints} | stored
-    if stored.keys() != hints.keys():
-        odd = sorted(stored.keys() ^ hints.keys())[0]
+    names = {stored_name(item): item.name for item in _fields_of(kind)}
+    stored = {key: value for key, value in ADDED_LATER.items() if key in names} | stored
+    if stored.keys() != names.keys():
+        odd = sorted(stored.keys() ^ names.keys())[0]
         raise CheckpointError(f"{where}.{odd} is missing or unknown")
     values = {}
-    for name, hint in hints.items():
-        value = stored[name]
+    for key, name in names.items():
+        value, hint = stored[key], hints[name]
         allowed = (tuple,) if get_origin(hint) is tuple else getattr(hint, "__args__", (hint,))
         if float in allowed and type(value) is int:
             value = float(value)
         if type(value) not in allowed:
-            raise CheckpointError(f"{where}.{name} has a value of the wrong type")
+            raise CheckpointError(f"{where}.{key} has a value of the wrong type")
         values[name] = value
     try:
         return kind(**values)
@@ -265,8 +266,12 @@ def _build_record(kind: type[Record], stored: dict[str, Any], where: str) -> Rec
         raise CheckpointError(f"{where}: {error.problem}") from error
 
 
+def _fields_of(kind: Any) -> tuple[Field[Any], ...]:
+    return fields(kind)
+
+
 def _as_json(record: Any) -> dict[str, JSON]:
-    return {item.name: getattr(record, item.name) for item in fields(record)}
+    return {stored_name(item): getattr(record, item.name) for item in fields(record)}
 
 
 def _with_prefix(prefix: str, parameters: Parameters) -> dict[str, Array]:

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
+from charrnn.cli.options import Command
 from charrnn.cli.output.safe_text import abandon_stdout, label
 from charrnn.cli.output.standard_streams import prepare_streams
 from charrnn.cli.runs.signals import raise_on_signal
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 LONGEST_LINE = 200
 """Characters of an error; a path inside may have any number."""
-SMALLER = ("a smaller --hidden", "a smaller --batch", "a smaller --count", "a shorter text")
+SMALLER = ("a smaller --hidden", "a smaller --batch-size", "a smaller --count", "a shorter text")
 """Alternatives for want of memory, of which each command has its own."""
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -104,8 +105,13 @@ def load_command(name: str) -> Any:
     """Import a command and make it of its function's signature."""
     home, function = COMMANDS[name][0].split(":")
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name, context_settings=SETTINGS)(getattr(import_module(home), function))
-    return typer.main.get_command(single)
+    single.command(name, cls=Command, context_settings=SETTINGS)(
+        getattr(import_module(home), function)
+    )
+    command: Any = typer.main.get_command(single)
+    if earlier := [spelling for spelling, _ in command.earlier_spellings()]:
+        command.epilog = f"Earlier spellings are accepted too: {', '.join(earlier)}."
+    return command
 
 
 def options_of(name: str | None) -> set[str] | None:

@@ -115,7 +115,7 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
     lanes = f"lanes of {run['seq_length']}" if "vocabulary" in facts else "pairs a step"
     lines["training"] = (
         f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
-        f"{run['batch']} {lanes}, seed {run['seed']}, kernel {run['kernel']}"
+        f"{run['batch']} {lanes}, seed {run['seed']}, backend {run['kernel']}"
     )
     place = f"step {facts['step']:,} of {run['steps']:,}"
     lines["state"] = (

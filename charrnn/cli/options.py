@@ -1,14 +1,52 @@
-"""Options that several commands share, each with its help text once."""
+"""Options that several commands share, their help texts, and earlier spellings of options."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from charrnn.errors import UsageError
 
 DEFAULT_VAL_FRACTION = 0.1
 """Share of a corpus that `train` holds out."""
+
+EARLIER_SPELLINGS = {
+    "--average": "--ema-decay",
+    "--batch": "--batch-size",
+    "--corpus": "--builtin",
+    "--gain": "--recurrent-gain",
+    "--init": "--recurrent-init",
+    "--kernel": "--backend",
+    "--normalise": "--normalize",
+    "--optimiser": "--optimizer",
+    "--proba": "--probabilities",
+    "--reset-rate": "--state-reset-prob",
+    "--threads": "--workers",
+    "--warm-up": "--warmup-steps",
+}
+"""Options of earlier versions that every command still accepts, and their present spelling."""
+
+
+class Command(TyperCommand):
+    """Command that also accepts earlier spellings of its options; the last of two counts."""
+
+    def make_parser(self, ctx: Any) -> Any:
+        parser = super().make_parser(ctx)
+        for earlier, parameter in self.earlier_spellings():
+            alias = copy(parameter)
+            alias.opts = [earlier]
+            alias.add_to_parser(parser, ctx)
+        return parser
+
+    def earlier_spellings(self) -> Iterator[tuple[str, Any]]:
+        """Yield each earlier spelling that this command accepts, and its parameter."""
+        for earlier, now in EARLIER_SPELLINGS.items():
+            for parameter in self.params:
+                if now in parameter.opts:
+                    yield earlier, parameter
+
 
 CheckpointArgument = Annotated[
     str | None,

@@ -41,7 +41,10 @@ def predict(
         ),
     ] = None,
     proba: Annotated[
-        bool, typer.Option("--proba", help="Tell the probability too: of every label, if labels.")
+        bool,
+        typer.Option(
+            "--probabilities", help="Tell the probability too: of every label, if labels."
+        ),
     ] = False,
     beam: Annotated[
         int | None,
@@ -49,7 +52,11 @@ def predict(
     ] = None,
     temp: Annotated[
         float | None,
-        typer.Option(help="one-to-many: draw at this temperature; 0 the likeliest. Default: 1."),
+        typer.Option(
+            "--temperature",
+            "--temp",
+            help="one-to-many: draw at this temperature; 0 the likeliest. Default: 1.",
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(help="one-to-many: only the K likeliest characters.")
@@ -91,14 +98,16 @@ def predict(
     loaded = load_checkpoint(path)
     predictor = Predictor.of(loaded)
     layout = loaded.pairing.layout
-    drawing = {"temp": temp, "top-k": top_k, "top-p": top_p, "count": count, "seed": seed}
+    drawing = {"temperature": temp, "top-k": top_k, "top-p": top_p, "count": count, "seed": seed}
     given = [name for name, value in drawing.items() if value is not None]
     if given and layout != "one-to-many":
         raise UsageError(f"--{given[0]} is for one-to-many, this model is {layout}; try without it")
     if beam is not None and layout != "many-to-many":
         raise UsageError(f"--beam is for many-to-many, this model is {layout}; try without it")
     if proba and layout == "one-to-many":
-        raise UsageError("--proba is not for one-to-many, whose answers are drawn; try without it")
+        raise UsageError(
+            "--probabilities is not for one-to-many, whose answers are drawn; try without it"
+        )
     beam, count = 1 if beam is None else beam, 1 if count is None else count
     check_beam(beam)
     check_count(count)

@@ -31,7 +31,11 @@ def sample(
     checkpoint: CheckpointArgument = None,
     temp: Annotated[
         float,
-        typer.Option(help="Temperature: below 1 safer, above 1 bolder, 0 the likeliest always."),
+        typer.Option(
+            "--temperature",
+            "--temp",
+            help="Temperature: below 1 safer, above 1 bolder, 0 the likeliest always.",
+        ),
     ] = 1.0,
     length: Annotated[int, typer.Option(help="Characters to write, the prime not counted.")] = 500,
     prime: Annotated[
@@ -64,7 +68,7 @@ def sample(
         bool, typer.Option("--raw", help="Send control characters to a terminal as they are.")
     ] = False,
 ) -> None:
-    """Write text, character by character: charrnn sample --temp 0.8 --prime "To be".
+    """Write text, character by character: charrnn sample --temperature 0.8 --prime "To be".
 
     A pipe or file gets exactly the text, in UTF-8; with --count, a newline after each.
 
@@ -96,7 +100,7 @@ def sample(
     )
     if greedy:
         unit = "byte" if vocabulary.as_bytes else "character"
-        advice = "--temp 0.8" if temp == 0 else "a larger --top-k"
+        advice = "--temperature 0.8" if temp == 0 else "a larger --top-k"
         note_repetition(first.text, unit, advice)
     if stop and 0 < first.count == length and not vocabulary.unknown(stop):
         note_stop(model, path, stop, length)

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from charrnn.cli.options import EARLIER_SPELLINGS
 from charrnn.errors import UsageError
 
 KINDS = {"int_parsing": "an integer", "int_from_float": "an integer", "float_parsing": "a number"}
@@ -29,7 +30,10 @@ def usage_message(error: typer.TyperException, commands: Collection[str]) -> str
     typed: str | None = getattr(error, "option_name", None)
     message = error.format_message().rstrip(".")
     if message.startswith("No such option") and typed is not None:
-        flag = closest(typed, options_in(context))
+        flags = options_in(context)
+        near = closest(typed, [*flags, *(EARLIER_SPELLINGS if flags else ())])
+        flag = EARLIER_SPELLINGS.get(near or "", near)
+        flag = flag if flag in flags else closest(typed, flags)
         return f"No such option: {typed[:MAX_SHOWN]}; try {flag or page}"
     if message.startswith("No such command"):
         wrong = message.removeprefix("No such command").split("'")[1:-1]
@@ -79,8 +83,8 @@ def closest(typed: str, names: Iterable[str]) -> str | None:
     """Return the name that was probably meant: one begins with the other, or few letters differ.
 
     Example:
-        >>> closest("--temperature", ["--separator", "--temp"]), closest("--xyz", ["--temp"])
-        ('--temp', None)
+        >>> closest("--sede", ["--separator", "--seed"]), closest("--xyz", ["--seed"])
+        ('--seed', None)
     """
     scores = {name: similarity(typed[:MAX_SHOWN], name) for name in names if len(name) > 2}
     best = max(scores, key=lambda name: scores[name], default=None)

@@ -113,7 +113,7 @@ def python_docs() -> str:
         from pydoc_data.topics import topics
     except ImportError as error:
         problem = "this Python came without pydoc_data"
-        raise TextError(problem, "--corpus python-source", "a file") from error
+        raise TextError(problem, "--builtin python-source", "a file") from error
     return "\n\n".join(topics[name].strip("\n") for name in sorted(topics)) + "\n"
 
 
@@ -129,7 +129,7 @@ def python_source() -> str:
             size += len(modules[-1])
     if not modules:
         problem = "this Python came without its source"
-        raise TextError(problem, "--corpus python-docs", "a file")
+        raise TextError(problem, "--builtin python-docs", "a file")
     return "\n".join(modules)
 
 

@@ -48,7 +48,7 @@ class TextOptions:
         if self.normalise is not None and self.normalise not in FORMS:
             raise UsageError(f"no normal form {self.normalise[:40]!r}; try {', '.join(FORMS)}")
         if self.normalise is not None and self.as_bytes:
-            raise UsageError("bytes have no normal form; try only one of --bytes and --normalise")
+            raise UsageError("bytes have no normal form; try only one of --bytes and --normalize")
 
     @property
     def codec(self) -> str:

@@ -151,7 +151,7 @@ def naming(source: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"there is no file {shown(source)}"
-        raise TextError(message, "another path", "--corpus python-docs") from error
+        raise TextError(message, "another path", "--builtin python-docs") from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageError(f"cannot read {shown(source)} ({reason})", "another file") from error

@@ -104,7 +104,9 @@ class PairBatches:
     def __init__(self, examples: Examples, B: int, seed: int) -> None:
         """Sort examples into buckets of like length; `TextError` if they do not fill a batch."""
         if len(examples) < B:
-            raise TextError(f"{len(examples)} examples do not fill a batch of {B}", "--batch 1")
+            raise TextError(
+                f"{len(examples)} examples do not fill a batch of {B}", "--batch-size 1"
+            )
         self.examples, self.B, self.seed = examples, B, seed
         lengths = examples.lengths
         self._T = buckets(lengths, LEAST_BATCHES * B)

@@ -63,7 +63,7 @@ def read_pairs(
             text, facts = read_source(source, options)
         except TextError as error:  # pairs have other options than texts
             advice = [text for text in error.advice if "--bytes" not in text]
-            advice = [text for text in advice if "--corpus" not in text]
+            advice = [text for text in advice if "--builtin" not in text]
             raise TextError(error.problem, *advice) from error
         facts.cr = facts.crlf = 0  # line ends do not matter
         remarks.add(shown(source), *facts.remarks())

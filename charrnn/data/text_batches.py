@@ -23,13 +23,13 @@ class TextBatchConfig:
     T: int
     B: int
     seed: int
-    reset_rate: float
+    state_reset_prob: float
     loss_weight: float
 
     def batcher(self, arrays: Mapping[str, Array]) -> "TextBatches":
         """Return the windows of the text `ids` (N,)."""
         return TextBatches(
-            arrays["ids"], self.T, self.B, self.seed, self.reset_rate, self.loss_weight
+            arrays["ids"], self.T, self.B, self.seed, self.state_reset_prob, self.loss_weight
         )
 
 
@@ -37,18 +37,18 @@ class TextBatches:
     """The windows of a text, for ever: epoch after epoch, each a little shifted.
 
     Lanes begin anew at the first window of an epoch, and at any other with probability
-    `reset_rate`: a model that never meets the zero state cannot be sampled from it. At a rate of
-    zero every epoch has the same windows, as in min-char-rnn.
+    `state_reset_prob`: a model that never meets the zero state cannot be sampled from it. At a
+    probability of zero every epoch has the same windows, as in min-char-rnn.
     """
 
     def __init__(
-        self, ids: Ids, T: int, B: int, seed: int, reset_rate: float, loss_weight: float = 1.0
+        self, ids: Ids, T: int, B: int, seed: int, state_reset_prob: float, loss_weight: float = 1.0
     ) -> None:
         """Lay B lanes of whole windows over `ids` (N,); `TextError` if not even one fits."""
         self.ids = ids
         self.T, self.B = T, B
         self.seed = seed
-        self.reset_rate = reset_rate
+        self.state_reset_prob = state_reset_prob
         self.loss_weight = loss_weight
         self.characters_per_step = float(T * B)
         self.buffered = T * B
@@ -57,7 +57,7 @@ class TextBatches:
         if self.steps_per_epoch < 1:
             raise TextError(
                 f"{len(ids):,} characters are too few for {B} lanes of {T}; "
-                "try a smaller --batch or --seq-length"
+                "try a smaller --batch-size or --seq-length"
             )
         lane_length = self.steps_per_epoch * T
         self._lane_starts = np.arange(B, dtype=np.int64) * lane_length
@@ -70,9 +70,9 @@ class TextBatches:
         starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
         text = self.ids[starts + self._offsets]
         reset_mask = np.full(self.B, number == 0)
-        if number and self.reset_rate:
+        if number and self.state_reset_prob:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
-            reset_mask = draws < self.reset_rate
+            reset_mask = draws < self.state_reset_prob
         count = self.T * self.B
         return Batch(text[:-1], text[1:], reset_mask[lanes], self.loss_weight, count, count)
 
@@ -82,7 +82,7 @@ class TextBatches:
 
     def _shift(self, epoch: int) -> int:
         """Return where this epoch's first lane begins: what fills no window is spare."""
-        if not self.reset_rate:
+        if not self.state_reset_prob:
             return 0
         return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))
 

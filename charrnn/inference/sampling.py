@@ -41,7 +41,7 @@ class Sampling:
         if not 0 <= self.temperature < math.inf:
             raise UsageError(
                 f"temperature is {self.temperature}; it must be a finite number, 0 or more",
-                "--temp 0.8",
+                "--temperature 0.8",
             )
         if self.top_k < 0:
             raise UsageError(f"top-k is {self.top_k}; it must be 1 or more, or 0 for no limit")

@@ -84,7 +84,9 @@ class Initialiser:
         if not colon:
             return cls(name)
         if name not in SCALED:
-            raise UsageError(f"{name!r} takes no scale, got {format_value(text)}", "--gain")
+            raise UsageError(
+                f"{name!r} takes no scale, got {format_value(text)}", "--recurrent-gain"
+            )
         try:
             number = float(scale)
         except ValueError:

@@ -162,7 +162,7 @@ def require_window(
     require_memory(
         numbers * np.dtype(dtype).itemsize,
         f"a batch of {B:,} sequences of {T:,} characters",
-        "a smaller --batch",
+        "a smaller --batch-size",
         "a smaller --seq-length",
         "a smaller --hidden",
     )

@@ -181,7 +181,7 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
     "rmsprop": RMSprop,
     "sgd": SGD,
 }
-"""Registry of the optimisers, by the name that `--optimiser` takes.
+"""Registry of the optimisers, by the name that `--optimizer` takes.
 
 A new optimiser is one class and one line here, or in a module of your own.
 """

@@ -39,7 +39,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 fraction of the learning rate."""
 
 
-def lr_at_step(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> float:
+def lr_at_step(lr: float, schedule: str, warmup_steps: int, at: int, steps: int) -> float:
     """Return the learning rate of one training step: a linear warm-up, then the schedule.
 
     Args:
@@ -53,6 +53,6 @@ def lr_at_step(lr: float, schedule: str, warm_up: int, at: int, steps: int) -> f
         >>> [lr_at_step(0.4, "constant", 4, at, 100) for at in (0, 1, 3, 99)]
         [0.1, 0.2, 0.4, 0.4]
     """
-    if at < warm_up:
-        return lr * (at + 1) / warm_up
-    return lr * SCHEDULES[schedule]((at - warm_up) / max(1, steps - warm_up))
+    if at < warmup_steps:
+        return lr * (at + 1) / warmup_steps
+    return lr * SCHEDULES[schedule]((at - warmup_steps) / max(1, steps - warmup_steps))

@@ -17,15 +17,15 @@ from charrnn.training_config import TrainingConfig
 MOST_POSITIONS = 2**15
 """T × B of the longest batch: what its buffers have room for."""
 
-DENSE: Settings = {"hidden": 256, "batch": 32}
+DENSE: Settings = {"hidden": 256, "batch_size": 32}
 """Where most positions are guessed: the language model's recipe serves as it is."""
 
-SPARSE: Settings = {"hidden": 128, "batch": 64, "optimiser": "adam", "lr": 2e-3}
+SPARSE: Settings = {"hidden": 128, "batch_size": 64, "optimiser": "adam", "lr": 2e-3}
 """For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
 Adagrad, the best where every position is guessed, never finds evidence that lies a hundred
 characters before the label, as Adam does."""
 
-TABLE: Settings = {"hidden": 128, "batch": 32, "dropout": 0.0}
+TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
 """For symbols to symbols, which are learnt by heart."""
 
 RECIPES = {"many-to-one": SPARSE, "one-to-one": TABLE}
@@ -61,24 +61,26 @@ def plan_pairs(
         )
     settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
     most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
-    settings["batch"] = max(1, min(settings["batch"], most))
+    settings["batch_size"] = max(1, min(settings["batch_size"], most))
     forget_bias = max(FORGET_BIAS, round(chrono_bias(longest), 2))  # at least that for texts
     settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": forget_bias}
     characters, hidden = int(train.starts[-1]), settings["hidden"]
-    epochs = budget.epochs_of(characters, hidden, round(settings["batch"] * train.lengths.mean()))
+    epochs = budget.epochs_of(
+        characters, hidden, round(settings["batch_size"] * train.lengths.mean())
+    )
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
     settings.setdefault("dropout", dropout)
     if is_another("optimiser", given, settings) or is_another("cell", given, settings):
         settings.pop("lr", None)  # the preset's rate is that of its own optimiser
     settings |= given
     notes = []
-    if settings["batch"] > len(train):
+    if settings["batch_size"] > len(train):
         notes.append(
             f"{len(train)} examples do not fill a batch of {settings['batch']}: all in one"
         )
-        settings["batch"] = len(train)
+        settings["batch_size"] = len(train)
     settings.setdefault("lr", default_lr_for(settings))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
     model = pick(ModelConfig, settings | shape)
-    training = pick(TrainingConfig, settings | {"steps": 0, "reset_rate": 1.0})
+    training = pick(TrainingConfig, settings | {"steps": 0, "state_reset_prob": 1.0})
     return Plan(model, training, budget, tuple(notes))

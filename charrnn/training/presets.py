@@ -157,12 +157,12 @@ def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Setting
         "optimiser": "adagrad-damped",
         "lr": 0.1,
         "schedule": "constant",
-        "warm_up": 0,
+        "warmup_steps": 0,
         "clip_norm": None,
         "clip_value": 5.0,
         "seq_length": 25,
-        "batch": 1,
-        "reset_rate": 0.0,
+        "batch_size": 1,
+        "state_reset_prob": 0.0,
         "loss": "sum",
     }
 
@@ -211,14 +211,14 @@ def plan(
     settings.setdefault("lr", default_lr_for(settings))
     model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
     training = pick(TrainingConfig, settings | {"steps": 0})
-    T, B = fit(characters, training.seq_length, training.batch)
+    T, B = fit(characters, training.seq_length, training.batch_size)
     notes = []
-    if (training.seq_length, training.batch) != (T, B):
+    if (training.seq_length, training.batch_size) != (T, B):
         notes.append(
-            f"{characters:,} characters are few for {training.batch} lanes of "
+            f"{characters:,} characters are few for {training.batch_size} lanes of "
             f"{training.seq_length}: training with {B} of {T}"
         )
-        training = replace(training, seq_length=T, batch=B, workers=min(training.workers, B))
+        training = replace(training, seq_length=T, batch_size=B, workers=min(training.workers, B))
     return Plan(model, training, budget, tuple(notes))
 
 
@@ -231,9 +231,9 @@ def is_another(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
 
 def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:
     """Fix the number of steps, the warm-up that fits it, and how often to evaluate."""
-    warm_up = min(training.warm_up, int(WARM_UP_SHARE * steps))
+    warmup_steps = min(training.warmup_steps, int(WARM_UP_SHARE * steps))
     eval_every = training.eval_every or max(1, -(-steps // max(1, evaluations)))
-    return replace(training, steps=steps, warm_up=warm_up, eval_every=eval_every)
+    return replace(training, steps=steps, warmup_steps=warmup_steps, eval_every=eval_every)
 
 
 def pick(kind: type[Any], settings: Settings) -> Any:

@@ -44,9 +44,9 @@ class TextDataset:
 
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return windows along lanes."""
-        count = config.batch * (config.seq_length if config.loss == "mean" else 1)
+        count = config.batch_size * (config.seq_length if config.loss == "mean" else 1)
         return TextBatchConfig(
-            config.seq_length, config.batch, config.seed, config.reset_rate, 1 / count
+            config.seq_length, config.batch_size, config.seed, config.state_reset_prob, 1 / count
         )
 
     def validate(

@@ -54,14 +54,14 @@ class Trainer:
             4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
         )
         self.pool = WorkerPool(
-            model, batch_config, dataset.arrays, initial, config.workers, config.kernel
+            model, batch_config, dataset.arrays, initial, config.workers, config.backend
         )
         self.parameters = self.pool.parameters
         self.states = self.pool.states
-        optimiser = load_backend(config.kernel).optimisers[config.optimiser]
+        optimiser = load_backend(config.backend).optimisers[config.optimiser]
         self.optimiser = optimiser(self.parameters.vector, config.weight_decay)
         self.model = self.parameters
-        if config.average:
+        if config.ema_decay:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
@@ -89,7 +89,9 @@ class Trainer:
             if self.watch is not None:
                 self.watch.before_update(gradient)
             after = self.clip(gradient, before)
-            lr = lr_at_step(config.lr, config.schedule, config.warm_up, progress.step, config.steps)
+            lr = lr_at_step(
+                config.lr, config.schedule, config.warmup_steps, progress.step, config.steps
+            )
             self.updating = True
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()
@@ -154,7 +156,7 @@ class Trainer:
         if self.model is self.parameters:
             return
         step = self.progress.step
-        keep = min(self.config.average, (1 + step) / (10 + step))
+        keep = min(self.config.ema_decay, (1 + step) / (10 + step))
         self.model.vector *= keep
         self.model.vector += (1 - keep) * self.parameters.vector
 
@@ -171,7 +173,11 @@ class Trainer:
 
 
 DIVERGENCE_ADVICE = ("a smaller --lr in a new run", "a smaller --clip-norm")
-INITIAL_DIVERGENCE_ADVICE = ("a smaller --gain", "a smaller --input-gain", "another --init")
+INITIAL_DIVERGENCE_ADVICE = (
+    "a smaller --recurrent-gain",
+    "a smaller --input-gain",
+    "another --recurrent-init",
+)
 """What helps if even the first gradient, before any update, is not finite."""
 
 

@@ -160,7 +160,7 @@ class WorkerPool:
                 f"worker processes cannot import {cell.__qualname__}, the class of a cell that is "
                 "defined in a function",
                 "a class at the top level of a module",
-                "--threads 1",
+                "--workers 1",
             )
         for part, gradient in zip(others, handles[3:], strict=True):
             shared = Shared(data, handles[0], gradient, handles[1])
@@ -197,7 +197,7 @@ class WorkerPool:
                 nats += receive(worker.connection)
                 self.gradient += gradient
         except DISCONNECTED as error:
-            failure = worker.failure("a smaller --hidden or --batch", "--threads 1")
+            failure = worker.failure("a smaller --hidden or --batch-size", "--workers 1")
             self.close()  # no other worker may write to the states once they are restored
             self.states.vector[...] = self._states_before
             raise failure from error

@@ -113,10 +113,10 @@ def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
     assert "--cell lstm --forget-bias 3.9" in judge(falling, cell="gru").sentence
     small = ModelConfig(V, V, "rnn", init="normal:0.01")
     sentence = diagnose(shown(falling), small, trained=False).sentence
-    assert sentence.endswith("Try --init orthogonal, --cell gru")
+    assert sentence.endswith("Try --recurrent-init orthogonal, --cell gru")
     assert judge(falling, trained=True).sentence != judge(falling).sentence
     strong = ModelConfig(V, V, "rnn", gain=2.0)
-    assert "--gain 1" in diagnose(shown(k * 0.1), strong, trained=False).sentence
+    assert "--recurrent-gain 1" in diagnose(shown(k * 0.1), strong, trained=False).sentence
     for curve in (falling, k * 0.1, k * np.nan, np.full(201, -np.inf), math.log(0.97) * k):
         for cell in CELLS:
             for trained in (False, True):

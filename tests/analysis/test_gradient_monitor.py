@@ -36,7 +36,13 @@ V = 6
 TEXT = np.random.default_rng(8).integers(V, size=400).astype(np.uint8)
 NOTHING = TEXT[:0]
 PLAN = TrainingConfig(
-    steps=3 * NORMS_EVERY, warm_up=3, seq_length=5, batch=3, reset_rate=0.3, clip_norm=0.2, seed=6
+    steps=3 * NORMS_EVERY,
+    warmup_steps=3,
+    seq_length=5,
+    batch_size=3,
+    state_reset_prob=0.3,
+    clip_norm=0.2,
+    seed=6,
 )
 
 

@@ -49,7 +49,7 @@ def microseconds(setting: dict[str, int], seconds: float) -> float:
     count = int(setting["megabytes"] * 1e6)
     ids = np.resize(np.random.default_rng(0).integers(V, size=1_000_000).astype(np.uint8), count)
     config = ModelConfig(V, V, hidden=setting["hidden"], layers=setting["layers"])
-    training = TrainingConfig(10**9, seq_length=setting["seq_length"], batch=setting["batch"])
+    training = TrainingConfig(10**9, seq_length=setting["seq_length"], batch_size=setting["batch"])
     initial = initialise(config, np.random.default_rng(0))
     with Trainer(config, training, TextDataset(ids), initial) as run:
         run.step()

@@ -32,11 +32,11 @@ def text() -> Ids:
     return np.random.default_rng(0).integers(V, size=T * WINDOWS + 1).astype(np.uint8)
 
 
-def preset(kernel: str) -> Work:
+def preset(backend: str) -> Work:
     """Return steps of our preset, batch 1."""
     threadpool_limits(1, user_api="blas")
     planned = plan(
-        "min-char-rnn", {"seed": 0, "kernel": kernel}, V, len(text()) - 1, Budget(steps=1)
+        "min-char-rnn", {"seed": 0, "backend": backend}, V, len(text()) - 1, Budget(steps=1)
     )
     initial = initialise(planned.model, np.random.default_rng(0))
     config = with_steps(planned.training, 10**9, 1)

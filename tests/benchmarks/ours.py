@@ -20,7 +20,7 @@ def trainer(
     B: int,
     T: int,
     workers: int,
-    kernel: str,
+    backend: str,
     optimiser: str = "adagrad",
 ) -> Trainer:
     """Return a run on random characters, which take as long as any."""
@@ -31,22 +31,22 @@ def trainer(
         optimiser=optimiser,
         lr=1e-3,
         seq_length=T,
-        batch=B,
+        batch_size=B,
         workers=workers,
-        kernel=kernel,
+        backend=backend,
     )
     return Trainer(config, training, TextDataset(ids), initialise(config, rng))
 
 
 def training(
-    cell: str, V: int, H: int, layers: int, B: int, T: int, threads: int, kernel: str
+    cell: str, V: int, H: int, layers: int, B: int, T: int, threads: int, backend: str
 ) -> Work:
     """Return whole steps of a trainer, with as many workers as `charrnn train` would take."""
     threadpool_limits(1, user_api="blas")
     config = ModelConfig(V, V, cell=cell, hidden=H, layers=layers)
 
     def stepping(workers: int) -> Work:
-        run = trainer(config, B, T, workers, kernel)
+        run = trainer(config, B, T, workers, backend)
 
         def work() -> float:
             run.step()

@@ -90,7 +90,9 @@ def our_recipe(
             getattr(net.body, f"bias_ih_l{layer}")[H : 2 * H] = model.forget_bias
         net.readout.bias.zero_()
     update = torch.optim.Adagrad(net.parameters(), config.lr, fused=True)
-    windows = TextBatches(train, config.seq_length, config.batch, config.seed, config.reset_rate)
+    windows = TextBatches(
+        train, config.seq_length, config.batch_size, config.seed, config.state_reset_prob
+    )
     state = None
 
     def step(number: int) -> None:
@@ -106,7 +108,7 @@ def our_recipe(
         loss.backward()
         if config.clip_norm is not None:
             nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
-        rate = lr_at_step(config.lr, config.schedule, config.warm_up, number, config.steps)
+        rate = lr_at_step(config.lr, config.schedule, config.warmup_steps, number, config.steps)
         update.param_groups[0]["lr"] = rate
         with torch.no_grad():  # decoupled from the gradient, as ours: PyTorch's Adagrad has L2
             torch._foreach_mul_(list(net.parameters()), 1 - rate * config.weight_decay)
@@ -188,7 +190,7 @@ def gpt(train: Ids, held: Ids, V: int, limit: float) -> Points:
     """Train nanoGPT's recipe for a CPU."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    T, B, steps, warm_up, rate, least = 64, 12, 2000, 100, 1e-3, 1e-4
+    T, B, steps, warmup_steps, rate, least = 64, 12, 2000, 100, 1e-3, 1e-4
     net = SmallGPT(V, T)
     decayed = [weight for weight in net.parameters() if weight.dim() == 2]
     plain = [weight for weight in net.parameters() if weight.dim() < 2]
@@ -197,10 +199,12 @@ def gpt(train: Ids, held: Ids, V: int, limit: float) -> Points:
     text, draw = torch.from_numpy(train), np.random.default_rng(0)
 
     def step(number: int) -> None:
-        done = max(0, number - warm_up) / (steps - warm_up)
+        done = max(0, number - warmup_steps) / (steps - warmup_steps)
         cosine = least + 0.5 * (rate - least) * (1 + math.cos(math.pi * done))
         for group in update.param_groups:
-            group["lr"] = rate * (number + 1) / (warm_up + 1) if number < warm_up else cosine
+            group["lr"] = (
+                rate * (number + 1) / (warmup_steps + 1) if number < warmup_steps else cosine
+            )
         starts = torch.from_numpy(draw.integers(len(train) - T, size=B))[:, None]
         window = text[starts + torch.arange(T + 1)]
         logits = net(window[:, :-1])

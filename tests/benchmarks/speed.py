@@ -1,7 +1,7 @@
 """Training steps against PyTorch's, in turn: ratios, and the share of the sgemm peak.
 
     python -m tests.benchmarks.speed [--quick] [--json FILE] [--cells lstm] [--threads 1]
-                                     [--kernel numpy]
+                                     [--backend numpy]
 
 A step is forward, loss, backward, clip and update, float32, the state carried on. PyTorch takes the
 fastest of embedding and one-hot input and of fused Adam and Adagrad; ours the faster of one worker
@@ -34,7 +34,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--cells", default="rnn,lstm,gru")
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--kernel", choices=BACKENDS, default=default_backend())
+    parser.add_argument("--backend", "--kernel", choices=BACKENDS, default=default_backend())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.7)
     asked = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> None:
             for H, layers, B, T in grid:
                 arguments = (cell, V, H, layers, B, T, threads)
                 rivals = {
-                    "ours": (ours.training, *arguments, asked.kernel),
+                    "ours": (ours.training, *arguments, asked.backend),
                     "sgemm": (sgemm, threads),
                 }
                 if torch_is_there():

@@ -34,7 +34,13 @@ def make_trainer(
     V = len(CHARACTERS)
     config = ModelConfig(inputs=V, outputs=V, cell=cell, hidden=4, layers=2, dropout=0.2)
     run = TrainingConfig(
-        steps=steps, optimiser=optimiser, lr=0.01, average=average, seq_length=5, batch=3, warm_up=2
+        steps=steps,
+        optimiser=optimiser,
+        lr=0.01,
+        ema_decay=average,
+        seq_length=5,
+        batch_size=3,
+        warmup_steps=2,
     )
     return Trainer(
         config, run, TextDataset(IDS, IDS[:50]), initialise(config, np.random.default_rng(1))
@@ -320,7 +326,10 @@ NONSENSE: dict[str, tuple[Change, str]] = {
         r"training\.config: no schedule called 'linear'",
     ),
     "a negative rate": (put("training", "config", "lr", value=-0.1), r"training\.config: --lr is"),
-    "no lanes": (put("training", "config", "batch", value=0), r"training\.config: --batch is 0"),
+    "no lanes": (
+        put("training", "config", "batch", value=0),
+        r"training\.config: --batch-size is 0",
+    ),
     "another number of lanes": (
         put("training", "config", "batch", value=4),
         r"'training\.states\.layers\.0\.h' is float32 \(3, 4\)",
@@ -395,3 +404,10 @@ def test_files_from_before_a_setting_existed_are_read(good: Path, tmp_path: Path
     drop("training", "progress", "solved")(arrays, metadata)
     write_archive(tmp_path / "old.npz", arrays, metadata)
     assert load_checkpoint(tmp_path / "old.npz").config == load_checkpoint(good).config
+
+
+def test_files_store_the_training_settings_under_their_earlier_names() -> None:
+    stored = TrainingConfig(1, batch_size=3, warmup_steps=4, ema_decay=0.5).as_dict()
+    assert (stored["batch"], stored["warm_up"], stored["average"]) == (3, 4, 0.5)
+    assert (stored["reset_rate"], stored["kernel"]) == (0.05, "numpy")
+    assert stored.keys().isdisjoint({"batch_size", "warmup_steps", "state_reset_prob", "backend"})

@@ -141,8 +141,8 @@ def corpus(empty_folder: Path, sentences: str) -> Path:
 def tiny() -> tuple[str, ...]:
     """Options of a run that takes a moment; its windows fit the small text without a note."""
     return (
-        *("--hidden", "8", "--steps", "20", "--threads", "1", "--quiet"),
-        *("--batch", "4", "--seq-length", "16", "--eval-every", "10", "--dropout", "0"),
+        *("--hidden", "8", "--steps", "20", "--workers", "1", "--quiet"),
+        *("--batch-size", "4", "--seq-length", "16", "--eval-every", "10", "--dropout", "0"),
     )
 
 

@@ -35,8 +35,8 @@ class Case:
     """Exit code of the cure."""
 
 
-T = "--hidden 4 --steps 2 --threads 1 --kernel numpy -q --batch 2 --seq-length 8"
-P = "--hidden 4 --steps 2 --threads 1 --kernel numpy -q"
+T = "--hidden 4 --steps 2 --workers 1 --backend numpy -q --batch-size 2 --seq-length 8"
+P = "--hidden 4 --steps 2 --workers 1 --backend numpy -q"
 I = "--lags 3 --windows 2"  # noqa: E741  # beside T and P
 FRESH = f"--text corpus.txt --hidden 4 {I}"
 
@@ -48,10 +48,10 @@ CASES = [
         f"train corpus.txt {T} --cell gru",
     ),
     Case(
-        f"train corpus.txt {T} --optimiser adamx",
+        f"train corpus.txt {T} --optimizer adamx",
         "no optimiser called",
         "adam",
-        f"train corpus.txt {T} --optimiser adam",
+        f"train corpus.txt {T} --optimizer adam",
     ),
     Case(
         f"train corpus.txt {T} --preset smal",
@@ -60,16 +60,16 @@ CASES = [
         f"train corpus.txt {T} --preset small",
     ),
     Case(
-        f"train corpus.txt {T} --init normal:much",
+        f"train corpus.txt {T} --recurrent-init normal:much",
         "is no scale",
         "for example normal:0.01",
-        f"train corpus.txt {T} --init normal:0.01",
+        f"train corpus.txt {T} --recurrent-init normal:0.01",
     ),
     Case(
-        f"train corpus.txt {T} --init orthogonal:2",
+        f"train corpus.txt {T} --recurrent-init orthogonal:2",
         "takes no scale",
-        "--gain",
-        f"train corpus.txt {T} --init orthogonal --gain 2",
+        "--recurrent-gain",
+        f"train corpus.txt {T} --recurrent-init orthogonal --recurrent-gain 2",
     ),
     *(
         Case(
@@ -80,16 +80,16 @@ CASES = [
         )
         for flag, value, usual in (
             ("--lr", "1e+308", "0.1"),
-            ("--gain", "1e+39", "1"),
+            ("--recurrent-gain", "1e+39", "1"),
             ("--forget-bias", "1e+300", "1"),
             ("--weight-decay", "inf", "0.002"),
             ("--clip-norm", "1e-320", "0.25"),
             ("--seed", "-1", "0"),
-            ("--warm-up", "-1", "100"),
+            ("--warmup-steps", "-1", "100"),
             ("--dropout", "1.0", "0.1"),
             ("--layers", "100000", "1"),
             ("--eval-every", "0", "1"),
-            ("--threads", "0", "1"),
+            ("--workers", "0", "1"),
         )
     ),
     Case(
@@ -132,8 +132,8 @@ CASES = [
         f"train corpus.txt {T} --cell gru",
     ),
     Case(
-        "train corpus.txt --init-from run --steps 2 -q --init normal",
-        "--init has no effect",
+        "train corpus.txt --init-from run --steps 2 -q --recurrent-init normal",
+        "--recurrent-init has no effect",
         "without it",
         "train corpus.txt --init-from run --steps 2 -q",
     ),
@@ -153,7 +153,10 @@ CASES = [
     Case(f"train corpus.txt {T} --hiden 3", "No such option", "--hidden", f"train corpus.txt {T}"),
     Case("train --xyz", "No such option", "charrnn train --help", "train --help"),
     Case(
-        "sample run --temperature 1", "No such option", "--temp", "sample run --temp 1 --length 3"
+        "sample run --temperatur 1",
+        "No such option",
+        "--temperature",
+        "sample run --temperature 1 --length 3",
     ),
     Case("inof run", "No such command", "charrnn info", "info run"),
     Case("info run run", "unexpected extra", "charrnn info --help", "info --help"),
@@ -164,13 +167,13 @@ CASES = [
         f"train corpus.txt {T} --out a",
     ),
     Case(
-        f"train corpus.txt --corpus france {T}",
-        "files and --corpus contradict",
+        f"train corpus.txt --builtin france {T}",
+        "files and --builtin contradict",
         "one of them",
         f"train corpus.txt {T}",
     ),
     Case(
-        f"train corpus.txt {T} --bytes --normalise nfc",
+        f"train corpus.txt {T} --bytes --normalize nfc",
         "bytes have no normal form",
         "only one of",
         f"train corpus.txt {T} --bytes",
@@ -194,28 +197,28 @@ CASES = [
         f"train corpus.txt {T} --val-fraction 0.1",
     ),
     Case(
-        f"train --corpus vowels {P} --preset min-char-rnn",
+        f"train --builtin vowels {P} --preset min-char-rnn",
         "is for texts",
         "--preset small",
-        f"train --corpus vowels {P} --preset small",
+        f"train --builtin vowels {P} --preset small",
     ),
     Case(
-        f"train --corpus vowels {P} --min-count 2",
+        f"train --builtin vowels {P} --min-count 2",
         "is for texts",
         "without it",
-        f"train --corpus vowels {P}",
+        f"train --builtin vowels {P}",
     ),
     Case(
         f"train --layout many-to-one {P}",
         "needs pairs",
-        "a file, or --corpus ",
-        f"train --corpus languages {P}",
+        "a file, or --builtin ",
+        f"train --builtin languages {P}",
     ),
     Case(
         f"train nowhere.txt {T}",
         "there is no file",
-        "--corpus python-docs",
-        f"train --corpus python-docs {T} --val-fraction 0.001",
+        "--builtin python-docs",
+        f"train --builtin python-docs {T} --val-fraction 0.001",
     ),
     Case(
         f"train corpus.txt {T} --init-from pairs",
@@ -224,10 +227,10 @@ CASES = [
         f"train corpus.txt {T} --init-from run",
     ),
     Case(
-        f"train --corpus vowels {P} --init-from run",
+        f"train --builtin vowels {P} --init-from run",
         "is a model of a text",
         "--init-from with a model of pairs",
-        f"train --corpus vowels {P} --init-from pairs",
+        f"train --builtin vowels {P} --init-from pairs",
     ),
     Case(
         "train --resume run --lr 1",
@@ -248,8 +251,8 @@ CASES = [
         f"train corpus.txt {T} --init-from run",
     ),
     Case("sample", "no run under", "a path", "sample run --length 3"),
-    Case("sample pairs", "not a text", "charrnn predict", "predict pairs cat"),
-    Case("predict run cat", "not pairs", "charrnn sample", "sample run --length 3"),
+    Case("sample pairs", "not on a text", "charrnn predict", "predict pairs cat"),
+    Case("predict run cat", "not on pairs", "charrnn sample", "sample run --length 3"),
     Case(
         "sample run --prime a --prime-file corpus.txt",
         "contradict each other",
@@ -385,10 +388,11 @@ CASES = [
     Case("info nowhere.npz", "nowhere.npz", "the path of an .npz", "info run/best.npz"),
     Case("info broken.npz", "broken.npz", "another checkpoint", "info run/best.npz"),
     Case(
-        f"train corpus.txt {T} --optimiser sgd --lr 1e38 --clip-norm 1e30 --warm-up 0 --steps 20",
+        f"train corpus.txt {T} --optimizer sgd --lr 1e38 --clip-norm 1e30 "
+        "--warmup-steps 0 --steps 20",
         "at step 2",
         "a smaller --lr in a new run",
-        f"train corpus.txt {T} --optimiser sgd --lr 0.1 --clip-norm 1 --steps 20",
+        f"train corpus.txt {T} --optimizer sgd --lr 0.1 --clip-norm 1 --steps 20",
     ),
 ]
 """An empty cure: following it takes minutes, or waits for another terminal."""
@@ -481,7 +485,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         for words in (
             f"corpus.txt {T} --out run",
             f"corpus.txt {T} --bytes --out bytes",
-            f"--corpus vowels {P} --out pairs",
+            f"--builtin vowels {P} --out pairs",
         ):
             assert call(f"train {words}").exit_code == 0
     return place

@@ -21,7 +21,7 @@ SETTINGS = {
     "C locale": C_LOCALE,
 }
 TEXT = "tëxt→.txt"
-TINY = ("--hidden", "8", "--batch", "4", "--seq-length", "8", "--threads", "1")
+TINY = ("--hidden", "8", "--batch-size", "4", "--seq-length", "8", "--workers", "1")
 COMMANDS = (
     ("train", TEXT, *TINY, "--steps", "20", "--watch-gradients", "--out", "rün→"),
     (

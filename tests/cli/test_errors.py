@@ -89,21 +89,25 @@ USAGE_ERRORS = [
     ("an unknown cell", "train good.txt --cell gnu", ["'gnu'", "rnn, lstm, gru"]),
     (
         "an unknown optimiser",
-        "train good.txt --optimiser adamax",
+        "train good.txt --optimizer adamax",
         ["'adamax'", "adagrad, adagrad-damped"],
     ),
     ("an unknown preset", "train good.txt --preset huge", ["'huge'", "default, small, large"]),
     ("an unknown schedule", "train good.txt --schedule linear", ["'linear'", "constant, cosine"]),
-    ("an unknown initialiser", "train good.txt --init xavier", ["'xavier'", "orthogonal"]),
+    (
+        "an unknown initialiser",
+        "train good.txt --recurrent-init xavier",
+        ["'xavier'", "orthogonal"],
+    ),
     ("an unknown input initialiser", "train good.txt --input-init xavier", ["'xavier'"]),
-    ("a bad scale", "train good.txt --init normal:much", ["'much'", "normal:0.01"]),
-    ("a scale too many", "train good.txt --init orthogonal:2", ["--gain"]),
-    ("an unknown corpus", "train --corpus shakespeare", ["'shakespeare'", "python-docs"]),
-    ("a bad gap", "train --corpus france:wide", ["'wide'"]),
-    ("a gap too small", "train --corpus france:3", ["gap of 3"]),
+    ("a bad scale", "train good.txt --recurrent-init normal:much", ["'much'", "normal:0.01"]),
+    ("a scale too many", "train good.txt --recurrent-init orthogonal:2", ["--recurrent-gain"]),
+    ("an unknown corpus", "train --builtin shakespeare", ["'shakespeare'", "python-docs"]),
+    ("a bad gap", "train --builtin france:wide", ["'wide'"]),
+    ("a gap too small", "train --builtin france:3", ["gap of 3"]),
     ("an unknown encoding", "train good.txt --encoding utf-9", ["'utf-9'"]),
-    ("an unknown normal form", "train good.txt --normalise nfx", ["'nfx'", "nfc"]),
-    ("bytes in a normal form", "train good.txt --bytes --normalise nfc", ["--bytes"]),
+    ("an unknown normal form", "train good.txt --normalize nfx", ["'nfx'", "nfc"]),
+    ("bytes in a normal form", "train good.txt --bytes --normalize nfc", ["--bytes"]),
     ("no words for a number", "train good.txt --hidden many", ["--hidden", "integer"]),
     ("half a unit", "train good.txt --hidden 1.5", ["--hidden", "integer"]),
     ("no units", "train good.txt --hidden 0", ["--hidden is 0"]),
@@ -116,16 +120,16 @@ USAGE_ERRORS = [
     ("a rate that is no number", "train good.txt --lr nan", ["lr is nan"]),
     ("an endless rate", "train good.txt --lr inf", ["lr is inf"]),
     ("a negative clip", "train good.txt --clip-norm -1", ["--clip-norm is -1", "try --clip-norm"]),
-    ("an endless gain", "train good.txt --gain inf", ["gain"]),
+    ("an endless gain", "train good.txt --recurrent-gain inf", ["gain"]),
     ("a negative decay", "train good.txt --weight-decay -1", ["--weight-decay is -1"]),
-    ("too much average", "train good.txt --average 1.5", ["average"]),
-    ("no lanes", "train good.txt --batch 0", ["batch"]),
+    ("too much average", "train good.txt --ema-decay 1.5", ["ema-decay"]),
+    ("no lanes", "train good.txt --batch-size 0", ["batch-size"]),
     ("no window", "train good.txt --seq-length 0", ["--seq-length"]),
-    ("an impossible rate of resets", "train good.txt --reset-rate 2", ["--reset-rate"]),
+    ("an impossible rate of resets", "train good.txt --state-reset-prob 2", ["--state-reset-prob"]),
     ("no steps", "train good.txt --steps 0", ["--steps is 0"]),
     ("negative minutes", "train good.txt --minutes -1", ["--minutes is -1"]),
     ("two budgets", "train good.txt --minutes 1 --steps 5", ["exactly one", "--minutes"]),
-    ("no threads", "train good.txt --steps 5 --threads 0", ["--threads"]),
+    ("no threads", "train good.txt --steps 5 --workers 0", ["--workers"]),
     ("a negative seed", "train good.txt --seed -1", ["seed"]),
     ("a negative patience", "train good.txt --patience -1", ["patience"]),
     ("a negative count", "train good.txt --min-count 0", ["--min-count"]),
@@ -134,7 +138,7 @@ USAGE_ERRORS = [
     ("a negative interval of saves", "train good.txt --steps 1 --save-every -1", ["save"]),
     ("a negative interval of samples", "train good.txt --steps 1 --sample-every -1", ["sample"]),
     ("a negative number to keep", "train good.txt --steps 1 --keep -1", ["keep"]),
-    ("a file and a corpus", "train good.txt --corpus france", ["--corpus"]),
+    ("a file and a corpus", "train good.txt --builtin france", ["--builtin"]),
     ("an empty path", "train ''", ["empty path"]),
     ("a folder and a name", "train good.txt --out a --name b", ["--out", "--name"]),
     ("an unknown option", "train good.txt --hiden 8", ["--hiden"]),
@@ -143,7 +147,7 @@ USAGE_ERRORS = [
     ("an argument too many", "info RUN RUN", ["argument"]),
     ("nothing to score", "eval", ["FILE", "--help"]),
     ("a checkpoint to score alone", "eval RUN", ["no text to score"]),
-    ("a temperature below zero", "sample RUN --temp -0.5", ["temperature is -0.5"]),
+    ("a temperature below zero", "sample RUN --temperature -0.5", ["temperature is -0.5"]),
     ("two primes", "sample RUN --prime a --prime-file good.txt", ["--prime-file"]),
 ]
 
@@ -217,7 +221,7 @@ def test_what_is_odd_but_can_be_read_is_a_note(
     name: str, content: bytes, note: str, charrnn: Call
 ) -> None:
     Path(name).write_bytes(content)
-    options = ("--hidden", "4", "--steps", "1", "--threads", "1", "-q", "--val-fraction", "0")
+    options = ("--hidden", "4", "--steps", "1", "--workers", "1", "-q", "--val-fraction", "0")
     result = charrnn("train", name, *options)
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
@@ -299,8 +303,8 @@ def every_number_is_finite(folder: Path) -> bool:
 def test_divergence_ends_with_its_code_and_the_last_good_checkpoint(
     charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    wild = ("--optimiser", "sgd", "--lr", "1e38", "--clip-norm", "1e30", "--save-every", "1")
-    result = charrnn("train", corpus, *tiny, *wild, "--warm-up", "0")
+    wild = ("--optimizer", "sgd", "--lr", "1e38", "--clip-norm", "1e30", "--save-every", "1")
+    result = charrnn("train", corpus, *tiny, *wild, "--warmup-steps", "0")
     assert_one_line(result, 6, "at step", "--lr")
     assert every_number_is_finite(Path("checkpoints/corpus"))
     sampled = charrnn("sample", "checkpoints/corpus/last.npz", "--length", "20", "--seed", "1")
@@ -312,7 +316,7 @@ def test_a_huge_rate_is_survived_or_ends_with_its_code(
     charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     for optimiser in ("adagrad", "adam", "sgd"):
-        options = ("--lr", "1e6", "--optimiser", optimiser, "--save-every", "5", "--json")
+        options = ("--lr", "1e6", "--optimizer", optimiser, "--save-every", "5", "--json")
         result = charrnn("train", corpus, *tiny, *options, "--name", optimiser)
         assert result.exit_code in (0, 6), result.stderr
         assert every_number_is_finite(Path("checkpoints") / optimiser)
@@ -370,7 +374,7 @@ def test_weights_at_the_edge_of_float32_can_be_sampled(
     model.save("huge.npz")
     Path("text.txt").write_text("abc\n" * 4, encoding="utf-8")
     for temperature in ("0", "1e-9", "1", "1e9"):
-        options = ("--temp", temperature, "--length", "30", "--seed", "1")
+        options = ("--temperature", temperature, "--length", "30", "--seed", "1")
         result = charrnn("sample", "huge.npz", *options)
         assert result.exit_code == 0
         assert len(result.stdout) in (30, 31)

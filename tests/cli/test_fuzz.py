@@ -47,8 +47,8 @@ SAFE_PLACES = ("", "\0", "a\0b", ".", "x" * 300, "\x1b[31m", "corpus.txt", "corp
 
 QUICK: dict[str, tuple[str, ...]] = {
     "train": (
-        *("corpus.txt", "--hidden", "4", "--steps", "2", "--threads", "1", "--batch", "2"),
-        *("--seq-length", "8", "--eval-every", "2", "--kernel", "numpy"),
+        *("corpus.txt", "--hidden", "4", "--steps", "2", "--workers", "1", "--batch-size", "2"),
+        *("--seq-length", "8", "--eval-every", "2", "--backend", "numpy"),
     ),
     "sample": ("run", "--length", "5", "--seed", "1"),
     "predict": ("pairs", "the cat"),
@@ -59,14 +59,14 @@ QUICK: dict[str, tuple[str, ...]] = {
 UNTRIED = {
     "--probe": "trains for minutes; `test_probe` has it",
     "--minutes": "takes the time that it is given; `test_limits` has its values",
-    "--threads": "starts processes",
+    "--workers": "starts processes",
     "--epochs": "takes as long as it is told",
     "--steps": "takes as long as it is told",
     "--length": "takes as long as it is told",
     "--samples": "takes as long as it is told",
     "--beam": "takes as long as it is told",
 }
-LIMITED = {"--epochs", "--steps", "--minutes", "--threads"}
+LIMITED = {"--epochs", "--steps", "--minutes", "--workers"}
 REFUSED = ("0", "-1", "nan", "inf", "1e308", "-1e308", str(10**30), "", "x", "9" * 5000)
 """Values of the limited options, all of which are refused."""
 
@@ -119,9 +119,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         Path("corpus.txt").write_text(sentences, encoding="utf-8")
         Path("folder").mkdir()
         Path("broken.npz").write_bytes(b"PK\3\4 nothing")
-        small = ("--hidden", "4", "--steps", "2", "--threads", "1", "--quiet", "--kernel", "numpy")
+        small = ("--hidden", "4", "--steps", "2", "--workers", "1", "--quiet", "--backend", "numpy")
         runner = CliRunner()
-        for words in (("corpus.txt", "--out", "run"), ("--corpus", "vowels", "--out", "pairs")):
+        for words in (("corpus.txt", "--out", "run"), ("--builtin", "vowels", "--out", "pairs")):
             assert runner.invoke(app, ["train", *words, *small]).exit_code == 0
     finally:
         os.chdir(before)
@@ -195,7 +195,7 @@ STREAMS = {
     "no reader of stderr": "2> >(true)",
 }
 LINES = {
-    "train": "train corpus.txt --hidden 4 --steps 2 --threads 1 --eval-every 2 --kernel numpy",
+    "train": "train corpus.txt --hidden 4 --steps 2 --workers 1 --eval-every 2 --backend numpy",
     "sample": "sample run --length 5 --seed 1",
     "predict": "predict pairs 'the cat'",
     "predict, standard input": "predict pairs",

@@ -23,7 +23,7 @@ MODELS = ("text.npz", "bytes.npz", "labels.npz", "texts.npz", "words.txt", "nowh
 
 SPACES: dict[str, dict[str, Sequence[str]]] = {
     "sample": {
-        **dict.fromkeys(("--temp", "--top-k", "--top-p", "--seed", "--count"), NUMBERS),
+        **dict.fromkeys(("--temperature", "--top-k", "--top-p", "--seed", "--count"), NUMBERS),
         **dict.fromkeys(("--prime", "--stop", "--separator"), TEXTS),
         "--prime-file": FILES,
         "--encoding": ENCODINGS,
@@ -31,9 +31,11 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
         "--raw": (),
     },
     "predict": {
-        **dict.fromkeys(("--temp", "--top-k", "--top-p", "--seed", "--count", "--beam"), NUMBERS),
+        **dict.fromkeys(
+            ("--temperature", "--top-k", "--top-p", "--seed", "--count", "--beam"), NUMBERS
+        ),
         "--encoding": ENCODINGS,
-        "--proba": (),
+        "--probabilities": (),
         "--json": (),
     },
     "eval": {
@@ -53,7 +55,7 @@ STDIN = (b"", b"a\n\nb\n", b"\xef\xbb\xbfab\n", b"\xff\n", b"\x00", "é\r\n".enc
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with models of every kind, and texts that are odd in one way each."""
     place = tmp_path_factory.mktemp("fuzz")
-    small = ("--hidden", "4", "--steps", "2", "--threads", "1", "--quiet", "--batch", "2")
+    small = ("--hidden", "4", "--steps", "2", "--workers", "1", "--quiet", "--batch-size", "2")
     for name, content in {
         "words.txt": b"the cat sat on a mat\n" * 30,
         "mark.txt": b"\xef\xbb\xbfthe cat\n",

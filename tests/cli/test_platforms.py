@@ -83,8 +83,8 @@ fcntl.flock = flock
 """
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-TINY = ("--hidden", "8", "--batch", "4", "--seq-length", "8", "--eval-every", "10")
-STEPS = ("--steps", "20", "--save-every", "5", "--keep", "2", "--threads", "2")
+TINY = ("--hidden", "8", "--batch-size", "4", "--seq-length", "8", "--eval-every", "10")
+STEPS = ("--steps", "20", "--save-every", "5", "--keep", "2", "--workers", "2")
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_ctrl_c_saves_a_run_that_can_be_resumed(
 ) -> None:
     if large:
         imitation += "import charrnn.data.large_text_files as large\nlarge.LARGE = 1\n"
-    command = ["train", text, *TINY, "--steps", "400", "--save-every", "5", "--threads", "2"]
+    command = ["train", text, *TINY, "--steps", "400", "--save-every", "5", "--workers", "2"]
     folder = tmp_path / "checkpoints" / "text"
     with subprocess.Popen(
         [sys.executable, "-m", "charrnn", *command],

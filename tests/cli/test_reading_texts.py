@@ -127,7 +127,7 @@ def test_built_in_texts_obey_bytes_and_normal_forms_and_refuse_encodings(
     name: str, charrnn: Call, tiny: Sequence[str]
 ) -> None:
     def train(*options: str) -> dict[str, dict[str, object]]:
-        result = charrnn("train", "--corpus", name, *tiny, *options)
+        result = charrnn("train", "--builtin", name, *tiny, *options)
         assert result.exit_code == 0, result.stderr
         found = json.loads(charrnn("info", "--json").stdout)
         assert isinstance(found, dict)
@@ -135,15 +135,15 @@ def test_built_in_texts_obey_bytes_and_normal_forms_and_refuse_encodings(
 
     assert max(str(train("--bytes")["vocabulary"]["characters"])) <= "\xff"
     assert train("--bytes")["corpus"]["as_bytes"] is True
-    plain, decomposed = train(), train("--normalise", "nfkd")
+    plain, decomposed = train(), train("--normalize", "nfkd")
     assert "…" not in str(decomposed["vocabulary"]["characters"])
     if name == "python-docs":
         assert plain["corpus"]["sha256"] != decomposed["corpus"]["sha256"]
     train("--encoding", "utf-8")
-    refused = charrnn("train", "--corpus", name, *tiny, "--encoding", "latin-1")
+    refused = charrnn("train", "--builtin", name, *tiny, "--encoding", "latin-1")
     assert refused.exit_code == 2
     assert "--encoding latin-1 is for files" in refused.stderr
-    pairs = charrnn("train", "--corpus", "case", *tiny[:6], "--encoding", "cp1252")
+    pairs = charrnn("train", "--builtin", "case", *tiny[:6], "--encoding", "cp1252")
     assert pairs.exit_code == 2
 
 
@@ -181,7 +181,7 @@ def test_a_run_whose_text_has_moved_says_how_to_resume_it(
 def test_pairs_of_one_character_are_told_before_training(charrnn: Call) -> None:
     rows = "".join(f"w{n % 50}{'?!'[n % 2]}\t{'ab'[n % 2]}\n" for n in range(100))
     Path("p.tsv").write_text(rows, encoding="utf-8")
-    options = ("--layout", "many-to-one", "--hidden", "4", "--steps", "1", "--threads", "1", "-q")
+    options = ("--layout", "many-to-one", "--hidden", "4", "--steps", "1", "--workers", "1", "-q")
     result = charrnn("train", "p.tsv", *options)
     assert result.exit_code == 0, result.stderr
     assert "charrnn: note: the last character alone decides 100.0% of the labels" in result.stderr

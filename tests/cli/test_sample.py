@@ -60,16 +60,16 @@ def test_the_text_is_what_the_api_generates(finished_run: Path, sample: Callable
 
     model = load(finished_run)
     written = "".join(model.generate("the", 200, 0.7, 5, 0.9, seed=4))
-    options = ("--temp", "0.7", "--top-k", "5", "--top-p", "0.9", "--length", "200")
+    options = ("--temperature", "0.7", "--top-k", "5", "--top-p", "0.9", "--length", "200")
     assert sample(*options, "--prime", "the", seed=4).rstrip("\n") == f"the{written}".rstrip("\n")
 
 
 def test_a_temperature_of_zero_is_the_limit_of_small_ones(sample: Callable[..., str]) -> None:
     cycle = r"(charrnn: note: the text repeats itself every .* on; try .*\n)?"
-    likeliest = sample("--temp", "0", "--length", "200", notes=cycle)
-    assert sample("--temp", "0", "--length", "200", seed=9, notes=cycle) == likeliest
+    likeliest = sample("--temperature", "0", "--length", "200", notes=cycle)
+    assert sample("--temperature", "0", "--length", "200", seed=9, notes=cycle) == likeliest
     for small in ("1e-9", "1e-300"):
-        assert sample("--temp", small, "--length", "200") == likeliest
+        assert sample("--temperature", small, "--length", "200") == likeliest
     for limit in (("--top-k", "1"), ("--top-p", "1e-9")):
         assert sample(*limit, "--length", "200", notes=cycle) == likeliest
     assert sample("--length", "200") != likeliest
@@ -165,7 +165,14 @@ def test_a_stop_text_ends_each_of_many_samples(sample: Callable[..., str]) -> No
 @pytest.mark.parametrize(
     "options",
     [
-        *("--temp -1", "--temp nan", "--temp inf", "--temp warm", "--top-k -1", "--top-k x"),
+        *(
+            "--temperature -1",
+            "--temperature nan",
+            "--temperature inf",
+            "--temperature warm",
+            "--top-k -1",
+            "--top-k x",
+        ),
         *("--top-p 0", "--top-p 1.5", "--top-p nan", "--seed -1", "--count 0", "--length -1"),
         *("--on-unknown ask", "--length 1.5"),
     ],
@@ -191,7 +198,7 @@ def test_text_that_looks_like_markup_is_not_touched(
     model.save("markup.npz")
     text = "".join(model.generate("[/b]", 2000, 1.5, seed=seed))
     result = charrnn(
-        *("sample", "markup.npz", "--prime", "[/b]", "--length", "2000", "--temp", "1.5"),
+        *("sample", "markup.npz", "--prime", "[/b]", "--length", "2000", "--temperature", "1.5"),
         *("--seed", str(seed)),
     )
     assert result.stdout.removesuffix("\n") == f"[/b]{text}".removesuffix("\n")
@@ -201,7 +208,7 @@ def test_a_model_of_bytes_writes_exactly_its_bytes(charrnn: Call, untrained: Unt
     model = untrained("".join(map(chr, range(256))), as_bytes=True)
     model.save("bytes.npz")
     text = "".join(model.generate(length=3000, temperature=2, seed=3))
-    result = charrnn("sample", "bytes.npz", "--length", "3000", "--temp", "2", "--seed", "3")
+    result = charrnn("sample", "bytes.npz", "--length", "3000", "--temperature", "2", "--seed", "3")
     assert result.stdout_bytes.removesuffix(b"\n") == text.encode("latin-1").removesuffix(b"\n")
     assert len(set(result.stdout_bytes)) > 200
 
@@ -300,7 +307,7 @@ def escapes(
     text = "".join(f"a{character}b[2J\x1b]0;title\x07\n" for character in sorted(dangerous)) * 3
     (empty_folder / "escapes.txt").write_text(text, encoding="utf-8")
     options = [option for option in tiny if option != "--quiet"]
-    return charrnn("train", "escapes.txt", *options, "--optimiser", "adam")
+    return charrnn("train", "escapes.txt", *options, "--optimizer", "adam")
 
 
 def test_training_on_escape_codes_shows_none_of_them(
@@ -318,7 +325,16 @@ def test_training_on_escape_codes_shows_none_of_them(
 def test_a_terminal_gets_no_control_characters_and_a_pipe_the_exact_text(
     escapes: Any, charrnn: Call, dangerous: frozenset[str]
 ) -> None:
-    options = ("sample", "checkpoints/escapes", "--seed", "1", "--length", "800", "--temp", "2")
+    options = (
+        "sample",
+        "checkpoints/escapes",
+        "--seed",
+        "1",
+        "--length",
+        "800",
+        "--temperature",
+        "2",
+    )
     exact = charrnn(*options).stdout_bytes
     assert len(dangerous & set(exact.decode())) > 50
     assert on_terminal([*options, "--raw"]) == exact
@@ -330,7 +346,7 @@ def test_a_terminal_gets_no_control_characters_and_a_pipe_the_exact_text(
 
 def test_a_terminal_shows_bytes_and_markup_as_they_are(untrained: Untrained) -> None:
     untrained("".join(map(chr, range(256))), as_bytes=True).save("bytes.npz")
-    options = ("sample", "bytes.npz", "--seed", "1", "--length", "300", "--temp", "3")
+    options = ("sample", "bytes.npz", "--seed", "1", "--length", "300", "--temperature", "3")
     shown = on_terminal(options)
     assert not {*range(9), *range(0x0B, 0x20), 0x7F} & set(shown)
     model = untrained(MARKUP)

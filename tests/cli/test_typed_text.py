@@ -42,7 +42,7 @@ def french(charrnn: Call, tiny: Sequence[str]) -> Callable[..., str]:
 def test_every_option_takes_a_text_in_any_normal_form(
     form: str, french: Callable[..., str], charrnn: Call
 ) -> None:
-    run = french("--normalise", form)
+    run = french("--normalize", form)
     outputs = []
     for typed_form in ("NFC", "NFD"):
         text, letter = (unicodedata.normalize(typed_form, text) for text in ("été", "é"))
@@ -153,7 +153,7 @@ def test_a_prompt_is_judged_by_its_surprisal_where_the_text_is_gone(
 
 
 def test_a_greedy_sample_that_repeats_itself_is_told(charrnn: Call, finished_run: Path) -> None:
-    for options in (("--temp", "0"), ("--top-k", "1")):
+    for options in (("--temperature", "0"), ("--top-k", "1")):
         result = charrnn("sample", finished_run, "--length", "600", *options)
         period, begin = (
             int(word)
@@ -162,7 +162,7 @@ def test_a_greedy_sample_that_repeats_itself_is_told(charrnn: Call, finished_run
         )
         text = result.stdout[begin - 1 :]
         assert text[period:] == text[:-period]
-    drawn = charrnn("sample", finished_run, "--length", "600", "--temp", "1")
+    drawn = charrnn("sample", finished_run, "--length", "600", "--temperature", "1")
     assert drawn.stderr == ""
 
 
@@ -197,7 +197,7 @@ def test_options_that_would_not_be_read_are_refused(
 
 
 NUMBERS = ("0", "-1", "1e308", "-1e308", "inf", "-inf", "nan", "1e-320", "9" * 30, "9" * 5000, "x")
-FLOATS = ("--temp", "--top-p")
+FLOATS = ("--temperature", "--top-p")
 WHOLE = ("--top-k", "--length", "--count", "--seed")
 
 
@@ -223,7 +223,7 @@ def test_sizes_that_no_machine_has_are_refused(charrnn: Call, finished_run: Path
         result = charrnn("sample", finished_run, *options.split())
         assert result.exit_code == 2
         assert "--length" in result.stderr
-    infinite = charrnn("sample", finished_run, "--temp", "inf").stderr
+    infinite = charrnn("sample", finished_run, "--temperature", "inf").stderr
     assert "temperature is inf; it must be a finite number" in infinite
 
 
@@ -252,7 +252,7 @@ def test_commands_with_an_object_a_line_say_so(charrnn: Call) -> None:
         for parameter in load_command(command).params:
             if parameter.name == "json" and command != "train":
                 assert ("a line" in parameter.help) == (command == "predict")
-    charrnn("train", "--corpus", "case", "--steps", "2", "--threads", "1", "-q")
+    charrnn("train", "--builtin", "case", "--steps", "2", "--workers", "1", "-q")
     rows = charrnn("predict", "--json", "a", "b").stdout.splitlines()
     assert [json.loads(row)["input"] for row in rows] == ["a", "b"]
 
@@ -263,7 +263,7 @@ def test_messages_that_cannot_be_written_do_not_stop_the_text(
 ) -> None:
     place = str(finished_run)
     for line in (
-        f"sample {place} --temp 0 --length 600 --seed 1",
+        f"sample {place} --temperature 0 --length 600 --seed 1",
         f"sample {place} --prime wwwwwwwwwwwwwwww --length 600 --seed 1",
         f"eval {place} corpus.txt --no-baselines",
     ):
@@ -271,7 +271,7 @@ def test_messages_that_cannot_be_written_do_not_stop_the_text(
         done = process(f"charrnn {line} {stderr}")
         assert (done.returncode, done.stdout) == (0, quiet.stdout)
         assert quiet.stderr.startswith(b"charrnn: note: ")
-    refused = process(f"charrnn sample {place} --temp -1 {stderr}")
+    refused = process(f"charrnn sample {place} --temperature -1 {stderr}")
     assert refused.returncode == 2
 
 

@@ -19,8 +19,8 @@ Call = Callable[..., Result]
         ("train --hidden many", "--hidden is 'many'; it must be an integer; try --hidden 1"),
         ("train --hidden 1.5", "--hidden is '1.5'; it must be an integer; try --hidden 1"),
         ("train --lr fast", "--lr is 'fast'; it must be a number; try --lr 1"),
-        ("train --threads 0", "--threads is 0; it must be at least 1; try --threads 1"),
-        ("train --threads 1000000", "--threads is 1000000; it must be at most 256"),
+        ("train --workers 0", "--workers is 0; it must be at least 1; try --workers 1"),
+        ("train --workers 1000000", "--workers is 1000000; it must be at most 256"),
         ("train --eval-every 0", "--eval-every is 0; it must be at least 1; try --eval-every 1"),
         ("train --eval-every -1", "--eval-every is -1; it must be at least 1"),
         ("train --keep -1", "--keep is -1; it must be at least 0; try --keep 0"),
@@ -29,7 +29,7 @@ Call = Callable[..., Result]
         ("train --xyzzy", "No such option: --xyzzy; try charrnn train --help"),
         ("train --hidden", "Option '--hidden' requires an argument; try --hidden VALUE"),
         ("train --bytes=3", "Option '--bytes' does not take a value; try --bytes"),
-        ("sample --temperature 1", "No such option: --temperature; try --temp"),
+        ("sample --temperatur 1", "No such option: --temperatur; try --temperature"),
         ("sample --lenght 3", "No such option: --lenght; try --length"),
         ("sample --lr 3", "No such option: --lr; try charrnn sample --help"),
         ("info a b", "Got unexpected extra argument(s) (b); try charrnn info --help"),
@@ -62,8 +62,8 @@ def test_every_number_is_refused_with_the_value_that_was_typed(command: str, cha
 
 
 def test_only_what_is_alike_is_suggested() -> None:
-    options = ["--separator", "--temp", "--seed", "--top-k"]
-    assert closest("--temperature", options) == "--temp"
+    options = ["--separator", "--temperature", "--seed", "--top-k"]
+    assert closest("--temperatur", options) == "--temperature"
     assert closest("--topk", options) == "--top-k"
     assert closest("--reset", options) is None
     assert closest("--x", []) is None

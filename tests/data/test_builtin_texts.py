@@ -113,7 +113,7 @@ def test_a_python_without_its_manual_proposes_another_corpus(
         return genuine(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", stripped)
-    with pytest.raises(TextError, match="without pydoc_data; try --corpus python-source"):
+    with pytest.raises(TextError, match="without pydoc_data; try --builtin python-source"):
         built_in_corpus("python-docs")
 
 
@@ -121,7 +121,7 @@ def test_a_python_without_its_source_proposes_another_corpus(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
-    with pytest.raises(TextError, match="without its source; try --corpus python-docs"):
+    with pytest.raises(TextError, match="without its source; try --builtin python-docs"):
         built_in_corpus("python-source")
 
 

@@ -13,11 +13,11 @@ LENGTHS = st.integers(2, 150)
 SIZES = st.integers(1, 12)
 
 
-def windows(N: int, T: int, B: int, reset_rate: float = 0.05, seed: int = 0) -> TextBatches:
+def windows(N: int, T: int, B: int, state_reset_prob: float = 0.05, seed: int = 0) -> TextBatches:
     """Return windows over a text whose ids are their own positions, on fewer lanes if need be."""
     T = min(T, N - 1)
     B = min(B, (N - 1) // T)
-    return TextBatches(np.arange(N, dtype=np.uint32), T, B, seed, reset_rate)
+    return TextBatches(np.arange(N, dtype=np.uint32), T, B, seed, state_reset_prob)
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 10_000))
@@ -31,9 +31,9 @@ def test_a_target_is_the_next_input(N: int, T: int, B: int, step: int) -> None:
 
 @given(LENGTHS, SIZES, SIZES, st.sampled_from([0.0, 0.5]), st.integers(0, 50))
 def test_an_epoch_reads_a_stretch_of_the_text_once(
-    N: int, T: int, B: int, reset_rate: float, epoch: int
+    N: int, T: int, B: int, state_reset_prob: float, epoch: int
 ) -> None:
-    text = windows(N, T, B, reset_rate)
+    text = windows(N, T, B, state_reset_prob)
     first = epoch * text.steps_per_epoch
     read = [text.at(first + k).inputs for k in range(text.steps_per_epoch)]
     positions = np.sort(np.concatenate(read).ravel())
@@ -41,7 +41,7 @@ def test_an_epoch_reads_a_stretch_of_the_text_once(
     spare = N - 1 - len(positions)
     assert 0 <= spare < text.T * text.B  # not one window more would fit
     assert 0 <= positions[0] <= spare  # and the last target is still inside the text
-    assert reset_rate or positions[0] == 0
+    assert state_reset_prob or positions[0] == 0
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 50))
@@ -54,9 +54,9 @@ def test_a_window_goes_on_where_the_lane_stopped(N: int, T: int, B: int, epoch: 
 
 @given(LENGTHS, SIZES, SIZES, st.floats(0, 1), st.integers(0, 20))
 def test_the_first_window_of_an_epoch_is_fresh_everywhere(
-    N: int, T: int, B: int, reset_rate: float, epoch: int
+    N: int, T: int, B: int, state_reset_prob: float, epoch: int
 ) -> None:
-    text = windows(N, T, B, reset_rate)
+    text = windows(N, T, B, state_reset_prob)
     window = text.at(epoch * text.steps_per_epoch)
     assert window.reset_mask.dtype == bool
     np.testing.assert_array_equal(window.reset_mask, np.ones(text.B))
@@ -78,7 +78,7 @@ def test_a_window_is_a_function_of_the_step_alone(
 def test_a_part_of_the_lanes_is_that_part_of_the_window(
     N: int, T: int, B: int, step: int, start: int, stop: int
 ) -> None:
-    text = windows(N, T, B, reset_rate=0.5)
+    text = windows(N, T, B, state_reset_prob=0.5)
     lanes = slice(min(start, text.B), min(stop, text.B))
     whole, part = text.at(step), text.at(step, lanes)
     np.testing.assert_array_equal(part.inputs, whole.inputs[:, lanes])
@@ -113,7 +113,7 @@ def test_epochs_are_shifted_unless_nothing_is_reset() -> None:
 
 
 def test_a_text_that_fills_its_windows_exactly_is_read_to_its_end() -> None:
-    text = TextBatches(np.arange(25, dtype=np.uint8), T=4, B=3, seed=0, reset_rate=0.05)
+    text = TextBatches(np.arange(25, dtype=np.uint8), T=4, B=3, seed=0, state_reset_prob=0.05)
     assert text.steps_per_epoch == 2
     np.testing.assert_array_equal(text.at(0).inputs[:, 2], [16, 17, 18, 19])
     np.testing.assert_array_equal(text.at(3).targets[:, 2], [21, 22, 23, 24])
@@ -121,8 +121,10 @@ def test_a_text_that_fills_its_windows_exactly_is_read_to_its_end() -> None:
 
 @pytest.mark.parametrize(("N", "T", "B"), [(0, 1, 1), (1, 1, 1), (24, 4, 6), (12, 12, 1)])
 def test_a_text_too_short_for_one_window_is_refused(N: int, T: int, B: int) -> None:
-    with pytest.raises(TextError, match=r"characters are too few for .* try a smaller --batch"):
-        TextBatches(np.zeros(N, np.uint8), T, B, seed=0, reset_rate=0.05)
+    with pytest.raises(
+        TextError, match=r"characters are too few for .* try a smaller --batch-size"
+    ):
+        TextBatches(np.zeros(N, np.uint8), T, B, seed=0, state_reset_prob=0.05)
 
 
 @given(st.integers(2, 3000), st.integers(1, 300), st.integers(1, 100))
@@ -130,7 +132,9 @@ def test_fit_always_finds_windows(characters: int, T: int, B: int) -> None:
     fitted_T, fitted_B = fit(characters, T, B)
     assert 1 <= fitted_T <= T
     assert 1 <= fitted_B <= B
-    text = TextBatches(np.zeros(characters, np.uint8), fitted_T, fitted_B, seed=0, reset_rate=0.05)
+    text = TextBatches(
+        np.zeros(characters, np.uint8), fitted_T, fitted_B, seed=0, state_reset_prob=0.05
+    )
     if characters > FEWEST_WINDOWS:
         assert text.steps_per_epoch >= FEWEST_WINDOWS
     assert fit(characters, fitted_T, fitted_B) == (fitted_T, fitted_B)
@@ -145,4 +149,4 @@ def test_fit_leaves_alone_what_fits() -> None:
 def test_fewer_than_two_characters_are_a_clear_error(characters: int) -> None:
     T, B = fit(characters, 64, 32)
     with pytest.raises(TextError, match="too few"):
-        TextBatches(np.zeros(characters, np.uint8), T, B, seed=0, reset_rate=0.05)
+        TextBatches(np.zeros(characters, np.uint8), T, B, seed=0, state_reset_prob=0.05)

@@ -250,7 +250,7 @@ def test_an_encoding_that_is_none_is_a_usage_error(encoding: str) -> None:
 def test_options_that_contradict_are_a_usage_error() -> None:
     assert "nfkc" in complaint(lambda: TextOptions(normalise="nfx"), UsageError)
     both = complaint(lambda: TextOptions(as_bytes=True, normalise="nfc"), UsageError)
-    assert "--bytes and --normalise" in both
+    assert "--bytes and --normalize" in both
 
 
 def test_gzip_is_known_by_its_first_bytes_not_by_its_name(here: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_scale_that_is_no_number_in_range_is_refused(name: str, scale: str) ->
 
 @pytest.mark.parametrize("name", ["orthogonal", "identity"])
 def test_an_initialiser_without_a_scale_advises_the_gain(name: str) -> None:
-    with pytest.raises(UsageError, match=r"takes no scale, got .*; try --gain"):
+    with pytest.raises(UsageError, match=r"takes no scale, got .*; try --recurrent-gain"):
         Initialiser.parse(f"{name}:0.5")
 
 

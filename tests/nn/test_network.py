@@ -150,7 +150,7 @@ def test_a_config_names_every_parameter_from_inputs_to_outputs(cell: str) -> Non
         ({"readout_init": "identity:2"}, "'identity' takes no scale"),
         (
             {"gain": float("inf")},
-            "--gain is inf; it must be from -1,000,000 to 1,000,000; try --gain 1",
+            "--recurrent-gain is inf; it must be from -1,000,000 to 1,000,000; try",
         ),
         ({"input_gain": float("nan")}, "--input-gain is nan"),
         ({"forget_bias": float("nan")}, "--forget-bias is nan"),

@@ -157,7 +157,14 @@ def test_the_first_ten_losses_of_a_run_stay_what_they_were(cell: str) -> None:
     text = np.array([(i * i + i // 7) % 11 for i in range(1200)], np.uint8)
     model = ModelConfig(11, 11, cell=cell, hidden=12, layers=2, dropout=0.2)
     config = TrainingConfig(
-        steps=10, lr=0.1, warm_up=3, seq_length=12, batch=8, reset_rate=0.3, clip_norm=0.5, seed=5
+        steps=10,
+        lr=0.1,
+        warmup_steps=3,
+        seq_length=12,
+        batch_size=8,
+        state_reset_prob=0.3,
+        clip_norm=0.5,
+        seed=5,
     )
     with Trainer(
         model, config, TextDataset(text), initialise(model, np.random.default_rng(5))

@@ -36,6 +36,6 @@ def test_the_rate_rises_in_a_line_and_then_falls(schedule: str) -> None:
 
 @given(st.sampled_from(list(SCHEDULES)), st.integers(0, 30), st.integers(1, 20), st.integers(0, 19))
 def test_a_rate_is_positive_and_at_most_the_one_asked_for(
-    schedule: str, warm_up: int, steps: int, at: int
+    schedule: str, warmup_steps: int, steps: int, at: int
 ) -> None:
-    assert 0 < lr_at_step(0.5, schedule, warm_up, min(at, steps - 1), steps) <= 0.5
+    assert 0 < lr_at_step(0.5, schedule, warmup_steps, min(at, steps - 1), steps) <= 0.5

@@ -141,7 +141,7 @@ def test_an_optimiser_steps_as_numpy_does(rng: np.random.Generator, name: str) -
 def run(cell: str, name: str, workers: int = 1) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=16)
     training = TrainingConfig(
-        40, lr=0.1, seq_length=10, batch=4, warm_up=2, kernel=name, workers=workers
+        40, lr=0.1, seq_length=10, batch_size=4, warmup_steps=2, backend=name, workers=workers
     )
     ids = np.resize(np.arange(V, dtype=np.uint8) ** 2 % V, 500)
     initial = initialise(config, np.random.default_rng(0))

@@ -32,7 +32,9 @@ from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
 RECORD = CorpusRecord("pairs", "0" * 64, 100, 0.1)
-PLAN = TrainingConfig(steps=14, warm_up=3, batch=6, seed=6, eval_every=4, reset_rate=1.0)
+PLAN = TrainingConfig(
+    steps=14, warmup_steps=3, batch_size=6, seed=6, eval_every=4, state_reset_prob=1.0
+)
 
 
 def pairs_for(layout: str, count: int = 60) -> PairCorpus:
@@ -113,7 +115,7 @@ def test_two_processes_compute_what_one_computes(layout: str) -> None:
 
 
 def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
-    plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch=16)
+    plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch_size=16)
     pairs = PairCorpus(tuple(Pair(c, c.upper(), "") for c in "abcdefghijklmnopqrstuvwxyz"), "case")
     split = split_pairs(pairs, "one-to-one", 0.1, 0)
     examples = arranged(split.pairing, split.train)
@@ -219,7 +221,7 @@ def test_the_forget_bias_follows_from_the_longest_example() -> None:
 def test_few_examples_still_make_some_batches(layout: str) -> None:
     model, training = planned(layout)
     dataset = lessons_for(layout)
-    assert training.batch <= max(1, len(dataset.train) // 4)
+    assert training.batch_size <= max(1, len(dataset.train) // 4)
     assert dataset.batch_config(training).batcher(dataset.arrays).steps_per_epoch >= 2
     assert training.patience == PATIENCE
     assert (model.inputs, model.outputs) == (dataset.pairing.inputs, dataset.pairing.outputs)
@@ -256,8 +258,10 @@ def test_what_makes_no_sense_with_pairs_is_refused() -> None:
 
 def test_a_batch_larger_than_the_pairs_is_all_of_them() -> None:
     dataset = lessons_for("synced")
-    plan = plan_pairs("default", {"batch": 5000}, dataset.pairing, dataset.train, Budget(minutes=1))
-    assert plan.training.batch == len(dataset.train)
+    plan = plan_pairs(
+        "default", {"batch_size": 5000}, dataset.pairing, dataset.train, Budget(minutes=1)
+    )
+    assert plan.training.batch_size == len(dataset.train)
     assert "do not fill a batch of 5000" in plan.notes[0]
 
 
@@ -277,15 +281,15 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_defaults_learn_the_demonstrations(name: str, charrnn_run: CharrnnRun) -> None:
     layout, least = FIGURES[name]
-    found = charrnn_run("--corpus", name, "--layout", layout)
+    found = charrnn_run("--builtin", name, "--layout", layout)
     assert found["validation"]["exact_match"] >= least
     assert found["seconds"] < 200
 
 
 @pytest.mark.slow
 def test_a_plain_network_of_small_weights_does_not_learn_france(charrnn_run: CharrnnRun) -> None:
-    small = ("--cell", "rnn", "--init", "normal:0.01", "--input-init", "normal:0.01")
-    found = charrnn_run("--corpus", "france:100", "--layout", "many-to-one", *small)
+    small = ("--cell", "rnn", "--recurrent-init", "normal:0.01", "--input-init", "normal:0.01")
+    found = charrnn_run("--builtin", "france:100", "--layout", "many-to-one", *small)
     assert found["validation"]["symbol_accuracy"] < 0.2
 
 

@@ -90,9 +90,9 @@ def test_presets_grow_from_small_to_large() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_what_is_said_overrules_every_preset(preset: str) -> None:
-    said = {"cell": "gru", "hidden": 31, "dropout": 0.05, "batch": 3, "seed": 9, "lr": 0.123}
+    said = {"cell": "gru", "hidden": 31, "dropout": 0.05, "batch_size": 3, "seed": 9, "lr": 0.123}
     planned = plan(preset, said, 60, LARGE, THREE_MINUTES)
-    fields = planned.model.as_dict() | planned.training.as_dict()
+    fields = vars(planned.model) | vars(planned.training)
     assert {name: fields[name] for name in said} == said
     assert (planned.model.inputs, planned.model.outputs) == (60, 60)
     assert planned.training.steps == 0
@@ -168,15 +168,15 @@ def test_a_small_text_shrinks_the_windows_and_says_so(preset: str, characters: i
     TextBatches(
         np.zeros(characters, np.uint8),
         training.seq_length,
-        training.batch,
+        training.batch_size,
         training.seed,
-        training.reset_rate,
+        training.state_reset_prob,
     )
-    shrunk = (training.seq_length, training.batch) != (wanted.seq_length, wanted.batch)
+    shrunk = (training.seq_length, training.batch_size) != (wanted.seq_length, wanted.batch_size)
     assert len(planned.notes) == shrunk
     assert not shrunk or f"{characters:,} characters are few for" in planned.notes[0]
-    assert training.workers <= max(training.batch, 2)
-    assert training.workers <= training.batch or not shrunk
+    assert training.workers <= max(training.batch_size, 2)
+    assert training.workers <= training.batch_size or not shrunk
 
 
 def test_an_unknown_preset_is_told_the_known_ones() -> None:
@@ -191,7 +191,7 @@ def test_an_unknown_preset_is_told_the_known_ones() -> None:
         ({"cell": "gnu"}, "no cell called 'gnu'"),
         ({"optimiser": "lion"}, "no optimiser called 'lion'"),
         ({"dropout": 1.5}, "dropout is 1.5"),
-        ({"batch": 0}, "--batch is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
         ({"init": "xavier"}, "no initialiser called 'xavier'"),
     ],
 )
@@ -202,12 +202,14 @@ def test_settings_without_meaning_are_refused(said: dict[str, Any], message: str
 
 @given(st.integers(1, 10_000), st.integers(0, 50), st.integers(0, 500))
 def test_steps_fix_the_warm_up_and_the_evaluations(
-    steps: int, evaluations: int, warm_up: int
+    steps: int, evaluations: int, warmup_steps: int
 ) -> None:
-    training = with_steps(TrainingConfig(steps=0, warm_up=warm_up), steps, evaluations)
+    training = with_steps(TrainingConfig(steps=0, warmup_steps=warmup_steps), steps, evaluations)
     assert training.steps == steps
-    assert training.warm_up <= min(warm_up, WARM_UP_SHARE * steps)
-    assert training.warm_up == warm_up or training.warm_up > WARM_UP_SHARE * steps - 1
+    assert training.warmup_steps <= min(warmup_steps, WARM_UP_SHARE * steps)
+    assert (
+        training.warmup_steps == warmup_steps or training.warmup_steps > WARM_UP_SHARE * steps - 1
+    )
     assert 1 <= training.eval_every <= steps
     assert -(-steps // training.eval_every) <= max(1, evaluations)
 
@@ -229,21 +231,21 @@ RECIPE_2015 = {
     "optimiser": "adagrad-damped",
     "lr": 0.1,
     "schedule": "constant",
-    "warm_up": 0,
+    "warmup_steps": 0,
     "weight_decay": 0.0,
     "clip_norm": None,
     "clip_value": 5.0,
     "seq_length": 25,
-    "batch": 1,
-    "reset_rate": 0.0,
+    "batch_size": 1,
+    "state_reset_prob": 0.0,
     "loss": "sum",
-    "average": 0.0,
+    "ema_decay": 0.0,
 }
 
 
 def test_min_char_rnn_is_the_recipe_of_2015() -> None:
     planned = plan("min-char-rnn", {}, 60, LARGE, THREE_MINUTES)
-    fields = planned.model.as_dict() | planned.training.as_dict()
+    fields = vars(planned.model) | vars(planned.training)
     assert {name: fields[name] for name in RECIPE_2015} == RECIPE_2015
     weights = initialise(planned.model, np.random.default_rng(0), np.float64)
     for name in ("layers.0.W_xh", "layers.0.W_hh", "W_hy"):
@@ -306,6 +308,6 @@ def test_min_char_rnn_trains_as_the_loop_of_the_essay() -> None:
 
 
 def test_presets_are_plain_settings_of_the_two_configs() -> None:
-    known = {*ModelConfig(1, 1).as_dict(), *TrainingConfig(steps=1).as_dict()}
+    known = {*vars(ModelConfig(1, 1)), *vars(TrainingConfig(steps=1))}
     for preset in PRESETS.values():
         assert set(preset(LARGE, THREE_MINUTES, None)) <= known

@@ -25,7 +25,9 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(cell: str) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=4, layers=2, dropout=0.2)
-    training = TrainingConfig(steps=8, seq_length=6, batch=4, reset_rate=0.2, average=0.9)
+    training = TrainingConfig(
+        steps=8, seq_length=6, batch_size=4, state_reset_prob=0.2, ema_decay=0.9
+    )
     return Trainer(
         config, training, TextDataset(TEXT), initialise(config, np.random.default_rng(2))
     )

@@ -22,7 +22,7 @@ from charrnn.types import Array
 V, T, B = 6, 5, 5
 TEXT = np.random.default_rng(8).integers(V, size=120).astype(np.uint8)
 ARRAYS = {"ids": TEXT}
-BATCH_CONFIG = TextBatchConfig(T, B, seed=3, reset_rate=0.3, loss_weight=1 / (T * B))
+BATCH_CONFIG = TextBatchConfig(T, B, seed=3, state_reset_prob=0.3, loss_weight=1 / (T * B))
 PATIENCE = 60.0
 """Seconds after which a step that should end at once counts as hanging."""
 
@@ -66,7 +66,7 @@ def test_two_processes_compute_what_one_computes(cell: str) -> None:
 
 
 def test_two_processes_compute_the_same_twice_bit_for_bit() -> None:
-    config = TrainingConfig(steps=8, warm_up=0, seq_length=T, batch=B, workers=2, seed=2)
+    config = TrainingConfig(steps=8, warmup_steps=0, seq_length=T, batch_size=B, workers=2, seed=2)
     dropped = model(list(CELLS)[-1], dropout=0.4)
     ends = []
     for _ in range(2):
@@ -100,12 +100,12 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
         thread.join(PATIENCE)
         assert not thread.is_alive(), "compute waits for a worker that is gone"
     assert "a worker process was killed by SIGKILL" in str(caught[0])
-    assert "--threads 1" in str(caught[0])
+    assert "--workers 1" in str(caught[0])
 
 
 def test_there_are_never_more_processes_than_rows() -> None:
     config = model("rnn")
-    one_row = TextBatchConfig(T, 1, seed=0, reset_rate=0.0, loss_weight=1.0)
+    one_row = TextBatchConfig(T, 1, seed=0, state_reset_prob=0.0, loss_weight=1.0)
     for workers in (-1, 0, 1, 7):
         with WorkerPool(config, one_row, ARRAYS, weights(config), workers) as pool:
             assert pool.size == 1

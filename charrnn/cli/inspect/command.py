@@ -89,13 +89,16 @@ def inspect_gradients(
             f"Initialisers of the recurrent weights to compare: {', '.join(INITIALISERS)}; such "
             "as orthogonal,normal:0.01.",
             "--inits",
-            "--init",
+            "--recurrent-init",
         ),
     ] = None,
     hidden: Annotated[int | None, option(INITIAL, "Units in each layer. Default: 128.")] = None,
     layers: Annotated[int | None, option(INITIAL, "Number of layers. Default: 1.")] = None,
     gain: Annotated[
-        float | None, option(INITIAL, "Factor on the recurrent weights; with 2 an rnn explodes.")
+        float | None,
+        option(
+            INITIAL, "Factor on the recurrent weights; with 2 an rnn explodes.", "--recurrent-gain"
+        ),
     ] = None,
     input_init: Annotated[str | None, option(INITIAL, "Initialiser of the input weights.")] = None,
     input_gain: Annotated[float | None, option(INITIAL, "Factor on the input weights.")] = None,

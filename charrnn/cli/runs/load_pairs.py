@@ -29,7 +29,7 @@ def read(
     """
     layout_called(layout)
     if paths and built_in is not None:
-        raise UsageError("files and --corpus contradict each other; try one of them")
+        raise UsageError("files and --builtin contradict each other; try one of them")
     if not paths and built_in is None:
         raise UsageError(f"--layout {layout} needs pairs", "a file", built_in_for(layout))
     if built_in is None:
@@ -42,7 +42,7 @@ def read(
 def built_in_for(layout: str) -> str:
     """Return the option that selects built-in pairs of this layout."""
     name = next(name for name, layouts in DEMONSTRATIONS.items() if layout in layouts)
-    return f"--corpus {name}"
+    return f"--builtin {name}"
 
 
 def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:

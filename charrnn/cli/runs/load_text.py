@@ -33,7 +33,7 @@ def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> An
     Raises `UsageError` for both at once, and `TextError` for files that cannot be used.
     """
     if paths and built_in is not None:
-        raise UsageError("files and --corpus contradict each other; try one of them")
+        raise UsageError("files and --builtin contradict each other; try one of them")
     if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
         print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
     if not paths:

@@ -25,7 +25,7 @@ FROM_THE_CHECKPOINT = {
 }
 """Options that `--init-from` leaves without a meaning, and why."""
 
-FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "reset_rate")
+FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "state_reset_prob")
 """Options that have no meaning where examples are read whole."""
 
 

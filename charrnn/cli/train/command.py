@@ -16,7 +16,7 @@ from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.decoding import TextOptions
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
-from charrnn.limits import THREADS
+from charrnn.limits import THREADS, option_name
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 from charrnn.nn.network import ModelConfig
@@ -38,8 +38,8 @@ CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
 FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
 SHARED = {"min": THREADS.low, "max": THREADS.high}
-SETTINGS = {field.name for field in FIELDS} - {"steps"}
-"""Names of the options that set a field; steps are part of the budget."""
+SETTINGS = {field.name for field in FIELDS} - {"steps", "workers"}
+"""Names of the options that set a field; `planning` fixes the steps and the workers."""
 
 
 def names(registry: dict[str, Any]) -> str:
@@ -52,9 +52,9 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="CORPUS",
+            metavar="[FILES]...",
             help="Text files (.gz too), folders, or - for standard input; joined by a newline. "
-            "With --layout, files of pairs. Default: --corpus python-docs.",
+            "With --layout, files of pairs. Default: --builtin python-docs.",
             show_default=False,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def train(
         option(
             CORPUS,
             f"A built-in corpus: {names(BUILT_IN)}, france:GAP; of pairs: {names(DEMONSTRATIONS)}.",
-            "--corpus",
+            option_name("built_in"),
         ),
     ] = None,
     layout: Annotated[
@@ -83,7 +83,11 @@ def train(
     ] = False,
     normalise: Annotated[
         str | None,
-        option(CORPUS, "Unicode normal form, such as nfc, so that é is always one character."),
+        option(
+            CORPUS,
+            "Unicode normal form, such as nfc, so that é is always one character.",
+            option_name("normalise"),
+        ),
     ] = None,
     min_count: Annotated[
         int, option(CORPUS, "Leave out characters that occur less often than this.")
@@ -124,10 +128,16 @@ def train(
             MODEL,
             f"Recurrent weights: {names(INITIALISERS)}, with a scale as in normal:0.01. "
             "Default: orthogonal, which keeps gradients at length.",
+            option_name("init"),
         ),
     ] = None,
     gain: Annotated[
-        float | None, option(MODEL, "Factor on the recurrent weights at the start. Default: 1.")
+        float | None,
+        option(
+            MODEL,
+            "Factor on the recurrent weights at the start. Default: 1.",
+            option_name("gain"),
+        ),
     ] = None,
     input_init: Annotated[
         str | None,
@@ -141,7 +151,11 @@ def train(
     ] = None,
     optimiser: Annotated[
         str | None,
-        option(OPTIMISATION, f"{names(OPTIMISERS)}. Default: adagrad, the best we measured."),
+        option(
+            OPTIMISATION,
+            f"{names(OPTIMISERS)}. Default: adagrad, the best we measured.",
+            option_name("optimiser"),
+        ),
     ] = None,
     lr: Annotated[
         float | None,
@@ -158,7 +172,7 @@ def train(
         str | None,
         option(OPTIMISATION, f"{names(SCHEDULES)}. Default: cosine, down to 2 % of the rate."),
     ] = None,
-    warm_up: Annotated[
+    warmup_steps: Annotated[
         int | None,
         option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a third."),
     ] = None,
@@ -169,12 +183,12 @@ def train(
             f"Pull of weights towards zero. Default: texts with adagrad {WEIGHT_DECAY:g} or more.",
         ),
     ] = None,
-    average: Annotated[
+    ema_decay: Annotated[
         float | None,
         option(
             OPTIMISATION,
-            "Use a running average of the weights that keeps this much of itself at each step, "
-            "such as 0.998. Default: 0, the weights themselves.",
+            "Decay of an exponential moving average of the weights, such as 0.998, which is then "
+            "the model. Default: 0: no average.",
         ),
     ] = None,
     clip_norm: Annotated[
@@ -187,10 +201,10 @@ def train(
         int | None,
         option(OPTIMISATION, "Characters that a gradient travels back (truncation). Default: 64."),
     ] = None,
-    batch: Annotated[
+    batch_size: Annotated[
         int | None, option(OPTIMISATION, "Lanes of the text read side by side. Default: 32.")
     ] = None,
-    reset_rate: Annotated[
+    state_reset_prob: Annotated[
         float | None,
         option(
             OPTIMISATION,
@@ -213,11 +227,11 @@ def train(
         ),
     ] = None,
     seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
-    threads: Annotated[
+    workers: Annotated[
         int | None,
         option(RUN, "Processes to share a batch. Default: measured, up to one a core.", **SHARED),
     ] = None,
-    kernel: Annotated[
+    backend: Annotated[
         str | None,
         option(
             RUN,
@@ -278,7 +292,7 @@ def train(
     """
     said = {name: value for name, value in context.params.items() if value is not None}
     given = {name: value for name, value in said.items() if name in SETTINGS}
-    given.setdefault("kernel", default_backend())
+    given.setdefault("backend", default_backend())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other", "one of them")
@@ -300,7 +314,7 @@ def train(
         preset=preset,
         given=given,
         budget=Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps),
-        threads=threads,
+        workers=workers,
         out=out,
         name=name,
         init_from=init_from,

@@ -57,14 +57,14 @@ def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> Scor
 def create_trainer(
     planned: Plan,
     prepared: PreparedData,
-    threads: int | None,
+    wanted: int | None,
     initial: Parameters,
 ) -> tuple[Trainer, Speed]:
     """Make the trainer with as many workers as were asked for, or as pay off when measured."""
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads is {threads}; it must be at least 1")
-    most = threads or os.cpu_count() or 1
-    workers = max(1, min(most, planned.training.batch))
+    if wanted is not None and wanted < 1:
+        raise UsageError(f"--workers is {wanted}; it must be at least 1")
+    most = wanted or os.cpu_count() or 1
+    workers = max(1, min(most, planned.training.batch_size))
     while True:
         config = replace(planned.training, workers=workers)
         trainer = Trainer(planned.model, config, prepared.dataset, initial)
@@ -73,7 +73,7 @@ def create_trainer(
         except BaseException:
             trainer.close()
             raise
-        if workers == 1 or threads is not None or speed.sharing_pays:
+        if workers == 1 or wanted is not None or speed.sharing_pays:
             return trainer, speed
         trainer.close()
         workers = 1
@@ -153,7 +153,7 @@ def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -
     """
     own = peak_megabytes()
     config = trainer.config
-    each = WORKER_MEGABYTES[config.kernel] + 8 * len(trainer.parameters.vector) / 1e6
+    each = WORKER_MEGABYTES[config.backend] + 8 * len(trainer.parameters.vector) / 1e6
     others = (config.workers - 1) * each
     baselines = 0.0
     if isinstance(prepared, PreparedText) and prepared.dataset.validation_size:

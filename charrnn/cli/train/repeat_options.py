@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.train.planning import evaluations_at_most
+from charrnn.limits import option_name
 from charrnn.nn.network import ModelConfig
 from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
@@ -17,9 +18,18 @@ from charrnn.training_config import TrainingConfig
 Planner: TypeAlias = Callable[[str, Mapping[str, Any], Budget], Plan]
 """From a preset, the settings that were given, and a budget to a plan."""
 
-ALWAYS_SHOWN = ("cell", "layers", "hidden", "dropout", "optimiser", "lr", "seq_length", "batch")
-NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "kernel")
-NOT_FOR_PAIRS = ("seq_length", "reset_rate")
+ALWAYS_SHOWN = (
+    "cell",
+    "layers",
+    "hidden",
+    "dropout",
+    "optimiser",
+    "lr",
+    "seq_length",
+    "batch_size",
+)
+NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "backend")
+NOT_FOR_PAIRS = ("seq_length", "state_reset_prob")
 
 
 def repeating_options(
@@ -40,7 +50,7 @@ def repeating_options(
         if name not in hidden
     }
     preset = "min-char-rnn" if config.loss == "sum" else "default"
-    fixed = {"seed": config.seed, "kernel": config.kernel}
+    fixed = {"seed": config.seed, "backend": config.backend}
     chosen = {name: actual[name] for name in ALWAYS_SHOWN if name in actual}
     if init_from is not None:  # the checkpoint decides these, and refuses others
         for name in ("cell", "layers", "hidden"):
@@ -60,17 +70,17 @@ def repeating_options(
     options: dict[str, object] = {} if preset == "default" else {"preset": preset}
     if not isinstance(prepared, PreparedText):
         options["layout"] = prepared.symbols.layout
-    options |= {name.replace("_", "-"): value for name, value in chosen.items()}
-    options |= {"steps": config.steps, "threads": config.workers, "kernel": config.kernel}
+    options |= chosen
+    options |= {"steps": config.steps, "workers": config.workers, "backend": config.backend}
     options["seed"] = config.seed
     for name, usual in (("encoding", "utf-8"), ("normalise", None), ("min_count", 1)):
         if (value := getattr(record, name)) != usual:
-            options[name.replace("_", "-")] = value
+            options[name] = value
     if record.val_fraction != DEFAULT_VAL_FRACTION:
-        options["val-fraction"] = record.val_fraction
+        options["val_fraction"] = record.val_fraction
     if init_from is not None:
-        options["init-from"] = init_from
-    words = [part for name, value in options.items() for part in (f"--{name}", plain(value))]
+        options["init_from"] = init_from
+    words = [part for name, value in options.items() for part in (option_name(name), plain(value))]
     return one_line(shlex.join(words + ["--bytes"] * record.as_bytes))
 
 

@@ -60,7 +60,7 @@ class TrainRequest:
     preset: str
     given: dict[str, Any]
     budget: Budget
-    threads: int | None
+    workers: int | None
     out: str | None
     name: str | None
     init_from: str | None
@@ -105,7 +105,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             initial = initialise(planned.model, rng)
         else:
             initial = start.parent.parameters
-        trainer, speed = create_trainer(planned, prepared, request.threads, initial)
+        trainer, speed = create_trainer(planned, prepared, request.workers, initial)
         stack.callback(lambda: trainer.close())
         measured = pace(planned, trainer, prepared, speed)
         refined = plan_for(replace(request.budget, characters_per_second=measured))

@@ -73,9 +73,9 @@ def what_was_chosen(
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
     rate = trainer.characters_per_step / speed.step
     if isinstance(prepared, PreparedText):
-        each = f"{config.batch} × {config.seq_length} characters"
+        each = f"{config.batch_size} × {config.seq_length} characters"
     else:
-        each = f"{config.batch} pairs"
+        each = f"{config.batch_size} pairs"
     return facts_table(
         {
             "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
@@ -135,7 +135,7 @@ class TextResult:
         answer(loss_table(rows, ours))
         if self.validation is not None and self.baselines is not None:
             answer(Text(verdict(self.validation, self.baselines)))
-        hint = shell_command("charrnn", "sample", str(self.folder), "--temp", "0.8")
+        hint = shell_command("charrnn", "sample", str(self.folder), "--temperature", "0.8")
         answer(Text(f"{duration(seconds_since_start())} in all. Next: {hint}"))
 
 
@@ -155,7 +155,7 @@ def text_result(
     table: Baselines | None = None
     if len(validation) >= 2:
         nats = evaluate(best.config, best.parameters, validation, stop=stop)
-        if not trainer.config.reset_rate:
+        if not trainer.config.state_reset_prob:
             state = {name: lanes[:1] for name, lanes in trainer.states.items()}
             carried = evaluate(
                 trainer.model_config, trainer.model, validation, stop=stop, state=state

@@ -63,9 +63,9 @@ class RNNCell(Cell):
         """Advise weights that keep the size of a gradient, and a cell with gates."""
         advice = []
         if config.init not in ("orthogonal", "identity"):
-            advice.append("--init orthogonal")
+            advice.append("--recurrent-init orthogonal")
         elif config.gain < 1:
-            advice.append("--gain 1")
+            advice.append("--recurrent-gain 1")
         start = Initialiser.parse(config.input_init or cls.input_init)
         if start.name == "normal" and (start.scale or 1) * config.input_gain > 0.5:
             advice.append("--input-init uniform")

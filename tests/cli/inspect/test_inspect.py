@@ -48,7 +48,7 @@ LAGS, WINDOWS = 20, 8
 FEW = ("--lags", str(LAGS), "--windows", str(WINDOWS))
 SMALL = ("--text", "corpus.txt", "--hidden", "8", *FEW)
 REMEMBERS = ("--cells", "rnn", "--inits", "identity", "--input-init", "normal:0.001")
-EXPLODES = ("--cells", "rnn", "--gain", "2", "--hidden", "32")
+EXPLODES = ("--cells", "rnn", "--recurrent-gain", "2", "--hidden", "32")
 FORGETS = ("--cells", "rnn", "--inits", "normal:0.01", "--input-init", "normal:0.01")
 
 MODEL_KEYS = ["name", "text", "trained", "model", "verdict", "profile", "jacobians"]
@@ -207,14 +207,23 @@ class TestWhatIsLookedAt:
             f"{cell} {init}" for cell in ("rnn", "lstm", "gru") for init in inits
         ]
         assert {model["model"]["hidden"] for model in found} == {8}
-        one = models("--cell", "gru", "--init", "identity", *SMALL)
+        one = models("--cell", "gru", "--recurrent-init", "identity", *SMALL)
         assert one == [model for model in found if model["name"] == "gru identity"]
 
     def test_every_cell_is_taken_where_none_is_named(self, corpus: Path) -> None:
         assert [model["model"]["cell"] for model in models(*SMALL)] == list(CELLS)
 
     def test_the_settings_reach_the_network_and_the_name(self, corpus: Path) -> None:
-        options = ("--layers", "2", "--gain", "0.5", "--input-gain", "0.25", "--forget-bias", "3")
+        options = (
+            "--layers",
+            "2",
+            "--recurrent-gain",
+            "0.5",
+            "--input-gain",
+            "0.25",
+            "--forget-bias",
+            "3",
+        )
         [found] = models("--cells", "lstm", "--input-init", "uniform", *options, *SMALL)
         config = found["model"]
         assert [config[key] for key in ("layers", "gain", "input_gain", "forget_bias")] == [
@@ -228,7 +237,7 @@ class TestWhatIsLookedAt:
     def test_a_gain_of_2_explodes(self, corpus: Path) -> None:
         found = models(*SMALL, *EXPLODES)
         assert [model["verdict"]["kind"] for model in found] == ["exploding"]
-        assert "--gain 1" in found[0]["verdict"]["sentence"]
+        assert "--recurrent-gain 1" in found[0]["verdict"]["sentence"]
         assert "\nexploding: the gradient grows" in look(*SMALL, *EXPLODES).stdout
 
     def test_a_higher_forget_bias_has_a_longer_horizon(self, corpus: Path) -> None:
@@ -325,7 +334,7 @@ class TestTheScreen:
     def test_the_advice_for_the_recipe_of_2015(self, corpus: Path) -> None:
         assert re.fullmatch(
             r"vanishing: the gradient falls to 1% after \d+ characters\. "
-            r"Try --init orthogonal, --cell gru\n",
+            r"Try --recurrent-init orthogonal, --cell gru\n",
             look(*FORGETS, *SMALL, "--quiet").stdout,
         )
 

@@ -126,14 +126,14 @@ class TestWatchGradients:
 
     def test_even_a_few_characters_can_be_watched(self, charrnn: Call) -> None:
         Path("few.txt").write_text("abab", encoding="utf-8")
-        options = ("--hidden", "4", "--steps", "10", "--threads", "1", "--val-fraction", "0")
+        options = ("--hidden", "4", "--steps", "10", "--workers", "1", "--val-fraction", "0")
         assert charrnn("train", "few.txt", *options, "--watch-gradients").exit_code == 0
 
     @pytest.mark.slow
     def test_workers_change_neither_the_norms_nor_the_run(
         self, charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows, assert_same: AssertSame
     ) -> None:
-        shared = (*tiny, "--threads", "2")
+        shared = (*tiny, "--workers", "2")
         charrnn("train", corpus, *shared, "--name", "plain")
         charrnn("train", corpus, *shared, "--name", "watched", "--watch-gradients")
         assert_same(Path("checkpoints/plain"), Path("checkpoints/watched"))

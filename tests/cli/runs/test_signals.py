@@ -50,7 +50,7 @@ PHASES = [
     Phase("reading standard input", ("train", "-"), seconds=1.5),
     Phase(
         "drawing weights",
-        ("train", "corpus.txt", "--hidden", "1600", "--batch", "1", "--seq-length", "4"),
+        ("train", "corpus.txt", "--hidden", "1600", "--batch-size", "1", "--seq-length", "4"),
         sign="parameters",
     ),
     Phase(
@@ -85,8 +85,8 @@ def models(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
     lines = sentences.splitlines()
     long = "\n".join(draw.choice(lines) for _ in range(60_000))
     (place / "long.txt").write_text(long, encoding="utf-8")
-    quick = ("--hidden", "8", "--steps", "3", "--threads", "1", "--quiet")
-    for more in (("corpus.txt", "--name", "RUN"), ("--corpus", "dates", "--name", "PAIRS")):
+    quick = ("--hidden", "8", "--steps", "3", "--workers", "1", "--quiet")
+    for more in (("corpus.txt", "--name", "RUN"), ("--builtin", "dates", "--name", "PAIRS")):
         command = [sys.executable, "-m", "charrnn", "train", *more, *quick]
         subprocess.run(command, cwd=place, check=True, timeout=120)
     return place
@@ -259,7 +259,7 @@ def test_a_signal_ends_a_phase_in_one_line(
     named = {"RUN": str(models / "checkpoints/RUN"), "PAIRS": str(models / "checkpoints/PAIRS")}
     arguments = [named.get(word, word) for word in phase.arguments]
     if arguments[0] == "train" and phase.name != "reading standard input":
-        arguments += ["--threads", str(workers)]
+        arguments += ["--workers", str(workers)]
     before = set(empty_folder.rglob("*"))
     shared = set(Path("/dev/shm").iterdir())
     with Running(arguments, terminal=how == "terminal") as running:
@@ -292,7 +292,7 @@ def test_twice_ends_at_once_and_leaves_the_last_save_intact(
 ) -> None:
     (empty_folder / "corpus.txt").symlink_to(models / "corpus.txt")
     slow = ("--hidden", "1024", "--seq-length", "256", "--save-every", "1")  # a step takes seconds
-    with Running((*TRAIN, *slow, "--threads", "2"), terminal=False) as running:
+    with Running((*TRAIN, *slow, "--workers", "2"), terminal=False) as running:
         running.wait_for(PHASES[3])
         running.end("group", signal.SIGTERM)
         time.sleep(0.3)
@@ -307,7 +307,7 @@ def test_an_interrupted_final_scoring_is_repeated_by_resume(
     models: Path, empty_folder: Path, charrnn: Call
 ) -> None:
     (empty_folder / "corpus.txt").symlink_to(models / "long.txt")
-    command = ("train", "corpus.txt", "--steps", "2", "--hidden", "64", "--threads", "1")
+    command = ("train", "corpus.txt", "--steps", "2", "--hidden", "64", "--workers", "1")
     with Running((*command, "--val-fraction", "0.5", "--json"), terminal=False) as running:
         running.wait_for(Phase("scoring", (), sign="; scoring", seconds=0.1))
         running.end("group", signal.SIGINT)
@@ -342,7 +342,7 @@ def test_nohup_keeps_a_run_alive(models: Path, empty_folder: Path) -> None:
 
 def test_a_closed_terminal_saves(models: Path, empty_folder: Path) -> None:
     (empty_folder / "corpus.txt").symlink_to(models / "corpus.txt")
-    with Running((*TRAIN, "--threads", "2"), terminal=False) as running:
+    with Running((*TRAIN, "--workers", "2"), terminal=False) as running:
         running.wait_for(PHASES[3])
         running.end("group", signal.SIGHUP)
         code, lines = running.wait()

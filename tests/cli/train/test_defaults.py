@@ -29,7 +29,7 @@ DEFAULTS = {
 def planned(**given: Any) -> dict[str, Any]:
     """Return every setting of a run on a large text whose budget is the default one."""
     found = plan("default", given, 60, 10**6, Budget(minutes=DEFAULT_MINUTES))
-    return found.model.as_dict() | found.training.as_dict()
+    return vars(found.model) | vars(found.training)
 
 
 FIGURES: dict[str, Callable[[], object]] = {
@@ -43,13 +43,13 @@ FIGURES: dict[str, Callable[[], object]] = {
     "forget_bias": lambda: f"{planned()['forget_bias']:g}",
     "optimiser": lambda: planned()["optimiser"],
     "schedule": lambda: planned()["schedule"],
-    "warm_up": lambda: f"{planned()['warm_up']}, at most a third",
+    "warmup_steps": lambda: f"{planned()['warmup_steps']}, at most a third",
     "weight_decay": lambda: f"texts with adagrad {WEIGHT_DECAY:g} or more",
-    "average": lambda: f"{planned()['average']:g}",
+    "ema_decay": lambda: f"{planned()['ema_decay']:g}",
     "clip_norm": lambda: f"{planned()['clip_norm']:g}",
     "seq_length": lambda: f"{planned()['seq_length']}",
-    "batch": lambda: f"{planned()['batch']}",
-    "reset_rate": lambda: f"{planned()['reset_rate']:g}",
+    "batch_size": lambda: f"{planned()['batch_size']}",
+    "state_reset_prob": lambda: f"{planned()['state_reset_prob']:g}",
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
@@ -57,7 +57,7 @@ FIGURES: dict[str, Callable[[], object]] = {
         f"take {EVALUATION_SHARE:.0%} of the time"
     ),
     "save_every": lambda: "every half minute",
-    "corpus": lambda: "--corpus python-docs",
+    "corpus": lambda: "--builtin python-docs",
 }
 """How the help names each default: a text that begins what follows "Default:"."""
 
@@ -65,8 +65,8 @@ IN_WORDS = {
     "dropout": "by units and epochs; `test_presets` holds the rule",
     "recurrent_dropout": "by epochs; `test_presets` holds the rule",
     "lr": "a rule of optimiser, cell and units, tested below",
-    "threads": "measured",
-    "kernel": "what is installed",
+    "workers": "measured",
+    "backend": "what is installed",
     "out": "the name of the corpus",
     "name": "the name of the corpus",
     "sample_every": "at each validation",

@@ -90,7 +90,7 @@ def test_an_exception_while_weights_change_keeps_the_save_of_before(
             raise MemoryError
 
     monkeypatch.setattr(Adagrad, "update", fail)
-    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "4", "--kernel", "numpy")
+    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "4", "--backend", "numpy")
     assert result.exit_code == 5
     assert load_checkpoint(RUN / "last.npz").step == 8
 
@@ -98,8 +98,8 @@ def test_an_exception_while_weights_change_keeps_the_save_of_before(
 def test_a_killed_worker_costs_no_finished_step(
     corpus: Path, charrnn: Call, assert_same: AssertSame
 ) -> None:
-    steps = ["--steps", "600", "--hidden", "24", "--eval-every", "150", "-q", "--threads", "2"]
-    steps += ["--batch", "4", "--seq-length", "16"]
+    steps = ["--steps", "600", "--hidden", "24", "--eval-every", "150", "-q", "--workers", "2"]
+    steps += ["--batch-size", "4", "--seq-length", "16"]
     assert charrnn("train", "corpus.txt", *steps, "--out", WHOLE).exit_code == 0
     running = subprocess.Popen(
         [sys.executable, "-m", "charrnn", "train", "corpus.txt", *steps, "--save-every", "50"],
@@ -278,7 +278,7 @@ def test_a_text_of_all_characters_is_refused_before_training(
 ) -> None:
     codes = [code for code in range(32, 0x20000) if not 0xD800 <= code < 0xE000]
     Path("all.txt").write_text("".join(map(chr, codes)) * 2, encoding="utf-8")
-    result = charrnn("train", "all.txt", "--steps", "3", "--hidden", "4", "--threads", "1")
+    result = charrnn("train", "all.txt", "--steps", "3", "--hidden", "4", "--workers", "1")
     assert result.exit_code == 4
     assert "different symbols take" in result.stderr.splitlines()[-1]
 
@@ -447,7 +447,7 @@ FAILURES = [
     "--cell gnu",
     "--hidden 0",
     "--min-count 10000000",
-    "--threads 0",
+    "--workers 0",
     "--steps 0",
     "--encoding nothing",
     "--init-from nowhere.npz",
@@ -472,13 +472,13 @@ def test_a_failed_command_leaves_the_folder_as_it_was(
     usual = [
         "--hidden",
         "8",
-        "--batch",
+        "--batch-size",
         "2",
         "--seq-length",
         "8",
-        "--threads",
+        "--workers",
         "1",
-        "--kernel",
+        "--backend",
         "numpy",
     ]
     result = charrnn("train", corpus, *usual, *options.split())
@@ -573,7 +573,7 @@ def test_minutes_leave_time_for_training_or_say_so(
     words = ("of", "and", "a", "to", "in", "he", "was", "that")
     text = "\n".join(" ".join(draw.choices(words, k=9)) for _ in range(100_000))
     Path("long.txt").write_text(text, encoding="utf-8")
-    result = charrnn("train", "long.txt", "--minutes", minutes, "--threads", "1")
+    result = charrnn("train", "long.txt", "--minutes", minutes, "--workers", "1")
     assert result.exit_code == 0
     assert (
         load_checkpoint(Path("checkpoints/long/last.npz")).step >= 20
@@ -582,7 +582,7 @@ def test_minutes_leave_time_for_training_or_say_so(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", ["--threads 1 --kernel numpy", "--threads 2", "--threads 1"])
+@pytest.mark.parametrize("options", ["--workers 1 --backend numpy", "--workers 2", "--workers 1"])
 def test_the_memory_announced_is_about_what_is_used(options: str, empty_folder: Path) -> None:
     draw = random.Random(1)
     Path("a.txt").write_text("".join(draw.choices("abcdefgh \n", k=1_000_000)), encoding="utf-8")

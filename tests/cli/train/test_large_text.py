@@ -35,7 +35,7 @@ def test_it_trains_as_if_it_were_held(
     assert_same(Path("held"), Path("left"))
     assert Path("left/ids.bin").stat().st_size == len(corpus.read_text(encoding="utf-8"))
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
-    two = charrnn("train", corpus, *tiny[:-6], "--threads", "2", "--out", "two")
+    two = charrnn("train", corpus, *tiny[:-6], "--workers", "2", "--out", "two")
     assert two.exit_code == 0, two.stderr
 
 

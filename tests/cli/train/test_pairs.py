@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from charrnn.cli.app import app
 
 Charrnn = Callable[..., Result]
-TINY = ("--hidden", "12", "--steps", "60", "--threads", "1", "--eval-every", "30", "--lr", "0.1")
+TINY = ("--hidden", "12", "--steps", "60", "--workers", "1", "--eval-every", "30", "--lr", "0.1")
 
 
 def write_pairs(path: Path, layout: str) -> Path:
@@ -102,10 +102,10 @@ def test_a_label_is_predicted(charrnn: Charrnn, trained: Callable[[str], Path]) 
     named = charrnn("predict", run, stdin="abca\nabcb\n")
     assert named.stdout == "ends in a\ndoes not\n"
     assert named.stderr == ""
-    shares = charrnn("predict", run, "--proba", "abca").stdout.rstrip("\n").split("\t")
+    shares = charrnn("predict", run, "--probabilities", "abca").stdout.rstrip("\n").split("\t")
     assert shares[::2] == ["ends in a", "does not"]
     assert sum(map(float, shares[1::2])) == pytest.approx(1, abs=2e-4)
-    (row,) = charrnn("predict", run, "--proba", "--json", "abca").stdout.splitlines()
+    (row,) = charrnn("predict", run, "--probabilities", "--json", "abca").stdout.splitlines()
     found = json.loads(row)
     assert found["output"] == "ends in a"
     assert sum(found["probabilities"].values()) == pytest.approx(1)
@@ -115,7 +115,7 @@ def test_a_text_becomes_a_text(charrnn: Charrnn, trained: Callable[[str], Path])
     run = trained("many-to-many")
     greedy = charrnn("predict", run, "abca", "cb")
     assert len(greedy.stdout.splitlines()) == 2
-    beam = charrnn("predict", run, "--beam", "4", "--proba", "abca")
+    beam = charrnn("predict", run, "--beam", "4", "--probabilities", "abca")
     answer, probability = beam.stdout.rstrip("\n").split("\t")
     assert 0 < float(probability) <= 1
     (row,) = charrnn("predict", run, "--beam", "4", "--json", "abca").stdout.splitlines()
@@ -124,11 +124,13 @@ def test_a_text_becomes_a_text(charrnn: Charrnn, trained: Callable[[str], Path])
 
 def test_a_label_is_written_about(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
     run = trained("one-to-many")
-    one = charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temp", "0.8")
+    one = charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temperature", "0.8")
     assert len(one.stdout.splitlines()) == 5
     assert (
         one.stdout
-        == charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temp", "0.8").stdout
+        == charrnn(
+            "predict", run, "L1", "--count", "5", "--seed", "3", "--temperature", "0.8"
+        ).stdout
     )
     assert one.stdout != charrnn("predict", run, "L1", "--count", "5", "--seed", "4").stdout
     (row,) = charrnn("predict", run, "L1", "--json", "--seed", "4").stdout.splitlines()
@@ -273,7 +275,7 @@ def test_a_run_can_begin_from_another_s_weights(
 
 
 def test_a_demonstration_needs_no_layout(charrnn: Charrnn) -> None:
-    result = charrnn("train", "--corpus", "case", "--steps", "5", "--threads", "1")
+    result = charrnn("train", "--builtin", "case", "--steps", "5", "--workers", "1")
     assert result.exit_code == 0, result.stderr
     assert "one-to-one: a symbol to a symbol" in result.stderr
 
@@ -285,10 +287,10 @@ MISTAKES = [
     ("train p.tsv --layout synced --bytes", 2, ["--bytes is for texts"]),
     ("train p.tsv --layout synced --min-count 2", 2, ["--min-count is for texts"]),
     ("train p.tsv --layout synced --preset min-char-rnn", 2, ["min-char-rnn is for texts"]),
-    ("train --layout synced", 2, ["needs pairs", "--corpus vowels"]),
-    ("train --layout synced --corpus dates", 2, ["dates is not for --layout synced"]),
-    ("train p.tsv --layout synced --corpus dates", 2, ["contradict"]),
-    ("train --corpus nothing --layout synced", 2, ["no built-in pairs 'nothing'"]),
+    ("train --layout synced", 2, ["needs pairs", "--builtin vowels"]),
+    ("train --layout synced --builtin dates", 2, ["dates is not for --layout synced"]),
+    ("train p.tsv --layout synced --builtin dates", 2, ["contradict"]),
+    ("train --builtin nothing --layout synced", 2, ["no built-in pairs 'nothing'"]),
     ("train no-tab.tsv --layout synced", 4, ["no-tab.tsv line 2 has no tab"]),
     ("train uneven.tsv --layout synced", 4, ["uneven.tsv line 2: 3 characters but 2"]),
     ("train empty.tsv --layout synced", 4, ["empty.tsv line 1: the output is empty"]),
@@ -299,7 +301,7 @@ MISTAKES = [
     ("sample checkpoints/many-to-one", 2, ["trained on pairs (many-to-one)", "charrnn predict"]),
     ("predict checkpoints/many-to-one abß", 4, ["'ß' never occurred"]),
     ("predict checkpoints/many-to-one --beam 3 ab", 2, ["--beam is for many-to-many"]),
-    ("predict checkpoints/many-to-one --temp 1 ab", 2, ["--temp is for one-to-many"]),
+    ("predict checkpoints/many-to-one --temperature 1 ab", 2, ["--temperature is for one-to-many"]),
     ("predict checkpoints/many-to-one ab -", 2, ["- is standard input"]),
     ("predict checkpoints/many-to-one ab --encoding utf-8", 2, ["--encoding is for standard"]),
     ("predict checkpoints/many-to-one a\u0301", 4, ["U+0301 COMBINING ACUTE ACCENT never"]),
@@ -410,14 +412,14 @@ def test_a_byte_order_mark_on_standard_input_is_dropped(
 
 def test_inputs_are_brought_into_the_normal_form_of_the_model(charrnn: Charrnn) -> None:
     Path("p.tsv").write_text("é\tx\ne\ty\nè\tx\na\ty\n" * 3, encoding="utf-8")
-    options = ("--layout", "many-to-one", "--normalise", "nfd", *TINY)
+    options = ("--layout", "many-to-one", "--normalize", "nfd", *TINY)
     assert charrnn("train", "p.tsv", *options, "--val-fraction", "0").exit_code == 0
     composed, decomposed = (
-        charrnn("predict", "--proba", field, stdin=None) for field in ("é", "e\u0301")
+        charrnn("predict", "--probabilities", field, stdin=None) for field in ("é", "e\u0301")
     )
     assert composed.exit_code == 0, composed.stderr
     assert composed.stdout == decomposed.stdout
-    piped = charrnn("predict", "--proba", "-", stdin="é\n")
+    piped = charrnn("predict", "--probabilities", "-", stdin="é\n")
     assert piped.stdout == composed.stdout
 
 

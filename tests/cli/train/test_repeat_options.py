@@ -18,33 +18,33 @@ VALUES: dict[str, Sequence[str]] = {
     "--hidden": ("4", "9"),
     "--dropout": ("0", "0.1", "0.5"),
     "--recurrent-dropout": ("0", "0.25"),
-    "--init": ("orthogonal", "identity", "normal:0.01", "uniform"),
-    "--gain": ("1", "0.5"),
+    "--recurrent-init": ("orthogonal", "identity", "normal:0.01", "uniform"),
+    "--recurrent-gain": ("1", "0.5"),
     "--input-init": ("normal:1", "uniform"),
     "--input-gain": ("1", "2"),
     "--forget-bias": ("0", "1", "3"),
-    "--optimiser": ("adagrad", "adam", "adamw", "rmsprop", "sgd"),
+    "--optimizer": ("adagrad", "adam", "adamw", "rmsprop", "sgd"),
     "--lr": ("0.4", "0.01"),
     "--schedule": ("cosine", "constant", "step"),
-    "--warm-up": ("0", "2", "100"),
+    "--warmup-steps": ("0", "2", "100"),
     "--weight-decay": ("0", "0.002", "0.1"),
-    "--average": ("0", "0.9"),
+    "--ema-decay": ("0", "0.9"),
     "--clip-norm": ("0.25", "1"),
     "--clip-value": ("1", "0.5"),
     "--seq-length": ("8", "64"),
-    "--batch": ("2", "32"),
-    "--reset-rate": ("0", "0.05", "1"),
+    "--batch-size": ("2", "32"),
+    "--state-reset-prob": ("0", "0.05", "1"),
     "--patience": ("0", "1", "8"),
     "--eval-every": ("0", "1", "3"),
     "--seed": ("0", "7"),
     "--preset": ("default", "small", "large", "min-char-rnn"),
     "--min-count": ("1", "3"),
     "--val-fraction": ("0.1", "0.2", "0"),
-    "--normalise": ("nfc", "nfkd"),
+    "--normalize": ("nfc", "nfkd"),
     "--bytes": (),
-    "--kernel": ("numpy", "numba"),
+    "--backend": ("numpy", "numba"),
 }
-PAIRS = ("--corpus vowels", "--corpus dates", "--corpus languages", "--corpus case")
+PAIRS = ("--builtin vowels", "--builtin dates", "--builtin languages", "--builtin case")
 """Demonstrations of four layouts; drawn instead of a text in some cases."""
 
 
@@ -81,7 +81,7 @@ def same(one: Path, other: Path) -> bool:
 
 def repeat(charrnn: Call, source: list[str], options: list[str]) -> bool:
     """Train, and train again with what was printed; False if the options were refused."""
-    rest = ("--steps", "4", "--threads", "1", "--sample-every", "0")
+    rest = ("--steps", "4", "--workers", "1", "--sample-every", "0")
     first = charrnn("train", *source, *options, *rest, "--name", "first")
     if first.exit_code:
         assert first.exit_code in (2, 4), first.stderr
@@ -119,7 +119,7 @@ def test_most_drawn_options_are_obeyed_not_refused() -> None:
         "--clip-value 1 --clip-norm 0.25",
         "--preset min-char-rnn --lr 0.05",
         "--dropout 0 --recurrent-dropout 0.25",
-        "--average 0.998",
+        "--ema-decay 0.998",
         "--val-fraction 0.2 --min-count 2 --bytes",
     ],
 )
@@ -131,7 +131,7 @@ def test_options_equal_to_a_default_of_their_field_are_printed(
 
 @pytest.mark.parametrize("options", ["--patience 0", "--forget-bias 1", "--preset large"])
 def test_the_same_for_pairs(options: str, charrnn: Call, empty_folder: Path) -> None:
-    assert repeat(charrnn, ["--corpus", "dates"], [*options.split(), "--hidden", "5"])
+    assert repeat(charrnn, ["--builtin", "dates"], [*options.split(), "--hidden", "5"])
 
 
 def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_run: Path) -> None:
@@ -142,8 +142,8 @@ def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_r
 @pytest.mark.parametrize(
     "options",
     [
-        "--init-from RUN --init normal:5",
-        "--init-from RUN --gain 2",
+        "--init-from RUN --recurrent-init normal:5",
+        "--init-from RUN --recurrent-gain 2",
         "--init-from RUN --input-init normal",
         "--init-from RUN --forget-bias 2",
         "--init-from RUN --min-count 2",
@@ -154,8 +154,8 @@ def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_r
         "--preset min-char-rnn --forget-bias 2",
         "--quiet --sample-every 3",
         "--layout many-to-one --bytes",
-        "--layout many-to-one --reset-rate 0.1",
-        "--corpus python-docs --encoding cp1252 --steps 1",
+        "--layout many-to-one --state-reset-prob 0.1",
+        "--builtin python-docs --encoding cp1252 --steps 1",
         "--name a/b",
         "--name ..",
         "--out /",
@@ -165,7 +165,7 @@ def test_an_option_that_would_not_be_obeyed_is_refused(
     options: str, charrnn: Call, corpus: Path, finished_run: Path, empty_folder: Path
 ) -> None:
     words = options.replace("RUN", str(finished_run)).split()
-    source = [] if "--corpus" in words else ["corpus.txt"]
+    source = [] if "--builtin" in words else ["corpus.txt"]
     before = sorted(empty_folder.rglob("*"))
     result = charrnn("train", *source, *words)
     assert result.exit_code == 2, result.stderr

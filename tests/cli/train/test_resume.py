@@ -44,17 +44,17 @@ def terminate() -> None:
 
 
 COMBINATIONS = [
-    ("--cell", cell, "--optimiser", optimiser, "--layers", layers)
+    ("--cell", cell, "--optimizer", optimiser, "--layers", layers)
     for cell in ("rnn", "lstm", "gru")
     for optimiser in ("adagrad", "adam")
     for layers in ("1", "2")
 ]
-EXTRAS = ("--dropout", "0.3", "--average", "0.9", "--schedule", "step")
+EXTRAS = ("--dropout", "0.3", "--ema-decay", "0.9", "--schedule", "step")
 QUICK = [
     COMBINATIONS[0],
-    (*COMBINATIONS[5], "--dropout", "0.3", "--kernel", "numpy"),
-    (*COMBINATIONS[8], "--average", "0.9"),
-    (*COMBINATIONS[11], *EXTRAS, "--reset-rate", "0.5"),
+    (*COMBINATIONS[5], "--dropout", "0.3", "--backend", "numpy"),
+    (*COMBINATIONS[8], "--ema-decay", "0.9"),
+    (*COMBINATIONS[11], *EXTRAS, "--state-reset-prob", "0.5"),
 ]
 
 
@@ -139,7 +139,7 @@ def test_an_interruption_at_the_moment_of_validation_leaves_no_trace(
 def test_a_run_shared_by_two_processes_resumes_exactly(
     charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep, assert_same: AssertSame
 ) -> None:
-    command = ("train", "corpus.txt", *tiny, "--threads", "2", "--dropout", "0.3")
+    command = ("train", "corpus.txt", *tiny, "--workers", "2", "--dropout", "0.3")
     assert charrnn(*command, "--out", WHOLE).exit_code == 0
     train_with_interruptions(charrnn, at_step, command, [(6, interrupt)])
     state = load_checkpoint(RUN / "last.npz").training
@@ -194,7 +194,7 @@ def test_a_built_in_text_is_found_again(
 ) -> None:
     at_step(3, interrupt)
     options = (*tiny, "--val-fraction", "0.001", "--name", "france")
-    assert charrnn("train", "--corpus", "france:40", *options).exit_code == 130
+    assert charrnn("train", "--builtin", "france:40", *options).exit_code == 130
     at_step(0, kill)
     assert charrnn("train", "--resume", "checkpoints/france").exit_code == 0
 
@@ -211,7 +211,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(charrnn: Call, finished_run: 
 def test_a_run_that_ended_on_a_plateau_is_finished_too(
     charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    still = ("--optimiser", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "2")
+    still = ("--optimizer", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "2")
     charrnn("train", "corpus.txt", *tiny, *still)
     assert load_checkpoint(RUN / "last.npz").step == 6
     result = charrnn("train", "--resume", RUN)
@@ -222,12 +222,19 @@ def test_a_run_that_ended_on_a_plateau_is_finished_too(
 @pytest.mark.parametrize(
     "option",
     [
-        *("--hidden 9", "--cell gru", "--layers 2", "--dropout 0.1", "--lr 1", "--optimiser adam"),
-        *("--batch 2", "--seq-length 8", "--steps 40", "--epochs 2", "--minutes 1", "--seed 3"),
-        *("--threads 1", "--preset small", "--out there", "--name it", "--init-from x.npz"),
-        *("--corpus france", "--bytes", "--encoding latin-1", "--normalise nfc", "--min-count 2"),
-        *("--val-fraction 0.2", "--patience 3", "--eval-every 5", "--init normal"),
-        "--kernel numpy",
+        *("--hidden 9", "--cell gru", "--layers 2", "--dropout 0.1", "--lr 1", "--optimizer adam"),
+        *(
+            "--batch-size 2",
+            "--seq-length 8",
+            "--steps 40",
+            "--epochs 2",
+            "--minutes 1",
+            "--seed 3",
+        ),
+        *("--workers 1", "--preset small", "--out there", "--name it", "--init-from x.npz"),
+        *("--builtin france", "--bytes", "--encoding latin-1", "--normalize nfc", "--min-count 2"),
+        *("--val-fraction 0.2", "--patience 3", "--eval-every 5", "--recurrent-init normal"),
+        "--backend numpy",
     ],
 )
 def test_settings_that_contradict_the_run_are_refused(
@@ -293,9 +300,9 @@ def test_resuming_with_json_prints_the_same_object_as_a_whole_run(
 
 STEPS = 600
 LONG = (
-    *("train", "corpus.txt", "--hidden", "8", "--steps", str(STEPS), "--threads", "1", "--quiet"),
-    *("--batch", "2", "--seq-length", "12", "--eval-every", "150", "--save-every", "20"),
-    *("--dropout", "0.2", "--optimiser", "adam"),
+    *("train", "corpus.txt", "--hidden", "8", "--steps", str(STEPS), "--workers", "1", "--quiet"),
+    *("--batch-size", "2", "--seq-length", "12", "--eval-every", "150", "--save-every", "20"),
+    *("--dropout", "0.2", "--optimizer", "adam"),
 )
 RESUME = ("train", "--resume", str(RUN), "--quiet", "--save-every", "20")
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}

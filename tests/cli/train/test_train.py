@@ -140,7 +140,7 @@ def test_run_json_says_what_was_called_on_which_machine(
 
 
 def test_run_json_holds_the_command_as_it_was_typed(corpus: Path, process: Process) -> None:
-    line = "train corpus.txt --hidden 4 --steps 1 --threads 1 --quiet --val-fraction 0"
+    line = "train corpus.txt --hidden 4 --steps 1 --workers 1 --quiet --val-fraction 0"
     assert process(f"charrnn {line}").returncode == 0
     facts = json.loads(Path("checkpoints/corpus/run.json").read_text(encoding="utf-8"))
     assert facts["command"] == ["charrnn", *line.split()]
@@ -266,24 +266,24 @@ def test_the_chosen_options_repeat_the_run(
         block.append(line)
     chosen = shlex.split(" ".join(block))
     assert "--steps" in chosen
-    assert "--threads" in chosen
-    assert chosen[chosen.index("--kernel") + 1] == default_backend()
+    assert "--workers" in chosen
+    assert chosen[chosen.index("--backend") + 1] == default_backend()
     again = charrnn("train", "corpus.txt", "--quiet", *chosen)
     assert again.exit_code == 0
     assert_same(Path("checkpoints/corpus"), Path("checkpoints/corpus-2"))
 
 
-@pytest.mark.parametrize("kernel", BACKENDS)
-def test_a_kernel_is_used_and_stored(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], kernel: str, metadata: Metadata
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_is_used_and_stored(
+    charrnn: Call, corpus: Path, tiny: Sequence[str], backend: str, metadata: Metadata
 ) -> None:
-    result = charrnn("train", "corpus.txt", *tiny, "--kernel", kernel, "--out", "there")
-    if kernel == "numba" and default_backend() == "numpy":
+    result = charrnn("train", "corpus.txt", *tiny, "--backend", backend, "--out", "there")
+    if backend == "numba" and default_backend() == "numpy":
         assert result.exit_code == 2
         assert "pip install numba" in result.stderr
     else:
         assert result.exit_code == 0
-        assert metadata(Path("there/last.npz"))["training"]["config"]["kernel"] == kernel
+        assert metadata(Path("there/last.npz"))["training"]["config"]["kernel"] == backend
 
 
 def test_a_kernel_that_is_not_installed_is_not_taken(
@@ -294,8 +294,8 @@ def test_a_kernel_that_is_not_installed_is_not_taken(
     monkeypatch.delattr(sys.modules["charrnn.training"], "numba_backend", raising=False)
     result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
     assert result.exit_code == 0
-    assert "--kernel numpy" in " ".join(result.stderr.split())
-    refused = charrnn("train", "corpus.txt", *tiny, "--kernel", "numba", "--out", "there")
+    assert "--backend numpy" in " ".join(result.stderr.split())
+    refused = charrnn("train", "corpus.txt", *tiny, "--backend", "numba", "--out", "there")
     assert refused.exit_code == 2
     assert refused.stderr.startswith("charrnn: error: the backend numba cannot be used (")
     assert refused.stderr.endswith("; try pip install numba\n")
@@ -334,7 +334,7 @@ def test_too_small_a_corpus_shrinks_the_windows_with_a_note(
     charrnn: Call, metadata: Metadata
 ) -> None:
     Path("small.txt").write_text("abcdefghij" * 20, encoding="utf-8")
-    result = charrnn("train", "small.txt", "--hidden", "8", "--steps", "3", "--threads", "1", "-q")
+    result = charrnn("train", "small.txt", "--hidden", "8", "--steps", "3", "--workers", "1", "-q")
     assert result.exit_code == 0
     [note] = result.stderr.splitlines()
     assert note.startswith("charrnn: note: 180 characters are few for 32 lanes of 64: training")
@@ -346,9 +346,9 @@ def test_too_small_a_corpus_shrinks_the_windows_with_a_note(
 @pytest.mark.parametrize("text", ["abab", "ab" * 4, "ab\n" * 7])
 def test_even_a_few_characters_can_be_trained_on(charrnn: Call, text: str) -> None:
     Path("few.txt").write_text(text, encoding="utf-8")
-    options = ("--hidden", "4", "--steps", "2", "--threads", "1", "--val-fraction", "0")
+    options = ("--hidden", "4", "--steps", "2", "--workers", "1", "--val-fraction", "0")
     assert charrnn("train", "few.txt", *options).exit_code == 0
-    assert len(charrnn("sample", "--length", "9", "--temp", "0").stdout.rstrip("\n")) <= 9
+    assert len(charrnn("sample", "--length", "9", "--temperature", "0").stdout.rstrip("\n")) <= 9
 
 
 def test_a_text_can_come_from_standard_input(
@@ -383,7 +383,7 @@ def test_gz_folders_and_several_files_are_the_joined_text(
 def test_a_built_in_corpus_needs_no_file(
     charrnn: Call, tiny: Sequence[str], metadata: Metadata
 ) -> None:
-    result = charrnn("train", "--corpus", "france:40", *tiny, "--val-fraction", "0.01")
+    result = charrnn("train", "--builtin", "france:40", *tiny, "--val-fraction", "0.01")
     assert result.exit_code == 0
     record = metadata(Path("checkpoints/france-40/last.npz"))["corpus"]
     assert record["built_in"] == "france:40"
@@ -417,7 +417,7 @@ def test_normal_forms_join_what_belongs_together(
     decomposed = unicodedata.normalize("NFD", sentences.replace("a", "é"))
     Path("accents.txt").write_text(decomposed, encoding="utf-8")
     charrnn("train", "accents.txt", *tiny)
-    charrnn("train", "accents.txt", "--normalise", "nfc", *tiny)
+    charrnn("train", "accents.txt", "--normalize", "nfc", *tiny)
     plain, composed = (
         metadata(Path("checkpoints", name, "best.npz"))["vocabulary"]["characters"]
         for name in ("accents", "accents-2")
@@ -431,7 +431,7 @@ def test_normal_forms_join_what_belongs_together(
 def test_the_preset_of_2015_is_kept_to_the_letter(
     charrnn: Call, corpus: Path, metadata: Metadata, rows: Rows
 ) -> None:
-    options = ("--preset", "min-char-rnn", "--steps", "12", "--threads", "1", "--quiet")
+    options = ("--preset", "min-char-rnn", "--steps", "12", "--workers", "1", "--quiet")
     assert charrnn("train", "corpus.txt", *options).exit_code == 0
     facts = metadata(Path("checkpoints/corpus/last.npz"))
     model, config = facts["model"], facts["training"]["config"]
@@ -462,7 +462,7 @@ def test_every_cell_learns(
 def test_every_optimiser_learns(
     optimiser: str, charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    options = ("--optimiser", optimiser, "--json", "--weight-decay", "1e-4")
+    options = ("--optimizer", optimiser, "--json", "--weight-decay", "1e-4")
     figures = json.loads(charrnn("train", "corpus.txt", *tiny, *options).stdout)
     assert figures["validation_nats_per_char"] < figures["baselines"]["uniform"]["nats_per_char"]
     state = load_checkpoint(Path("checkpoints/corpus/last.npz")).training
@@ -476,7 +476,9 @@ def test_every_optimiser_learns(
 def test_the_learning_rate_warms_up_and_follows_its_schedule(
     schedule: str, charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    charrnn("train", "corpus.txt", *tiny, "--schedule", schedule, "--lr", "0.1", "--warm-up", "2")
+    charrnn(
+        "train", "corpus.txt", *tiny, "--schedule", schedule, "--lr", "0.1", "--warmup-steps", "2"
+    )
     rates = [row["lr"] for row in rows(Path("checkpoints/corpus")) if "lr" in row]
     assert rates[0] == pytest.approx(0.05)
     assert rates[2] == pytest.approx(0.1)
@@ -489,20 +491,29 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(
 def test_every_initialiser_can_be_named(
     init: str, charrnn: Call, corpus: Path, tiny: Sequence[str], metadata: Metadata
 ) -> None:
-    options = ("--init", init, "--input-init", init, "--gain", "0.5", "--val-fraction", "0")
+    options = (
+        "--recurrent-init",
+        init,
+        "--input-init",
+        init,
+        "--recurrent-gain",
+        "0.5",
+        "--val-fraction",
+        "0",
+    )
     assert charrnn("train", "corpus.txt", *tiny, *options).exit_code == 0
     assert metadata(Path("checkpoints/corpus/best.npz"))["model"]["init"] == init
 
 
 def test_patience_ends_a_run_on_a_plateau(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
-    still = ("--optimiser", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "3")
+    still = ("--optimizer", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "3")
     figures = json.loads(charrnn("train", "corpus.txt", *tiny, *still, "--json").stdout)
     assert (figures["reason"], figures["steps"], figures["best_step"]) == ("plateau", 8, 2)
 
 
 def test_minutes_are_wall_time_of_the_whole_command(corpus: Path, process: Process) -> None:
     began = time.monotonic()
-    done = process("charrnn train corpus.txt --minutes 0.05 --hidden 16 --json -q --threads 1")
+    done = process("charrnn train corpus.txt --minutes 0.05 --hidden 16 --json -q --workers 1")
     seconds = time.monotonic() - began
     figures = json.loads(done.stdout)
     assert done.returncode == 0
@@ -534,7 +545,7 @@ def test_nothing_held_out_means_no_validation(
 def test_averaged_weights_are_what_is_used(
     charrnn: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    assert charrnn("train", "corpus.txt", *tiny, "--average", "0.9").exit_code == 0
+    assert charrnn("train", "corpus.txt", *tiny, "--ema-decay", "0.9").exit_code == 0
     last = load_checkpoint(Path("checkpoints/corpus/last.npz"))
     assert last.training is not None
     assert last.training.parameters is not None
@@ -552,7 +563,7 @@ class TestInitFrom:
     def test_weights_and_the_order_of_the_vocabulary_are_kept(
         self, charrnn: Call, corpus: Path, tiny: Sequence[str], odd: Path
     ) -> None:
-        still = ("--optimiser", "sgd", "--lr", "1e-30")
+        still = ("--optimizer", "sgd", "--lr", "1e-30")
         result = charrnn("train", "corpus.txt", *tiny, *still, "--init-from", odd)
         assert result.exit_code == 0
         parent, child = load_checkpoint(odd), load_checkpoint(Path("checkpoints/corpus/best.npz"))
