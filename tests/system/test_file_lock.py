@@ -15,6 +15,8 @@ from charrnn.system import file_lock, files
 from charrnn.system.child_processes import ChildProcess
 from charrnn.system.file_lock import FileLock, is_locked
 
+ROOT = Path(__file__).parents[2]
+
 HOLD = """
 import sys
 from pathlib import Path
@@ -71,6 +73,38 @@ def test_worker_processes_do_not_inherit_it(path: Path) -> None:
     lock.release()
     assert is_locked(path) is False
     child.close()
+
+
+def test_a_live_worker_does_not_keep_the_lock_of_a_killed_process(
+    path: Path, tmp_path: Path
+) -> None:
+    """The worker is stopped, so that it cannot notice that its parent has ended."""
+    script = f"""
+import os, signal, sys
+from pathlib import Path
+from charrnn.system.child_processes import ChildProcess
+from charrnn.system.file_lock import FileLock
+from tests.system.test_file_lock import wait_for_the_end
+if __name__ == "__main__":
+    lock = FileLock(Path({str(path)!r}))
+    child = ChildProcess(wait_for_the_end)
+    child.connection.recv()
+    os.kill(child.process.pid, signal.SIGSTOP)
+    print(child.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    output = tmp_path / "output"  # no pipe: the worker would keep it open
+    with output.open("w", encoding="utf-8") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=file, check=False, cwd=ROOT, timeout=60
+        )
+    worker = int(output.read_text(encoding="utf-8"))
+    try:
+        assert done.returncode == -signal.SIGKILL
+        os.kill(worker, 0)  # it lives
+        assert is_locked(path) is False
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def wait_for_the_end(connection: object) -> None:
