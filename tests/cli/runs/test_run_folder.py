@@ -1,0 +1,93 @@
+"""The folder of a run: its lock, and what a failed run removes."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from charrnn.cli.runs.run_folder import FolderInUseError, RunFolder
+from charrnn.errors import StorageError
+from charrnn.system import file_lock
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def fail_in(folder: RunFolder) -> None:
+    """Let a run fail that has written run.json."""
+    folder.write_facts({"steps": 5})
+    with pytest.raises(RuntimeError), folder:
+        raise RuntimeError
+
+
+def test_a_failed_new_run_leaves_nothing(tmp_path: Path) -> None:
+    fail_in(RunFolder.claim(tmp_path / "a" / "run"))
+    assert names(tmp_path) == set()
+
+
+def test_files_of_others_and_folders_that_were_there_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    fail_in(RunFolder.claim(tmp_path))
+    assert names(tmp_path) == {"notes.txt"}
+
+
+def test_a_failed_run_with_a_checkpoint_is_kept(tmp_path: Path) -> None:
+    folder = RunFolder.claim(tmp_path / "run")
+    (tmp_path / "run" / "last.npz").touch()
+    fail_in(folder)
+    assert names(tmp_path / "run") == {"last.npz", "run.json", "lock"}
+
+
+def test_a_lock_that_cannot_be_deleted_while_it_is_open_is_deleted_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows."""
+    folder = RunFolder.claim(tmp_path / "run")
+    lock, unlink = folder._lock, Path.unlink
+    assert lock is not None
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == "lock" and lock._descriptor is not None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    fail_in(folder)
+    assert names(tmp_path) == set()
+
+
+def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
+    with RunFolder(tmp_path), pytest.raises(FolderInUseError, match="another run is writing to"):
+        RunFolder(tmp_path)
+    with RunFolder(tmp_path):
+        pass
+    assert names(tmp_path) == {"lock"}
+
+
+@pytest.mark.parametrize("number", file_lock.NO_LOCKS)
+def test_a_file_system_without_locks_is_warned_of(
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(_descriptor: int, *, blocking: bool) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(file_lock, "lock_descriptor", refuse)
+    with RunFolder(tmp_path) as folder:
+        folder.write_facts({})
+    assert "has no locks" in capsys.readouterr().err
+
+
+def test_a_lock_that_fails_otherwise_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_descriptor: int, *, blocking: bool) -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(file_lock, "lock_descriptor", refuse)
+    with pytest.raises(StorageError, match=r"cannot write '.*lock': Input/output error"):
+        RunFolder(tmp_path)
