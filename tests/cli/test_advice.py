@@ -415,6 +415,7 @@ NOT_PROVOKED = {
     "x has": "only through Python: `test_stateful`",
     "worker processes cannot import": "only through Python: `test_worker_pool`",
     "a context has": "only through Python: `test_context`",
+    "too few to measure dependence": "only through Python: `test_text_memory`",
     "rate {} and decay": "only through Python: `test_dynamic`",
     "leave nothing to predict": "a text of one character: `test_text`",
     "free some space": "a full disk",
