@@ -1,4 +1,4 @@
-"""`charrnn`: the commands on one screen, and the one place where errors become one line."""
+"""Command-line entry point: list of commands, lazy loading, and errors as one line."""
 
 import signal
 import sys
@@ -21,30 +21,35 @@ from charrnn.errors import CharRNNError, StorageError
 COMMANDS = {
     "train": ("charrnn.cli.train.command:train", "Train a character-level network on a text."),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
-    "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model of pairs."),
+    "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model trained on pairs."),
     "inspect-gradients": (
         "charrnn.cli.inspect.command:inspect_gradients",
-        "See the gradient vanish, explode, or arrive.",
+        "See whether gradients vanish, explode or arrive.",
     ),
-    "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, beside what is good."),
-    "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
+    "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
+    "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
-LONGEST_LINE = 200
-"""Characters of an error; a path inside may have any number."""
-SMALLER = ("a smaller --hidden", "a smaller --batch-size", "a smaller --count", "a shorter text")
-"""Alternatives for want of memory, of which each command has its own."""
+MAX_LINE = 200
+"""Most characters of an error line; longer ones lose their middle."""
+MEMORY_ADVICE = (
+    "a smaller --hidden",
+    "a smaller --batch-size",
+    "a smaller --count",
+    "a shorter text",
+)
+"""Advice if memory does not suffice; each command shows what fits its options."""
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """Loads a command when it is called, and turns what is the user's to mend into one line."""
+    """Group that imports a command when it is called, and prints errors of the user as one line."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        """Return just enough of a command to be listed: its code is not imported for that."""
+        """Return a stub of a command for the list of commands, without importing its code."""
         return TyperCommand(name, help=COMMANDS[name][1]) if name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -66,9 +71,9 @@ class Commands(TyperGroup):
 
 @contextmanager
 def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[None]:
-    """Turn what is the user's to mend into one line and an exit code, a full disk included.
+    """Print errors that the user can fix, such as a full disk, as one line; set the exit code.
 
-    `options` returns the options of the command at hand: advice names no others.
+    `options` returns the options of the running command: advice with other options is left out.
     """
     try:
         try:
@@ -88,12 +93,12 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
         abandon_stdout()
         raise fail(f"{error.strerror or error}; try another place to write to", 5) from error
     except MemoryError as error:
-        lack = StorageError("not enough memory", *SMALLER)
+        lack = StorageError("not enough memory", *MEMORY_ADVICE)
         raise fail(lack.message(options()), lack.exit_code) from error
 
 
 def interrupted(error: KeyboardInterrupt) -> typer.Exit:
-    """Say on one line that a signal ended the command; return the exit to raise."""
+    """Print one line that names the signal that ended the command; return the exit to raise."""
     abandon_stdout()
     start = "\n" if sys.stderr.isatty() else ""
     name = "interrupted" if error.args in ((), ("SIGINT",)) else f"ended by {error.args[0]}"
@@ -102,7 +107,7 @@ def interrupted(error: KeyboardInterrupt) -> typer.Exit:
 
 
 def load_command(name: str) -> Any:
-    """Import a command and make it of its function's signature."""
+    """Import a command and build it from the signature of its function."""
     home, function = COMMANDS[name][0].split(":")
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(name, cls=Command, context_settings=SETTINGS)(
@@ -122,16 +127,16 @@ def options_of(name: str | None) -> set[str] | None:
 
 
 def fail(message: str, code: int) -> typer.Exit:
-    """Say it on stderr, in one line without its middle if it is long; return the exit to raise."""
+    """Print an error on stderr as one line, its middle cut out if it is long; return the exit."""
     line = f"charrnn: error: {label(message)}"
-    if len(line) > LONGEST_LINE:
-        line = f"{line[: LONGEST_LINE - 61]}…{line[-60:]}"
+    if len(line) > MAX_LINE:
+        line = f"{line[: MAX_LINE - 61]}…{line[-60:]}"
     print(line, file=sys.stderr)
     return typer.Exit(code)
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         print(f"charrnn {__version__}")
         raise typer.Exit
@@ -146,7 +151,7 @@ def charrnn(
 ) -> None:
     """Train, sample and look inside character-level recurrent networks, in NumPy.
 
-    Begin with: charrnn train corpus.txt, or charrnn train alone; then charrnn sample.
+    Start with: charrnn train corpus.txt, or charrnn train alone; then charrnn sample.
     Pairs: charrnn train pairs.tsv --layout many-to-one; then charrnn predict.
     """
     if context.invoked_subcommand is None:

@@ -1,4 +1,4 @@
-"""`charrnn eval`: what a model is worth on any text, beside what is good."""
+"""`charrnn eval`: loss of a model on any text, next to baselines."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import typer
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
-from charrnn.cli.options import Encoding, Json, OnUnknown, on_the_command_line
+from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
 from charrnn.cli.runs.load_text import find_again, spelling
@@ -35,8 +35,8 @@ def evaluate_text(
         list[str],
         typer.Argument(
             metavar="[CHECKPOINT] FILE",
-            help="An .npz or a run's folder, if the first ends so; then the text: files, folders "
-            "or - for standard input; for a model of pairs, files of pairs.",
+            help="First an .npz file or the folder of a run (default: the newest run), then the "
+            "text: files, folders, or - for standard input. For a model of pairs: files of pairs.",
             show_default=False,
         ),
     ],
@@ -44,24 +44,23 @@ def evaluate_text(
         bool,
         typer.Option(
             "--dynamic",
-            help="Also let the model learn from what it has been scored on (dynamic evaluation); "
-            "told apart from the loss of the model as it is.",
+            help="Also report dynamic evaluation, in which the model trains on what it "
+            "has been scored on; reported separately from the static loss.",
         ),
     ] = False,
     json: Json = False,
-    on_unknown: OnUnknown = "error",
+    on_unknown: OnUnknown = Unknown.ERROR,
     encoding: Encoding = "utf-8",
     baselines_too: Annotated[
-        bool, typer.Option("--baselines/--no-baselines", help="Score count tables and compressors.")
+        bool,
+        typer.Option("--baselines/--no-baselines", help="Also score count tables and compressors."),
     ] = True,
 ) -> None:
-    """Score a text: one stream from the zero state, N - 1 predictions, per character.
+    """Score a text of N characters: N - 1 predictions in sequence, from the zero state.
 
     A model of pairs is scored on pairs: exact matches, accuracy, and F1 where answers are labels.
-    Baselines are fitted on the model's own training text, if that is still where it was.
+    Baselines are fitted on the training text of the model, if it can still be read.
     """
-    if on_unknown not in ("error", "skip"):
-        raise UsageError(f"--on-unknown is {on_unknown!r}; it must be error or skip")
     checkpoint, files = (
         (arguments[0], arguments[1:]) if is_checkpoint_argument(arguments[0]) else (None, arguments)
     )
@@ -90,7 +89,7 @@ def evaluate_text(
     corpus = read_corpus(files, options)
     for note in corpus.notes:
         warn(note)
-    ids = model.vocabulary.encode(corpus.text, "skip" if on_unknown == "skip" else "error")
+    ids = model.vocabulary.encode(corpus.text, on_unknown.value)
     skipped = len(corpus.text) - len(ids)
     score = model.score(ids)
     moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
@@ -105,7 +104,7 @@ def evaluate_text(
 def show(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
 ) -> None:
-    """Print the figures of one text beside its baselines, per character or byte."""
+    """Print the losses of one text next to its baselines, per character or byte."""
     rows: dict[str, float | None] = {
         "this model": score.nats_per_char,
         "this model, dynamic": dynamic,
@@ -120,13 +119,13 @@ def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> No
     if corpus.fingerprint["sha256"] == record.sha256:
         which = "the very text that the model was trained on"
         if record.val_fraction:
-            which += f" (its last {record.val_fraction:.0%} held out)"
+            which += f" (its last {record.val_fraction:.0%} for validation)"
     else:
         text = training_text(record, folder)
         if text is None or corpus.text not in text[: split(len(text), record.val_fraction)]:
             return
         which = "part of the text that the model was trained on"
-    warn(f"this is {which}; the figures do not show how it does on new text")
+    warn(f"this is {which}; its loss on new text may be higher")
 
 
 def score_pairs(
@@ -155,7 +154,7 @@ MOST_FITTED = 10_000_000
 
 
 def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:
-    """Return the baselines fitted on the model's training part, or None if it cannot be had."""
+    """Return the baselines fitted on the model's training part, or None if that cannot be read."""
     try:
         corpus = find_again(record, path.parent)
     except CharRNNError as error:
@@ -169,7 +168,7 @@ def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselin
 def as_json(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None
 ) -> dict[str, Any]:
-    """Return the figures of one text as JSON values, units in the names."""
+    """Return the metrics of one text as JSON values, units in the names."""
     found: dict[str, Any] = {
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,

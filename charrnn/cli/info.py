@@ -1,4 +1,4 @@
-"""`charrnn info`: what a checkpoint holds."""
+"""`charrnn info`: contents of a checkpoint."""
 
 import math
 from typing import Annotated, Any
@@ -30,9 +30,9 @@ MAX_LABELS = 100
 def info(
     checkpoint: CheckpointArgument = None,
     json: Json = False,
-    arrays: Annotated[bool, typer.Option("--arrays", help="List every array too.")] = False,
+    arrays: Annotated[bool, typer.Option("--arrays", help="Also list every array.")] = False,
 ) -> None:
-    """Show what a checkpoint holds: model, vocabulary, corpus, training, losses."""
+    """Show the contents of a checkpoint: model, vocabulary, corpus, training, losses."""
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     facts = {"path": str(path)} | describe(loaded)
@@ -45,7 +45,7 @@ def info(
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return everything about a checkpoint but its numbers, as JSON values."""
+    """Return everything in a checkpoint except the arrays, as JSON values."""
     training = checkpoint.training
     return {
         "step": checkpoint.step,
@@ -62,7 +62,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def describe_symbols(symbols: Vocabulary | Pairing) -> dict[str, Any]:
-    """Return what a network reads and guesses."""
+    """Return the input and output symbols of a network."""
     if isinstance(symbols, Pairing):
         return {"pairs": vars_of(symbols)}
     return {
@@ -85,7 +85,7 @@ def vars_of(pairing: Pairing) -> dict[str, Any]:
 
 
 def readable(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the same for people: a line each."""
+    """Return the description of a checkpoint as lines of text, by their titles."""
     model, corpus = facts["model"], facts["corpus"]
     layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
     dropout = f"dropout {model['dropout']:g}"
@@ -109,23 +109,25 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         if name in facts["validation"]:
             lines[name.replace("_", " ")] = f"{facts['validation'][name]:.2%}"
     if facts["training"] is None:
-        lines["training"] = "no state: to sample, to evaluate, or for --init-from"
+        lines["training"] = "no training state: can be sampled, evaluated, or used for --init-from"
         return lines
     run = facts["training"]
-    lanes = f"lanes of {run['seq_length']}" if "vocabulary" in facts else "pairs a step"
+    each = f"sequences of {run['seq_length']}" if "vocabulary" in facts else "pairs per batch"
     lines["training"] = (
         f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
-        f"{run['batch']} {lanes}, seed {run['seed']}, backend {run['kernel']}"
+        f"{run['batch']} {each}, seed {run['seed']}, backend {run['kernel']}"
     )
     place = f"step {facts['step']:,} of {run['steps']:,}"
     lines["state"] = (
-        f"finished, {place}" if facts["finished"] else f"{place}: charrnn train --resume goes on"
+        f"finished, {place}"
+        if facts["finished"]
+        else f"{place}: charrnn train --resume continues it"
     )
     return lines
 
 
 def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:
-    """Return the symbols for people: the first ones side by side, those that are hidden by name."""
+    """Return the symbols as lines of text: the first ones in full, invisible ones by name."""
     if "vocabulary" in facts:
         vocabulary = facts["vocabulary"]
         return readable_vocabulary(vocabulary["characters"], as_bytes=vocabulary["as_bytes"])
@@ -138,7 +140,7 @@ def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:
 
 
 def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:
-    """Return the characters or bytes of a model, and those that cannot be seen on a line below."""
+    """Return lines for the characters or bytes of a model; invisible ones have their own line."""
     if as_bytes:
         return {"vocabulary": f"{len(characters)} bytes: {listed_bytes(characters)}"}
     seen, hidden = split_hidden(characters)

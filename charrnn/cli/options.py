@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import copy
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from typer.core import TyperCommand
 from charrnn.errors import UsageError
 
 DEFAULT_VAL_FRACTION = 0.1
-"""Share of a corpus that `train` holds out."""
+"""Fraction of a corpus that `train` uses for validation."""
 
 EARLIER_SPELLINGS = {
     "--average": "--ema-decay",
@@ -48,27 +49,36 @@ class Command(TyperCommand):
                     yield earlier, parameter
 
 
+class Unknown(StrEnum):
+    """What a command does with characters that are not in the vocabulary."""
+
+    ERROR = "error"
+    SKIP = "skip"
+
+
 CheckpointArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[CHECKPOINT]",
-        help="An .npz, or a run's folder (its best.npz). Default: the best of the newest run "
-        "under ./checkpoints.",
+        help="An .npz file, or the folder of a run (its best.npz). Default: best.npz of the newest "
+        "run under ./checkpoints.",
         show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 OnUnknown = Annotated[
-    str,
+    Unknown,
     typer.Option(
         "--on-unknown",
-        metavar="error|skip",
-        help="Characters that the model does not know: refuse them, or leave them out.",
+        help="What to do with characters that the model does not know: fail, or leave them out.",
     ),
 ]
 Encoding = Annotated[
-    str, typer.Option("--encoding", help="Encoding of text files, applied strictly.")
+    str,
+    typer.Option(
+        "--encoding", help="Encoding of text files; a byte that does not fit it is an error."
+    ),
 ]
 
 

@@ -23,10 +23,10 @@ from charrnn.inference.sampling import Sampling
 from charrnn.randomness import new_seed
 
 CHUNK = 2**16
-"""Bytes of standard input that are read at a time."""
+"""Bytes read from standard input at a time."""
 
 AT_ONCE = 256
-"""Lines of standard input that are answered side by side; on a terminal each by itself."""
+"""Lines of standard input that are answered in one batch; on a terminal one by one."""
 
 
 def predict(
@@ -35,54 +35,61 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="CHECKPOINT TEXT",
-            help="An .npz or a run's folder, if the first is one, else the newest run; then the "
-            "inputs. Without any, or with -, lines from standard input.",
+            help="First an .npz file or the folder of a run (default: the newest run); then the "
+            "inputs. Without inputs, or with -: lines of standard input.",
             show_default=False,
         ),
     ] = None,
     proba: Annotated[
         bool,
         typer.Option(
-            "--probabilities", help="Tell the probability too: of every label, if labels."
+            "--probabilities", help="Also print probabilities; for labels, that of every label."
         ),
     ] = False,
     beam: Annotated[
         int | None,
-        typer.Option(metavar="N", help="many-to-many: keep the N likeliest beginnings."),
+        typer.Option(metavar="N", help="many-to-many: beam search with N hypotheses. Default: 1."),
     ] = None,
     temp: Annotated[
         float | None,
         typer.Option(
             "--temperature",
             "--temp",
-            help="one-to-many: draw at this temperature; 0 the likeliest. Default: 1.",
+            help="one-to-many: softmax temperature; 0: always the likeliest character. Default: 1.",
         ),
     ] = None,
     top_k: Annotated[
-        int | None, typer.Option(help="one-to-many: only the K likeliest characters.")
+        int | None, typer.Option(help="one-to-many: draw from the K likeliest characters only.")
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(help="one-to-many: only the likeliest that make up this probability."),
+        typer.Option(
+            help="one-to-many: draw from the fewest characters with this probability together."
+        ),
     ] = None,
     count: Annotated[
-        int | None, typer.Option(help="one-to-many: so many answers to each input. Default: 1.")
+        int | None, typer.Option(help="one-to-many: number of answers to each input. Default: 1.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="one-to-many: the same seed, the same answers.")
+        int | None,
+        typer.Option(help="one-to-many: seed of the random numbers. Default: a new one each time."),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line on stdout, one an answer.")
+        bool, typer.Option("--json", help="Print one JSON object per answer and line on stdout.")
     ] = False,
     encoding: Annotated[
-        str, typer.Option("--encoding", help="Encoding of standard input, applied strictly.")
+        str,
+        typer.Option(
+            "--encoding",
+            help="Encoding of standard input; a byte that does not fit it is an error.",
+        ),
     ] = "utf-8",
 ) -> None:
-    """Answer inputs with a model that was trained with --layout, one answer a line.
+    """Answer inputs with a model that was trained with --layout, one answer per line.
 
     charrnn predict "March 3rd, 2021", or: charrnn predict checkpoints/dates < dates.txt
 
-    An empty line is answered by an empty line, by null with --json; at the end it is left out.
+    An empty line is answered by an empty line, or null with --json; at the end it is ignored.
     """
     words = arguments or []
     checkpoint, texts = (
@@ -132,7 +139,7 @@ def predict(
 
 
 class AnswerWriter:
-    """Turns inputs into lines of output."""
+    """Writer of answers: computes them in batches and formats each as a line."""
 
     def __init__(
         self,
@@ -270,7 +277,7 @@ def read_lines(encoding: str) -> Iterator[str]:
     if sys.stdin is None:
         raise UsageError("standard input is closed; try a text: charrnn predict TEXT")
     if stdin_is_terminal():
-        say("charrnn: one input a line; end with Ctrl-D")
+        say("charrnn: one input per line; end with Ctrl-D")
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
     stream: Any = sys.stdin.buffer  # one that can return what there is, and not wait for more
     number, line, problem = 0, "", False

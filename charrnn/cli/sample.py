@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from charrnn.checkpointing.lookup import find_checkpoint
-from charrnn.cli.options import CheckpointArgument, Encoding, OnUnknown, on_the_command_line
+from charrnn.cli.options import (
+    CheckpointArgument,
+    Encoding,
+    OnUnknown,
+    Unknown,
+    on_the_command_line,
+)
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.output.text_columns import listed, listed_bytes
@@ -23,7 +29,7 @@ from charrnn.inference.sampling import Sampling
 from charrnn.randomness import new_seed
 
 KEPT = 100_000
-"""Characters of a greedy sample that are looked at for repetition."""
+"""Characters of a greedy sample that are searched for repetition."""
 
 
 def sample(
@@ -34,47 +40,52 @@ def sample(
         typer.Option(
             "--temperature",
             "--temp",
-            help="Temperature: below 1 safer, above 1 bolder, 0 the likeliest always.",
+            help="Softmax temperature: below 1 more likely text, above 1 more varied text; 0: "
+            "always the likeliest character.",
         ),
     ] = 1.0,
-    length: Annotated[int, typer.Option(help="Characters to write, the prime not counted.")] = 500,
+    length: Annotated[int, typer.Option(help="Characters to write, excluding the prime.")] = 500,
     prime: Annotated[
         str,
         typer.Option(
-            help="Text to begin with, taken literally: no escapes. Without it the model reads a "
-            "line's end, unseen."
+            help="Text to start with, taken literally (no escapes). Default: start after a newline."
         ),
     ] = "",
     prime_file: Annotated[
-        str | None, typer.Option(help="A file to begin with, - for standard input.")
+        str | None, typer.Option(help="File with the text to start with; - for standard input.")
     ] = None,
-    top_k: Annotated[int, typer.Option(help="Only the K likeliest characters; 0: all.")] = 0,
+    top_k: Annotated[
+        int, typer.Option(help="Draw from the K likeliest characters only; 0: from all.")
+    ] = 0,
     top_p: Annotated[
-        float, typer.Option(help="Only the likeliest that make up this probability; 1: all.")
+        float,
+        typer.Option(
+            help="Draw from the fewest characters with this probability together; 1: from all."
+        ),
     ] = 1.0,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed, the same text. Default: a new one each time.")
+        int | None, typer.Option(help="Seed of the random numbers. Default: a new one each time.")
     ] = None,
-    count: Annotated[int, typer.Option(help="Samples, drawn side by side in one pass.")] = 1,
+    count: Annotated[int, typer.Option(help="Number of samples, drawn in one batch.")] = 1,
     separator: Annotated[
-        str, typer.Option(help="The line between two samples; escapes as for --stop.")
+        str, typer.Option(help="Line between two samples; escapes as for --stop.")
     ] = "---",
     stop: Annotated[
         str, typer.Option(help=f"End a sample before this text. Escapes: {ESCAPES_HELP}.")
     ] = "",
-    on_unknown: OnUnknown = "error",
+    on_unknown: OnUnknown = Unknown.ERROR,
     encoding: Encoding = "utf-8",
     raw: Annotated[
-        bool, typer.Option("--raw", help="Send control characters to a terminal as they are.")
+        bool, typer.Option("--raw", help="Print control characters to a terminal unchanged.")
     ] = False,
 ) -> None:
     """Write text, character by character: charrnn sample --temperature 0.8 --prime "To be".
 
-    A pipe or file gets exactly the text, in UTF-8; with --count, a newline after each.
+    Into a pipe or file only the text is written, in UTF-8; with --count, a newline after each.
 
-    A terminal gets visible control characters, and a newline at the end.
+    On a terminal, control characters are made visible, and a newline is added at the end.
     """
-    check_options(dict(on_the_command_line(context)), on_unknown, count)
+    check_options(dict(on_the_command_line(context)), count)
     check_size(length, count)
     sampling = Sampling(temp, top_k, top_p, seed=new_seed() if seed is None else seed)
     path = find_checkpoint(checkpoint)
@@ -84,7 +95,7 @@ def sample(
     separator = typed_with_escapes(separator, "--separator", vocabulary)
     if checkpoint is None:
         say(f"charrnn: sampling from {label(str(path))}")
-    skip = on_unknown == "skip"
+    skip = on_unknown is Unknown.SKIP
     prime = read_prime(model, prime, prime_file, encoding, skip=skip)
     check_stop(model, stop, skip=skip)
     if prime:
@@ -106,10 +117,8 @@ def sample(
         note_stop(model, path, stop, length)
 
 
-def check_options(given: dict[str, str], on_unknown: str, count: int) -> None:
+def check_options(given: dict[str, str], count: int) -> None:
     """Raise `UsageError` for options that contradict each other or would not be read."""
-    if on_unknown not in ("error", "skip"):
-        raise UsageError(f"--on-unknown is {on_unknown!r}; it must be error or skip")
     if "prime" in given and "prime_file" in given:
         raise UsageError("--prime and --prime-file contradict each other; try one of them")
     if "encoding" in given and "prime_file" not in given:

@@ -1,5 +1,6 @@
 """Messages for mistyped commands: what was typed, what is accepted, and the closest option."""
 
+import re
 from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from typing import Any
@@ -63,6 +64,11 @@ def value_message(error: typer.TyperException) -> str | None:
     if kind := KINDS.get(first["type"]):
         return f"{flag} is {value!r}; it must be {kind}; try {flag} 1"
     limits: dict[str, Any] = first.get("ctx", {})
+    _, found, listed = str(limits.get("error", "")).partition(" is not one of ")
+    if found:
+        choices = re.findall(r"'([^']*)'", listed)
+        advice = closest(value, choices) or choices[0]
+        return f"{flag} is {value!r}; it must be {' or '.join(choices)}; try {flag} {advice}"
     if "ge" in limits:
         least = limits["ge"]
         return f"{flag} is {value}; it must be at least {least}; try {flag} {least}"

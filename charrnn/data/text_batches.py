@@ -56,7 +56,7 @@ class TextBatches:
         self.steps_per_epoch = predictions // (T * B)
         if self.steps_per_epoch < 1:
             raise TextError(
-                f"{len(ids):,} characters are too few for {B} lanes of {T}; "
+                f"{len(ids):,} characters are too few for {B} sequences of {T}; "
                 "try a smaller --batch-size or --seq-length"
             )
         lane_length = self.steps_per_epoch * T

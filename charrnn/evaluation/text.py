@@ -62,12 +62,12 @@ def evaluate(
         raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
     lanes = max(1, min(lanes, predictions // (4 * WARM_UP)))
     part = -(-predictions // lanes)
-    warmup_steps = WARM_UP if lanes > 1 else 0
+    burn_in = WARM_UP if lanes > 1 else 0
     starts = np.arange(lanes) * part
-    network = Network(config, parameters, min(WINDOW, part + warmup_steps), lanes)
+    network = Network(config, parameters, min(WINDOW, part + burn_in), lanes)
     offsets = np.arange(network.T + 1)[:, None]
     total = 0.0
-    for begin in range(-warmup_steps, part, network.T):
+    for begin in range(-burn_in, part, network.T):
         if stop is not None and stop():
             return None
         if begin <= 0:  # what lies before the text is read as noise, and forgotten

@@ -215,7 +215,7 @@ def plan(
     notes = []
     if (training.seq_length, training.batch_size) != (T, B):
         notes.append(
-            f"{characters:,} characters are few for {training.batch_size} lanes of "
+            f"{characters:,} characters are few for {training.batch_size} sequences of "
             f"{training.seq_length}: training with {B} of {T}"
         )
         training = replace(training, seq_length=T, batch_size=B, workers=min(training.workers, B))

@@ -405,6 +405,7 @@ NOT_PROVOKED = {
     "pip install": "without the package: `test_image_plots`, `test_train`",
     "a NUL character": "no shell can type one: `test_fuzz`",
     "processes is": "only through Python",
+    "to measure dependence between them": "only through Python",
     "bytes do not fit into a checkpoint": "takes gigabytes: `test_npz_file`",
     "holds a run already": "in the folder of a run: `test_exits`",
     "a worker process": "a process killed from outside: `test_exits`",

@@ -213,7 +213,7 @@ def test_every_mistake_has_its_line_and_its_code(
         ("crlf.txt", b"to be\r\nor not to be\r\n" * 9, "CRLF line ends, kept"),
         ("cr.txt", b"to be\ror not to be\r" * 9, "lone CRs, kept"),
         ("nul.txt", b"to be\0or not to be\n" * 9, "NUL characters, kept"),
-        ("short.txt", b"to be\n", "few for 32 lanes"),
+        ("short.txt", b"to be\n", "few for 32 sequences"),
         ("table.tsv", b"one\ttwo\n" * 20, "--layout"),
     ],
 )

@@ -177,7 +177,7 @@ def test_scoring_what_was_learnt_is_remarked(
 ) -> None:
     begin = int(len(sentences) * 0.9)
     for part, words in (
-        (sentences, "the very text that the model was trained on (its last 10% held out)"),
+        (sentences, "the very text that the model was trained on (its last 10% for validation)"),
         (sentences[:begin], "part of the text that the model was trained on"),
         (sentences[100:400], "part of the text that the model was trained on"),
         (sentences[begin:], ""),

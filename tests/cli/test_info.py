@@ -65,7 +65,7 @@ def test_the_table_says_the_same_to_people(charrnn: Call, finished_run: Path) ->
         assert fact in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
     usable = charrnn("info", finished_run).stdout
-    assert "no state" in usable
+    assert "no training state" in usable
     listed = charrnn("info", finished_run, "--arrays").stdout
     with np.load(finished_run / "best.npz", allow_pickle=False) as arrays:
         for name in arrays.files:

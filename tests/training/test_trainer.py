@@ -108,8 +108,8 @@ def timeless(events: list[Event]) -> list[Event]:
 def test_a_resumed_run_is_the_one_that_never_stopped(
     tmp_path: Path, cell: str, optimiser: str, layers: int, average: float
 ) -> None:
-    lucky = np.random.default_rng([*map(ord, cell + optimiser), layers])
-    stop = int(lucky.integers(1, PLAN.steps))
+    rng = np.random.default_rng([*map(ord, cell + optimiser), layers])
+    stop = int(rng.integers(1, PLAN.steps))
     training = replace(
         PLAN,
         optimiser=optimiser,
@@ -185,8 +185,8 @@ def test_events_come_in_order() -> None:
     training = replace(PLAN, steps=7, eval_every=3)
     with begin(model(), training) as trainer:
         events = listen(trainer)
-    kinds = "".join(type(event).__name__[:2] for event in events)
-    assert kinds == "StStStEvStStStEvStEvSt"
+    validated = [Step, Step, Step, Evaluation]
+    assert [type(event) for event in events] == [*validated, *validated, Step, Evaluation, Stopped]
     assert [event.step for event in events] == [1, 2, 3, 3, 4, 5, 6, 6, 7, 7, 7]
     assert events[-1] == Stopped(7, "finished")
 

@@ -1,4 +1,4 @@
-"""What people see: tables on stdout, everything about a run on stderr."""
+"""Console output: tables on stdout, messages and notes on stderr."""
 
 import math
 import re
@@ -20,16 +20,16 @@ from charrnn.cli.output.safe_text import (
 from charrnn.evaluation.baselines import Baselines
 
 MIN_COLUMNS = 40
-"""Columns that tables take at least, so that no digit of a number is lost on a narrower screen."""
+"""Least width of tables in columns, so that numbers stay whole on a narrower terminal."""
 
 MAX_COLUMNS = 78
-"""Columns of a line that shows what a model writes."""
+"""Columns of a line that shows text of a model."""
 
 
 class Screen(Console):
     """A console without blanks at the ends of lines in a pipe or file.
 
-    It leaves it to `app` what a reader who has gone away means.
+    A broken pipe is raised as `BrokenPipeError`, which `app` handles.
     """
 
     def on_broken_pipe(self) -> None:
@@ -64,7 +64,7 @@ def answer(renderable: RenderableType) -> None:
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
-    """Lay out names and values, a line each; values may come from a file, and are made safe."""
+    """Return a table of names and values, one per line; control characters are made visible."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True, min_width=len("vocabulary"))
     table.add_column(overflow="fold")
@@ -76,7 +76,7 @@ def facts_table(facts: Mapping[str, str]) -> Table:
 def loss_table(
     losses: Mapping[str, float | None], highlighted: str, per: str = "character"
 ) -> Table:
-    """Lay out losses beside each other, best first, in nats and in bits per character or byte."""
+    """Return a table of losses, best first, in nats and in bits per character or byte."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"per {per}", overflow="fold")
     for unit in ("nats", "bits", "perplexity"):
@@ -90,7 +90,7 @@ def loss_table(
 
 
 def baseline_rows(baselines: Baselines) -> dict[str, float | None]:
-    """Return the baselines under names that say what they are."""
+    """Return the losses of the baselines by the names shown in tables."""
     return {
         "uniform": baselines.uniform,
         "unigram counts": baselines.unigram,
@@ -111,7 +111,7 @@ def warn(message: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 42 s, 3 min 05 s, 2 h 10 min."""
+    """Return a duration as text: 42 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

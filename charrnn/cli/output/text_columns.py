@@ -1,6 +1,6 @@
-"""Text as people see it: width in columns, bytes decoded, lists of characters.
+"""Text for display: width in columns, decoded bytes, lists of characters.
 
-Running text is made safe by `terminal.visible`, the name of a file or a run by `terminal.label`;
+Running text is made safe by `safe_text.visible`, the name of a file or a run by `safe_text.label`;
 lists of characters go through `listed`, which names what cannot be seen.
 """
 
@@ -44,7 +44,7 @@ def decoded_text(text: str, *, as_bytes: bool) -> str:
 def glyphs(
     text: str, strengths: Sequence[float], *, as_bytes: bool
 ) -> tuple[list[str], list[float]]:
-    """Return what is to be seen of a text, and a number for each: the sum over its bytes.
+    """Return the visible characters of a text, and a number for each: the sum over its bytes.
 
     Args:
         text: characters, or bytes as characters U+0000 to U+00FF.

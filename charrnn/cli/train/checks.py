@@ -1,7 +1,7 @@
-"""Options of `charrnn train` that the run at hand would not obey: refused before anything is read.
+"""Checks of the options of `charrnn train` before any file is read.
 
-Each option is obeyed or refused. What the configurations check by themselves (ranges, names in a
-registry, contradictions of budgets) is not repeated here.
+An option that the run would ignore is refused. The configurations themselves check ranges, names in
+registries, and contradictions of budgets.
 """
 
 from typing import Any
@@ -23,10 +23,10 @@ FROM_THE_CHECKPOINT = {
     "forget_bias": "the weights of the checkpoint are used",
     "min_count": "the vocabulary of the checkpoint is used",
 }
-"""Options that `--init-from` leaves without a meaning, and why."""
+"""Parameters that have no effect with `--init-from`, and why."""
 
 FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "state_reset_prob")
-"""Options that have no meaning where examples are read whole."""
+"""Parameters that have no effect for pairs, which are read as whole examples."""
 
 
 def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None:
@@ -37,8 +37,8 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
         for name in FOR_TEXTS:
             if name in given:
                 raise UsageError(
-                    f"{given[name]} is for texts, and --layout reads examples one by one, each "
-                    "whole; try without it"
+                    f"{given[name]} is for texts, and --layout reads pairs as whole "
+                    "examples; try without it"
                 )
     if "init_from" in given:
         for name, why in FROM_THE_CHECKPOINT.items():
@@ -49,11 +49,11 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
     if values["val_fraction"] == 0:
         if values["patience"]:
             raise UsageError(
-                "--patience needs validations, and --val-fraction 0 holds nothing out; try "
+                "--patience needs validations, and --val-fraction 0 leaves no validation set; try "
                 "without one of them"
             )
         if values["eval_every"]:
-            warn("--val-fraction 0 holds nothing out, so that --eval-every has no effect")
+            warn("--val-fraction 0 leaves no validation set, so that --eval-every has no effect")
     if values["quiet"] and values["sample_every"]:
         raise UsageError("--sample-every shows samples, and --quiet none; try one of them")
     if "forget_bias" in given and "init_from" not in given:

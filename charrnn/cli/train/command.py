@@ -1,4 +1,4 @@
-"""`charrnn train`: from a text to a run's folder."""
+"""`charrnn train`: options and help of the command."""
 
 from dataclasses import fields
 from typing import Annotated, Any
@@ -53,8 +53,8 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[FILES]...",
-            help="Text files (.gz too), folders, or - for standard input; joined by a newline. "
-            "With --layout, files of pairs. Default: --builtin python-docs.",
+            help="Text files (also .gz), folders, or - for standard input, joined by newlines. "
+            "With --layout: files of pairs. Default: --builtin python-docs.",
             show_default=False,
         ),
     ] = None,
@@ -62,7 +62,8 @@ def train(
         str | None,
         option(
             CORPUS,
-            f"A built-in corpus: {names(BUILT_IN)}, france:GAP; of pairs: {names(DEMONSTRATIONS)}.",
+            f"Built-in text: {names(BUILT_IN)}, france:GAP; built-in pairs: "
+            f"{names(DEMONSTRATIONS)}.",
             option_name("built_in"),
         ),
     ] = None,
@@ -70,64 +71,68 @@ def train(
         str | None,
         option(
             CORPUS,
-            "Learn pairs, one a line, instead of a text: input, tab, output (.csv and .jsonl too); "
+            "Train on pairs instead of a text, one per line: input, tab, output (also .csv and "
+            ".jsonl); "
             + "; ".join(f"{name}: {one.meaning}" for name, one in LAYOUTS.items())
             + ".",
         ),
     ] = None,
     encoding: Annotated[
-        str, option(CORPUS, "Encoding of the files, applied strictly: no character is guessed.")
+        str, option(CORPUS, "Encoding of the files; a byte that does not fit it is an error.")
     ] = "utf-8",
     as_bytes: Annotated[
-        bool, option(CORPUS, "Learn bytes instead of characters: any file will do.", "--bytes")
+        bool,
+        option(CORPUS, "Train on bytes instead of characters; works with any file.", "--bytes"),
     ] = False,
     normalise: Annotated[
         str | None,
         option(
             CORPUS,
-            "Unicode normal form, such as nfc, so that é is always one character.",
+            "Unicode normal form to convert to, such as nfc, so that é is always one character.",
             option_name("normalise"),
         ),
     ] = None,
     min_count: Annotated[
-        int, option(CORPUS, "Leave out characters that occur less often than this.")
+        int, option(CORPUS, "Remove characters that occur fewer than this many times.")
     ] = 1,
     val_fraction: Annotated[
         float,
         option(
-            CORPUS, "Share held out to validate on: the end of a text; of pairs, drawn by seed."
+            CORPUS, "Fraction used for validation: the end of a text; pairs are drawn by --seed."
         ),
     ] = DEFAULT_VAL_FRACTION,
     preset: Annotated[
         str,
         option(
             MODEL,
-            f"What to choose where nothing is said: {names(PRESETS)}. The default fits the "
-            "network to the time, and dropout to units, text and passes over it.",
+            f"Source of settings not given: {names(PRESETS)}. The default chooses the size of the "
+            "network by the time, and dropout by units, size of the text and epochs.",
         ),
     ] = "default",
     cell: Annotated[
         str | None, option(MODEL, f"Recurrent cell: {names(CELLS)}. Default: lstm.")
     ] = None,
-    layers: Annotated[int | None, option(MODEL, "Layers. Default: 1.")] = None,
+    layers: Annotated[int | None, option(MODEL, "Number of layers. Default: 1.")] = None,
     hidden: Annotated[
         int | None,
-        option(MODEL, f"Units of each layer. Default: {SMALLEST} to {LARGEST}, by the time given."),
+        option(
+            MODEL, f"Hidden units per layer. Default: {SMALLEST} to {LARGEST}, by the time given."
+        ),
     ] = None,
     dropout: Annotated[
         float | None,
-        option(MODEL, "Share of layer outputs silenced in training. Default: by units and epochs."),
+        option(MODEL, "Dropout rate on layer outputs. Default: by units and epochs."),
     ] = None,
     recurrent_dropout: Annotated[
         float | None,
-        option(MODEL, "Share of recurrent weights silenced in training. Default: by epochs."),
+        option(MODEL, "Dropout rate on recurrent weights. Default: by epochs."),
     ] = None,
     init: Annotated[
         str | None,
         option(
             MODEL,
-            f"Recurrent weights: {names(INITIALISERS)}, with a scale as in normal:0.01. "
-            "Default: orthogonal, which keeps gradients at length.",
+            f"Initialiser of the recurrent weights: {names(INITIALISERS)}; with a scale as in "
+            "normal:0.01. Default: orthogonal, which keeps the norm of gradients.",
             option_name("init"),
         ),
     ] = None,
@@ -135,25 +140,31 @@ def train(
         float | None,
         option(
             MODEL,
-            "Factor on the recurrent weights at the start. Default: 1.",
+            "Factor on the initial recurrent weights. Default: 1.",
             option_name("gain"),
         ),
     ] = None,
     input_init: Annotated[
         str | None,
-        option(MODEL, "Input weights, likewise. Default: normal:1, for an rnn uniform (±1/√H)."),
+        option(
+            MODEL,
+            "Initialiser of the input weights. Default: normal:1, for an rnn uniform (±1/√H).",
+        ),
     ] = None,
     input_gain: Annotated[
-        float | None, option(MODEL, "Factor on the input weights at the start. Default: 1.")
+        float | None, option(MODEL, "Factor on the initial input weights. Default: 1.")
     ] = None,
     forget_bias: Annotated[
-        float | None, option(MODEL, "The LSTM's forget bias. Default: 1, to begin by remembering.")
+        float | None,
+        option(
+            MODEL, "Initial forget-gate bias of the lstm. Default: 1, so that it first remembers."
+        ),
     ] = None,
     optimiser: Annotated[
         str | None,
         option(
             OPTIMISATION,
-            f"{names(OPTIMISERS)}. Default: adagrad, the best we measured.",
+            f"Optimiser: {names(OPTIMISERS)}. Default: adagrad, the best in our measurements.",
             option_name("optimiser"),
         ),
     ] = None,
@@ -165,22 +176,28 @@ def train(
             + ", ".join(f"{kind.default_lr:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
-            + f"; less above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",
+            + f"; lower above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",
         ),
     ] = None,
     schedule: Annotated[
         str | None,
-        option(OPTIMISATION, f"{names(SCHEDULES)}. Default: cosine, down to 2 % of the rate."),
+        option(
+            OPTIMISATION,
+            f"Learning-rate schedule: {names(SCHEDULES)}. Default: cosine, down to 2 % of --lr.",
+        ),
     ] = None,
     warmup_steps: Annotated[
         int | None,
-        option(OPTIMISATION, "Steps in which the rate rises. Default: 100, at most a third."),
+        option(
+            OPTIMISATION,
+            "Steps of linear learning-rate warm-up. Default: 100, at most a third of all.",
+        ),
     ] = None,
     weight_decay: Annotated[
         float | None,
         option(
             OPTIMISATION,
-            f"Pull of weights towards zero. Default: texts with adagrad {WEIGHT_DECAY:g} or more.",
+            f"Decoupled weight decay. Default: texts with adagrad {WEIGHT_DECAY:g} or more.",
         ),
     ] = None,
     ema_decay: Annotated[
@@ -192,72 +209,90 @@ def train(
         ),
     ] = None,
     clip_norm: Annotated[
-        float | None, option(OPTIMISATION, "Largest norm of the whole gradient. Default: 0.25.")
+        float | None,
+        option(OPTIMISATION, "Clip the norm of the whole gradient to this. Default: 0.25."),
     ] = None,
     clip_value: Annotated[
-        float | None, option(OPTIMISATION, "Largest element of the gradient instead.")
+        float | None,
+        option(OPTIMISATION, "Clip each gradient element to ± this (instead of --clip-norm)."),
     ] = None,
     seq_length: Annotated[
         int | None,
-        option(OPTIMISATION, "Characters that a gradient travels back (truncation). Default: 64."),
+        option(
+            OPTIMISATION,
+            "Sequence length of truncated backpropagation, in characters. Default: 64.",
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, option(OPTIMISATION, "Lanes of the text read side by side. Default: 32.")
+        int | None, option(OPTIMISATION, "Batch size: sequences trained in parallel. Default: 32.")
     ] = None,
     state_reset_prob: Annotated[
         float | None,
         option(
             OPTIMISATION,
-            "How likely a lane begins a window from the zero state, the one that sampling starts "
-            "from. Default: 0.05.",
+            "Probability of resetting a sequence's hidden state at the start of each batch; "
+            "sampling starts from this zero state. Default: 0.05.",
         ),
     ] = None,
     minutes: Annotated[
         float | None,
-        option(RUN, f"Wall time of the whole command, about. Default: {DEFAULT_MINUTES:g}."),
+        option(RUN, f"Approximate wall time of the whole command. Default: {DEFAULT_MINUTES:g}."),
     ] = None,
-    epochs: Annotated[float | None, option(RUN, "Epochs to train for, instead.")] = None,
-    steps: Annotated[int | None, option(RUN, "Steps to train for, instead.")] = None,
+    epochs: Annotated[
+        float | None, option(RUN, "Train for this many epochs (instead of --minutes).")
+    ] = None,
+    steps: Annotated[
+        int | None, option(RUN, "Train for this many steps (instead of --minutes).")
+    ] = None,
     patience: Annotated[
         int | None,
         option(
             RUN,
-            "Stop after so many validations without a new best; 0: never. Default: 0, for pairs "
-            f"{PATIENCE}; and pairs end once validation finds no fault.",
+            "Stop after this many validations without a new best; 0: never. Default: 0, for pairs "
+            f"{PATIENCE}; pairs also stop when every validation answer is right.",
         ),
     ] = None,
-    seed: Annotated[int, option(RUN, "Seed of all that is random.")] = 0,
+    seed: Annotated[int, option(RUN, "Seed of all random numbers.")] = 0,
     workers: Annotated[
         int | None,
-        option(RUN, "Processes to share a batch. Default: measured, up to one a core.", **SHARED),
+        option(
+            RUN,
+            "Worker processes that share each batch. Default: measured, up to one per core.",
+            **SHARED,
+        ),
     ] = None,
     backend: Annotated[
         str | None,
         option(
             RUN,
-            f"Compute backend: {' or '.join(BACKENDS)}. Default: numba, which is faster, if it is "
-            "installed (pip install numba); they agree to rounding.",
+            f"Compute backend: {' or '.join(BACKENDS)}. Default: numba, which is faster, if "
+            "it is "
+            "installed (pip install numba). Their results agree to rounding error.",
         ),
     ] = None,
     out: Annotated[
-        str | None, option(RUN, "The run's folder. Default: checkpoints/NAME.", show_default=False)
+        str | None, option(RUN, "Folder of the run. Default: checkpoints/NAME.", show_default=False)
     ] = None,
     name: Annotated[
-        str | None, option(RUN, "The run's name. Default: the corpus's.", show_default=False)
+        str | None,
+        option(RUN, "Name of the run. Default: the name of the corpus.", show_default=False),
     ] = None,
     resume: Annotated[
-        str | None, option(RUN, "Go on with an interrupted run: its folder.", metavar="RUN")
+        str | None, option(RUN, "Continue the interrupted run in this folder.", metavar="RUN")
     ] = None,
     init_from: Annotated[
         str | None,
-        option(RUN, "Begin from the weights and vocabulary of a checkpoint.", metavar="CKPT"),
+        option(
+            RUN, "Start a new run from the weights and vocabulary of a checkpoint.", metavar="CKPT"
+        ),
     ] = None,
     eval_every: Annotated[
         int | None,
         option(
             RUN,
-            f"Steps between validations. Default: {EVALUATIONS} a run, pairs {PAIR_EVALUATIONS}; "
-            f"by --minutes as many, at least 2, as take {EVALUATION_SHARE:.0%} of the time.",
+            f"Steps between validations. Default: {EVALUATIONS} validations a run, for pairs "
+            f"{PAIR_EVALUATIONS}; with --minutes as many, at least 2, as take "
+            f"{EVALUATION_SHARE:.0%} of the time.",
             min=1,
         ),
     ] = None,
@@ -266,29 +301,31 @@ def train(
         option(RUN, "Steps between samples; 0: none. Default: at each validation.", min=0),
     ] = None,
     save_every: Annotated[
-        int | None, option(RUN, "Steps between saves. Default: every half minute.", min=1)
+        int | None,
+        option(RUN, "Steps between saved checkpoints. Default: every half minute.", min=1),
     ] = None,
     keep: Annotated[
-        int, option(RUN, "Also keep the newest N saves, as step-NNNNNN.npz.", metavar="N", min=0)
+        int,
+        option(RUN, "Also keep the newest N checkpoints, as step-NNNNNN.npz.", metavar="N", min=0),
     ] = 0,
     watch_gradients: Annotated[
         bool,
         option(
             RUN,
             "Show the gradient while training: norms, clipping, updates, and how far back it "
-            "reaches. Changes no weight, costs at most 2 %.",
+            "reaches. Does not change the weights; costs at most 2 % of the time.",
             "--watch-gradients",
         ),
     ] = False,
     json: Annotated[
         bool, option(RUN, "Print the result as one JSON object on stdout.", "--json")
     ] = False,
-    quiet: Annotated[bool, option(RUN, "Only warnings and errors.", "--quiet", "-q")] = False,
+    quiet: Annotated[bool, option(RUN, "Print only warnings and errors.", "--quiet", "-q")] = False,
 ) -> None:
     """Train a character-level network: charrnn train corpus.txt.
 
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
-    Ctrl-C saves, and --resume goes on to the same end.
+    Ctrl-C saves the run; --resume continues it to exactly the same result.
     """
     said = {name: value for name, value in context.params.items() if value is not None}
     given = {name: value for name, value in said.items() if name in SETTINGS}

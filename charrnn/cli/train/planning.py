@@ -1,4 +1,4 @@
-"""From a budget to a plan: how many workers, how many steps, and how long all of it takes."""
+"""Planning of a run: number of workers and steps within a budget, time and memory."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,19 +15,19 @@ from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 
 EVALUATIONS, PAIR_EVALUATIONS = 10, 24
-"""Validations of a run on a text, and on pairs, which may be solved before its end."""
+"""Validations of a run on a text, and on pairs, where a run may end at any validation."""
 
 EVALUATION_SHARE = 0.05
-"""The largest part of the time that validation may take, two of them apart."""
+"""Largest share of the time for validation; two validations are made in any case."""
 
 BASELINE_SECONDS = 3.5e-6
-"""Seconds that count tables and compressors take for each character, roughly."""
+"""Approximate seconds per character that count tables and compressors take."""
 
 SCORING_SHARE, CLOSING_SHARE = 0.2, 1 / 3
-"""The largest parts of the time for the final scoring, and for scoring and baselines together."""
+"""Largest shares of the time for the final scoring, and for scoring and baselines together."""
 
-FEW_STEPS = 20
-"""Below so many steps the user is told that the time is too short."""
+MIN_STEPS = 20
+"""Number of steps below which a note says that the time is too short."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class ScoringLimits:
     """How many characters are read at the end of a run, so that `--minutes` is kept.
 
     Args:
-        scored: the first characters of the held-out part, which the model is scored on.
-        fitted: the last characters of the training part, which baselines are fitted on.
+        scored: number of characters of the validation text that the model is scored on.
+        fitted: number of characters, the last of the training text, that baselines are fitted on.
     """
 
     scored: int = LONGEST_VALIDATION
@@ -44,7 +44,7 @@ class ScoringLimits:
 
 
 def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> ScoringLimits:
-    """Return what a run by `--minutes` has time to score; all of it for a run by steps."""
+    """Return how much text a run with `--minutes` has time to score; everything for other runs."""
     if budget.minutes is None or not isinstance(prepared, PreparedText):
         return ScoringLimits()
     seconds, usual = 60 * budget.minutes, ScoringLimits()
@@ -60,7 +60,7 @@ def create_trainer(
     wanted: int | None,
     initial: Parameters,
 ) -> tuple[Trainer, Speed]:
-    """Make the trainer with as many workers as were asked for, or as pay off when measured."""
+    """Create the trainer with the number of workers asked for, or with the fastest, as measured."""
     if wanted is not None and wanted < 1:
         raise UsageError(f"--workers is {wanted}; it must be at least 1")
     most = wanted or os.cpu_count() or 1
@@ -80,14 +80,14 @@ def create_trainer(
 
 
 def evaluations_at_most(prepared: PreparedData) -> int:
-    """Return how many validations a run has at most by itself."""
+    """Return the default number of validations of a run."""
     return EVALUATIONS if isinstance(prepared, PreparedText) else PAIR_EVALUATIONS
 
 
 def fix_steps(
     planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed
 ) -> TrainingConfig:
-    """Turn the budget into a number of steps, evaluations and baselines included."""
+    """Return the training configuration with as many steps as fit into the budget."""
     most = evaluations_at_most(prepared)
     steps = planned.budget.steps_of(trainer.steps_per_epoch)
     if steps is not None:
@@ -104,8 +104,8 @@ def fix_steps(
 
 
 def too_short(budget: Budget, steps: int) -> str | None:
-    """Return a note if the time given leaves room for a few steps only."""
-    if budget.minutes is None or steps >= FEW_STEPS:
+    """Return a note if the budget has time for few steps only, else None."""
+    if budget.minutes is None or steps >= MIN_STEPS:
         return None
     return (
         f"--minutes {budget.minutes:g} leaves time for {steps} step{'s' * (steps > 1)} only, after "
@@ -114,7 +114,7 @@ def too_short(budget: Budget, steps: int) -> str | None:
 
 
 def pace(planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed) -> float | None:
-    """Return characters a second of all the time, start and scoring included, if time decides."""
+    """Return characters per second of the total time of a run; None without --minutes."""
     if planned.budget.minutes is None:
         return None
     steps = fix_steps(planned, trainer, prepared, speed).steps
@@ -124,7 +124,7 @@ def pace(planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed) 
 def total_seconds(
     speed: Speed, trainer: Trainer, prepared: PreparedData, limits: ScoringLimits
 ) -> float:
-    """Return about how long the whole run will take."""
+    """Return the estimated seconds of the whole run."""
     steps, every = trainer.config.steps, trainer.config.eval_every
     evaluations = steps / every if every else 0
     once = validation_seconds(speed, prepared)
@@ -132,12 +132,12 @@ def total_seconds(
 
 
 def validation_seconds(speed: Speed, prepared: PreparedData) -> float:
-    """Return about how long one validation takes."""
+    """Return the estimated seconds of one validation."""
     return prepared.dataset.validation_size * speed.validation_character
 
 
 def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits) -> float:
-    """Return what the final scoring and the baselines will take; pairs have none of these."""
+    """Return the estimated seconds of the final scoring and, for texts, the baselines."""
     if not isinstance(prepared, PreparedText):
         return validation_seconds(speed, prepared)
     scored = min(prepared.dataset.validation_size, limits.scored)

@@ -1,4 +1,4 @@
-"""The line "chosen": the options that repeat a run, whatever is measured the next time."""
+"""Options that repeat a run exactly, shown as the line "chosen"."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -94,7 +94,7 @@ def settings_of(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
 
 
 def plain(value: object) -> str:
-    """Write a number shortly, but with all the digits that it has."""
+    """Return a value as text; floats in their shortest exact form."""
     if isinstance(value, float) and float(f"{value:g}") == value:
         return f"{value:g}"
     return str(value)

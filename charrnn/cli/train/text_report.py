@@ -37,7 +37,7 @@ def text_facts(prepared: PreparedText) -> dict[str, str]:
     dataset = prepared.dataset
     return {
         "corpus": f"{prepared.record.name}: {len(dataset.train):,} characters to train on, "
-        f"{len(dataset.validation):,} held out",
+        f"{len(dataset.validation):,} for validation",
         "vocabulary": f"{len(prepared.symbols)} characters",
     }
 

@@ -53,8 +53,8 @@ FIGURES: dict[str, Callable[[], object]] = {
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
-        f"{EVALUATIONS} a run, pairs {PAIR_EVALUATIONS}; by --minutes as many, at least 2, as "
-        f"take {EVALUATION_SHARE:.0%} of the time"
+        f"{EVALUATIONS} validations a run, for pairs {PAIR_EVALUATIONS}; with --minutes as many, "
+        f"at least 2, as take {EVALUATION_SHARE:.0%} of the time"
     ),
     "save_every": lambda: "every half minute",
     "corpus": lambda: "--builtin python-docs",

@@ -337,7 +337,7 @@ def test_too_small_a_corpus_shrinks_the_windows_with_a_note(
     result = charrnn("train", "small.txt", "--hidden", "8", "--steps", "3", "--workers", "1", "-q")
     assert result.exit_code == 0
     [note] = result.stderr.splitlines()
-    assert note.startswith("charrnn: note: 180 characters are few for 32 lanes of 64: training")
+    assert note.startswith("charrnn: note: 180 characters are few for 32 sequences of 64: training")
     config = metadata(Path("checkpoints/small/last.npz"))["training"]["config"]
     assert f"with {config['batch']} of {config['seq_length']}" in note
     assert 4 * config["batch"] * config["seq_length"] <= 180
