@@ -118,8 +118,9 @@ class TextMemory:
 
 
 def text_memory(
-    ids: Ids,
+    ids: Ids | Sequence[Ids],
     *,
+    characters: int | None = None,
     max_lag: int = MAX_LAG,
     seed: int = 0,
     ngrams: bool = True,
@@ -128,7 +129,8 @@ def text_memory(
     """Measure how far a text remembers; None if `stop()` became true.
 
     Args:
-        ids: the text as ids (N,).
+        ids: the text as ids (N,), or parts of equal length of a text that is too long.
+        characters: of the whole text, if `ids` are parts of it.
         max_lag: largest distance k in characters; reduced to a quarter of a short text.
         seed: of the surrogates.
         ngrams: whether to measure the loss of n-gram counts, which takes most of the time.
@@ -147,15 +149,15 @@ def text_memory(
     """
     if max_lag < 1:
         raise UsageError(f"the largest lag is {max_lag}; it must be 1 or more")
-    if len(ids) < MIN_CHARACTERS:
+    read = _parts(ids) if isinstance(ids, np.ndarray) else list(ids)
+    counted = sum(map(len, read))
+    if counted < MIN_CHARACTERS:
         raise TextError(
-            f"{len(ids):,} characters are too few to measure dependence between them; "
+            f"{counted:,} characters are too few to measure dependence between them; "
             f"it takes {MIN_CHARACTERS:,}",
             "a longer text",
         )
-    parts = _parts(ids)
-    parts, V = _symbols(parts)
-    counted = sum(map(len, parts))
+    parts, V = _symbols(read)
     lags = lags_up_to(min(max_lag, len(parts[0]) // 4))
     null = _null(parts, V, seed)
     bits: list[float] = []
@@ -175,12 +177,12 @@ def text_memory(
         for value, scale, share in zip(bits, scales, left, strict=True)
     ]
     thresholds = [null.threshold * scale for scale in scales]
-    nats = _ngram_losses(ids, stop) if ngrams else ()
+    nats = _ngram_losses(read[-1], stop) if ngrams else ()
     if nats is None:
         return None
     detected = [value > least for value, least in zip(corrected, thresholds, strict=True)]
     return TextMemory(
-        characters=len(ids),
+        characters=characters or (len(ids) if isinstance(ids, np.ndarray) else counted),
         counted=counted,
         symbols=V,
         entropy_bits=entropy,

@@ -26,6 +26,10 @@ COMMANDS = {
         "charrnn.cli.inspect.command:inspect_gradients",
         "See whether gradients vanish, explode or arrive.",
     ),
+    "inspect-text": (
+        "charrnn.cli.inspect_text:inspect_text",
+        "Measure how far the characters of a text depend on each other.",
+    ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }

@@ -385,6 +385,7 @@ CASES = [
         f"train corpus.txt {T} --out d",
     ),
     Case("train --resume empty", "to resume from", "another run", "train --resume run"),
+    Case("inspect-text ab.txt", "too few", "a longer text", "inspect-text corpus.txt"),
     Case("info nowhere.npz", "nowhere.npz", "the path of an .npz", "info run/best.npz"),
     Case("info broken.npz", "broken.npz", "another checkpoint", "info run/best.npz"),
     Case(
@@ -416,7 +417,6 @@ NOT_PROVOKED = {
     "x has": "only through Python: `test_stateful`",
     "worker processes cannot import": "only through Python: `test_worker_pool`",
     "a context has": "only through Python: `test_context`",
-    "too few to measure dependence": "only through Python: `test_text_memory`",
     "rate {} and decay": "only through Python: `test_dynamic`",
     "leave nothing to predict": "a text of one character: `test_text`",
     "free some space": "a full disk",

@@ -53,6 +53,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "sample": ("run", "--length", "5", "--seed", "1"),
     "predict": ("pairs", "the cat"),
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),
+    "inspect-text": ("corpus.txt", "--lags", "3"),
     "eval": ("run", "corpus.txt", "--no-baselines"),
     "info": ("run",),
 }
