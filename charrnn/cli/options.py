@@ -8,8 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from charrnn.errors import UsageError
-
 DEFAULT_VAL_FRACTION = 0.1
 """Fraction of a corpus that `train` uses for validation."""
 
@@ -94,19 +92,3 @@ def on_the_command_line(context: typer.Context) -> Iterator[tuple[str, str]]:
         if source is not None and source.name == "COMMANDLINE":
             no = parameter.secondary_opts and context.params.get(parameter.name or "") is False
             yield parameter.name or "", (parameter.secondary_opts if no else parameter.opts)[0]
-
-
-HEEDED_ON_RESUME = (
-    *("corpus", "resume", "sample_every", "save_every", "keep", "watch_gradients"),
-    *("json", "quiet"),
-)
-
-
-def refuse_new_settings(context: typer.Context) -> None:
-    """Raise `UsageError` for an option that a resumed run could not heed."""
-    for name, flag in on_the_command_line(context):
-        if name not in HEEDED_ON_RESUME:
-            raise UsageError(
-                f"--resume keeps the run's own settings and plan, {flag} would change them; "
-                "try --init-from for a new run"
-            )

@@ -10,23 +10,21 @@ import typer
 
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import warn
+from charrnn.cli.train.option_traits import FROM_CHECKPOINT, RESUMABLE, TEXT_ONLY
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig
 from charrnn.training.presets import PRESETS, Budget
 
-FROM_THE_CHECKPOINT = {
-    "init": "the weights of the checkpoint are used",
-    "input_init": "the weights of the checkpoint are used",
-    "gain": "the weights of the checkpoint are used",
-    "input_gain": "the weights of the checkpoint are used",
-    "forget_bias": "the weights of the checkpoint are used",
-    "min_count": "the vocabulary of the checkpoint is used",
-}
-"""Parameters that have no effect with `--init-from`, and why."""
 
-FOR_TEXTS = ("as_bytes", "min_count", "seq_length", "state_reset_prob")
-"""Parameters that have no effect for pairs, which are read as whole examples."""
+def refuse_new_settings(context: typer.Context) -> None:
+    """Raise `UsageError` for an option that would change a resumed run."""
+    for name, flag in on_the_command_line(context):
+        if name not in RESUMABLE:
+            raise UsageError(
+                f"--resume keeps the run's own settings and plan, {flag} would change them; "
+                "try --init-from for a new run"
+            )
 
 
 def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None:
@@ -34,14 +32,14 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
     given = dict(on_the_command_line(context))
     values = context.params
     if layout is not None:
-        for name in FOR_TEXTS:
+        for name in TEXT_ONLY:
             if name in given:
                 raise UsageError(
                     f"{given[name]} is for texts, and --layout reads pairs as whole "
                     "examples; try without it"
                 )
     if "init_from" in given:
-        for name, why in FROM_THE_CHECKPOINT.items():
+        for name, why in FROM_CHECKPOINT.items():
             if name in given:
                 raise UsageError(
                     f"with --init-from {given[name]} has no effect: {why}; try without it"

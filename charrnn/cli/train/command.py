@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.cli.options import DEFAULT_VAL_FRACTION, option, refuse_new_settings
-from charrnn.cli.train.checks import refuse_unread_options
+from charrnn.cli.options import DEFAULT_VAL_FRACTION, option
+from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.loop import RunOptions
 from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
 from charrnn.cli.train.resume import resume_run

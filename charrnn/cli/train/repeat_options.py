@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.train.option_traits import ALWAYS_SHOWN, NEVER_SHOWN, TEXT_ONLY
 from charrnn.cli.train.planning import evaluations_at_most
 from charrnn.limits import option_name
 from charrnn.nn.network import ModelConfig
@@ -17,19 +18,6 @@ from charrnn.training_config import TrainingConfig
 
 Planner: TypeAlias = Callable[[str, Mapping[str, Any], Budget], Plan]
 """From a preset, the settings that were given, and a budget to a plan."""
-
-ALWAYS_SHOWN = (
-    "cell",
-    "layers",
-    "hidden",
-    "dropout",
-    "optimiser",
-    "lr",
-    "seq_length",
-    "batch_size",
-)
-NEVER_SHOWN = ("inputs", "outputs", "readout_init", "loss", "steps", "workers", "seed", "backend")
-NOT_FOR_PAIRS = ("seq_length", "state_reset_prob")
 
 
 def repeating_options(
@@ -43,7 +31,7 @@ def repeating_options(
     """
     config, record = trainer.config, prepared.record
     of_text = isinstance(prepared, PreparedText)
-    hidden = NEVER_SHOWN if of_text else (*NEVER_SHOWN, *NOT_FOR_PAIRS)
+    hidden = NEVER_SHOWN if of_text else (*NEVER_SHOWN, *TEXT_ONLY)
     actual = {
         name: value
         for name, value in settings_of(trainer.model_config, config).items()
