@@ -89,7 +89,7 @@ class France(Task):
 
     def __init__(self, gap: int) -> None:
         shortest = min(map(len, self.countries.values()))
-        super().__init__(gap, builtin_texts.LEAST_GAP, len(builtin_texts.OPENING) + shortest)
+        super().__init__(gap, builtin_texts.MIN_GAP_CHARS, len(builtin_texts.OPENING) + shortest)
 
     def draw(self, B: int, rng: np.random.Generator) -> ProbeBatch:
         """Draw sentences until B of them are about one of `countries`."""

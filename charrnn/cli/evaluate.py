@@ -21,9 +21,9 @@ from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_files import arranged_known, read_pairs
-from charrnn.data.text_files import Corpus, read_corpus, split
+from charrnn.data.text_files import Corpus, read_corpus, validation_start
 from charrnn.errors import CharRNNError, UsageError
-from charrnn.evaluation.baselines import Baselines, baselines
+from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
 from charrnn.evaluation.text import Score
 from charrnn.inference.model import Model
@@ -122,7 +122,10 @@ def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> No
             which += f" (its last {record.val_fraction:.0%} for validation)"
     else:
         text = training_text(record, folder)
-        if text is None or corpus.text not in text[: split(len(text), record.val_fraction)]:
+        if (
+            text is None
+            or corpus.text not in text[: validation_start(len(text), record.val_fraction)]
+        ):
             return
         which = "part of the text that the model was trained on"
     warn(f"this is {which}; its loss on new text may be higher")
@@ -149,10 +152,6 @@ def score_pairs(
         answer(table)
 
 
-MOST_FITTED = 10_000_000
-"""Characters, the last ones before the split, that baselines are fitted on."""
-
-
 def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:
     """Return the baselines fitted on the model's training part, or None if that cannot be read."""
     try:
@@ -160,8 +159,8 @@ def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselin
     except CharRNNError as error:
         warn(f"no baselines: {error.problem}")
         return None
-    end = split(record.characters, record.val_fraction)
-    train = model.vocabulary.encode(corpus.part(max(0, end - MOST_FITTED), end), "skip")
+    end = validation_start(record.characters, record.val_fraction)
+    train = model.vocabulary.encode(corpus.part(max(0, end - MAX_TRAIN_CHARS), end), "skip")
     return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary))
 
 

@@ -18,7 +18,7 @@ from charrnn.data.decoding import STRICT_UTF_8, TextOptions
 from charrnn.data.text_files import Corpus, normalised
 from charrnn.errors import TextError, UsageError
 
-SOURCE_SIZE = 4_000_000
+PYTHON_SOURCE_CHARS = 4_000_000
 """Characters after which `python-source` takes no further module."""
 
 FRANCE_SENTENCES = 3300
@@ -63,9 +63,9 @@ CLAUSES = (
 """A row for every length from the shortest to the longest, just below twice as long."""
 
 OPENING, BEFORE_FILLER, AFTER_FILLER = "I grew up in ", ". ", " I speak fluent "
-SHORTEST, LONGEST = len(CLAUSES[0][0]), len(CLAUSES[-1][0])
-LEAST_GAP = len(BEFORE_FILLER) + SHORTEST + len(AFTER_FILLER)
-GREATEST_GAP = 10_000
+MIN_CLAUSE_CHARS, MAX_CLAUSE_CHARS = len(CLAUSES[0][0]), len(CLAUSES[-1][0])
+MIN_GAP_CHARS = len(BEFORE_FILLER) + MIN_CLAUSE_CHARS + len(AFTER_FILLER)
+MAX_GAP_CHARS = 10_000
 
 
 class Sentence(NamedTuple):
@@ -124,7 +124,7 @@ def python_source() -> str:
     size = 0
     for name in sorted(sys.stdlib_module_names):
         path = library / f"{name}.py"
-        if size < SOURCE_SIZE and path.is_file():
+        if size < PYTHON_SOURCE_CHARS and path.is_file():
             modules.append(path.read_text(encoding="utf-8"))
             size += len(modules[-1])
     if not modules:
@@ -143,11 +143,11 @@ def france_sentences(gap: int, count: int, rng: random.Random) -> list[Sentence]
     """Make `count` sentences with exactly `gap` characters between country and language.
 
     The gap is counted from the end of one name to the beginning of the other. Raises UsageError
-    for a gap outside LEAST_GAP and GREATEST_GAP.
+    for a gap outside MIN_GAP_CHARS and MAX_GAP_CHARS.
     """
-    if not LEAST_GAP <= gap <= GREATEST_GAP:
+    if not MIN_GAP_CHARS <= gap <= MAX_GAP_CHARS:
         raise UsageError(
-            f"a gap of {gap} is not within {LEAST_GAP} and {GREATEST_GAP} characters; "
+            f"a gap of {gap} is not within {MIN_GAP_CHARS} and {MAX_GAP_CHARS} characters; "
             f"try france:{DEFAULT_GAP}"
         )
     pairs = list(LANGUAGES.items())
@@ -166,11 +166,11 @@ def _filler(length: int, rng: random.Random) -> str:
     Each clause leaves room for one more, until what is left is the length of a row of CLAUSES.
     """
     clauses = []
-    while length > LONGEST:
-        rows = CLAUSES[: length - 2 * SHORTEST]
+    while length > MAX_CLAUSE_CHARS:
+        rows = CLAUSES[: length - 2 * MIN_CLAUSE_CHARS]
         clauses.append(rng.choice(rng.choice(rows)))
         length -= len(clauses[-1]) + 1
-    clauses.append(rng.choice(CLAUSES[length - SHORTEST]))
+    clauses.append(rng.choice(CLAUSES[length - MIN_CLAUSE_CHARS]))
     return " ".join(clauses)
 
 

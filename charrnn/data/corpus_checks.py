@@ -11,22 +11,22 @@ import numpy as np
 from charrnn.data.vocabulary import CodeCounts
 from charrnn.data.vocabulary import count as count_characters
 
-SAMPLE = 4_000_000
+SAMPLE_CHARS = 4_000_000
 """Characters that are looked at line by line; of a longer text, parts from all over it."""
 
-PARTS = 8
+SAMPLE_PARTS = 8
 """Parts of a sample."""
 
-MOST_PAIRS = 20_000
+MAX_SAMPLED_PAIRS = 20_000
 """Pairs that are looked at, drawn at random."""
 
-LEAST_LINES = 50
+MIN_LINES = 50
 """Lines, blank ones aside, below which nothing is said about lines."""
 
-LEAST_CHARACTERS = 5_000
+MIN_CHARACTERS_FOR_RARE = 5_000
 """Characters below which nothing is said about those that occur once."""
 
-MOST_NAMED = 3
+MAX_LISTED_CHARACTERS = 3
 
 # Lines that occur often in ordinary code, plays and tables: they end so, or have no letter.
 ORDINARY_END = (":", ";", "{", "}", "(", ")", ",", "[", "]", "\\\\", "*/", "->", "=>")
@@ -48,7 +48,7 @@ VISIBLE_SPACES = frozenset(" \t\n\r\f\v\u3000")
 """White space that ordinary texts hold; U+3000 is the space of Chinese and Japanese."""
 
 
-def look_at_text(parts: Sequence[str], *, sampled: bool) -> list[str]:
+def check_text(parts: Sequence[str], *, sampled: bool) -> list[str]:
     """Return remarks about the lines and the encoding of a text, or of parts of it if `sampled`."""
     suffix = f", in a sample of {sum(map(len, parts)):,} characters" if sampled else ""
     return [remark + suffix for remark in (*_lines(parts), *_tags(parts), *_mojibake(parts))]
@@ -56,12 +56,12 @@ def look_at_text(parts: Sequence[str], *, sampled: bool) -> list[str]:
 
 def sample_of(text: str) -> list[str]:
     """Return a text of at most SAMPLE characters as it is, of a longer one PARTS parts."""
-    if len(text) <= SAMPLE:
+    if len(text) <= SAMPLE_CHARS:
         return [text]
-    size = SAMPLE // PARTS
+    size = SAMPLE_CHARS // SAMPLE_PARTS
     return [
         text[start : start + size]
-        for start in np.linspace(0, len(text) - size, PARTS).astype(int).tolist()
+        for start in np.linspace(0, len(text) - size, SAMPLE_PARTS).astype(int).tolist()
     ]
 
 
@@ -75,7 +75,7 @@ def _lines(parts: Sequence[str]) -> Iterator[str]:
         if text := line.strip():
             stripped[text] += count
     total = stripped.total()
-    if total < LEAST_LINES:
+    if total < MIN_LINES:
         return
     for line, count in stripped.most_common(100):
         if count >= 20 and count >= _suspicious_share(line) * total:
@@ -83,7 +83,7 @@ def _lines(parts: Sequence[str]) -> Iterator[str]:
             break
     long = [(line, count) for line, count in stripped.items() if len(line) >= 12]
     lines = sum(count for _, count in long)
-    if lines >= LEAST_LINES and lines - len(long) > 0.5 * lines:
+    if lines >= MIN_LINES and lines - len(long) > 0.5 * lines:
         share = (lines - len(long)) / lines
         yield f"{share:.0%} of the lines of 12 characters or more repeat an earlier one"
 
@@ -128,7 +128,7 @@ def _mojibake(parts: Sequence[str]) -> Iterator[str]:
         )
 
 
-def look_at_characters(counts: CodeCounts, *, min_count: bool = False) -> list[str]:
+def check_character_counts(counts: CodeCounts, *, min_count: bool = False) -> list[str]:
     """Return remarks about invisible and about rare characters, given how often each occurs.
 
     With `min_count` the option of this name is advised for rare ones.
@@ -136,18 +136,21 @@ def look_at_characters(counts: CodeCounts, *, min_count: bool = False) -> list[s
     remarks = []
     codes = np.flatnonzero(counts).tolist()
     if len(counts) > 0xFFFD and (lost := int(counts[0xFFFD])):
-        remarks.append(f"U+FFFD REPLACEMENT CHARACTER occurs {times(lost)}: what was there is lost")
+        remarks.append(
+            f"U+FFFD REPLACEMENT CHARACTER occurs {occurrences(lost)}: what was there is lost"
+        )
     if unseen := [code for code in codes if is_invisible(chr(code))]:
         unseen.sort(key=lambda code: -int(counts[code]))
-        names = [f"{name_of(chr(code))} {times(int(counts[code]))}" for code in unseen]
+        names = [f"{character_name(chr(code))} {occurrences(int(counts[code]))}" for code in unseen]
         remarks.append(f"invisible characters: {_first(names)}")
     once = [code for code in codes if counts[code] == 1 and not is_invisible(chr(code))]
     once = [code for code in once if code != 0xFFFD]
-    if int(counts.sum()) >= LEAST_CHARACTERS and (len(once) >= 3 or max(once, default=0) > 0x7F):
+    enough = int(counts.sum()) >= MIN_CHARACTERS_FOR_RARE
+    if enough and (len(once) >= 3 or max(once, default=0) > 0x7F):
         what, them = ("occurs", "it") if len(once) == 1 else ("occur", "them")
         advice = f" (--min-count 2 leaves {them} out)" if min_count else ""
-        shown = _first([seen(chr(code)) for code in once])
-        remarks.append(f"{counted(len(once), 'character')} {what} once{advice}: {shown}")
+        shown = _first([character_label(chr(code)) for code in once])
+        remarks.append(f"{count_with_noun(len(once), 'character')} {what} once{advice}: {shown}")
     return remarks
 
 
@@ -160,7 +163,7 @@ def is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs", "Co", "Cn")
 
 
-def name_of(character: str) -> str:
+def character_name(character: str) -> str:
     """Name a character: U+00AD SOFT HYPHEN."""
     code = f"U+{ord(character):04X}"
     if character == "\ufeff":
@@ -170,26 +173,26 @@ def name_of(character: str) -> str:
     return f"{code} {name}".rstrip()
 
 
-def seen(character: str) -> str:
+def character_label(character: str) -> str:
     """Show a character and its code, or name it if it would not be seen by itself."""
     if not character.isprintable() or unicodedata.category(character).startswith("M"):
-        return name_of(character)
+        return character_name(character)
     return f"{character!r} U+{ord(character):04X}"
 
 
-def counted(count: int, noun: str) -> str:
+def count_with_noun(count: int, noun: str) -> str:
     """Say how many: 1 character, 2 characters."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def times(count: int) -> str:
+def occurrences(count: int) -> str:
     """Say how often: once, 2 times."""
     return "once" if count == 1 else f"{count:,} times"
 
 
 def _first(names: Sequence[str]) -> str:
-    rest = len(names) - MOST_NAMED
-    listed = ", ".join(names[:MOST_NAMED])
+    rest = len(names) - MAX_LISTED_CHARACTERS
+    listed = ", ".join(names[:MAX_LISTED_CHARACTERS])
     return f"{listed} and {rest:,} more" if rest > 0 else listed
 
 
@@ -197,12 +200,12 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
-LEAST_PAIRS = 20
-SURE, LEAST_GAIN = 0.99, 0.05
+MIN_PAIRS = 20
+MIN_DECIDED_SHARE, MIN_DECISION_GAIN = 0.99, 0.05
 
 Feature = Callable[[str], object]
 
-PLACES: dict[str, Feature] = {
+CHARACTER_FEATURES: dict[str, Feature] = {
     "the last character": lambda text: text[-1],
     "the first character": lambda text: text[0],
     "the last character but one": lambda text: text[-2:-1],
@@ -210,27 +213,30 @@ PLACES: dict[str, Feature] = {
 }
 
 
-def look_at_pairs(pairs: Sequence[tuple[str, str]], *, label: int | None) -> list[str]:
+def check_pairs(pairs: Sequence[tuple[str, str]], *, label: int | None) -> list[str]:
     """Return remarks about pairs of texts, of which the side `label` is a label, if one is."""
     fields = "\n".join(field for pair in pairs for field in pair)
-    remarks = [*_mojibake([fields]), *look_at_characters(count_characters(fields))]
+    remarks = [*_mojibake([fields]), *check_character_counts(count_characters(fields))]
     if label is None:
         return remarks
     sides = list(zip(*pairs, strict=True))
-    return [*look_at_labels(sides[1 - label], sides[label]), *remarks]
+    return [*check_labels(sides[1 - label], sides[label]), *remarks]
 
 
-def look_at_labels(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
+def check_labels(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
     """Return a remark if a single character decides the label of nearly every text."""
-    if len(texts) > MOST_PAIRS:
-        chosen = sorted(random.Random(0).sample(range(len(texts)), MOST_PAIRS))
+    if len(texts) > MAX_SAMPLED_PAIRS:
+        chosen = sorted(random.Random(0).sample(range(len(texts)), MAX_SAMPLED_PAIRS))
         texts, labels = [texts[n] for n in chosen], [labels[n] for n in chosen]
-    if len(texts) < LEAST_PAIRS or len(set(labels)) < 2:
+    if len(texts) < MIN_PAIRS or len(set(labels)) < 2:
         return []
     commonest = Counter(labels).most_common(1)[0][1] / len(labels)
-    found = [(_decided(list(map(place, texts)), labels), name) for name, place in PLACES.items()]
+    found = [
+        (_decided(list(map(feature, texts)), labels), name)
+        for name, feature in CHARACTER_FEATURES.items()
+    ]
     share, name = max([*found, _best_presence(texts, labels)], key=lambda one: one[0])
-    if share < SURE or share - commonest < LEAST_GAIN:
+    if share < MIN_DECIDED_SHARE or share - commonest < MIN_DECISION_GAIN:
         return []
     return [
         f"{name} alone decides {share:.1%} of the labels; the commonest label has {commonest:.1%}"
@@ -252,7 +258,7 @@ def _decided(values: Sequence[object], labels: Sequence[str]) -> float:
 def _best_presence(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, str]:
     """Return how much is decided by whether a character occurs, for the best character."""
     per_label = Counter(labels)
-    if sum(count for _, count in per_label.most_common(2)) < SURE * len(labels):
+    if sum(count for _, count in per_label.most_common(2)) < MIN_DECIDED_SHARE * len(labels):
         return 0.0, ""  # it has two values only
     present: dict[str, Counter[str]] = {}
     for text, label in zip(texts, labels, strict=True):
@@ -263,6 +269,6 @@ def _best_presence(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, 
         absent = max(per_label[label] - group[label] for label in per_label)
         share = (max(group.values()) + absent) / len(labels)
         if share > best[0]:
-            shown = repr(character) if character.isprintable() else name_of(character)
+            shown = repr(character) if character.isprintable() else character_name(character)
             best = (share, f"whether {shown} occurs")
     return best

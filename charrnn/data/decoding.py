@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from charrnn.data.encoding_detection import (
-    HEAD,
+    HEAD_BYTES,
     Pieces,
     encoding_advice,
     mark_of,
@@ -128,7 +128,7 @@ def decode(content: bytearray, name: str, options: TextOptions) -> tuple[str, Te
     facts = TextFacts()
     if options.as_bytes:
         return facts.add(content.decode("latin-1")), facts
-    head = content[:HEAD]
+    head = content[:HEAD_BYTES]
     check_head(head, name, options)
     codec = with_order(options.codec, head)
     try:

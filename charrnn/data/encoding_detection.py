@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-HEAD = 2**13
+HEAD_BYTES = 2**13
 """Bytes at the beginning of a file that decide whether it is text, and in which byte order."""
 
-SAMPLE = 2**16
+SAMPLE_BYTES = 2**16
 """Bytes after the first undecodable one that decide which encodings are plausible."""
 
 MARKS = {  # UTF-32 before UTF-16, whose little-endian mark is the beginning of the other's
@@ -86,10 +86,10 @@ LATIN_FAMILIES = tuple(
 )
 """Encodings for Latin script: the first one unless another fits better."""
 
-LEAST_SHARE = 0.6
+MIN_LETTER_SHARE = 0.6
 """Share of the non-ASCII characters that must be letters of the language."""
 
-MOST_FAMILIES = 3
+MAX_SUGGESTIONS = 3
 
 
 def mark_of(head: bytes | bytearray) -> str | None:
@@ -103,7 +103,7 @@ def zeros_of(content: bytes | bytearray) -> str:
     In UTF-16, spaces and Western letters have a zero in one half, and hardly anything has in the
     other; in UTF-32 every character has a zero at one end.
     """
-    head = content[:HEAD]
+    head = content[:HEAD_BYTES]
     if len(head) >= 16 and any(head):
         if not any(head[::4]) and head[1::4].count(0) >= len(head) / 5:
             return "utf-32-be"
@@ -127,7 +127,7 @@ def utf_16_order(content: bytes | bytearray) -> str:
 
     Beside the zeros: some characters are common, and a script takes few different high bytes.
     """
-    head = bytes(content[:HEAD])
+    head = bytes(content[:HEAD_BYTES])
     if (found := zeros_of(content)).startswith("utf-16"):
         return found
     orders = ("utf-16-le", "utf-16-be")
@@ -193,12 +193,12 @@ def _look(pieces: Iterable[bytes | bytearray], offset: int) -> tuple[bytes, byte
     """Return the head, what follows `offset`, and whether all before it is ASCII."""
     head, sample, place, before_is_ascii = b"", b"", 0, True
     for piece in pieces:
-        head += bytes(piece[: HEAD - len(head)])
+        head += bytes(piece[: HEAD_BYTES - len(head)])
         cut = max(0, offset - place)
         before_is_ascii = before_is_ascii and piece[:cut].isascii()
-        sample += bytes(piece[cut : cut + SAMPLE - len(sample)])
+        sample += bytes(piece[cut : cut + SAMPLE_BYTES - len(sample)])
         place += len(piece)
-        if len(sample) >= SAMPLE:
+        if len(sample) >= SAMPLE_BYTES:
             break
     return head, sample, before_is_ascii
 
@@ -234,7 +234,7 @@ def _score(sample: bytes, family: Family) -> float:
     """Return the share of common letters, small ones preferred; 0 for another language."""
     text = sample.decode(family.encoding, "ignore")
     foreign = [character for character in text if character > "\x7f"]
-    if not foreign or len(family.letters.findall(text)) < LEAST_SHARE * len(foreign):
+    if not foreign or len(family.letters.findall(text)) < MIN_LETTER_SHARE * len(foreign):
         return 0.0
     common = sum(character.lower() in family.common for character in foreign)
     small = sum(not character.isupper() for character in foreign)
@@ -250,4 +250,4 @@ def _in_words(families: list[Family]) -> str:
     if not words:
         return ""
     words[0] = words[0].replace(" if ", " if it is ")
-    return f"--encoding {', '.join(words[:MOST_FAMILIES])}"
+    return f"--encoding {', '.join(words[:MAX_SUGGESTIONS])}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from charrnn.data.decoding import TextOptions, check_head
-from charrnn.data.encoding_detection import CONTROLS, HEAD, mark_of, with_order, zeros_of
+from charrnn.data.encoding_detection import CONTROLS, HEAD_BYTES, mark_of, with_order, zeros_of
 from charrnn.data.file_notes import FileNotes, listed
 from charrnn.errors import StorageError, TextError, UsageError
 from charrnn.run_files import is_run, is_run_file
@@ -20,8 +20,8 @@ STDIN = "-"
 PAIR_ENDINGS = (".tsv", ".tsv.gz")
 GZIP_MAGIC = b"\x1f\x8b"
 
-PIECE = 2**20
-"""Bytes that are checked at a time."""
+CHUNK_BYTES = 2**20
+"""Bytes of a file that are read, checked or decoded at a time."""
 
 Kind: TypeAlias = Literal["text", "another encoding", "not text", "empty"]
 
@@ -118,11 +118,11 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
     if not path.stat().st_size:  # nothing, or a file of the kernel, which may block a reader
         return "empty"
     with naming(str(path)), path.open("rb") as file:
-        head = file.read(HEAD)
+        head = file.read(HEAD_BYTES)
         packed = head.startswith(GZIP_MAGIC)
         if packed:  # of which the rest is checked when it is read
             try:
-                head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
+                head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD_BYTES)
             except zlib.error:
                 return "not text"
         try:
@@ -130,7 +130,7 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
             decoder = codecs.getincrementaldecoder(with_order(options.codec, head))()
             if "\0" in decoder.decode(head):
                 return _other_kind(head)
-            while not packed and (piece := file.read(PIECE)):
+            while not packed and (piece := file.read(CHUNK_BYTES)):
                 decoder.decode(piece)
             decoder.decode(b"", final=not packed)
         except (UnicodeError, TextError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-MOST_NAMES = 3
+MAX_LISTED_FILES = 3
 """Names that a note lists; it counts the others."""
 
 PLURALS = {"has": "have", "is": "are", "begins": "begin"}
@@ -42,6 +42,6 @@ def _line(remark: str, names: list[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Name the first few, and count the rest."""
     all_names = list(names)
-    first = ", ".join(all_names[:MOST_NAMES])
-    rest = len(all_names) - MOST_NAMES
+    first = ", ".join(all_names[:MAX_LISTED_FILES])
+    rest = len(all_names) - MAX_LISTED_FILES
     return f"{first} and {rest:,} more" if rest > 0 else first

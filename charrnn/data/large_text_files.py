@@ -25,8 +25,8 @@ from charrnn.data.decoding import (
     check_zeros,
     undecodable,
 )
-from charrnn.data.encoding_detection import HEAD, with_order
-from charrnn.data.file_discovery import GZIP_MAGIC, STDIN, naming, shown
+from charrnn.data.encoding_detection import HEAD_BYTES, with_order
+from charrnn.data.file_discovery import CHUNK_BYTES, GZIP_MAGIC, STDIN, naming, shown
 from charrnn.data.file_notes import FileNotes
 from charrnn.data.text_files import (
     SIZE_LIMIT,
@@ -41,11 +41,8 @@ from charrnn.errors import StorageError, TextError
 from charrnn.system.files import write_atomically
 from charrnn.types import Ids
 
-LARGE = 64 * 2**20
+LARGE_TEXT_BYTES = 64 * 2**20
 """Bytes of files from which on a text is large; packed ones count four times."""
-
-PIECE = 2**20
-"""Bytes that are decoded at a time."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,7 @@ def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
             with place.open("rb") as file:
                 packed = file.read(2) == GZIP_MAGIC
             size += place.stat().st_size * (4 if packed else 1)
-    return size >= LARGE
+    return size >= LARGE_TEXT_BYTES
 
 
 def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> Iterator[str]:
@@ -201,13 +198,13 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
     """
     facts = TextFacts() if facts is None else facts
     name = shown(path)
-    head = next(raw_pieces(path, HEAD), b"")
+    head = next(raw_pieces(path, HEAD_BYTES), b"")
     codec = with_order(options.codec, head)
     if not options.as_bytes:
         check_head(head, name, options)
     decoder = codecs.getincrementaldecoder(codec)()
     consumed, lines = 0, 0
-    for content in raw_pieces(path, PIECE, end=b""):
+    for content in raw_pieces(path, CHUNK_BYTES, end=b""):
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(content, final=not content)
@@ -217,7 +214,7 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
             line = lines + str(before, codec, "ignore").count("\n") + 1
             offset = consumed - len(pending) + start
             raise undecodable(
-                name, codec, offset, line, lambda: raw_pieces(path, max(PIECE, HEAD))
+                name, codec, offset, line, lambda: raw_pieces(path, max(CHUNK_BYTES, HEAD_BYTES))
             ) from error
         consumed += len(content)
         lines += text.count("\n")

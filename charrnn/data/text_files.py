@@ -22,6 +22,7 @@ from typing import BinaryIO, TypedDict
 
 from charrnn.data.decoding import FORMS, STRICT_UTF_8, TextFacts, TextOptions, decode
 from charrnn.data.file_discovery import (
+    CHUNK_BYTES,
     GZIP_MAGIC,
     STDIN,
     find_files,
@@ -37,9 +38,6 @@ from charrnn.errors import TextError, UsageError
 SIZE_LIMIT = 4 * 2**30
 """Bytes that one source may hold, unpacked; more is taken for a mistake or a bomb."""
 
-PIECE = 2**20
-"""Bytes or characters handled at a time where a second copy of the whole would be too much."""
-
 
 class Fingerprint(TypedDict):
     """What tells one text from another: the hash of its UTF-8 bytes, and its length."""
@@ -51,8 +49,8 @@ class Fingerprint(TypedDict):
 def fingerprint(text: str) -> Fingerprint:
     """Return the fingerprint of `text`."""
     digest = hashlib.sha256()
-    for start in range(0, len(text), PIECE):
-        digest.update(text[start : start + PIECE].encode("utf-8", "surrogatepass"))
+    for start in range(0, len(text), CHUNK_BYTES):
+        digest.update(text[start : start + CHUNK_BYTES].encode("utf-8", "surrogatepass"))
     return {"sha256": digest.hexdigest(), "characters": len(text)}
 
 
@@ -111,7 +109,7 @@ def check_variety(characters: int, commonest: int, paths: Sequence[str]) -> None
         raise TextError(f"{which} {lack}", "a longer text")
 
 
-def split(text_length: int, val_fraction: float) -> int:
+def validation_start(text_length: int, val_fraction: float) -> int:
     """Return where validation begins: at the last `val_fraction` of the text, or at its end."""
     if not 0 <= val_fraction <= 0.5:
         raise UsageError(f"--val-fraction {val_fraction} is not within 0 and 0.5; try 0.1")
@@ -167,7 +165,7 @@ def _drain(stream: BinaryIO | gzip.GzipFile, name: str) -> bytearray:
 def pieces_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
     """Yield a stream piece by piece; raise TextError if it does not end within SIZE_LIMIT."""
     size = 0
-    while piece := stream.read(PIECE):
+    while piece := stream.read(CHUNK_BYTES):
         size += len(piece)
         if size > SIZE_LIMIT:
             raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")

@@ -16,7 +16,7 @@ from charrnn.data.characters import MAX_NAMED, byte_name, enumerated, named
 from charrnn.errors import TextError, UsageError
 from charrnn.types import Ids, smallest_id_type
 
-CHUNK = 2**18
+CHUNK_CHARS = 2**18
 """Characters translated at a time, so that what lies between text and ids stays small."""
 
 CodePoints: TypeAlias = NDArray[np.unsignedinteger[Any]]
@@ -117,7 +117,7 @@ class Vocabulary:
             return ""
         if ids.min() < 0 or ids.max() >= len(self):
             raise ValueError(f"an id is not within 0 and {len(self) - 1}")
-        chunks = np.split(ids, range(CHUNK, len(ids), CHUNK))
+        chunks = np.split(ids, range(CHUNK_CHARS, len(ids), CHUNK_CHARS))
         return "".join(_characters(self._code_points[chunk]) for chunk in chunks)
 
     def decode_bytes(self, ids: Ids | Sequence[int]) -> bytes:
@@ -182,8 +182,8 @@ class Vocabulary:
 
 def _code_points(text: str) -> Iterator[tuple[int, CodePoints]]:
     """Yield `text` as code points chunk by chunk, each with its position; a byte each if it can."""
-    for start in range(0, len(text), CHUNK):
-        chunk = text[start : start + CHUNK]
+    for start in range(0, len(text), CHUNK_CHARS):
+        chunk = text[start : start + CHUNK_CHARS]
         try:
             yield start, np.frombuffer(chunk.encode("latin-1"), np.uint8)
         except UnicodeEncodeError:

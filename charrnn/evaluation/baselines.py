@@ -10,15 +10,18 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import log
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from charrnn.errors import TextError
-from charrnn.types import Array, Ids, smallest_id_type
+from charrnn.types import Array, Ids, StopFlag, smallest_id_type
 
-Stop: TypeAlias = Callable[[], bool] | None
-"""Asked now and then whether to give up: true once the user has pressed Ctrl-C."""
+MAX_TRAIN_CHARS = 10_000_000
+"""Characters next to the split of which baselines are computed, by default."""
+
+MAX_VALIDATION_CHARS = 1_000_000
+"""Characters of the validation set that baselines score, by default."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,14 @@ def baselines(
     size: int,
     as_bytes: Callable[[Ids], bytes],
     *,
-    limit: int = 10_000_000,
-    held_limit: int = 1_000_000,
-    stop: Stop = None,
+    limit: int = MAX_TRAIN_CHARS,
+    validation_limit: int = MAX_VALIDATION_CHARS,
+    stop: StopFlag | None = None,
 ) -> Baselines | None:
     """Score `validation` (N,) given `train` by every method; None if `stop()` became true.
 
     `size` is that of the vocabulary, and `as_bytes` spells ids out for the compressors: UTF-8 for
-    text. Of longer parts the last `limit` characters of `train` and the first `held_limit` of
+    text. Of longer parts the last `limit` characters of `train` and the first `validation_limit` of
     `validation` are read. Raises `TextError` if `validation` has nothing to predict.
     """
     if len(validation) < 2:
@@ -71,13 +74,13 @@ def baselines(
             f"no character to predict, the held-out part has {len(validation)}; "
             "try a longer text or a larger share to hold out"
         )
-    sampled = len(train) > limit or len(validation) > held_limit
-    train, validation = train[max(0, len(train) - limit) :], validation[:held_limit]
+    sampled = len(train) > limit or len(validation) > validation_limit
+    train, validation = train[max(0, len(train) - limit) :], validation[:validation_limit]
     characters = len(validation) - 1
     try:
         unigram, *_, five_gram = (
             float(np.log(1 / p[1:]).mean())
-            for p in watch(witten_bell(train, validation, size, order=5), stop)
+            for p in interruptible(witten_bell(train, validation, size, order=5), stop)
         )
         known, unknown = as_bytes(train) + as_bytes(validation[:1]), as_bytes(validation[1:])
         gzip, xz = (
@@ -96,7 +99,7 @@ class StoppedError(Exception):
 Item = TypeVar("Item")
 
 
-def watch(items: Iterable[Item], stop: Stop) -> Iterator[Item]:
+def interruptible(items: Iterable[Item], stop: StopFlag | None) -> Iterator[Item]:
     """Pass `items` on, asking before each; raises `StoppedError` as soon as `stop()` is true."""
     for item in items:
         if stop is not None and stop():
@@ -161,14 +164,14 @@ def renumber(gram: Ids, stream: Ids, symbols: int) -> Array:
     return keys
 
 
-PIECE = 2**18
+CHUNK_SIZE = 2**18
 """Characters or bytes in one go: they fit the cache, and `stop()` is asked often enough."""
 
 
 def pieces(start: int, stop: int) -> Iterator[slice]:
     """Cut the range from `start` to `stop` into slices, all but the last of equal length."""
-    for begin in range(start, stop, PIECE):
-        yield slice(begin, min(begin + PIECE, stop))
+    for begin in range(start, stop, CHUNK_SIZE):
+        yield slice(begin, min(begin + CHUNK_SIZE, stop))
 
 
 class Compressor(Protocol):
@@ -186,7 +189,9 @@ def gzip_compressor() -> Compressor:
     return zlib.compressobj(level=9, wbits=16 + zlib.MAX_WBITS)
 
 
-def extra_bytes(new: Callable[[], Compressor], known: bytes, unknown: bytes, stop: Stop) -> int:
+def extra_bytes(
+    new: Callable[[], Compressor], known: bytes, unknown: bytes, stop: StopFlag | None
+) -> int:
     """C(known + unknown) − C(known), C being the compressed size in bytes; at least 0.
 
     xz is meant with its standard preset, 6: on 10 MB of Python source, preset 9 gains less than a
@@ -195,8 +200,10 @@ def extra_bytes(new: Callable[[], Compressor], known: bytes, unknown: bytes, sto
     return max(0, compressed_size(new, known + unknown, stop) - compressed_size(new, known, stop))
 
 
-def compressed_size(new: Callable[[], Compressor], data: bytes, stop: Stop) -> int:
+def compressed_size(new: Callable[[], Compressor], data: bytes, stop: StopFlag | None) -> int:
     """Bytes that a new compressor makes of `data`."""
     compressor = new()
-    size = sum(len(compressor.compress(data[piece])) for piece in watch(pieces(0, len(data)), stop))
+    size = sum(
+        len(compressor.compress(data[piece])) for piece in interruptible(pieces(0, len(data)), stop)
+    )
     return size + len(compressor.flush())

@@ -8,17 +8,15 @@ Every character is scored before it is learnt from; the figure is another one th
 and belongs beside it.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, norm
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, StopFlag
 
-SEGMENT = 32
+SEGMENT_CHARS = 32
 """Characters between two updates."""
 
 RATE = 2e-3
@@ -40,7 +38,7 @@ def dynamic_evaluate(
     *,
     rate: float = RATE,
     decay: float = DECAY,
-    stop: Callable[[], bool] | None = None,
+    stop: StopFlag | None = None,
 ) -> float | None:
     """Return the mean nats of `ids[1:]`, one stream from the zero state, or None if `stop` said so.
 
@@ -54,10 +52,10 @@ def dynamic_evaluate(
         raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
     learner = _Learner(config, parameters, rate, decay)
     total = 0.0
-    for begin in range(0, predictions, SEGMENT):
+    for begin in range(0, predictions, SEGMENT_CHARS):
         if stop is not None and stop():
             return None
-        total += learner.score(ids[begin : begin + SEGMENT + 1])
+        total += learner.score(ids[begin : begin + SEGMENT_CHARS + 1])
     return total / predictions
 
 
@@ -73,7 +71,7 @@ class _Learner:
         self.gradients = parameters.like()
         self.squares: Array = np.zeros_like(self.start)
         self.segments = 0
-        self.network = Network(config, self.parameters, SEGMENT, 1, self.gradients)
+        self.network = Network(config, self.parameters, SEGMENT_CHARS, 1, self.gradients)
 
     def score(self, text: Ids) -> float:
         """Return the sum of nats of text[1:] (T,), and then learn from it."""

@@ -6,7 +6,7 @@ symbols. In one-to-many, where many texts are right, exact matches mean nothing 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, StopFlag
 
 POSITIONS = 2**13
 """Positions T × B that are walked at once, if one example is not longer."""
@@ -57,7 +57,7 @@ def score(
     config: ModelConfig,
     parameters: Parameters,
     examples: Examples,
-    stop: Callable[[], bool] | None = None,
+    stop: StopFlag | None = None,
 ) -> PairScore | None:
     """Score at least one example, or return None if `stop` said so."""
     nats, right, exact = 0.0, 0, 0

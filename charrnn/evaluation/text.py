@@ -6,7 +6,7 @@ that is faster and agrees with one stream to about the third digit, enough to wa
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,15 @@ import numpy as np
 from charrnn.errors import TextError
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, StopFlag
 
-WINDOW = 128
+SEQ_LENGTH = 128
 """Time steps that are walked at once."""
 
-WARM_UP = 2 * WINDOW
+BURN_IN = 2 * SEQ_LENGTH
 """Characters that each lane but the first reads before the first one it is scored on."""
 
-VALIDATION_LANES = 32
+VALIDATION_BATCH_SIZE = 32
 """Lanes of the evaluation that training makes now and then."""
 
 
@@ -49,7 +49,7 @@ def evaluate(
     parameters: Parameters,
     ids: Ids,
     lanes: int = 1,
-    stop: Callable[[], bool] | None = None,
+    stop: StopFlag | None = None,
     state: Mapping[str, Array] | None = None,
 ) -> float | None:
     """Return the mean nats of `ids[1:]` given what came before, or None if `stop` said so.
@@ -60,11 +60,11 @@ def evaluate(
     predictions = len(ids) - 1
     if predictions < 1:
         raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
-    lanes = max(1, min(lanes, predictions // (4 * WARM_UP)))
+    lanes = max(1, min(lanes, predictions // (4 * BURN_IN)))
     part = -(-predictions // lanes)
-    burn_in = WARM_UP if lanes > 1 else 0
+    burn_in = BURN_IN if lanes > 1 else 0
     starts = np.arange(lanes) * part
-    network = Network(config, parameters, min(WINDOW, part + burn_in), lanes)
+    network = Network(config, parameters, min(SEQ_LENGTH, part + burn_in), lanes)
     offsets = np.arange(network.T + 1)[:, None]
     total = 0.0
     for begin in range(-burn_in, part, network.T):

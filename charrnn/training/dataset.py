@@ -3,7 +3,7 @@
 Texts are in `text_dataset`, pairs in `pair_dataset`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from charrnn.data.pair_batches import Examples
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, StopFlag
 
 LONGEST_VALIDATION = 1_000_000
 """Characters that one validation reads at most."""
@@ -48,6 +48,6 @@ class Dataset(Protocol):
         """Return how steps read these arrays."""
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
+        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
         """Score what is held out; None if `stop` said so on the way."""

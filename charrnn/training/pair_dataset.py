@@ -1,6 +1,6 @@
 """Pair dataset: examples of one layout, some to train on, some to validate on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from charrnn.data.batch import BatchConfig
@@ -11,7 +11,7 @@ from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import LONGEST_VALIDATION, ValidationResult
 from charrnn.training_config import TrainingConfig
-from charrnn.types import Array
+from charrnn.types import Array, StopFlag
 
 SOLVED_NATS = 0.002
 """Nats per symbol below which a model without a fault in validation has nothing left to learn."""
@@ -49,7 +49,7 @@ class PairDataset:
         return PairBatchConfig(config.batch_size, config.seed)
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
+        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
         """Score the examples held out."""
         found = score(config, parameters, self.validated, stop)

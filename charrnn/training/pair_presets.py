@@ -11,7 +11,14 @@ from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.initialisers import chrono_bias
 from charrnn.nn.network import FORGET_BIAS, ModelConfig
-from charrnn.training.presets import Budget, Plan, Settings, default_lr_for, is_another, pick
+from charrnn.training.presets import (
+    Budget,
+    Plan,
+    Settings,
+    config_from_settings,
+    default_lr_for,
+    differs_from_preset,
+)
 from charrnn.training_config import TrainingConfig
 
 MOST_POSITIONS = 2**15
@@ -70,7 +77,9 @@ def plan_pairs(
     )
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
     settings.setdefault("dropout", dropout)
-    if is_another("optimiser", given, settings) or is_another("cell", given, settings):
+    if differs_from_preset("optimiser", given, settings) or differs_from_preset(
+        "cell", given, settings
+    ):
         settings.pop("lr", None)  # the preset's rate is that of its own optimiser
     settings |= given
     notes = []
@@ -81,6 +90,8 @@ def plan_pairs(
         settings["batch_size"] = len(train)
     settings.setdefault("lr", default_lr_for(settings))
     shape = {"inputs": pairing.inputs, "outputs": pairing.outputs}
-    model = pick(ModelConfig, settings | shape)
-    training = pick(TrainingConfig, settings | {"steps": 0, "state_reset_prob": 1.0})
+    model = config_from_settings(ModelConfig, settings | shape)
+    training = config_from_settings(
+        TrainingConfig, settings | {"steps": 0, "state_reset_prob": 1.0}
+    )
     return Plan(model, training, budget, tuple(notes))

@@ -9,7 +9,7 @@ from charrnn.data.large_text_files import AnyCorpus, LargeCorpus
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
 from charrnn.data.pair_formats import Pair
-from charrnn.data.text_files import split
+from charrnn.data.text_files import validation_start
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.text_dataset import TextDataset
@@ -52,7 +52,7 @@ def prepare_text(
         ids = corpus.encode(vocabulary, where)
     else:
         ids = vocabulary.encode(corpus.text, "skip")
-    begin = split(len(ids), record.val_fraction)
+    begin = validation_start(len(ids), record.val_fraction)
     return PreparedText(vocabulary, TextDataset(ids[:begin], ids[begin:]), record)
 
 

@@ -65,18 +65,18 @@ def speed(hidden: int) -> float:
 def default(characters: int, budget: Budget, hidden: int | None) -> Settings:
     """Fit the size to the time, and dropout to the size and how often the text will be read."""
     minutes = 3.0 if budget.minutes is None else budget.minutes
-    fitting = next((H for H, enough in SIZES if minutes < enough), LARGEST)
+    fitting = next((H for H, enough in HIDDEN_BY_MINUTES if minutes < enough), MAX_PRESET_HIDDEN)
     return regularised(hidden or fitting, characters, budget)
 
 
 def small(characters: int, budget: Budget, hidden: int | None) -> Settings:
     """Return a network for a first look, or for a slow machine."""
-    return regularised(hidden or SMALLEST, characters, budget)
+    return regularised(hidden or MIN_PRESET_HIDDEN, characters, budget)
 
 
 def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
     """Return a network for half an hour and more."""
-    return regularised(hidden or LARGEST, characters, budget)
+    return regularised(hidden or MAX_PRESET_HIDDEN, characters, budget)
 
 
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
@@ -85,24 +85,28 @@ def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     Weight decay makes up for `lr_scale_for_width`: a step shrinks the weights as much, whatever the
     units.
     """
-    passes = budget.epochs_of(characters, hidden, characters_per_step=2048)
+    passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
     weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
-    for rate, enough in DROPOUTS:
+    for rate, enough in DROPOUT_BY_EPOCHS:
         if weighed < enough:
             decay = round(WEIGHT_DECAY / lr_scale_for_width(hidden), 4)
             return {"hidden": hidden, "dropout": rate, "weight_decay": decay}
-    return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_PASSES
+    return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_EPOCHS
 
 
-SMALLEST, LARGEST = 128, 768
-SIZES = ((SMALLEST, 0.3), (256, 0.75), (384, 6), (512, 15))
-"""Units of the one LSTM layer for fewer minutes than stand beside them; `LARGEST` for more."""
+TYPICAL_CHARS_PER_STEP = 2048
+"""Characters of a batch by default: 64 time steps times 32 sequences."""
 
-DROPOUTS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
+MIN_PRESET_HIDDEN, MAX_PRESET_HIDDEN = 128, 768
+HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 15))
+"""Pairs (hidden size of the single LSTM layer, minutes below which it is chosen); for longer runs
+`MAX_PRESET_HIDDEN`."""
+
+DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
 """Dropout for fewer passes over the text, times (units / 256)² and √(a million / characters), than
 stand beside it."""
 
-MANY_PASSES: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
+MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
 """For more passes. Without the second of them a network overfits all the same, with it validation
 falls to the end; but it wants half the rate."""
 
@@ -112,10 +116,10 @@ weights shrink a little, what Adagrad's ever smaller steps add to them counts fo
 a text that is read once is learnt better."""
 
 
-MOST_AT_FULL_RATE = 384
+MAX_HIDDEN_AT_FULL_LR = 384
 """Units up to which the usual rate is safe."""
 
-MOST_WITH_RECURRENT_DROPOUT = 0.5
+MAX_LR_SCALE_WITH_RECURRENT_DROPOUT = 0.5
 """What the rate is multiplied by, at most, where recurrent weights are dropped: those that are kept
 are made larger, and at the full rate a network with half of them dropped diverged."""
 
@@ -127,7 +131,7 @@ def default_lr_for(settings: Settings) -> float:
     """
     optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
-    most = MOST_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
+    most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
     factor = min(most, lr_scale_for_width(settings.get("hidden", ModelConfig.hidden)))
     return round(optimiser.default_lr * cell.lr_scale * factor, 4)
 
@@ -139,7 +143,7 @@ def lr_scale_for_width(hidden: int) -> float:
     units there are below it the further it is thrown (Yang et al. 2022, arXiv 2203.03466): at
     Adagrad's 0.4, two of three networks of 512 units were thrown out of what they had learnt.
     """
-    return MOST_AT_FULL_RATE / max(MOST_AT_FULL_RATE, hidden)
+    return MAX_HIDDEN_AT_FULL_LR / max(MAX_HIDDEN_AT_FULL_LR, hidden)
 
 
 def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Settings:
@@ -175,7 +179,7 @@ PRESETS: dict[str, Callable[[int, Budget, int | None], Settings]] = {
 }
 """By name: from the characters of a text, a budget, and the units if they were said."""
 
-WARM_UP_SHARE = 1 / 3
+MAX_WARMUP_SHARE = 1 / 3
 """The largest part of a run that the learning rate may take to rise. Adagrad needs the time: its
 first steps are as large as the rate, whatever the gradient, until it has squares to divide by."""
 
@@ -200,17 +204,19 @@ def plan(
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
-    if "dropout" in given or is_another("cell", given, settings):
+    if "dropout" in given or differs_from_preset("cell", given, settings):
         settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs
-    if is_another("optimiser", given, settings):
+    if differs_from_preset("optimiser", given, settings):
         for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
             settings.pop(name, None)
     settings |= given
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
     settings.setdefault("lr", default_lr_for(settings))
-    model = pick(ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary})
-    training = pick(TrainingConfig, settings | {"steps": 0})
+    model = config_from_settings(
+        ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary}
+    )
+    training = config_from_settings(TrainingConfig, settings | {"steps": 0})
     T, B = fit(characters, training.seq_length, training.batch_size)
     notes = []
     if (training.seq_length, training.batch_size) != (T, B):
@@ -222,7 +228,7 @@ def plan(
     return Plan(model, training, budget, tuple(notes))
 
 
-def is_another(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
+def differs_from_preset(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
     """Whether another cell or optimiser, by `name`, is given than a preset's settings mean."""
     usual = {"cell": ModelConfig.cell, "optimiser": TrainingConfig.optimiser}
     own = settings.get(name, usual[name])
@@ -231,12 +237,12 @@ def is_another(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
 
 def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:
     """Fix the number of steps, the warm-up that fits it, and how often to evaluate."""
-    warmup_steps = min(training.warmup_steps, int(WARM_UP_SHARE * steps))
+    warmup_steps = min(training.warmup_steps, int(MAX_WARMUP_SHARE * steps))
     eval_every = training.eval_every or max(1, -(-steps // max(1, evaluations)))
     return replace(training, steps=steps, warmup_steps=warmup_steps, eval_every=eval_every)
 
 
-def pick(kind: type[Any], settings: Settings) -> Any:
+def config_from_settings(kind: type[Any], settings: Settings) -> Any:
     """Make a record of the settings that are its fields."""
     names = {item.name for item in fields(kind)}
     return kind(**{name: value for name, value in settings.items() if name in names})

@@ -11,20 +11,19 @@ from statistics import mean, median
 
 import numpy as np
 
-from charrnn.evaluation.text import VALIDATION_LANES, WINDOW
+from charrnn.evaluation.text import SEQ_LENGTH, VALIDATION_BATCH_SIZE
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import norm
 from charrnn.training.trainer import Trainer
+from charrnn.types import StopFlag
 
-Stop = Callable[[], bool]
-
-PATIENCE = 0.5
+MAX_MEASUREMENT_SECONDS = 0.5
 """Seconds that one measurement may take, once it has two values."""
 
-MOST_CALLS = 25
+MAX_CALLS = 25
 
-WORTHWHILE = 1.02
+MIN_SPEEDUP = 1.02
 """By what factor more workers must be faster than one to be kept."""
 
 
@@ -38,12 +37,12 @@ class Speed:
     stream_character: float
 
     @property
-    def sharing_pays(self) -> bool:
+    def workers_are_faster(self) -> bool:
         """Whether the workers together are faster than one of them alone."""
-        return self.step * WORTHWHILE < self.step_alone
+        return self.step * MIN_SPEEDUP < self.step_alone
 
 
-def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
+def measure(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
     """Time training on the run's own windows, and evaluation, leaving the trainer as it was.
 
     Windows may differ in length: a step is what its positions take, times the positions of a mean
@@ -53,7 +52,7 @@ def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
     states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
     optimiser = type(trainer.optimiser)(trainer.parameters.vector, trainer.config.weight_decay)
     batcher = pool.batcher
-    usual = mean(map(batcher.positions, range(min(MOST_CALLS, batcher.steps_per_epoch))))
+    usual = mean(map(batcher.positions, range(min(MAX_CALLS, batcher.steps_per_epoch))))
 
     def update() -> None:
         """Update at a rate of zero: all is written, as if it had changed."""
@@ -80,26 +79,28 @@ def measure(trainer: Trainer, stop: Stop = lambda: False) -> Speed:
             alone = parts * _seconds(own, stop) + _seconds(update_alone, stop)
     trainer.states.vector[...], trainer.parameters.vector[...] = states, weights
     model, parameters = trainer.model_config, trainer.parameters
-    many = _forward_seconds(model, parameters, VALIDATION_LANES, stop)
+    many = _forward_seconds(model, parameters, VALIDATION_BATCH_SIZE, stop)
     one = _forward_seconds(model, parameters, 1, stop)
     return Speed(together, alone, many, one)
 
 
-def _forward_seconds(config: ModelConfig, parameters: Parameters, lanes: int, stop: Stop) -> float:
+def _forward_seconds(
+    config: ModelConfig, parameters: Parameters, lanes: int, stop: StopFlag
+) -> float:
     """Return the seconds that evaluating one character takes."""
-    network = Network(config, parameters, WINDOW, lanes)
-    inputs = np.resize(np.arange(config.inputs), (WINDOW, lanes))
-    targets = np.resize(np.arange(config.outputs), (WINDOW, lanes))
+    network = Network(config, parameters, SEQ_LENGTH, lanes)
+    inputs = np.resize(np.arange(config.inputs), (SEQ_LENGTH, lanes))
+    targets = np.resize(np.arange(config.outputs), (SEQ_LENGTH, lanes))
 
     def walk(_: int) -> float:
         network.forward(inputs)
         network.loss(targets)
         return 1.0
 
-    return _seconds(walk, stop) / (WINDOW * lanes)
+    return _seconds(walk, stop) / (SEQ_LENGTH * lanes)
 
 
-def _seconds(work: Callable[[int], float], stop: Stop) -> float:
+def _seconds(work: Callable[[int], float], stop: StopFlag) -> float:
     """Return the median time of some calls, the first of which, with cold caches, is left out.
 
     `work` gets the number of the call and returns what its time is to be multiplied by.
@@ -109,7 +110,8 @@ def _seconds(work: Callable[[int], float], stop: Stop) -> float:
     times: list[float] = []
     spent = 0.0
     while not times or (
-        not stop() and (len(times) < 2 or (spent < PATIENCE and len(times) < MOST_CALLS))
+        not stop()
+        and (len(times) < 2 or (spent < MAX_MEASUREMENT_SECONDS and len(times) < MAX_CALLS))
     ):
         began = time.perf_counter()
         factor = work(len(times))

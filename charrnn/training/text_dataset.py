@@ -1,18 +1,18 @@
 """Text dataset: a text as ids, one part to train on, one to validate on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from charrnn.data.batch import BatchConfig
 from charrnn.data.text_batches import TextBatchConfig
-from charrnn.evaluation.text import VALIDATION_LANES, evaluate
+from charrnn.evaluation.text import VALIDATION_BATCH_SIZE, evaluate
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import LONGEST_VALIDATION, ValidationResult
 from charrnn.training_config import TrainingConfig
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, StopFlag
 
 
 def nothing() -> Ids:
@@ -50,9 +50,9 @@ class TextDataset:
         )
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: Callable[[], bool] | None = None
+        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
         """Score the held-out part on some lanes side by side."""
         validation = self.validation[:LONGEST_VALIDATION]
-        nats = evaluate(config, parameters, validation, VALIDATION_LANES, stop)
+        nats = evaluate(config, parameters, validation, VALIDATION_BATCH_SIZE, stop)
         return None if nats is None else ValidationResult(nats, {"nats_per_char": nats})

@@ -5,7 +5,7 @@ stop. It never prints and never writes.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
@@ -28,13 +28,13 @@ from charrnn.training.events import (
 )
 from charrnn.training.worker_pool import WorkerPool
 from charrnn.training_config import Progress, TrainingConfig
-from charrnn.types import Array
+from charrnn.types import Array, StopFlag
 
-SMOOTHING = 0.99
+LOSS_EMA_DECAY = 0.99
 """What the smoothed loss keeps of itself at each step."""
 
 
-TRAINED_COPIES = 4
+MIN_WEIGHT_COPIES = 4
 """Fewest copies of the weights that training holds: they, their gradient, and the optimiser's."""
 
 
@@ -51,7 +51,7 @@ class Trainer:
         self.model_config, self.config, self.dataset = model, config, dataset
         batch_config = dataset.batch_config(config)
         require_memory(
-            4 * TRAINED_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
+            4 * MIN_WEIGHT_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
         )
         self.pool = WorkerPool(
             model, batch_config, dataset.arrays, initial, config.workers, config.backend
@@ -97,7 +97,11 @@ class Trainer:
             self._average()
             self.gradient_snapshot = None if self.watch is None else self.watch.after_update()
         progress.step += 1
-        keep = SMOOTHING * (1 - SMOOTHING ** (progress.step - 1)) / (1 - SMOOTHING**progress.step)
+        keep = (
+            LOSS_EMA_DECAY
+            * (1 - LOSS_EMA_DECAY ** (progress.step - 1))
+            / (1 - LOSS_EMA_DECAY**progress.step)
+        )
         progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
         self.updating = False
         return Step(
@@ -113,7 +117,7 @@ class Trainer:
             chars_per_second=window.read / (time.perf_counter() - began),
         )
 
-    def evaluate(self, stop: Callable[[], bool] | None = None) -> Evaluation | None:
+    def evaluate(self, stop: StopFlag | None = None) -> Evaluation | None:
         """Score what is held out and remember the best; None if `stop` said so on the way."""
         scores = self.dataset.validate(self.model_config, self.model, stop)
         if scores is None:
@@ -181,7 +185,7 @@ INITIAL_DIVERGENCE_ADVICE = (
 """What helps if even the first gradient, before any update, is not finite."""
 
 
-def train(trainer: Trainer, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
     """Train from where the trainer stands to its planned end, yielding what happens.
 
     `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, if

@@ -25,7 +25,7 @@ from charrnn.analysis.memory_probe import (
     run_trials,
 )
 from charrnn.analysis.memory_tasks import MAX_PROBE_GAP, TASKS, France, Recall
-from charrnn.data.builtin_texts import LANGUAGES, LEAST_GAP, OPENING
+from charrnn.data.builtin_texts import LANGUAGES, MIN_GAP_CHARS, OPENING
 from charrnn.errors import UsageError, WorkerError
 
 QUICK = Trial("recall", PROBE_MODELS["rnn-orthogonal"], gap=5, steps=50, seed=0)
@@ -70,7 +70,7 @@ def spell(column: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> str:
     return "".join(France.characters[i] for i in column)
 
 
-@pytest.mark.parametrize("gap", [LEAST_GAP, 45, 80])
+@pytest.mark.parametrize("gap", [MIN_GAP_CHARS, 45, 80])
 def test_a_sentence_ends_before_its_language_and_holds_its_country_whole(gap: int) -> None:
     inputs, targets, _ = France(gap).draw(100, np.random.default_rng(0))
     seen = set()
@@ -156,7 +156,7 @@ def test_the_accuracy_is_measured_after_the_last_step_too() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_symbol_outside_the_window_is_guessed_at_random(task: str, name: str) -> None:
     """The state is zero after the symbol, so that the accuracy is that of guessing."""
-    (trial,) = plan_trials(task, [LEAST_GAP], [name], seed=3, window=LEAST_GAP)
+    (trial,) = plan_trials(task, [MIN_GAP_CHARS], [name], seed=3, window=MIN_GAP_CHARS)
     (result,) = results(run_trial(replace(trial, steps=60)))
     low, high = chance_interval(result.chance, EVALUATED_SEQUENCES)
     assert low <= result.accuracy <= high
@@ -240,8 +240,8 @@ def test_a_gap_without_meaning_is_a_usage_error(gap: int) -> None:
 
 
 def test_sentences_have_a_smallest_gap() -> None:
-    with pytest.raises(UsageError, match=f"within {LEAST_GAP} and"):
-        plan_trials("france", gaps=[LEAST_GAP - 1])
+    with pytest.raises(UsageError, match=f"within {MIN_GAP_CHARS} and"):
+        plan_trials("france", gaps=[MIN_GAP_CHARS - 1])
 
 
 def test_unknown_names_and_numbers_without_meaning_are_usage_errors() -> None:

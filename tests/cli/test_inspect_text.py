@@ -90,7 +90,7 @@ def test_a_large_text_is_measured_from_its_parts(
     charrnn: Call, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = json.loads(charrnn("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
-    monkeypatch.setattr(large_text_files, "LARGE", 1)
+    monkeypatch.setattr(large_text_files, "LARGE_TEXT_BYTES", 1)
     parts = json.loads(charrnn("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
     assert parts["characters"] == whole["characters"]
     assert parts["entropy_bits"] == pytest.approx(whole["entropy_bits"], abs=0.01)

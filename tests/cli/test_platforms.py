@@ -150,7 +150,7 @@ def test_ctrl_c_saves_a_run_that_can_be_resumed(
     imitation: str, large: bool, tmp_path: Path, text: str
 ) -> None:
     if large:
-        imitation += "import charrnn.data.large_text_files as large\nlarge.LARGE = 1\n"
+        imitation += "import charrnn.data.large_text_files as large\nlarge.LARGE_TEXT_BYTES = 1\n"
     command = ["train", text, *TINY, "--steps", "400", "--save-every", "5", "--workers", "2"]
     folder = tmp_path / "checkpoints" / "text"
     with subprocess.Popen(

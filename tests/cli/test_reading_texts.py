@@ -61,7 +61,7 @@ def test_every_command_refuses_a_bad_file_with_advice_that_it_can_follow(
     if name in BAD:
         Path(name).write_bytes(BAD[name])
     if command == "large":
-        monkeypatch.setattr(large_text, "LARGE", 0)
+        monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 0)
     line = COMMANDS[command].format(name).replace("RUN", str(finished_run))
     result = charrnn(*line.split())
     assert result.exit_code == 4, result.stderr
@@ -86,7 +86,7 @@ def test_a_table_is_told_about_layouts_by_train_only(
 ) -> None:
     Path("t.tsv").write_text("the cat\tsat\n" * 40, encoding="utf-8")
     for large in (2**26, 0):
-        monkeypatch.setattr(large_text, "LARGE", large)
+        monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", large)
         trained = charrnn("train", "t.tsv", *tiny, "--out", f"out{large}")
         assert "t.tsv is read as plain text (for pairs try --layout)" in trained.stderr
     scored = charrnn("eval", finished_run, "t.tsv", "--on-unknown", "skip")
@@ -97,7 +97,7 @@ def test_a_table_is_told_about_layouts_by_train_only(
 def test_a_search_for_texts_leaves_out_runs(
     large: int, charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large_text, "LARGE", large)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", large)
 
     def train(*arguments: str) -> str:
         assert charrnn("train", *arguments, *tiny).exit_code == 0
@@ -191,7 +191,7 @@ def test_pairs_of_one_character_are_told_before_training(charrnn: Call) -> None:
 def test_what_looks_wrong_in_a_text_is_told_before_training(
     large: int, charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(large_text, "LARGE", large)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", large)
     text = corpus.read_text(encoding="utf-8") * 3 + "</html>\n" * 30 + "a\u200bb\xad\n"
     corpus.write_text(text, encoding="utf-8")
     result = charrnn("train", corpus, *tiny)

@@ -146,8 +146,8 @@ WAYS: dict[str, Read] = {
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """An empty folder, where every file is large, and is decoded so many bytes at a time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(large_text, "LARGE", 0)
-    monkeypatch.setattr(large_text, "PIECE", request.param)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 0)
+    monkeypatch.setattr(large_text, "CHUNK_BYTES", request.param)
     return tmp_path
 
 

@@ -18,11 +18,11 @@ from charrnn.data import builtin_texts as corpora
 from charrnn.data.builtin_texts import (
     BUILT_IN,
     CLAUSES,
-    GREATEST_GAP,
     LANGUAGES,
-    LEAST_GAP,
-    LONGEST,
-    SHORTEST,
+    MAX_CLAUSE_CHARS,
+    MAX_GAP_CHARS,
+    MIN_CLAUSE_CHARS,
+    MIN_GAP_CHARS,
     built_in_corpus,
     france_sentences,
 )
@@ -70,7 +70,7 @@ def test_the_source_begins_with_the_first_module_and_can_be_found_in_the_library
 def test_the_source_ends_with_the_module_that_makes_it_large_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(corpora, "SOURCE_SIZE", 1)
+    monkeypatch.setattr(corpora, "PYTHON_SOURCE_CHARS", 1)
     library = Path(sysconfig.get_path("stdlib"))
     first = (library / "__future__.py").read_text(encoding="utf-8")
     assert built_in_corpus("python-source").text == first
@@ -96,7 +96,7 @@ def test_a_gap_that_is_no_number_is_a_usage_error(gap: str) -> None:
     assert len(str(error.value)) <= 200
 
 
-@pytest.mark.parametrize("gap", [0, LEAST_GAP - 1, GREATEST_GAP + 1])
+@pytest.mark.parametrize("gap", [0, MIN_GAP_CHARS - 1, MAX_GAP_CHARS + 1])
 def test_a_gap_that_no_clause_fits_is_a_usage_error(gap: int) -> None:
     with pytest.raises(UsageError, match=f"gap of {gap} is not within 30 and 10000"):
         built_in_corpus(f"france:{gap}")
@@ -125,7 +125,10 @@ def test_a_python_without_its_source_proposes_another_corpus(
         built_in_corpus("python-source")
 
 
-@given(st.integers(LEAST_GAP, 3 * LEAST_GAP) | st.integers(LEAST_GAP, 2000), st.integers(0, 9))
+@given(
+    st.integers(MIN_GAP_CHARS, 3 * MIN_GAP_CHARS) | st.integers(MIN_GAP_CHARS, 2000),
+    st.integers(0, 9),
+)
 def test_the_gap_is_exact_and_holds_no_name(gap: int, seed: int) -> None:
     for text, country, language in france_sentences(gap, 5, random.Random(seed)):
         assert LANGUAGES[country] == language
@@ -137,7 +140,7 @@ def test_the_gap_is_exact_and_holds_no_name(gap: int, seed: int) -> None:
         assert not any(name in text[start:end] for name in NAMES)
 
 
-@pytest.mark.parametrize("gap", [*range(LEAST_GAP, 121), GREATEST_GAP])
+@pytest.mark.parametrize("gap", [*range(MIN_GAP_CHARS, 121), MAX_GAP_CHARS])
 def test_every_filler_is_made_of_whole_clauses(gap: int) -> None:
     clauses = {clause for row in CLAUSES for clause in row}
     for sentence in france_sentences(gap, 20, random.Random(gap)):
@@ -148,9 +151,9 @@ def test_every_filler_is_made_of_whole_clauses(gap: int) -> None:
 
 def test_there_is_a_choice_of_clauses_for_every_length() -> None:
     lengths = [{len(clause) for clause in row} for row in CLAUSES]
-    assert lengths == [{length} for length in range(SHORTEST, LONGEST + 1)]
+    assert lengths == [{length} for length in range(MIN_CLAUSE_CHARS, MAX_CLAUSE_CHARS + 1)]
     assert min(map(len, CLAUSES)) > 1
-    assert LONGEST >= 2 * SHORTEST
+    assert MAX_CLAUSE_CHARS >= 2 * MIN_CLAUSE_CHARS
     assert not any(name in clause for row in CLAUSES for clause in row for name in NAMES)
 
 

@@ -9,11 +9,11 @@ import pytest
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.corpus_checks import (
-    SAMPLE,
-    look_at_characters,
-    look_at_labels,
-    look_at_pairs,
-    look_at_text,
+    SAMPLE_CHARS,
+    check_character_counts,
+    check_labels,
+    check_pairs,
+    check_text,
     sample_of,
 )
 from charrnn.data.vocabulary import count
@@ -31,7 +31,7 @@ def prose(lines: int = 1000, seed: int = 1) -> list[str]:
 def look(text: str) -> list[str]:
     parts = sample_of(text)
     sampled = len(parts) > 1
-    return [*look_at_text(parts, sampled=sampled), *look_at_characters(count(text))]
+    return [*check_text(parts, sampled=sampled), *check_character_counts(count(text))]
 
 
 def mixed(lines: list[str], line: str, times: int) -> str:
@@ -154,7 +154,7 @@ def test_characters_that_occur_once_are_counted_and_shown() -> None:
     ]
     assert look(f"{text}$") == []
     assert look("aeiou") == []
-    (advice,) = look_at_characters(count(f"{text}éß"), min_count=True)
+    (advice,) = check_character_counts(count(f"{text}éß"), min_count=True)
     assert advice.startswith("2 characters occur once (--min-count 2 leaves them out): ")
 
 
@@ -176,9 +176,9 @@ def test_html_is_told_by_its_share() -> None:
 
 def test_a_long_text_is_sampled_from_all_over_and_it_is_said() -> None:
     text = "\n".join(prose(200_000))
-    assert len(text) > 1.5 * SAMPLE
+    assert len(text) > 1.5 * SAMPLE_CHARS
     parts = sample_of(text)
-    assert sum(map(len, parts)) == SAMPLE
+    assert sum(map(len, parts)) == SAMPLE_CHARS
     assert text.startswith(parts[0])
     assert text.endswith(parts[-1])
     (remark,) = look(mixed(prose(200_000), "</html>", 5000))
@@ -229,7 +229,7 @@ def labelled(kind: str, count: int = 200) -> tuple[list[str], list[str]]:
 def test_a_single_character_that_decides_the_label_is_named(
     kind: str, expected: str, count: int
 ) -> None:
-    (remark,) = look_at_labels(*labelled(kind, count))
+    (remark,) = check_labels(*labelled(kind, count))
     assert remark.startswith(expected)
     assert "the commonest label has" in remark
 
@@ -238,17 +238,17 @@ def test_one_wrong_label_in_two_hundred_is_forgiven_and_five_are_not() -> None:
     texts, labels = labelled("last")
     for number in range(5):
         labels[2 * number] = "y"
-        assert bool(look_at_labels(texts, labels)) == (number < 2)
+        assert bool(check_labels(texts, labels)) == (number < 2)
 
 
 def test_nothing_is_said_where_no_character_decides() -> None:
-    assert look_at_labels(*labelled("nothing")) == []
-    assert look_at_labels(["a", "b"], ["x", "y"]) == []
+    assert check_labels(*labelled("nothing")) == []
+    assert check_labels(["a", "b"], ["x", "y"]) == []
     texts, _ = labelled("last")
-    assert look_at_labels(texts, ["x"] * 199 + ["y"]) == []  # the commonest label does as well
+    assert check_labels(texts, ["x"] * 199 + ["y"]) == []  # the commonest label does as well
     unique = [chr(0x4E00 + number) for number in range(200)]
-    assert look_at_labels(unique, ["x", "y"] * 100) == []  # each character occurs once
-    assert look_at_labels(texts, [str(number) for number in range(200)]) == []
+    assert check_labels(unique, ["x", "y"] * 100) == []  # each character occurs once
+    assert check_labels(texts, [str(number) for number in range(200)]) == []
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_nothing_is_said_where_no_character_decides() -> None:
 def test_nothing_is_said_about_demonstrations(name: str, layout: str) -> None:
     pairs = [pair[:2] for pair in demonstration(name, layout).pairs]
     label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
-    assert look_at_pairs(pairs, label=label) == []
+    assert check_pairs(pairs, label=label) == []
 
 
 def test_pairs_are_looked_at_from_the_side_of_their_label() -> None:
     texts, labels = labelled("last")
     forwards = list(zip(texts, labels, strict=True))
     backwards = list(zip(labels, texts, strict=True))
-    assert "last character" in look_at_pairs(forwards, label=1)[0]
-    assert "last character" in look_at_pairs(backwards, label=0)[0]
-    assert look_at_pairs(forwards, label=None) == []
-    assert look_at_pairs([*forwards, ("a\u200b", "b")], label=None)[0].startswith("invisible")
+    assert "last character" in check_pairs(forwards, label=1)[0]
+    assert "last character" in check_pairs(backwards, label=0)[0]
+    assert check_pairs(forwards, label=None) == []
+    assert check_pairs([*forwards, ("a\u200b", "b")], label=None)[0].startswith("invisible")

@@ -22,7 +22,7 @@ Make = Callable[..., LargeCorpus]
 @pytest.fixture(params=[1, 2, 3, 7, 64, 2**20])
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes that are decoded at a time: characters of several bytes lie across the borders."""
-    monkeypatch.setattr(large_text, "PIECE", request.param)
+    monkeypatch.setattr(large_text, "CHUNK_BYTES", request.param)
     return int(request.param)
 
 
@@ -135,7 +135,7 @@ def test_only_what_is_large_is_large(make: Make, monkeypatch: pytest.MonkeyPatch
     make(b"x" * 100, gzip.compress(b"y" * 100))
     options = TextOptions()
     assert not is_large(["0.txt", "1.txt"], options)
-    monkeypatch.setattr(large_text, "LARGE", 101)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 101)
     assert is_large(["0.txt", "1.txt"], options)
     assert not is_large(["0.txt"], options)
     assert not is_large(["0.txt", "-"], options)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from charrnn.data import text_files as text_module
 from charrnn.data.decoding import TextOptions
-from charrnn.data.encoding_detection import HEAD
-from charrnn.data.text_files import Corpus, fingerprint, read_corpus, split
+from charrnn.data.encoding_detection import HEAD_BYTES
+from charrnn.data.text_files import Corpus, fingerprint, read_corpus, validation_start
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, StorageError, TextError, UsageError
 
@@ -318,7 +318,7 @@ def test_a_folder_gives_its_texts_sorted_and_names_the_rest(here: Path) -> None:
 
 def test_a_head_cut_within_a_character_is_still_text(here: Path) -> None:
     Path("books").mkdir()
-    text = "x" + "\u00e9" * HEAD
+    text = "x" + "\u00e9" * HEAD_BYTES
     Path("books/long.txt").write_text(text, encoding="utf-8")
     assert read_corpus(["books"]).text == text
 
@@ -437,7 +437,7 @@ def test_a_fingerprint_is_the_hash_of_the_utf_8_bytes_whatever_the_pieces(
     text: str, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "PIECE", piece)
+        patch.setattr(text_module, "CHUNK_BYTES", piece)
         found = fingerprint(text)
     whole = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     assert found == {"sha256": whole, "characters": len(text)}
@@ -468,7 +468,7 @@ def test_five_megabytes_take_few_bytes_a_character(here: Path) -> None:
 @given(st.integers(0, 10_000), st.floats(0, 0.5))
 def test_a_split_leaves_something_on_both_sides(length: int, fraction: float) -> None:
     try:
-        begin = split(length, fraction)
+        begin = validation_start(length, fraction)
     except TextError:
         assert length * min(fraction or 1, 1 - fraction) < 3
     else:
@@ -478,18 +478,18 @@ def test_a_split_leaves_something_on_both_sides(length: int, fraction: float) ->
 
 
 def test_validation_is_the_end_of_the_text_as_others_cut_it() -> None:
-    assert split(1_115_394, 0.1) == 1_003_854
-    assert split(100, 0.0) == 100
-    assert split(4, 0.5) == 2
+    assert validation_start(1_115_394, 0.1) == 1_003_854
+    assert validation_start(100, 0.0) == 100
+    assert validation_start(4, 0.5) == 2
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 0.51, 1.0, float("nan"), float("inf")])
 def test_a_senseless_fraction_is_a_usage_error(fraction: float) -> None:
-    assert "--val-fraction" in complaint(lambda: split(1000, fraction), UsageError)
+    assert "--val-fraction" in complaint(lambda: validation_start(1000, fraction), UsageError)
 
 
 def test_a_text_too_short_to_split_says_how_to_go_on() -> None:
-    assert complaint(lambda: split(9, 0.1)) == (
+    assert complaint(lambda: validation_start(9, 0.1)) == (
         "a text of 9 characters cannot be split with --val-fraction 0.1, "
         "2 on each side are needed; try a longer text, or --val-fraction 0"
     )

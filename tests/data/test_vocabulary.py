@@ -24,7 +24,7 @@ def sorted_vocabulary(text: str) -> Vocabulary:
 @given(ANY_TEXT, st.integers(1, 5))
 def test_any_unicode_comes_back_whatever_the_chunks(text: str, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocabulary_module, "CHUNK", chunk)
+        patch.setattr(vocabulary_module, "CHUNK_CHARS", chunk)
         vocabulary = Vocabulary.from_text(text)
         assert vocabulary == sorted_vocabulary(text)
         assert vocabulary.decode(vocabulary.encode(text)) == text
@@ -34,7 +34,7 @@ def test_any_unicode_comes_back_whatever_the_chunks(text: str, chunk: int) -> No
 def test_the_table_agrees_with_the_naive_way(known: str, text: str, chunk: int) -> None:
     vocabulary = sorted_vocabulary(known)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocabulary_module, "CHUNK", chunk)
+        patch.setattr(vocabulary_module, "CHUNK_CHARS", chunk)
         ids = vocabulary.encode(text + known, on_unknown="skip")
         unknown = vocabulary.unknown(text + known)
     naive = vocabulary.characters
@@ -55,7 +55,7 @@ def test_rare_characters_are_those_a_counter_finds(text: str, least: int, chunk:
     counts = Counter(text)
     kept = sorted(character for character in counts if counts[character] >= least)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocabulary_module, "CHUNK", chunk)
+        patch.setattr(vocabulary_module, "CHUNK_CHARS", chunk)
         if len(kept) < min(2, least):
             with pytest.raises(TextError, match=rf"occur {least} times or more; try .*--min-count"):
                 Vocabulary.from_text(text, least)
@@ -111,7 +111,7 @@ def test_many_unknown_characters_still_fit_on_a_line() -> None:
 def test_the_first_place_is_counted_from_the_start_of_the_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(vocabulary_module, "CHUNK", 3)
+    monkeypatch.setattr(vocabulary_module, "CHUNK_CHARS", 3)
     with pytest.raises(TextError, match=r"'x' U\+0078, first at position 7;"):
         Vocabulary("ab").encode("abababax")
 

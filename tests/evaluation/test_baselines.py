@@ -41,10 +41,15 @@ def score(
     size: int,
     *,
     limit: int = 10_000_000,
-    held_limit: int = 1_000_000,
+    validation_limit: int = 1_000_000,
 ) -> Baselines:
     metrics = baselines(
-        train, validation, size, as_bytes=one_byte_each, limit=limit, held_limit=held_limit
+        train,
+        validation,
+        size,
+        as_bytes=one_byte_each,
+        limit=limit,
+        validation_limit=validation_limit,
     )
     assert metrics is not None
     return metrics
@@ -81,7 +86,7 @@ def test_witten_bell_equals_the_formula_however_it_is_cut_into_pieces(
     train: list[int], validation: list[int], order: int, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIECE", piece)
+        patch.setattr(module, "CHUNK_SIZE", piece)
         by_order = list(witten_bell(ids(train), ids(validation), SIZE, order))
     assert len(by_order) == order
     for n, p in enumerate(by_order, start=1):
@@ -155,7 +160,7 @@ def test_compressors_are_charged_the_difference_of_two_whole_files(length: int) 
     known, unknown = (random_ids(n, 200, seed=n).astype(np.uint8).tobytes() for n in (length, 999))
     unknown += known[-500:]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIECE", 4_096)
+        patch.setattr(module, "CHUNK_SIZE", 4_096)
         by_gzip = extra_bytes(gzip_compressor, known, unknown, None)
         by_xz = extra_bytes(lzma.LZMACompressor, known, unknown, None)
     assert by_gzip == len(gzip.compress(known + unknown, 9)) - len(gzip.compress(known, 9))
@@ -240,7 +245,7 @@ def test_long_parts_are_sampled_next_to_the_split_and_the_figures_say_so() -> No
     train, validation = random_ids(300, SIZE), random_ids(90, SIZE, seed=1)
     whole = score(train, validation, SIZE)
     assert not whole.sampled
-    assert score(train, validation, SIZE, limit=300, held_limit=90) == whole
+    assert score(train, validation, SIZE, limit=300, validation_limit=90) == whole
 
     fewer = score(train, validation, SIZE, limit=200)
     assert fewer.sampled
@@ -249,7 +254,7 @@ def test_long_parts_are_sampled_next_to_the_split_and_the_figures_say_so() -> No
     alone = score(train[-200:], validation, SIZE)
     assert fewer.as_dict() == alone.as_dict()
 
-    shorter = score(train, validation, SIZE, held_limit=50)
+    shorter = score(train, validation, SIZE, validation_limit=50)
     assert shorter.sampled
     assert shorter.characters == 49
     assert shorter.as_dict() == score(train, validation[:50], SIZE).as_dict()
@@ -269,7 +274,7 @@ def stop_at(call: int) -> tuple[Callable[[], bool], list[int]]:
 def test_stop_is_asked_between_orders_and_pieces_and_ends_the_work_at_once() -> None:
     train, validation = random_ids(1_000, SIZE), random_ids(100, SIZE, seed=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "PIECE", 300)
+        patch.setattr(module, "CHUNK_SIZE", 300)
         never, calls = stop_at(10**9)
         metrics = baselines(train, validation, SIZE, one_byte_each, stop=never)
         assert metrics == score(train, validation, SIZE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import TextError, UsageError
-from charrnn.evaluation.dynamic import SEGMENT, dynamic_evaluate
+from charrnn.evaluation.dynamic import SEGMENT_CHARS, dynamic_evaluate
 from charrnn.evaluation.text import evaluate
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
@@ -22,7 +22,9 @@ def text(length: int, seed: int = 0) -> np.ndarray[tuple[int], np.dtype[np.uint8
     return np.random.default_rng(seed).integers(V, size=length).astype(np.uint8)
 
 
-@pytest.mark.parametrize("length", [2, 10, SEGMENT + 1, 3 * SEGMENT + 1, 4 * SEGMENT])
+@pytest.mark.parametrize(
+    "length", [2, 10, SEGMENT_CHARS + 1, 3 * SEGMENT_CHARS + 1, 4 * SEGMENT_CHARS]
+)
 def test_without_learning_it_is_the_static_loss(weights: Parameters, length: int) -> None:
     found = dynamic_evaluate(CONFIG, weights, text(length), rate=0.0, decay=0.0)
     assert found == pytest.approx(evaluate(CONFIG, weights, text(length)), rel=1e-12)
@@ -30,15 +32,15 @@ def test_without_learning_it_is_the_static_loss(weights: Parameters, length: int
 
 def test_a_character_is_scored_before_it_is_learnt_from(weights: Parameters) -> None:
     """The first segment cannot profit, nor can anything hang on what comes later."""
-    first = text(SEGMENT + 1)
+    first = text(SEGMENT_CHARS + 1)
     static = dynamic_evaluate(CONFIG, weights, first, rate=0.0)
     assert dynamic_evaluate(CONFIG, weights, first, rate=0.01) == static
     sums = []
     for ending in (1, 2):
-        whole = np.concatenate([text(3 * SEGMENT), text(SEGMENT + 1, seed=ending)])
-        known = whole[: 3 * SEGMENT + 1].copy()
+        whole = np.concatenate([text(3 * SEGMENT_CHARS), text(SEGMENT_CHARS + 1, seed=ending)])
+        known = whole[: 3 * SEGMENT_CHARS + 1].copy()
         sums.append(dynamic_evaluate(CONFIG, weights, known, rate=0.01))
-    other = np.concatenate([text(3 * SEGMENT), text(1, seed=1)])
+    other = np.concatenate([text(3 * SEGMENT_CHARS), text(1, seed=1)])
     assert sums[0] == dynamic_evaluate(CONFIG, weights, other, rate=0.01)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import TextError
-from charrnn.evaluation.text import WARM_UP, WINDOW, Score, evaluate
+from charrnn.evaluation.text import BURN_IN, SEQ_LENGTH, Score, evaluate
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
 
@@ -32,7 +32,9 @@ def small(cell: str, size: float = 0.5) -> tuple[ModelConfig, Parameters]:
     return config, parameters
 
 
-@pytest.mark.parametrize("N", [2, 3, WINDOW, WINDOW + 1, WINDOW + 2, 3 * WINDOW - 7])
+@pytest.mark.parametrize(
+    "N", [2, 3, SEQ_LENGTH, SEQ_LENGTH + 1, SEQ_LENGTH + 2, 3 * SEQ_LENGTH - 7]
+)
 def test_one_stream_is_read_as_a_loop_would(rng: np.random.Generator, cell: str, N: int) -> None:
     config, parameters = small(cell)
     ids = rng.integers(V, size=N).astype(np.uint8)
@@ -43,7 +45,7 @@ def test_one_stream_is_read_as_a_loop_would(rng: np.random.Generator, cell: str,
 
 def test_many_lanes_agree_with_one_stream(rng: np.random.Generator, cell: str) -> None:
     config, parameters = small(cell)
-    N = 3 * 4 * WARM_UP + 321
+    N = 3 * 4 * BURN_IN + 321
     ids = ((np.arange(N) // 3) % V + rng.integers(2, size=N)) % V
     one = evaluate(config, parameters, ids)
     for lanes in (3, 1000):
@@ -55,7 +57,7 @@ def test_every_character_is_scored_once_whatever_the_lanes(cell: str) -> None:
     config = ModelConfig(V, V, cell=cell, hidden=2)
     parameters = Parameters(config.shapes(), np.float64)
     parameters["b_y"][...] = [0, 1, 2, 3, 4]
-    for N in (4 * WARM_UP * 3 + 1, 4 * WARM_UP * 3 + 2, 4 * WARM_UP * 4 + 777):
+    for N in (4 * BURN_IN * 3 + 1, 4 * BURN_IN * 3 + 2, 4 * BURN_IN * 4 + 777):
         ids = np.random.default_rng(N).integers(V, size=N)
         odds = parameters["b_y"] - math.log(np.exp(parameters["b_y"]).sum())
         expected = -odds[ids[1:]].mean()
@@ -82,7 +84,7 @@ def test_evaluating_changes_no_weight_and_ignores_dropout(rng: np.random.Generat
 
 def test_it_stops_when_told_and_says_so(rng: np.random.Generator) -> None:
     config, parameters = small("rnn")
-    ids = rng.integers(V, size=10 * WINDOW)
+    ids = rng.integers(V, size=10 * SEQ_LENGTH)
     asked: list[None] = []
 
     def stop() -> bool:

@@ -13,7 +13,14 @@ from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.training.presets import PRESETS, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan, with_steps
+from charrnn.training.presets import (
+    MAX_WARMUP_SHARE,
+    PRESETS,
+    WEIGHT_DECAY,
+    Budget,
+    plan,
+    with_steps,
+)
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -206,9 +213,10 @@ def test_steps_fix_the_warm_up_and_the_evaluations(
 ) -> None:
     training = with_steps(TrainingConfig(steps=0, warmup_steps=warmup_steps), steps, evaluations)
     assert training.steps == steps
-    assert training.warmup_steps <= min(warmup_steps, WARM_UP_SHARE * steps)
+    assert training.warmup_steps <= min(warmup_steps, MAX_WARMUP_SHARE * steps)
     assert (
-        training.warmup_steps == warmup_steps or training.warmup_steps > WARM_UP_SHARE * steps - 1
+        training.warmup_steps == warmup_steps
+        or training.warmup_steps > MAX_WARMUP_SHARE * steps - 1
     )
     assert 1 <= training.eval_every <= steps
     assert -(-steps // training.eval_every) <= max(1, evaluations)

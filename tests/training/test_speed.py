@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training import speed as calibration
-from charrnn.training.speed import MOST_CALLS, PATIENCE, WORTHWHILE, Speed, measure
+from charrnn.training.speed import MAX_CALLS, MAX_MEASUREMENT_SECONDS, MIN_SPEEDUP, Speed, measure
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -20,7 +20,7 @@ TEXT = np.random.default_rng(4).integers(V, size=200).astype(np.uint8)
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take two measurements of everything and no more."""
-    monkeypatch.setattr(calibration, "PATIENCE", 0.0)
+    monkeypatch.setattr(calibration, "MAX_MEASUREMENT_SECONDS", 0.0)
 
 
 def begin(cell: str) -> Trainer:
@@ -65,16 +65,16 @@ def test_everything_takes_time_even_on_a_short_text(cell: str, characters: int) 
         speed = measure(trainer)
     assert 0 < speed.validation_character < speed.stream_character
     assert 0 < speed.step == speed.step_alone
-    assert not speed.sharing_pays
+    assert not speed.workers_are_faster
 
 
 def test_sharing_pays_when_it_is_clearly_faster() -> None:
     def pays(step: float) -> bool:
-        return Speed(step, 1.0, 1.0, 1.0).sharing_pays
+        return Speed(step, 1.0, 1.0, 1.0).workers_are_faster
 
     assert pays(0.5)
-    assert pays(0.99 / WORTHWHILE)
-    assert not pays(1.01 / WORTHWHILE)
+    assert pays(0.99 / MIN_SPEEDUP)
+    assert not pays(1.01 / MIN_SPEEDUP)
     assert not pays(5.0)
 
 
@@ -90,9 +90,13 @@ def clock(durations: list[float]) -> Iterator[float]:
 @pytest.mark.parametrize(
     ("durations", "expected", "calls"),
     [
-        ([0.01] * 4 + [PATIENCE] * 5, 0.01, 6),  # ends once patience is used up…
-        ([PATIENCE, 2 * PATIENCE], 1.5 * PATIENCE, 3),  # … but never before two values
-        ([0.001] * 13 + [0.02] * 20, 0.001, MOST_CALLS + 1),  # nor after too many
+        ([0.01] * 4 + [MAX_MEASUREMENT_SECONDS] * 5, 0.01, 6),  # ends once patience is used up…
+        (
+            [MAX_MEASUREMENT_SECONDS, 2 * MAX_MEASUREMENT_SECONDS],
+            1.5 * MAX_MEASUREMENT_SECONDS,
+            3,
+        ),  # … but never before two values
+        ([0.001] * 13 + [0.02] * 20, 0.001, MAX_CALLS + 1),  # nor after too many
     ],
 )
 def test_the_time_of_work_is_a_median_without_the_first(

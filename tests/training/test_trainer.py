@@ -21,7 +21,7 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.events import Evaluation, Event, Step, Stopped
 from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.text_dataset import TextDataset
-from charrnn.training.trainer import SMOOTHING, Trainer, train
+from charrnn.training.trainer import LOSS_EMA_DECAY, Trainer, train
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
@@ -204,7 +204,7 @@ def test_a_step_reports_where_the_run_stands() -> None:
     assert any(step.gradient_norm > 0.2 for step in steps)
     assert all(step.chars_per_second > 0 for step in steps)
     for count in range(1, 15):
-        weights = SMOOTHING ** np.arange(count)[::-1]
+        weights = LOSS_EMA_DECAY ** np.arange(count)[::-1]
         smooth = np.average([step.nats for step in steps[:count]], weights=weights)
         assert steps[count - 1].smooth_nats == pytest.approx(smooth, rel=1e-9)
 

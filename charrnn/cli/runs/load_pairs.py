@@ -7,7 +7,7 @@ from charrnn.checkpointing.records import CorpusRecord
 from charrnn.cli.runs.load_text import advising_resume, sources_of
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
 from charrnn.data.builtin_texts import refuse_encoding
-from charrnn.data.corpus_checks import look_at_pairs
+from charrnn.data.corpus_checks import check_pairs
 from charrnn.data.decoding import TextOptions
 from charrnn.data.layouts import layout_called
 from charrnn.data.pair_files import (
@@ -48,7 +48,7 @@ def built_in_for(layout: str) -> str:
 def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
     """Return warnings about pairs before training on them, one line each."""
     label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
-    return tuple(look_at_pairs([pair[:2] for pair in corpus.pairs], label=label))
+    return tuple(check_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
 
 def find_again(

@@ -9,7 +9,7 @@ from charrnn.checkpointing.records import CorpusRecord
 from charrnn.checkpointing.run_records import read_facts, sources_in
 from charrnn.cli.output.safe_text import shell_command
 from charrnn.data.builtin_texts import built_in_corpus
-from charrnn.data.corpus_checks import look_at_characters, look_at_text, sample_of
+from charrnn.data.corpus_checks import check_character_counts, check_text, sample_of
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import PAIR_ENDINGS, find_files, name_of, place, shown
 from charrnn.data.file_notes import FileNotes
@@ -69,11 +69,11 @@ def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tu
     sampled = sum(map(len, parts)) < whole
     if vocabulary.as_bytes:
         parts = [part.encode("latin-1").decode("utf-8", "replace") for part in parts]
-        return (*found.lines(), *look_at_text(parts, sampled=sampled))
+        return (*found.lines(), *check_text(parts, sampled=sampled))
     counts = counts_of(corpus).copy()
     counts[list(map(ord, vocabulary.unknown_of(counts)))] = 0
-    about_characters = look_at_characters(counts, min_count=min_count)
-    return (*found.lines(), *look_at_text(parts, sampled=sampled), *about_characters)
+    about_characters = check_character_counts(counts, min_count=min_count)
+    return (*found.lines(), *check_text(parts, sampled=sampled), *about_characters)
 
 
 def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:

@@ -25,10 +25,10 @@ from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.presets import (
-    LARGEST,
-    MOST_AT_FULL_RATE,
+    MAX_HIDDEN_AT_FULL_LR,
+    MAX_PRESET_HIDDEN,
+    MIN_PRESET_HIDDEN,
     PRESETS,
-    SMALLEST,
     WEIGHT_DECAY,
     Budget,
 )
@@ -116,7 +116,9 @@ def train(
     hidden: Annotated[
         int | None,
         option(
-            MODEL, f"Hidden units per layer. Default: {SMALLEST} to {LARGEST}, by the time given."
+            MODEL,
+            f"Hidden units per layer. Default: {MIN_PRESET_HIDDEN} to {MAX_PRESET_HIDDEN}, "
+            "by the time given.",
         ),
     ] = None,
     dropout: Annotated[
@@ -176,7 +178,7 @@ def train(
             + ", ".join(f"{kind.default_lr:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
-            + f"; lower above {MOST_AT_FULL_RATE} units, or with recurrent dropout.",
+            + f"; lower above {MAX_HIDDEN_AT_FULL_LR} units, or with recurrent dropout.",
         ),
     ] = None,
     schedule: Annotated[

@@ -18,7 +18,6 @@ from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.data.layouts import Pairing
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import Unknown
-from charrnn.evaluation.baselines import Stop
 from charrnn.evaluation.pairs import (
     LabelScore,
     PairScore,
@@ -31,7 +30,7 @@ from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.prepared_data import PreparedPairs
 from charrnn.training.trainer import Trainer
-from charrnn.types import JSON, Array
+from charrnn.types import JSON, Array, StopFlag
 
 MOST_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""
@@ -115,7 +114,7 @@ def figures(
     parameters: Parameters,
     pairing: Pairing,
     examples: Examples,
-    stop: Stop,
+    stop: StopFlag | None,
     unknown: Unknown | None = None,
 ) -> PairFigures | None:
     """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
@@ -211,7 +210,7 @@ def pair_result(
     trainer: Trainer,
     prepared: PreparedPairs,
     best: Checkpoint,
-    stop: Stop,
+    stop: StopFlag | None,
 ) -> PairResult:
     """Score the best checkpoint on all that is held out."""
     validation = prepared.dataset.validation

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.errors import UsageError
+from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
 from charrnn.training.dataset import LONGEST_VALIDATION
@@ -40,7 +41,7 @@ class ScoringLimits:
     """
 
     scored: int = LONGEST_VALIDATION
-    fitted: int = 10_000_000
+    fitted: int = MAX_TRAIN_CHARS
 
 
 def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> ScoringLimits:
@@ -73,7 +74,7 @@ def create_trainer(
         except BaseException:
             trainer.close()
             raise
-        if workers == 1 or wanted is not None or speed.sharing_pays:
+        if workers == 1 or wanted is not None or speed.workers_are_faster:
             return trainer, speed
         trainer.close()
         workers = 1

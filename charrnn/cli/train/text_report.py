@@ -14,13 +14,13 @@ from charrnn.cli.output.safe_text import shell_command
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.load_text import spelling
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
-from charrnn.evaluation.baselines import Baselines, Stop, baselines
+from charrnn.evaluation.baselines import Baselines, baselines
 from charrnn.evaluation.text import evaluate
 from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
 from charrnn.training.presets import Plan
 from charrnn.training.speed import Speed
 from charrnn.training.trainer import Trainer
-from charrnn.types import JSON
+from charrnn.types import JSON, StopFlag
 
 
 def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
@@ -146,7 +146,7 @@ def text_result(
     prepared: PreparedText,
     best: Checkpoint,
     limits: ScoringLimits,
-    stop: Stop,
+    stop: StopFlag | None,
 ) -> TextResult:
     """Score the best checkpoint as one stream beside the baselines, within `limits`."""
     validation = prepared.dataset.validation[: limits.scored]

@@ -14,7 +14,14 @@ from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALU
 from charrnn.nn.network import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.pair_presets import PATIENCE
-from charrnn.training.presets import LARGEST, SMALLEST, WARM_UP_SHARE, WEIGHT_DECAY, Budget, plan
+from charrnn.training.presets import (
+    MAX_PRESET_HIDDEN,
+    MAX_WARMUP_SHARE,
+    MIN_PRESET_HIDDEN,
+    WEIGHT_DECAY,
+    Budget,
+    plan,
+)
 from charrnn.training_config import TrainingConfig
 
 Call = Callable[..., Result]
@@ -35,7 +42,7 @@ def planned(**given: Any) -> dict[str, Any]:
 FIGURES: dict[str, Callable[[], object]] = {
     "cell": lambda: planned()["cell"],
     "layers": lambda: planned()["layers"],
-    "hidden": lambda: f"{SMALLEST} to {LARGEST}, by the time given",
+    "hidden": lambda: f"{MIN_PRESET_HIDDEN} to {MAX_PRESET_HIDDEN}, by the time given",
     "init": lambda: planned()["init"],
     "gain": lambda: f"{planned()['gain']:g}",
     "input_init": lambda: "normal:1, for an rnn uniform",
@@ -91,7 +98,7 @@ def test_the_learning_rates_are_the_optimisers() -> None:
 
 def test_the_other_figures_in_words() -> None:
     assert SAVE_SECONDS == 30
-    assert pytest.approx(1 / 3) == WARM_UP_SHARE
+    assert pytest.approx(1 / 3) == MAX_WARMUP_SHARE
     assert (planned()["cell"], planned()["weight_decay"]) == ("lstm", WEIGHT_DECAY)
     assert ModelConfig(5, 5).input_init is None
     assert TrainingConfig(steps=1).clip_value is None

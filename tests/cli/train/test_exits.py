@@ -467,7 +467,7 @@ def test_a_failed_command_leaves_the_folder_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if large:
-        monkeypatch.setattr(large_text, "LARGE", 1000)
+        monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1000)
     before = listing(empty_folder)
     usual = [
         "--hidden",
@@ -509,7 +509,7 @@ def test_the_ids_of_a_large_text_of_a_killed_command_are_removed_by_the_next(
     empty_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(large_text, "LARGE", 1000)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1000)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     stale = empty_folder / f".corpus.ids.tmp-{ended.pid}"

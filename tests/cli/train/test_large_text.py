@@ -16,8 +16,8 @@ Charrnn = Callable[..., Result]
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every file be too large to be held."""
-    monkeypatch.setattr(large_text, "LARGE", 1)
-    monkeypatch.setattr(large_text, "PIECE", 100)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1)
+    monkeypatch.setattr(large_text, "CHUNK_BYTES", 100)
 
 
 def test_it_trains_as_if_it_were_held(
@@ -28,7 +28,7 @@ def test_it_trains_as_if_it_were_held(
     assert_same: Callable[[Path, Path], None],
 ) -> None:
     assert charrnn("train", corpus, *tiny, "--out", "held").exit_code == 0
-    monkeypatch.setattr(large_text, "LARGE", 1)
+    monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1)
     result = charrnn("train", corpus, *tiny, "--out", "left")
     assert result.exit_code == 0, result.stderr
     assert "ids are kept in a file" in result.stderr

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.data.text_files import split
+from charrnn.data.text_files import validation_start
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 from charrnn.optim.optimisers import OPTIMISERS
@@ -222,7 +222,7 @@ def test_json_is_one_object_with_units_in_its_names(
 def write_held_out(corpus: Path) -> Path:
     text = corpus.read_text(encoding="utf-8")
     validation = corpus.with_name("held-out.txt")
-    validation.write_text(text[split(len(text), 0.1) :], encoding="utf-8")
+    validation.write_text(text[validation_start(len(text), 0.1) :], encoding="utf-8")
     return validation
 
 
@@ -242,7 +242,7 @@ def test_the_first_screen_states_the_facts(
     screen = {line.split()[0]: line for line in result.stderr.splitlines()[:12] if line.split()}
     model = load_checkpoint(Path("checkpoints/corpus/best.npz"))
     text = corpus.read_text(encoding="utf-8")
-    begin = split(len(text), 0.1)
+    begin = validation_start(len(text), 0.1)
     assert f"corpus: {begin:,} characters to train on, {len(text) - begin:,} " in screen["corpus"]
     assert f"{len(set(text))} characters" in screen["vocabulary"]
     assert f"1 × 8 lstm, {len(model.parameters.vector):,} parameters" in screen["model"]
