@@ -52,7 +52,7 @@ def train(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILES]...",
+            metavar="FILES",
             help="Text files (also .gz), folders, or - for standard input, joined by newlines. "
             "With --layout: files of pairs. Default: --builtin python-docs.",
             show_default=False,

@@ -268,7 +268,7 @@ class Run:
         if isinstance(prepared, PreparedText):
             count = min(prepared.dataset.validation_size, self.limits.scored)
             if count and not self.run_options.quiet:
-                say(f"{reason}; scoring {count:,} held-out characters as one stream")
+                say(f"{reason}; scoring {count:,} validation characters as one stream")
             result = text_result(folder, reason, trainer, prepared, best, self.limits, self.stop)
         else:
             result = pair_result(folder, reason, trainer, prepared, best, self.stop)
