@@ -82,7 +82,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def charrnn() -> Callable[..., Result]:
+def run_cli() -> Callable[..., Result]:
     """Run a command in this process."""
     return call
 

@@ -197,12 +197,12 @@ def test_every_mistake_has_its_line_and_its_code(
     line: str,
     code: int,
     fragments: Sequence[str],
-    charrnn: Call,
+    run_cli: Call,
     gallery: None,
     finished_run: Path,
 ) -> None:
     arguments = [str(finished_run) if word == "RUN" else word for word in shlex.split(line)]
-    assert_one_line(charrnn(*arguments, stdin=""), code, *fragments)
+    assert_one_line(run_cli(*arguments, stdin=""), code, *fragments)
     assert not Path("checkpoints").exists()
 
 
@@ -218,11 +218,11 @@ def test_every_mistake_has_its_line_and_its_code(
     ],
 )
 def test_what_is_odd_but_can_be_read_is_a_note(
-    name: str, content: bytes, note: str, charrnn: Call
+    name: str, content: bytes, note: str, run_cli: Call
 ) -> None:
     Path(name).write_bytes(content)
     options = ("--hidden", "4", "--steps", "1", "--workers", "1", "-q", "--val-fraction", "0")
-    result = charrnn("train", name, *options)
+    result = run_cli("train", name, *options)
     assert result.exit_code == 0
     lines = result.stderr.splitlines()
     assert any(note in line for line in lines)
@@ -230,49 +230,49 @@ def test_what_is_odd_but_can_be_read_is_a_note(
 
 
 def test_names_with_escape_codes_and_line_ends_are_made_visible(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], dangerous: frozenset[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str], dangerous: frozenset[str]
 ) -> None:
     name = "a\x1b[31m\nb\u202e.txt"
-    assert_one_line(charrnn("train", name), 4, "␛[31m␊b<U+202E>.txt")
-    assert_one_line(charrnn("info", f"{name}.npz"), 3)
-    assert_one_line(charrnn("sample", "--prime-file", name, "x.npz"), 3)
-    assert_one_line(charrnn("train", corpus, "--cell", name), 2)
-    assert_one_line(charrnn(name), 2)
-    assert_one_line(charrnn("train", f"--{name}"), 2)
+    assert_one_line(run_cli("train", name), 4, "␛[31m␊b<U+202E>.txt")
+    assert_one_line(run_cli("info", f"{name}.npz"), 3)
+    assert_one_line(run_cli("sample", "--prime-file", name, "x.npz"), 3)
+    assert_one_line(run_cli("train", corpus, "--cell", name), 2)
+    assert_one_line(run_cli(name), 2)
+    assert_one_line(run_cli("train", f"--{name}"), 2)
     corpus.rename(name)
     loud = [option for option in tiny if option != "--quiet"]
-    result = charrnn("train", name, *loud)
+    result = run_cli("train", name, *loud)
     assert result.exit_code == 0
     for shown in (result.stdout, result.stderr):
         assert not dangerous & set(shown)
     [run] = Path("checkpoints").iterdir()
-    sampled = charrnn("sample", "--length", "1")
+    sampled = run_cli("sample", "--length", "1")
     assert (
         sampled.stderr
         == f"charrnn: sampling from {visible(str(run)).replace(chr(10), '␊')}/best.npz\n"
     )
 
 
-def test_a_very_long_name_does_not_make_a_very_long_line(charrnn: Call) -> None:
+def test_a_very_long_name_does_not_make_a_very_long_line(run_cli: Call) -> None:
     for name in ("x" * 200, "y" * 3000, "/".join(["deep"] * 300)):
         for arguments in (("train", name), ("info", f"{name}.npz"), ("train", "--resume", name)):
-            result = charrnn(*arguments)
+            result = run_cli(*arguments)
             assert result.exit_code in (3, 4, 5)
             assert result.stderr.count("\n") == 1
             assert len(result.stderr) <= 201
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_permissions_are_an_error_of_storage(charrnn: Call, corpus: Path) -> None:
+def test_permissions_are_an_error_of_storage(run_cli: Call, corpus: Path) -> None:
     corpus.chmod(0)
-    assert_one_line(charrnn("train", corpus), 5, "Permission denied")
+    assert_one_line(run_cli("train", corpus), 5, "Permission denied")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_storage(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     Path("checkpoints").write_text("in the way", encoding="utf-8")
-    result = charrnn("train", corpus, *tiny)
+    result = run_cli("train", corpus, *tiny)
     assert_one_line(result, 5, "checkpoints/corpus", "--out")
 
 
@@ -301,23 +301,23 @@ def every_number_is_finite(folder: Path) -> bool:
 
 
 def test_divergence_ends_with_its_code_and_the_last_good_checkpoint(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     wild = ("--optimizer", "sgd", "--lr", "1e38", "--clip-norm", "1e30", "--save-every", "1")
-    result = charrnn("train", corpus, *tiny, *wild, "--warmup-steps", "0")
+    result = run_cli("train", corpus, *tiny, *wild, "--warmup-steps", "0")
     assert_one_line(result, 6, "at step", "--lr")
     assert every_number_is_finite(Path("checkpoints/corpus"))
-    sampled = charrnn("sample", "checkpoints/corpus/last.npz", "--length", "20", "--seed", "1")
+    sampled = run_cli("sample", "checkpoints/corpus/last.npz", "--length", "20", "--seed", "1")
     assert sampled.exit_code == 0
     assert "NaN" not in Path("checkpoints/corpus/metrics.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_huge_rate_is_survived_or_ends_with_its_code(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     for optimiser in ("adagrad", "adam", "sgd"):
         options = ("--lr", "1e6", "--optimizer", optimiser, "--save-every", "5", "--json")
-        result = charrnn("train", corpus, *tiny, *options, "--name", optimiser)
+        result = run_cli("train", corpus, *tiny, *options, "--name", optimiser)
         assert result.exit_code in (0, 6), result.stderr
         assert every_number_is_finite(Path("checkpoints") / optimiser)
         if result.exit_code == 0:
@@ -327,7 +327,7 @@ def test_a_huge_rate_is_survived_or_ends_with_its_code(
 @pytest.mark.parametrize("name", ["layers.0.W_xh", "layers.0.W_hh", "layers.0.b_h", "W_hy", "b_y"])
 def test_a_number_gone_bad_is_never_saved(
     name: str,
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -341,7 +341,7 @@ def test_a_number_gone_bad_is_never_saved(
         return event
 
     monkeypatch.setattr(Trainer, "step", spoil)
-    result = charrnn("train", corpus, *tiny, "--save-every", "5")
+    result = run_cli("train", corpus, *tiny, "--save-every", "5")
     assert_one_line(result, 6, "at step 8")
     last = load_checkpoint(Path("checkpoints/corpus/last.npz"))
     assert last.step == 5
@@ -349,7 +349,7 @@ def test_a_number_gone_bad_is_never_saved(
 
 
 def test_a_number_gone_bad_just_before_a_save_is_not_saved_either(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = Trainer.step
 
@@ -362,12 +362,12 @@ def test_a_number_gone_bad_just_before_a_save_is_not_saved_either(
     monkeypatch.setattr(Trainer, "step", spoil)
     options = [*tiny, "--val-fraction", "0", "--save-every", "5"]
     del options[options.index("--eval-every") : options.index("--eval-every") + 2]
-    assert_one_line(charrnn("train", corpus, *options), 6, "W_hy is not finite at step 10")
+    assert_one_line(run_cli("train", corpus, *options), 6, "W_hy is not finite at step 10")
     assert load_checkpoint(Path("checkpoints/corpus/last.npz")).step == 5
 
 
 def test_weights_at_the_edge_of_float32_can_be_sampled(
-    charrnn: Call, untrained: Callable[..., Model]
+    run_cli: Call, untrained: Callable[..., Model]
 ) -> None:
     model = untrained("abc \n")
     model.parameters.vector[...] *= np.float32(1e30)
@@ -375,9 +375,9 @@ def test_weights_at_the_edge_of_float32_can_be_sampled(
     Path("text.txt").write_text("abc\n" * 4, encoding="utf-8")
     for temperature in ("0", "1e-9", "1", "1e9"):
         options = ("--temperature", temperature, "--length", "30", "--seed", "1")
-        result = charrnn("sample", "huge.npz", *options)
+        result = run_cli("sample", "huge.npz", *options)
         assert result.exit_code == 0
         assert len(result.stdout) in (30, 31)
-    scored = charrnn("eval", "huge.npz", "text.txt", "--json")
+    scored = run_cli("eval", "huge.npz", "text.txt", "--json")
     assert scored.exit_code == 0
     json.loads(scored.stdout, parse_constant=pytest.fail)

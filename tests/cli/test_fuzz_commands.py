@@ -98,13 +98,13 @@ def draw_command(draw: random.Random) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_every_command_ends_in_an_answer_or_in_one_line(
-    seed: int, charrnn: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, run_cli: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
     draw = random.Random(seed)
     for _ in range(40):
         line = draw_command(draw)
-        result = charrnn(*line, stdin=draw.choice(STDIN))
+        result = run_cli(*line, stdin=draw.choice(STDIN))
         assert result.exit_code in (0, 2, 3, 4, 5), line
         errors = [row for row in result.stderr.splitlines() if row.startswith("charrnn: error: ")]
         assert len(errors) == (result.exit_code != 0), (line, result.stderr)

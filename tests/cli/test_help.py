@@ -21,12 +21,12 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_parameter_is_explained_on_80_columns(command: str, charrnn: Call) -> None:
-    result = charrnn(command, "--help")
+def test_every_parameter_is_explained_on_80_columns(command: str, run_cli: Call) -> None:
+    result = run_cli(command, "--help")
     assert result.exit_code == 0
     assert result.stderr == ""
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
-    assert charrnn(command, "-h").stdout == result.stdout
+    assert run_cli(command, "-h").stdout == result.stdout
     page = words(result.stdout)
     for parameter in load_command(command).params:
         if parameter.name == "help":
@@ -39,8 +39,8 @@ def test_every_parameter_is_explained_on_80_columns(command: str, charrnn: Call)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_default_is_on_the_page_or_means_nothing(command: str, charrnn: Call) -> None:
-    page = words(charrnn(command, "--help").stdout)
+def test_every_default_is_on_the_page_or_means_nothing(command: str, run_cli: Call) -> None:
+    page = words(run_cli(command, "--help").stdout)
     for parameter in load_command(command).params:
         default: Any = parameter.default
         if parameter.name == "help" or parameter.param_type_name != "option":
@@ -50,14 +50,14 @@ def test_every_default_is_on_the_page_or_means_nothing(command: str, charrnn: Ca
         assert said or shown in page or default in (None, "", False), parameter.name
 
 
-def test_the_four_panels_of_training_are_there(charrnn: Call) -> None:
-    page = charrnn("train", "--help").stdout
+def test_the_four_panels_of_training_are_there(run_cli: Call) -> None:
+    page = run_cli("train", "--help").stdout
     for panel in ("Corpus", "Model", "Optimisation", "Run"):
         assert f"─ {panel} ─" in page
 
 
-def test_the_names_of_all_registries_are_on_the_page(charrnn: Call) -> None:
-    page = words(charrnn("train", "--help").stdout)
+def test_the_names_of_all_registries_are_on_the_page(run_cli: Call) -> None:
+    page = words(run_cli("train", "--help").stdout)
     for name in (
         "rnn, lstm, gru",
         "adagrad, adagrad-damped, adam, adamw, rmsprop, sgd",
@@ -68,16 +68,16 @@ def test_the_names_of_all_registries_are_on_the_page(charrnn: Call) -> None:
         assert name in page
 
 
-def test_the_program_alone_shows_its_help(charrnn: Call) -> None:
-    alone = charrnn()
+def test_the_program_alone_shows_its_help(run_cli: Call) -> None:
+    alone = run_cli()
     assert alone.exit_code == 0
-    assert alone.stdout.strip() == charrnn("--help").stdout.strip()
+    assert alone.stdout.strip() == run_cli("--help").stdout.strip()
     for command in COMMANDS:
         assert re.search(rf"^\W*{command} ", alone.stdout, re.MULTILINE)
 
 
-def test_the_version_is_the_packages(charrnn: Call) -> None:
-    assert charrnn("--version").stdout == f"charrnn {__version__}\n"
+def test_the_version_is_the_packages(run_cli: Call) -> None:
+    assert run_cli("--version").stdout == f"charrnn {__version__}\n"
 
 
 HEAVY = {"charrnn.nn", "charrnn.training", "matplotlib", "numba", "numpy", "tqdm", "threadpoolctl"}

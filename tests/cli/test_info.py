@@ -30,8 +30,8 @@ KEYS = [
 ]
 
 
-def test_json_holds_the_documented_keys(charrnn: Call, finished_run: Path, sentences: str) -> None:
-    result = charrnn("info", finished_run, "--json")
+def test_json_holds_the_documented_keys(run_cli: Call, finished_run: Path, sentences: str) -> None:
+    result = run_cli("info", finished_run, "--json")
     facts = json.loads(result.stdout)
     best = load_checkpoint(finished_run / "best.npz")
     assert result.stdout.count("\n") == 1
@@ -51,53 +51,53 @@ def test_json_holds_the_documented_keys(charrnn: Call, finished_run: Path, sente
     assert (facts["training"], facts["progress"], facts["finished"]) == (None, None, None)
 
 
-def test_the_state_of_training_is_in_last(charrnn: Call, finished_run: Path) -> None:
-    facts = json.loads(charrnn("info", finished_run / "last.npz", "--json").stdout)
+def test_the_state_of_training_is_in_last(run_cli: Call, finished_run: Path) -> None:
+    facts = json.loads(run_cli("info", finished_run / "last.npz", "--json").stdout)
     assert facts["training"]["steps"] == 20
     assert facts["progress"]["step"] == 20
     assert facts["finished"] is True
     assert facts["validation"]["nats_per_char"] == facts["progress"]["last_nats"]
 
 
-def test_the_table_says_the_same_to_people(charrnn: Call, finished_run: Path) -> None:
-    shown = charrnn("info", finished_run / "last.npz").stdout
+def test_the_table_says_the_same_to_people(run_cli: Call, finished_run: Path) -> None:
+    shown = run_cli("info", finished_run / "last.npz").stdout
     for fact in ("1 × 8 lstm", "21 characters", "step 20 of 20", "adagrad", "nats", "sha256"):
         assert fact in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
-    usable = charrnn("info", finished_run).stdout
+    usable = run_cli("info", finished_run).stdout
     assert "no training state" in usable
-    listed = charrnn("info", finished_run, "--arrays").stdout
+    listed = run_cli("info", finished_run, "--arrays").stdout
     with np.load(finished_run / "best.npz", allow_pickle=False) as arrays:
         for name in arrays.files:
             assert name == "metadata" or (name in listed and str(arrays[name].shape) in listed)
 
 
-def test_without_a_path_the_newest_run_is_shown(charrnn: Call, finished_run: Path) -> None:
+def test_without_a_path_the_newest_run_is_shown(run_cli: Call, finished_run: Path) -> None:
     for name in ("old", "new"):
         shutil.copytree(finished_run, f"checkpoints/{name}")
     os.utime("checkpoints/old/last.npz", (1000, 1000))
-    facts = json.loads(charrnn("info", "--json").stdout)
+    facts = json.loads(run_cli("info", "--json").stdout)
     assert facts["path"] == "checkpoints/new/best.npz"
 
 
 def test_hostile_vocabularies_and_names_are_made_visible(
-    charrnn: Call, untrained: Callable[..., Model], dangerous: frozenset[str]
+    run_cli: Call, untrained: Callable[..., Model], dangerous: frozenset[str]
 ) -> None:
     untrained("".join(sorted(dangerous)) + "[red]:sm").save("hostile\x1b[31m.npz")
-    result = charrnn("info", "hostile\x1b[31m.npz")
+    result = run_cli("info", "hostile\x1b[31m.npz")
     assert result.exit_code == 0
     assert not dangerous & set(result.stdout)
     assert "[red]:sm" in result.stdout.replace("\n", "").replace(" ", "")
-    again = json.loads(charrnn("info", "hostile\x1b[31m.npz", "--json").stdout)
+    again = json.loads(run_cli("info", "hostile\x1b[31m.npz", "--json").stdout)
     assert set(again["vocabulary"]["characters"]) == dangerous | set("[red]:sm")
 
 
 def test_characters_that_cannot_be_seen_are_named(
-    charrnn: Call, untrained: Callable[..., Model]
+    run_cli: Call, untrained: Callable[..., Model]
 ) -> None:
     hidden = "\u00a0\u00ad\u0301\u200b\u2028\ufe0f\ue000\U000e0041"
     untrained("ab\n\x1b" + hidden).save("hidden.npz")
-    shown = charrnn("info", "hidden.npz").stdout
+    shown = run_cli("info", "hidden.npz").stdout
     assert "12 characters: ab␊␛" in shown
     assert not set(hidden) & set(shown)
     words = " ".join(shown.split())
@@ -108,22 +108,22 @@ def test_characters_that_cannot_be_seen_are_named(
 
 
 def test_thousands_of_characters_are_shown_in_part(
-    charrnn: Call, untrained: Callable[..., Model]
+    run_cli: Call, untrained: Callable[..., Model]
 ) -> None:
     characters = "".join(map(chr, range(0x4E00, 0x4E00 + 6_000)))
     untrained(characters).save("han.npz")
-    shown = charrnn("info", "han.npz").stdout
+    shown = run_cli("info", "han.npz").stdout
     assert len(shown) < 2_000
     words = " ".join(shown.split())
     assert "6,000 characters: 一" in words
     assert "and 5,700 more" in words
-    facts = json.loads(charrnn("info", "han.npz", "--json").stdout)
+    facts = json.loads(run_cli("info", "han.npz", "--json").stdout)
     assert facts["vocabulary"]["characters"] == characters
 
 
-def test_a_model_of_bytes_has_bytes(charrnn: Call, untrained: Callable[..., Model]) -> None:
+def test_a_model_of_bytes_has_bytes(run_cli: Call, untrained: Callable[..., Model]) -> None:
     untrained("\nabc\xa9\xc3", as_bytes=True).save("bytes.npz")
-    shown = charrnn("info", "bytes.npz").stdout
+    shown = run_cli("info", "bytes.npz").stdout
     assert "6 bytes: ␊abc, 0xA9, 0xC3" in shown
     assert "0 bytes" in shown
     assert "character" not in shown
@@ -131,14 +131,14 @@ def test_a_model_of_bytes_has_bytes(charrnn: Call, untrained: Callable[..., Mode
 
 @pytest.mark.parametrize("columns", ["15", "39", "80"])
 def test_lines_in_a_pipe_have_no_blanks_at_their_ends(
-    columns: str, charrnn: Call, finished_run: Path, monkeypatch: pytest.MonkeyPatch
+    columns: str, run_cli: Call, finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     text = finished_run.parent / "corpus.txt"
     for command in (("info", finished_run), ("eval", finished_run, text)):
-        lines = charrnn(*command).stdout.splitlines()
+        lines = run_cli(*command).stdout.splitlines()
         assert lines == [line.rstrip() for line in lines]
         assert not any("…" in line for line in lines if "sha256" not in line)
-    wide = charrnn("eval", finished_run, text, "--json").stdout
+    wide = run_cli("eval", finished_run, text, "--json").stdout
     nats = json.loads(wide)["nats_per_char"]
-    assert f"{nats:.4f}" in charrnn("eval", finished_run, text).stdout
+    assert f"{nats:.4f}" in run_cli("eval", finished_run, text).stdout

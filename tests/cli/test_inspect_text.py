@@ -32,8 +32,8 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return content
 
 
-def test_json_holds_what_the_analysis_measures(charrnn: Call, text: str) -> None:
-    result = charrnn("inspect-text", "text.txt", "--json", "--lags", "100")
+def test_json_holds_what_the_analysis_measures(run_cli: Call, text: str) -> None:
+    result = run_cli("inspect-text", "text.txt", "--json", "--lags", "100")
     assert result.exit_code == 0
     found = json.loads(result.stdout)
     expected = text_memory(Vocabulary.from_text(text).encode(text), max_lag=100)
@@ -50,10 +50,10 @@ def test_json_holds_what_the_analysis_measures(charrnn: Call, text: str) -> None
     assert bits[40] > 5 * bits[25] > 0
 
 
-def test_csv_has_the_same_numbers(charrnn: Call, text: str) -> None:
+def test_csv_has_the_same_numbers(run_cli: Call, text: str) -> None:
     options = ("text.txt", "--lags", "50")
-    found = json.loads(charrnn("inspect-text", *options, "--json").stdout)
-    rows = list(csv.DictReader(io.StringIO(charrnn("inspect-text", *options, "--csv").stdout)))
+    found = json.loads(run_cli("inspect-text", *options, "--json").stdout)
+    rows = list(csv.DictReader(io.StringIO(run_cli("inspect-text", *options, "--csv").stdout)))
     by_quantity = {
         quantity: [float(row["value"]) for row in rows if row["quantity"] == quantity]
         for quantity in {row["quantity"] for row in rows}
@@ -64,34 +64,34 @@ def test_csv_has_the_same_numbers(charrnn: Call, text: str) -> None:
     }
 
 
-def test_the_screen_fits_80_columns_and_names_the_distances(charrnn: Call, text: str) -> None:
-    result = charrnn("inspect-text", "text.txt")
+def test_the_screen_fits_80_columns_and_names_the_distances(run_cli: Call, text: str) -> None:
+    result = run_cli("inspect-text", "text.txt")
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
-    found = json.loads(charrnn("inspect-text", "text.txt", "--json").stdout)
+    found = json.loads(run_cli("inspect-text", "text.txt", "--json").stdout)
     words = " ".join(result.stdout.split())
     assert f"it is detected up to {found['detected_chars']:,}" in words
-    quiet = charrnn("inspect-text", "text.txt", "--quiet")
+    quiet = run_cli("inspect-text", "text.txt", "--quiet")
     assert quiet.stdout
     assert words.endswith(" ".join(quiet.stdout.split()))
 
 
 def test_independent_characters_are_called_so(
-    charrnn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     letters = np.random.default_rng(1).choice(list("abcdef"), 20_000)
     Path("noise.txt").write_text("".join(letters))
-    result = charrnn("inspect-text", "noise.txt", "--quiet")
+    result = run_cli("inspect-text", "noise.txt", "--quiet")
     assert "No dependence between characters is detected" in " ".join(result.stdout.split())
 
 
 def test_a_large_text_is_measured_from_its_parts(
-    charrnn: Call, text: str, monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = json.loads(charrnn("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
+    whole = json.loads(run_cli("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
     monkeypatch.setattr(large_text_files, "LARGE_TEXT_BYTES", 1)
-    parts = json.loads(charrnn("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
+    parts = json.loads(run_cli("inspect-text", "text.txt", "--json", "--lags", "60").stdout)
     assert parts["characters"] == whole["characters"]
     assert parts["entropy_bits"] == pytest.approx(whole["entropy_bits"], abs=0.01)
     assert parts["mutual_information_bits"] == pytest.approx(
@@ -100,12 +100,12 @@ def test_a_large_text_is_measured_from_its_parts(
 
 
 def test_bytes_are_counted_as_bytes(
-    charrnn: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("éa" * 1_000, encoding="utf-8")
     characters, as_bytes = (
-        json.loads(charrnn("inspect-text", "text.txt", "--json", *option).stdout)
+        json.loads(run_cli("inspect-text", "text.txt", "--json", *option).stdout)
         for option in ((), ("--bytes",))
     )
     assert characters["characters"] == 2_000
@@ -114,9 +114,9 @@ def test_bytes_are_counted_as_bytes(
     assert as_bytes["mutual_information_bits"][0] == pytest.approx(math.log2(3), abs=0.01)
 
 
-def test_a_picture_is_drawn(charrnn: Call, text: str) -> None:
+def test_a_picture_is_drawn(run_cli: Call, text: str) -> None:
     pytest.importorskip("matplotlib")
-    result = charrnn("inspect-text", "text.txt", "--quiet", "--plot", "memory.svg")
+    result = run_cli("inspect-text", "text.txt", "--quiet", "--plot", "memory.svg")
     assert result.exit_code == 0
     picture = Path("memory.svg").read_text(encoding="utf-8")
     assert picture.startswith("<?xml")
@@ -135,10 +135,10 @@ def test_a_picture_is_drawn(charrnn: Call, text: str) -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    charrnn: Call, text: str, options: tuple[str, ...], code: int, said: str
+    run_cli: Call, text: str, options: tuple[str, ...], code: int, said: str
 ) -> None:
     Path("short.txt").write_text("too short")
-    result = charrnn("inspect-text", *options)
+    result = run_cli("inspect-text", *options)
     assert result.exit_code == code
     assert result.stdout == ""
     assert result.stderr.startswith("charrnn: error: ")

@@ -24,11 +24,11 @@ Untrained = Callable[..., Model]
 
 
 @pytest.fixture
-def sample(charrnn: Call, finished_run: Path) -> Callable[..., str]:
+def sample(run_cli: Call, finished_run: Path) -> Callable[..., str]:
     """Sample from the finished run; return stdout. Only the notes given may be on stderr."""
 
     def run(*options: str, seed: int = 1, notes: str = "") -> str:
-        result = charrnn("sample", finished_run, "--seed", str(seed), *options)
+        result = run_cli("sample", finished_run, "--seed", str(seed), *options)
         assert result.exit_code == 0, result.stderr
         assert re.fullmatch(notes, result.stderr), result.stderr
         return result.stdout
@@ -41,8 +41,8 @@ def test_the_same_seed_writes_the_same_text(sample: Callable[..., str]) -> None:
     assert sample() != sample(seed=2)
 
 
-def test_without_a_seed_every_text_is_new(charrnn: Call, finished_run: Path) -> None:
-    one, other = (charrnn("sample", finished_run).stdout for _ in range(2))
+def test_without_a_seed_every_text_is_new(run_cli: Call, finished_run: Path) -> None:
+    one, other = (run_cli("sample", finished_run).stdout for _ in range(2))
     assert one != other
 
 
@@ -76,57 +76,57 @@ def test_a_temperature_of_zero_is_the_limit_of_small_ones(sample: Callable[..., 
 
 
 def test_the_newest_run_is_the_default_and_is_named_on_stderr(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     for name, moment in (("old", 1000), ("new", 3000), ("middle", 2000)):
-        charrnn("train", "corpus.txt", *tiny, "--steps", "1", "--name", name, "--seed", str(moment))
+        run_cli("train", "corpus.txt", *tiny, "--steps", "1", "--name", name, "--seed", str(moment))
         os.utime(f"checkpoints/{name}/last.npz", (moment, moment))
-    result = charrnn("sample", "--seed", "1")
+    result = run_cli("sample", "--seed", "1")
     assert result.stderr == "charrnn: sampling from checkpoints/new/best.npz\n"
-    named = charrnn("sample", "checkpoints/new", "--seed", "1")
+    named = run_cli("sample", "checkpoints/new", "--seed", "1")
     assert named.stdout == result.stdout
     assert named.stderr == ""
-    assert charrnn("sample", "checkpoints/new/best.npz", "--seed", "1").stdout == result.stdout
+    assert run_cli("sample", "checkpoints/new/best.npz", "--seed", "1").stdout == result.stdout
 
 
 def test_a_prime_can_come_from_a_file_or_standard_input(
-    charrnn: Call, finished_run: Path, sample: Callable[..., str]
+    run_cli: Call, finished_run: Path, sample: Callable[..., str]
 ) -> None:
     expected = sample("--prime", "the cat\nsat")
     Path("prime.txt").write_text("the cat\nsat", encoding="utf-8")
     assert sample("--prime-file", "prime.txt") == expected
-    piped = charrnn(
+    piped = run_cli(
         "sample", finished_run, "--seed", "1", "--prime-file", "-", stdin="the cat\nsat"
     )
     assert piped.stdout == expected
-    both = charrnn("sample", finished_run, "--prime", "a", "--prime-file", "prime.txt")
+    both = run_cli("sample", finished_run, "--prime", "a", "--prime-file", "prime.txt")
     assert both.exit_code == 2
 
 
 def test_unknown_characters_in_the_prime_are_named_or_skipped(
-    charrnn: Call, finished_run: Path, sample: Callable[..., str]
+    run_cli: Call, finished_run: Path, sample: Callable[..., str]
 ) -> None:
     options = ("sample", finished_run, "--prime", "the ΩcatÄ\x1b", "--seed", "1")
-    refused = charrnn(*options)
+    refused = run_cli(*options)
     assert refused.exit_code == 4
     assert refused.stdout == ""
     for name in ("Ω", "Ä", "U+03A9", "U+001B"):
         assert name in refused.stderr
     assert "\x1b" not in refused.stderr
-    skipped = charrnn(*options, "--on-unknown", "skip")
+    skipped = run_cli(*options, "--on-unknown", "skip")
     assert skipped.stdout == sample("--prime", "the cat")
     assert "left out of the prime: ␛ÄΩ" in skipped.stderr
-    nothing = charrnn(
+    nothing = run_cli(
         "sample", finished_run, "--prime", "ΩΩ", "--on-unknown", "skip", "--seed", "1"
     )
     assert nothing.stdout == sample()
 
 
 def test_a_vocabulary_without_space_or_newline_can_be_sampled(
-    charrnn: Call, untrained: Untrained
+    run_cli: Call, untrained: Untrained
 ) -> None:
     untrained("xyz").save("odd.npz")
-    result = charrnn("sample", "odd.npz", "--length", "40")
+    result = run_cli("sample", "odd.npz", "--length", "40")
     assert result.exit_code == 0
     assert set(result.stdout) == set("xyz")
 
@@ -178,9 +178,9 @@ def test_a_stop_text_ends_each_of_many_samples(sample: Callable[..., str]) -> No
     ],
 )
 def test_settings_without_meaning_are_usage_errors(
-    options: str, charrnn: Call, finished_run: Path
+    options: str, run_cli: Call, finished_run: Path
 ) -> None:
-    result = charrnn("sample", finished_run, *options.split())
+    result = run_cli("sample", finished_run, *options.split())
     assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
@@ -192,30 +192,30 @@ MARKUP = "[]/\\:abosmile \n<>&*_`"
 
 @pytest.mark.parametrize("seed", range(5))
 def test_text_that_looks_like_markup_is_not_touched(
-    seed: int, charrnn: Call, untrained: Untrained
+    seed: int, run_cli: Call, untrained: Untrained
 ) -> None:
     model = untrained(MARKUP, seed=seed)
     model.save("markup.npz")
     text = "".join(model.generate("[/b]", 2000, 1.5, seed=seed))
-    result = charrnn(
+    result = run_cli(
         *("sample", "markup.npz", "--prime", "[/b]", "--length", "2000", "--temperature", "1.5"),
         *("--seed", str(seed)),
     )
     assert result.stdout.removesuffix("\n") == f"[/b]{text}".removesuffix("\n")
 
 
-def test_a_model_of_bytes_writes_exactly_its_bytes(charrnn: Call, untrained: Untrained) -> None:
+def test_a_model_of_bytes_writes_exactly_its_bytes(run_cli: Call, untrained: Untrained) -> None:
     model = untrained("".join(map(chr, range(256))), as_bytes=True)
     model.save("bytes.npz")
     text = "".join(model.generate(length=3000, temperature=2, seed=3))
-    result = charrnn("sample", "bytes.npz", "--length", "3000", "--temperature", "2", "--seed", "3")
+    result = run_cli("sample", "bytes.npz", "--length", "3000", "--temperature", "2", "--seed", "3")
     assert result.stdout_bytes.removesuffix(b"\n") == text.encode("latin-1").removesuffix(b"\n")
     assert len(set(result.stdout_bytes)) > 200
 
 
-def test_a_prime_for_bytes_is_written_in_utf_8(charrnn: Call, untrained: Untrained) -> None:
+def test_a_prime_for_bytes_is_written_in_utf_8(run_cli: Call, untrained: Untrained) -> None:
     untrained("".join(map(chr, range(256))), as_bytes=True).save("bytes.npz")
-    result = charrnn("sample", "bytes.npz", "--length", "1", "--prime", "é", "--seed", "3")
+    result = run_cli("sample", "bytes.npz", "--length", "1", "--prime", "é", "--seed", "3")
     assert result.stdout_bytes.startswith("é".encode())
     assert len(result.stdout_bytes) in (3, 4)
 
@@ -301,29 +301,29 @@ def on_terminal(arguments: Sequence[str], **environment: str) -> bytes:
 
 @pytest.fixture
 def escapes(
-    charrnn: Call, dangerous: frozenset[str], tiny: Sequence[str], empty_folder: Path
+    run_cli: Call, dangerous: frozenset[str], tiny: Sequence[str], empty_folder: Path
 ) -> Any:
     """The outcome of training on a text full of escape codes, and where the model is."""
     text = "".join(f"a{character}b[2J\x1b]0;title\x07\n" for character in sorted(dangerous)) * 3
     (empty_folder / "escapes.txt").write_text(text, encoding="utf-8")
     options = [option for option in tiny if option != "--quiet"]
-    return charrnn("train", "escapes.txt", *options, "--optimizer", "adam")
+    return run_cli("train", "escapes.txt", *options, "--optimizer", "adam")
 
 
 def test_training_on_escape_codes_shows_none_of_them(
-    escapes: Any, charrnn: Call, dangerous: frozenset[str]
+    escapes: Any, run_cli: Call, dangerous: frozenset[str]
 ) -> None:
     assert escapes.exit_code == 0
     assert "\n  | " in escapes.stderr
     assert set(map(chr, range(0x2400, 0x2420))) & set(escapes.stderr)
-    info = charrnn("info", "checkpoints/escapes")
+    info = run_cli("info", "checkpoints/escapes")
     assert "␛" in info.stdout
     for shown in (escapes.stderr, escapes.stdout, info.stdout):
         assert not dangerous & set(shown)
 
 
 def test_a_terminal_gets_no_control_characters_and_a_pipe_the_exact_text(
-    escapes: Any, charrnn: Call, dangerous: frozenset[str]
+    escapes: Any, run_cli: Call, dangerous: frozenset[str]
 ) -> None:
     options = (
         "sample",
@@ -335,7 +335,7 @@ def test_a_terminal_gets_no_control_characters_and_a_pipe_the_exact_text(
         "--temperature",
         "2",
     )
-    exact = charrnn(*options).stdout_bytes
+    exact = run_cli(*options).stdout_bytes
     assert len(dangerous & set(exact.decode())) > 50
     assert on_terminal([*options, "--raw"]) == exact
     shown = on_terminal(options).decode()
@@ -357,12 +357,12 @@ def test_a_terminal_shows_bytes_and_markup_as_they_are(untrained: Untrained) -> 
 
 
 def test_bytes_are_decoded_on_a_terminal_and_exact_in_a_pipe(
-    charrnn: Call, untrained: Untrained
+    run_cli: Call, untrained: Untrained
 ) -> None:
     model = untrained("a\xa9\xc3", as_bytes=True)
     model.save("bytes.npz")
     options = ("sample", "bytes.npz", "--seed", "1", "--length", "300")
-    exact = charrnn(*options).stdout_bytes
+    exact = run_cli(*options).stdout_bytes
     assert exact == "".join(model.generate(length=300, seed=1)).encode("latin-1")
     shown = on_terminal(options).decode()
     assert shown == exact.decode("utf-8", "backslashreplace") + "\n"
@@ -371,26 +371,26 @@ def test_bytes_are_decoded_on_a_terminal_and_exact_in_a_pipe(
     assert on_terminal([*options, "--raw"]) == exact
 
 
-def test_only_a_terminal_gets_a_newline_at_the_end(charrnn: Call, untrained: Untrained) -> None:
+def test_only_a_terminal_gets_a_newline_at_the_end(run_cli: Call, untrained: Untrained) -> None:
     untrained("語é").save("model.npz")
     options = ("sample", "model.npz", "--seed", "1", "--length", "20")
-    exact = charrnn(*options).stdout_bytes
+    exact = run_cli(*options).stdout_bytes
     assert len(exact.decode()) == 20
     assert on_terminal(options) == exact + b"\n"
     escapes = exact.decode().encode("ascii", "backslashreplace")
     assert on_terminal(options, PYTHONIOENCODING="ascii") == escapes + b"\n"
     empty = ("sample", "model.npz", "--length", "0")
-    assert (charrnn(*empty).stdout_bytes, on_terminal(empty)) == (b"", b"")
+    assert (run_cli(*empty).stdout_bytes, on_terminal(empty)) == (b"", b"")
 
 
 def test_a_preview_shows_the_characters_that_bytes_spell(
-    charrnn: Call, tiny: Sequence[str], empty_folder: Path
+    run_cli: Call, tiny: Sequence[str], empty_folder: Path
 ) -> None:
     (empty_folder / "fr.txt").write_text("été à la mer\n" * 60, encoding="utf-8")
     options = [option for option in tiny if option != "--quiet"]
-    result = charrnn("train", "fr.txt", "--bytes", *options, "--steps", "80")
+    result = run_cli("train", "fr.txt", "--bytes", *options, "--steps", "80")
     assert result.exit_code == 0
     assert "Ã" not in result.stderr
     assert set("éà") & set(result.stderr)
-    shown = charrnn("inspect-gradients", "checkpoints/fr", "--show", "été à").stdout
+    shown = run_cli("inspect-gradients", "checkpoints/fr", "--show", "été à").stdout
     assert "été à\n" in shown

@@ -24,14 +24,14 @@ FRENCH = "été à la mer où âne naïf garçon"
 
 
 @pytest.fixture
-def french(charrnn: Call, tiny: Sequence[str]) -> Callable[..., str]:
+def french(run_cli: Call, tiny: Sequence[str]) -> Callable[..., str]:
     """Train on accented words with the given options; return the run's folder."""
 
     def train(*options: str) -> str:
         draw = random.Random(1)
         lines = (" ".join(draw.choices(FRENCH.split(), k=8)) for _ in range(60))
         Path("fr.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        result = charrnn("train", "fr.txt", *tiny, *options)
+        result = run_cli("train", "fr.txt", *tiny, *options)
         assert result.exit_code == 0, result.stderr
         return "checkpoints/fr"
 
@@ -40,7 +40,7 @@ def french(charrnn: Call, tiny: Sequence[str]) -> Callable[..., str]:
 
 @pytest.mark.parametrize("form", ["nfc", "nfd"])
 def test_every_option_takes_a_text_in_any_normal_form(
-    form: str, french: Callable[..., str], charrnn: Call
+    form: str, french: Callable[..., str], run_cli: Call
 ) -> None:
     run = french("--normalize", form)
     outputs = []
@@ -50,13 +50,13 @@ def test_every_option_takes_a_text_in_any_normal_form(
         Path("mark.txt").write_text(text, encoding="utf-8-sig")
         outputs.append(
             [
-                charrnn("sample", run, "--seed", "1", "--length", "9", *options).stdout
+                run_cli("sample", run, "--seed", "1", "--length", "9", *options).stdout
                 for options in (("--prime", text), ("--prime-file", "typed.txt"))
             ]
-            + [charrnn("sample", run, "--seed", "1", "--prime-file", "mark.txt").stdout[:12]]
-            + [charrnn("sample", run, "--seed", "1", "--stop", letter).stdout]
-            + [charrnn("inspect-gradients", run, "--show", text, "--json").stdout]
-            + [charrnn("eval", run, "typed.txt", "--no-baselines").stdout]
+            + [run_cli("sample", run, "--seed", "1", "--prime-file", "mark.txt").stdout[:12]]
+            + [run_cli("sample", run, "--seed", "1", "--stop", letter).stdout]
+            + [run_cli("inspect-gradients", run, "--show", text, "--json").stdout]
+            + [run_cli("eval", run, "typed.txt", "--no-baselines").stdout]
         )
         model = load(run)
         outputs[-1].append("".join(model.generate(text, 9, seed=1, stop=text)))
@@ -67,38 +67,38 @@ def test_every_option_takes_a_text_in_any_normal_form(
 
 
 def test_a_model_of_bytes_stops_at_an_accented_letter(
-    french: Callable[..., str], charrnn: Call
+    french: Callable[..., str], run_cli: Call
 ) -> None:
     run = french("--bytes")
-    whole = charrnn("sample", run, "--seed", "1", "--length", "300", "--prime", "é").stdout_bytes
+    whole = run_cli("sample", run, "--seed", "1", "--length", "300", "--prime", "é").stdout_bytes
     place = whole.index(b"\xc3", 2)
     letter = whole[place : place + 2]
     stops = [r"\x{:02x}\x{:02x}".format(*letter)]
     stops += [text for text in "éàùâïç" if text.encode() == letter]
     for stop in stops:
-        result = charrnn(
+        result = run_cli(
             *("sample", run, "--seed", "1", "--length", "300", "--prime", "é", "--stop", stop)
         )
         assert result.stdout_bytes == whole[: whole.index(letter, 2)]
     model = load(run)
     assert "".join(model.generate("é", 300, seed=1)).encode("latin-1") == whole[2:]
     Path("mark.txt").write_bytes(b"\xef\xbb\xbf" + "é".encode())
-    marked = charrnn(*("sample", run, "--seed", "1", "--length", "300", "--prime-file", "mark.txt"))
+    marked = run_cli(*("sample", run, "--seed", "1", "--length", "300", "--prime-file", "mark.txt"))
     assert marked.stdout_bytes == whole
 
 
-def test_a_separator_of_a_model_of_bytes_is_utf_8(charrnn: Call, untrained: Untrained) -> None:
+def test_a_separator_of_a_model_of_bytes_is_utf_8(run_cli: Call, untrained: Untrained) -> None:
     untrained("ab", as_bytes=True).save("bytes.npz")
     options = ("--count", "2", "--length", "3", "--separator", r"→\xff\t")
-    parts = charrnn("sample", "bytes.npz", *options).stdout_bytes.split("→".encode() + b"\xff\t\n")
+    parts = run_cli("sample", "bytes.npz", *options).stdout_bytes.split("→".encode() + b"\xff\t\n")
     assert [len(part) for part in parts] == [4, 4]
 
 
-def test_what_never_can_occur_is_refused_by_name(charrnn: Call, untrained: Untrained) -> None:
+def test_what_never_can_occur_is_refused_by_name(run_cli: Call, untrained: Untrained) -> None:
     model = untrained("ab\r")
     model.save("mac.npz")
     for option in ("--stop", "--prime"):
-        result = charrnn("sample", "mac.npz", option, "a\u0301\n")
+        result = run_cli("sample", "mac.npz", option, "a\u0301\n")
         assert result.exit_code == 4
         assert result.stdout == ""
         assert "U+000A LINE FEED, U+0301 COMBINING ACUTE ACCENT" in result.stderr
@@ -107,27 +107,27 @@ def test_what_never_can_occur_is_refused_by_name(charrnn: Call, untrained: Untra
 
 
 def test_a_stop_text_unlike_the_line_ends_of_the_text_is_told(
-    charrnn: Call, tiny: Sequence[str], sentences: str
+    run_cli: Call, tiny: Sequence[str], sentences: str
 ) -> None:
     Path("crlf.txt").write_text(sentences.replace("\n", "\r\n"), encoding="utf-8", newline="")
-    assert charrnn("train", "crlf.txt", *tiny, "--steps", "1").exit_code == 0
-    stopped = charrnn("sample", "--seed", "1", "--length", "50", "--stop", r"\n\n")
+    assert run_cli("train", "crlf.txt", *tiny, "--steps", "1").exit_code == 0
+    stopped = run_cli("sample", "--seed", "1", "--length", "50", "--stop", r"\n\n")
     assert "--stop did not occur in 50 characters, nor in the training text" in stopped.stderr
     assert r"try --stop '\r\n\r\n'" in stopped.stderr
-    known = charrnn(
+    known = run_cli(
         "sample", "checkpoints/crlf", "--length", "3", "--stop", r".\r\n", "--seed", "1"
     )
     assert known.stderr == ""
 
 
 def test_a_prompt_unlike_the_text_is_told_and_an_ordinary_one_is_not(
-    charrnn: Call, finished_run: Path, sentences: str
+    run_cli: Call, finished_run: Path, sentences: str
 ) -> None:
     letters = [character for character in sorted(set(sentences)) if character.isalpha()]
     draw = random.Random(7)
     for _ in range(5):
         prompt = "".join(draw.choices(letters, k=30))
-        result = charrnn("sample", finished_run, "--prime", prompt, "--length", "5")
+        result = run_cli("sample", finished_run, "--prime", prompt, "--length", "5")
         assert result.exit_code == 0
         assert result.stderr.startswith("charrnn: note: the prompt is unlike the training text: ")
         assert "% of its 4-grams occur in the training text" in result.stderr
@@ -135,26 +135,26 @@ def test_a_prompt_unlike_the_text_is_told_and_an_ordinary_one_is_not(
         assert result.stderr.count("\n") == 1
     for start in range(0, 600, 37):
         prompt = sentences[start : start + 30]
-        assert charrnn("sample", finished_run, "--prime", prompt, "--length", "5").stderr == ""
-    assert charrnn("sample", finished_run, "--prime", "ttttt", "--length", "5").stderr == ""
+        assert run_cli("sample", finished_run, "--prime", prompt, "--length", "5").stderr == ""
+    assert run_cli("sample", finished_run, "--prime", "ttttt", "--length", "5").stderr == ""
 
 
 def test_a_prompt_is_judged_by_its_surprisal_where_the_text_is_gone(
-    charrnn: Call, tiny: Sequence[str], sentences: str
+    run_cli: Call, tiny: Sequence[str], sentences: str
 ) -> None:
     Path("gone.txt").write_text(sentences, encoding="utf-8")
-    assert charrnn("train", "gone.txt", *tiny, "--steps", "150").exit_code == 0
+    assert run_cli("train", "gone.txt", *tiny, "--steps", "150").exit_code == 0
     Path("gone.txt").unlink()
-    strange = charrnn("sample", "checkpoints/gone", "--prime", "." * 30, "--length", "5")
+    strange = run_cli("sample", "checkpoints/gone", "--prime", "." * 30, "--length", "5")
     assert "the prompt is unlike the training text: " in strange.stderr
     assert "4-grams" not in strange.stderr
-    ordinary = charrnn("sample", "checkpoints/gone", "--prime", sentences[40:90], "--length", "5")
+    ordinary = run_cli("sample", "checkpoints/gone", "--prime", sentences[40:90], "--length", "5")
     assert ordinary.stderr == ""
 
 
-def test_a_greedy_sample_that_repeats_itself_is_told(charrnn: Call, finished_run: Path) -> None:
+def test_a_greedy_sample_that_repeats_itself_is_told(run_cli: Call, finished_run: Path) -> None:
     for options in (("--temperature", "0"), ("--top-k", "1")):
-        result = charrnn("sample", finished_run, "--length", "600", *options)
+        result = run_cli("sample", finished_run, "--length", "600", *options)
         period, begin = (
             int(word)
             for word in result.stderr.replace("every character", "every 1 characters").split()
@@ -162,7 +162,7 @@ def test_a_greedy_sample_that_repeats_itself_is_told(charrnn: Call, finished_run
         )
         text = result.stdout[begin - 1 :]
         assert text[period:] == text[:-period]
-    drawn = charrnn("sample", finished_run, "--length", "600", "--temperature", "1")
+    drawn = run_cli("sample", finished_run, "--length", "600", "--temperature", "1")
     assert drawn.stderr == ""
 
 
@@ -182,14 +182,14 @@ UNREAD = [
 def test_options_that_would_not_be_read_are_refused(
     line: str,
     words: str,
-    charrnn: Call,
+    run_cli: Call,
     finished_run: Path,
     corpus: Path,
     untrained: Untrained,
 ) -> None:
     untrained("".join(map(chr, range(256))), as_bytes=True).save("bytes.npz")
     names = {"RUN": str(finished_run), "BYTES": "bytes.npz"}
-    result = charrnn(*(names.get(word, word) for word in line.split()))
+    result = run_cli(*(names.get(word, word) for word in line.split()))
     assert result.exit_code == 2
     assert result.stdout == ""
     assert words in result.stderr
@@ -203,11 +203,11 @@ WHOLE = ("--top-k", "--length", "--count", "--seed")
 
 @pytest.mark.parametrize("option", FLOATS + WHOLE)
 def test_numbers_at_the_edge_end_in_a_text_or_in_one_line(
-    option: str, charrnn: Call, finished_run: Path
+    option: str, run_cli: Call, finished_run: Path
 ) -> None:
     for number in NUMBERS:
         size = () if option == "--length" else ("--length", "5")
-        result = charrnn("sample", finished_run, *size, option, number)
+        result = run_cli("sample", finished_run, *size, option, number)
         assert result.exit_code in (0, 2), (option, number)
         if result.exit_code:
             assert result.stdout == ""
@@ -218,12 +218,12 @@ def test_numbers_at_the_edge_end_in_a_text_or_in_one_line(
             assert len(result.stdout) == (0 if option == "--length" else 5)
 
 
-def test_sizes_that_no_machine_has_are_refused(charrnn: Call, finished_run: Path) -> None:
+def test_sizes_that_no_machine_has_are_refused(run_cli: Call, finished_run: Path) -> None:
     for options in ("--length " + "9" * 30, "--count 2 --length 99999999999", "--count 99999999"):
-        result = charrnn("sample", finished_run, *options.split())
+        result = run_cli("sample", finished_run, *options.split())
         assert result.exit_code == 2
         assert "--length" in result.stderr
-    infinite = charrnn("sample", finished_run, "--temperature", "inf").stderr
+    infinite = run_cli("sample", finished_run, "--temperature", "inf").stderr
     assert "temperature is inf; it must be a finite number" in infinite
 
 
@@ -247,13 +247,13 @@ def test_hot_temperatures_draw_all_characters_alike(untrained: Untrained) -> Non
             assert math.isclose(text.count(character), 1_000, abs_tol=120)
 
 
-def test_commands_with_an_object_a_line_say_so(charrnn: Call) -> None:
+def test_commands_with_an_object_a_line_say_so(run_cli: Call) -> None:
     for command in COMMANDS:
         for parameter in load_command(command).params:
             if parameter.name == "json" and command != "train":
                 assert ("a line" in parameter.help) == (command == "predict")
-    charrnn("train", "--builtin", "case", "--steps", "2", "--workers", "1", "-q")
-    rows = charrnn("predict", "--json", "a", "b").stdout.splitlines()
+    run_cli("train", "--builtin", "case", "--steps", "2", "--workers", "1", "-q")
+    rows = run_cli("predict", "--json", "a", "b").stdout.splitlines()
     assert [json.loads(row)["input"] for row in rows] == ["a", "b"]
 
 
@@ -276,13 +276,13 @@ def test_messages_that_cannot_be_written_do_not_stop_the_text(
 
 
 def test_an_argument_is_utf_8_whatever_the_locale(
-    charrnn: Call, process: Process, untrained: Untrained
+    run_cli: Call, process: Process, untrained: Untrained
 ) -> None:
     untrained("ét ").save("model.npz")
     Path("corpus-é.txt").touch()
     ascii_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     line = "charrnn sample model.npz --prime 'été ' --length 9 --seed 1"
-    exact = charrnn("sample", "model.npz", "--prime", "été ", "--length", "9", "--seed", "1")
+    exact = run_cli("sample", "model.npz", "--prime", "été ", "--length", "9", "--seed", "1")
     assert process(line, ascii_locale).stdout == exact.stdout_bytes
     told = process("charrnn eval model.npz corpus-é.txt", ascii_locale).stderr
     assert rb"corpus-\xe9.txt" in told

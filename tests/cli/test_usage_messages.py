@@ -39,8 +39,8 @@ Call = Callable[..., Result]
         ("--bogus", "No such option: --bogus; try charrnn --help"),
     ],
 )
-def test_a_mistyped_command_is_told_what_to_try(line: str, message: str, charrnn: Call) -> None:
-    result = charrnn(*line.split())
+def test_a_mistyped_command_is_told_what_to_try(line: str, message: str, run_cli: Call) -> None:
+    result = run_cli(*line.split())
     assert (result.exit_code, result.stdout) == (2, "")
     [shown] = result.stderr.splitlines()
     assert shown.startswith(f"charrnn: error: {message}")
@@ -49,13 +49,13 @@ def test_a_mistyped_command_is_told_what_to_try(line: str, message: str, charrnn
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_number_is_refused_with_the_value_that_was_typed(command: str, charrnn: Call) -> None:
+def test_every_number_is_refused_with_the_value_that_was_typed(command: str, run_cli: Call) -> None:
     home, function = COMMANDS[command][0].split(":")
     hints = get_type_hints(getattr(import_module(home), function))
     for parameter in load_command(command).params:
         hint = hints.get(parameter.name)
         if {int, float} & {hint, *get_args(hint)}:
-            result = charrnn(command, parameter.opts[0], "a\x1b[31m")
+            result = run_cli(command, parameter.opts[0], "a\x1b[31m")
             assert result.exit_code == 2
             assert result.stderr.startswith(f"charrnn: error: {parameter.opts[0]} is 'a")
             assert "\x1b" not in result.stderr

@@ -60,11 +60,11 @@ def watched_run(empty_folder: Path, pristine: Path) -> Path:
 class TestWatchGradients:
     @pytest.mark.parametrize("cell", CELLS)
     def test_the_run_is_the_same_with_it_and_without(
-        self, cell: str, charrnn: Call, corpus: Path, tiny: Sequence[str], assert_same: AssertSame
+        self, cell: str, run_cli: Call, corpus: Path, tiny: Sequence[str], assert_same: AssertSame
     ) -> None:
         options = ("train", corpus, *tiny, "--cell", cell, "--dropout", "0.2")
-        assert charrnn(*options, "--name", "plain").exit_code == 0
-        result = charrnn(*options, "--name", "watched", "--watch-gradients")
+        assert run_cli(*options, "--name", "plain").exit_code == 0
+        result = run_cli(*options, "--name", "watched", "--watch-gradients")
         assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
         assert_same(Path("checkpoints/plain"), Path("checkpoints/watched"))
 
@@ -94,10 +94,10 @@ class TestWatchGradients:
         assert not any("gradient_norms" in row for row in rows(finished_run))
 
     def test_the_panel_stands_on_stderr_and_fits(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str]
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str]
     ) -> None:
         loud = [option for option in tiny if option != "--quiet"]
-        result = charrnn("train", corpus, *loud, *WATCHED)
+        result = run_cli("train", corpus, *loud, *WATCHED)
         assert result.exit_code == 0
         assert result.stderr.count("gradient at step") == 2
         assert "gradient at step" not in result.stdout
@@ -109,33 +109,33 @@ class TestWatchGradients:
 
     def test_a_resumed_run_can_be_watched_and_ends_the_same(
         self,
-        charrnn: Call,
+        run_cli: Call,
         corpus: Path,
         tiny: Sequence[str],
         at_step: AtStep,
         rows: Rows,
         assert_same: AssertSame,
     ) -> None:
-        charrnn("train", corpus, *tiny, "--out", "whole")
+        run_cli("train", corpus, *tiny, "--out", "whole")
         at_step(13, lambda: signal.raise_signal(signal.SIGINT))
-        assert charrnn("train", corpus, *tiny).exit_code == 130
+        assert run_cli("train", corpus, *tiny).exit_code == 130
         at_step(0, lambda: None)
-        assert charrnn("train", "--resume", RUN, "--watch-gradients", "--quiet").exit_code == 0
+        assert run_cli("train", "--resume", RUN, "--watch-gradients", "--quiet").exit_code == 0
         assert_same(Path("whole"), RUN)
         assert [row["step"] for row in rows(RUN) if "gradient_norms" in row] == [20]
 
-    def test_even_a_few_characters_can_be_watched(self, charrnn: Call) -> None:
+    def test_even_a_few_characters_can_be_watched(self, run_cli: Call) -> None:
         Path("few.txt").write_text("abab", encoding="utf-8")
         options = ("--hidden", "4", "--steps", "10", "--workers", "1", "--val-fraction", "0")
-        assert charrnn("train", "few.txt", *options, "--watch-gradients").exit_code == 0
+        assert run_cli("train", "few.txt", *options, "--watch-gradients").exit_code == 0
 
     @pytest.mark.slow
     def test_workers_change_neither_the_norms_nor_the_run(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows, assert_same: AssertSame
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows, assert_same: AssertSame
     ) -> None:
         shared = (*tiny, "--workers", "2")
-        charrnn("train", corpus, *shared, "--name", "plain")
-        charrnn("train", corpus, *shared, "--name", "watched", "--watch-gradients")
+        run_cli("train", corpus, *shared, "--name", "plain")
+        run_cli("train", corpus, *shared, "--name", "watched", "--watch-gradients")
         assert_same(Path("checkpoints/plain"), Path("checkpoints/watched"))
         for row in rows(Path("checkpoints/watched")):
             if "gradient_norms" in row:
@@ -401,10 +401,10 @@ class TestTheEndOfARun:
         assert "at step 33, and nothing was saved" in how_it_ended(watched_run, 33, None)
 
     def test_an_interrupted_run_can_go_on(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
     ) -> None:
         at_step(13, lambda: signal.raise_signal(signal.SIGINT))
-        assert charrnn("train", corpus, *tiny, "--name", "my run").exit_code == 130
+        assert run_cli("train", corpus, *tiny, "--name", "my run").exit_code == 130
         assert how_it_ended(Path("checkpoints/my run"), 13, 20) == (
             "the run was interrupted at step 13 of 20; go on with: "
             "charrnn train --resume 'checkpoints/my run'"

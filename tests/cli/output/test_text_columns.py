@@ -104,10 +104,10 @@ def test_a_label_has_one_line_and_hides_nothing() -> None:
 
 
 def test_the_first_screen_of_a_run_has_no_blanks_at_line_ends_in_a_log(
-    charrnn: Callable[..., Result], corpus: Path, tiny: Sequence[str]
+    run_cli: Callable[..., Result], corpus: Path, tiny: Sequence[str]
 ) -> None:
     options = [option for option in tiny if option != "--quiet"]
-    result = charrnn("train", corpus, *options, "--watch-gradients")
+    result = run_cli("train", corpus, *options, "--watch-gradients")
     assert result.exit_code == 0
     for stream in (result.stderr, result.stdout):
         lines = stream.splitlines()

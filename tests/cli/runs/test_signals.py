@@ -252,7 +252,7 @@ def test_a_signal_ends_a_phase_in_one_line(
     number: signal.Signals,
     models: Path,
     empty_folder: Path,
-    charrnn: Call,
+    run_cli: Call,
 ) -> None:
     for name in ("corpus.txt", "long.txt"):
         (empty_folder / name).symlink_to(models / name)
@@ -276,7 +276,7 @@ def test_a_signal_ends_a_phase_in_one_line(
         assert last.startswith("stopped at step ")
         assert last.endswith("; go on with: charrnn train --resume checkpoints/corpus")
         assert load_checkpoint(RUN / "last.npz").training is not None
-        assert charrnn("info", RUN / "last.npz").exit_code == 0
+        assert run_cli("info", RUN / "last.npz").exit_code == 0
     else:
         expected = "interrupted" if number == signal.SIGINT else "ended by SIGTERM"
         assert last == f"charrnn: {expected}"
@@ -304,7 +304,7 @@ def test_twice_ends_at_once_and_leaves_the_last_save_intact(
 
 
 def test_an_interrupted_final_scoring_is_repeated_by_resume(
-    models: Path, empty_folder: Path, charrnn: Call
+    models: Path, empty_folder: Path, run_cli: Call
 ) -> None:
     (empty_folder / "corpus.txt").symlink_to(models / "long.txt")
     command = ("train", "corpus.txt", "--steps", "2", "--hidden", "64", "--workers", "1")
@@ -316,11 +316,11 @@ def test_an_interrupted_final_scoring_is_repeated_by_resume(
     assert line.startswith("stopped while scoring; the run is complete and saved (best validation")
     hint = line.partition("score it with: ")[2]
     assert hint == "charrnn train --resume checkpoints/corpus"
-    repeated = charrnn(*hint.split()[1:], "--json")
+    repeated = run_cli(*hint.split()[1:], "--json")
     assert repeated.exit_code == 0
     assert '"reason": "finished"' in repeated.stdout
     assert '"validation_nats_per_char": null' not in repeated.stdout
-    again = charrnn(*hint.split()[1:])
+    again = run_cli(*hint.split()[1:])
     assert "this run is finished" in again.stderr
 
 

@@ -105,12 +105,12 @@ def test_the_other_figures_in_words() -> None:
 
 
 def test_validations_by_steps_are_as_many_as_the_help_says(
-    charrnn: Call, corpus: Any, tiny: tuple[str, ...]
+    run_cli: Call, corpus: Any, tiny: tuple[str, ...]
 ) -> None:
     at = tiny.index("--eval-every")
     quick = [*tiny[:at], *tiny[at + 2 :]]
     quick[quick.index("--steps") + 1] = "100"
     quick.remove("--quiet")
-    result = charrnn("train", corpus, *quick)
+    result = run_cli("train", corpus, *quick)
     assert result.exit_code == 0
     assert result.stderr.count(": validation ") == EVALUATIONS

@@ -48,7 +48,7 @@ RUN, WHOLE = Path("checkpoints/corpus"), Path("whole")
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, OSError, KeyError])
 def test_any_exception_saves_first_and_the_run_goes_on_exactly(
     error: type[Exception],
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -56,7 +56,7 @@ def test_any_exception_saves_first_and_the_run_goes_on_exactly(
     rows: Rows,
 ) -> None:
     command = ("train", "corpus.txt", *tiny)
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
     plain = TrainingDisplay.step
 
     def fail(self: TrainingDisplay, event: Any) -> None:
@@ -67,18 +67,18 @@ def test_any_exception_saves_first_and_the_run_goes_on_exactly(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingDisplay, "step", fail)
         if error in (MemoryError, OSError):
-            assert charrnn(*command).exit_code == 5
+            assert run_cli(*command).exit_code == 5
         else:
             with pytest.raises(error):
-                charrnn(*command)
+                run_cli(*command)
     assert load_checkpoint(RUN / "last.npz").step == 13
-    assert charrnn("train", "--resume", RUN, "-q").exit_code == 0
+    assert run_cli("train", "--resume", RUN, "-q").exit_code == 0
     assert_same(RUN, WHOLE)
     assert [row["step"] for row in rows(RUN)] == [row["step"] for row in rows(WHOLE)]
 
 
 def test_an_exception_while_weights_change_keeps_the_save_of_before(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from charrnn.optim.optimisers import Adagrad
 
@@ -90,17 +90,17 @@ def test_an_exception_while_weights_change_keeps_the_save_of_before(
             raise MemoryError
 
     monkeypatch.setattr(Adagrad, "update", fail)
-    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "4", "--backend", "numpy")
+    result = run_cli("train", "corpus.txt", *tiny, "--save-every", "4", "--backend", "numpy")
     assert result.exit_code == 5
     assert load_checkpoint(RUN / "last.npz").step == 8
 
 
 def test_a_killed_worker_costs_no_finished_step(
-    corpus: Path, charrnn: Call, assert_same: AssertSame
+    corpus: Path, run_cli: Call, assert_same: AssertSame
 ) -> None:
     steps = ["--steps", "600", "--hidden", "24", "--eval-every", "150", "-q", "--workers", "2"]
     steps += ["--batch-size", "4", "--seq-length", "16"]
-    assert charrnn("train", "corpus.txt", *steps, "--out", WHOLE).exit_code == 0
+    assert run_cli("train", "corpus.txt", *steps, "--out", WHOLE).exit_code == 0
     running = subprocess.Popen(
         [sys.executable, "-m", "charrnn", "train", "corpus.txt", *steps, "--save-every", "50"],
         stderr=subprocess.PIPE,
@@ -119,7 +119,7 @@ def test_a_killed_worker_costs_no_finished_step(
     stopped = load_checkpoint(RUN / "last.npz").step
     assert f"saved at step {stopped:,}" in line
     assert 50 <= stopped < 600
-    assert charrnn("train", "--resume", RUN, "-q").exit_code == 0
+    assert run_cli("train", "--resume", RUN, "-q").exit_code == 0
     assert_same(RUN, WHOLE)
 
 
@@ -163,7 +163,7 @@ def test_an_answer_that_cannot_be_written_is_an_error(
 
 
 def test_metrics_that_cannot_be_written_wait_and_are_written_later(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows, monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, failures = os.write, [3]
 
@@ -175,25 +175,25 @@ def test_metrics_that_cannot_be_written_wait_and_are_written_later(
         return plain(descriptor, content)
 
     monkeypatch.setattr(os, "write", full)
-    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "2")
+    result = run_cli("train", "corpus.txt", *tiny, "--save-every", "2")
     assert result.exit_code == 0
     assert result.stderr.count("metrics.jsonl cannot be written") == 1
     assert [row["step"] for row in rows(RUN) if "lr" in row] == list(range(1, 21))
 
 
 def test_metrics_that_can_never_be_written_do_not_end_a_run(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: MetricsLog) -> None:
         self.failure = "Permission denied"
 
     monkeypatch.setattr(MetricsLog, "flush", refuse)
-    assert charrnn("train", "corpus.txt", *tiny).exit_code == 0
+    assert run_cli("train", "corpus.txt", *tiny).exit_code == 0
     assert load_checkpoint(RUN / "last.npz").step == 20
 
 
 def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     assert_same: AssertSame,
@@ -210,7 +210,7 @@ def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
 
     monkeypatch.setattr(TextDataset, "validate", worse_from_the_eighth_on)
     command = ("train", "corpus.txt", *tiny, "--eval-every", "1")
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
     best = load_checkpoint(WHOLE / "best.npz").step
     assert best < 8
     validations.clear()
@@ -224,7 +224,7 @@ def test_a_save_that_fails_once_is_a_note_and_a_failed_best_is_saved_later(
 
     failed: list[int] = []
     monkeypatch.setattr(RunFolder, "save", full)
-    result = charrnn(*command)
+    result = run_cli(*command)
     assert result.exit_code == 0
     assert failed == [best]
     assert result.stderr.count("not saved, training goes on") == 1
@@ -236,7 +236,7 @@ def test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not(
     seconds: float,
     code: int,
     step: int,
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -251,7 +251,7 @@ def test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not(
 
     monkeypatch.setattr(RunFolder, "save", full)
     monkeypatch.setattr(training_run, "MAX_UNSAVED_SECONDS", seconds)
-    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "1")
+    result = run_cli("train", "corpus.txt", *tiny, "--save-every", "1")
     assert result.exit_code == code
     assert steps[-1] == step
     assert result.stderr.count("training goes on") == 1
@@ -261,24 +261,24 @@ def test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not(
 
 
 def test_labels_that_no_checkpoint_can_hold_are_refused_before_training(
-    charrnn: Call, empty_folder: Path
+    run_cli: Call, empty_folder: Path
 ) -> None:
     draw = random.Random(1)
     labels = ("".join(draw.choice("abcdefgh ") for _ in range(90)) for _ in range(15_000))
     lines = "".join(f"k{number}\t{label}{number}\n" for number, label in enumerate(labels))
     Path("p.tsv").write_text(lines, encoding="utf-8")
-    result = charrnn("train", "p.tsv", "--layout", "one-to-one", "--steps", "3", "--hidden", "4")
+    result = run_cli("train", "p.tsv", "--layout", "one-to-one", "--steps", "3", "--hidden", "4")
     assert result.exit_code == 4
     assert "15,000 different symbols take" in result.stderr.splitlines()[-1]
     assert not Path("checkpoints").exists()
 
 
 def test_a_text_of_all_characters_is_refused_before_training(
-    charrnn: Call, empty_folder: Path
+    run_cli: Call, empty_folder: Path
 ) -> None:
     codes = [code for code in range(32, 0x20000) if not 0xD800 <= code < 0xE000]
     Path("all.txt").write_text("".join(map(chr, codes)) * 2, encoding="utf-8")
-    result = charrnn("train", "all.txt", "--steps", "3", "--hidden", "4", "--workers", "1")
+    result = run_cli("train", "all.txt", "--steps", "3", "--hidden", "4", "--workers", "1")
     assert result.exit_code == 4
     assert "different symbols take" in result.stderr.splitlines()[-1]
 
@@ -303,12 +303,12 @@ def test_the_newest_saves_are_kept_whatever_the_number_of_digits(
 
 
 def test_saves_after_resuming_from_an_earlier_one_are_kept(
-    interrupted: Path, charrnn: Call
+    interrupted: Path, run_cli: Call
 ) -> None:
     (interrupted / "step-000019.npz").write_bytes((interrupted / "last.npz").read_bytes())
     first = numbered_saves(interrupted)[0]
     options = ("--save-every", "4", "--keep", "2", "-q")
-    assert charrnn("train", "--resume", first, *options).exit_code == 0
+    assert run_cli("train", "--resume", first, *options).exit_code == 0
     kept = [path.name for path in numbered_saves(interrupted)]
     assert kept == ["step-000012.npz", "step-000016.npz", "step-000019.npz"]
 
@@ -318,14 +318,14 @@ def test_saves_after_resuming_from_an_earlier_one_are_kept(
 
 @pytest.fixture
 def interrupted(
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     at_step: Callable[[int, Callable[[], None]], None],
 ) -> Path:
     """A run that was interrupted before its first validation: it has no best.npz."""
     at_step(6, lambda: signal.raise_signal(signal.SIGINT))
-    result = charrnn("train", "corpus.txt", *tiny, "--save-every", "2", "--keep", "2")
+    result = run_cli("train", "corpus.txt", *tiny, "--save-every", "2", "--keep", "2")
     assert result.exit_code == 130
     assert not (RUN / "best.npz").exists()
     at_step(0, lambda: None)
@@ -333,7 +333,7 @@ def interrupted(
 
 
 def test_a_run_with_last_npz_only_is_used_by_all(
-    interrupted: Path, charrnn: Call, corpus: Path, tiny: Sequence[str]
+    interrupted: Path, run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     assert checkpoint_in(interrupted) == interrupted / "last.npz"
     assert "".join(api.load(interrupted).generate(length=3, seed=1))
@@ -344,25 +344,25 @@ def test_a_run_with_last_npz_only_is_used_by_all(
         ("inspect-gradients", interrupted, "--lags", "3", "--windows", "2"),
         ("train", corpus, "--init-from", interrupted, *tiny[2:], "--name", "b"),
     ):
-        assert charrnn(*command).exit_code == 0, command
+        assert run_cli(*command).exit_code == 0, command
 
 
 def test_a_numbered_save_is_resumed_itself(
-    interrupted: Path, charrnn: Call, assert_same: AssertSame, tiny: Sequence[str]
+    interrupted: Path, run_cli: Call, assert_same: AssertSame, tiny: Sequence[str]
 ) -> None:
-    assert charrnn("train", "corpus.txt", *tiny, "--out", WHOLE).exit_code == 0
+    assert run_cli("train", "corpus.txt", *tiny, "--out", WHOLE).exit_code == 0
     saves = numbered_saves(interrupted)
     assert [path.name for path in saves] == ["step-000004.npz", "step-000006.npz"]
-    result = charrnn("train", "--resume", saves[0])
+    result = run_cli("train", "--resume", saves[0])
     assert "resuming checkpoints/corpus at step 4 (from step-000004.npz)" in result.stderr
     assert result.exit_code == 0
     assert_same(RUN, WHOLE)
 
 
-def test_without_last_npz_the_newest_save_is_resumed(interrupted: Path, charrnn: Call) -> None:
+def test_without_last_npz_the_newest_save_is_resumed(interrupted: Path, run_cli: Call) -> None:
     (interrupted / "last.npz").unlink()
     assert resumable_in(interrupted).name == "step-000006.npz"
-    assert charrnn("train", "--resume", interrupted, "-q").exit_code == 0
+    assert run_cli("train", "--resume", interrupted, "-q").exit_code == 0
 
 
 def test_a_folder_without_a_checkpoint_is_said(empty_folder: Path) -> None:
@@ -371,37 +371,37 @@ def test_a_folder_without_a_checkpoint_is_said(empty_folder: Path) -> None:
 
 
 def test_best_npz_cannot_be_resumed_and_the_message_says_what_can(
-    charrnn: Call, finished_run: Path
+    run_cli: Call, finished_run: Path
 ) -> None:
-    result = charrnn("train", "--resume", finished_run / "best.npz")
+    result = run_cli("train", "--resume", finished_run / "best.npz")
     assert result.exit_code == 3
     assert "holds no training state; try charrnn train --resume " in result.stderr
 
 
-def test_a_moved_text_named_once_is_found_again(interrupted: Path, charrnn: Call) -> None:
+def test_a_moved_text_named_once_is_found_again(interrupted: Path, run_cli: Call) -> None:
     shutil.move("corpus.txt", "moved.txt")
-    failed = charrnn("train", "--resume", interrupted)
+    failed = run_cli("train", "--resume", interrupted)
     assert failed.exit_code == 4
     assert "try charrnn train --resume checkpoints/corpus FILE" in failed.stderr
-    resumed = charrnn("train", "--resume", interrupted, "moved.txt", "-q")
+    resumed = run_cli("train", "--resume", interrupted, "moved.txt", "-q")
     assert resumed.exit_code == 0
-    assert charrnn("eval", interrupted, "moved.txt").stderr.count("no baselines") == 0
+    assert run_cli("eval", interrupted, "moved.txt").stderr.count("no baselines") == 0
 
 
 def test_a_text_from_standard_input_does_not_replace_the_known_place(
-    interrupted: Path, charrnn: Call, corpus: Path
+    interrupted: Path, run_cli: Call, corpus: Path
 ) -> None:
     text = corpus.read_bytes()
-    assert charrnn("train", "--resume", interrupted, "-", "-q", stdin=text).exit_code == 0
+    assert run_cli("train", "--resume", interrupted, "-", "-q", stdin=text).exit_code == 0
     assert sources_in(read_facts(interrupted)) == [str(corpus.absolute())]
 
 
 def test_the_folder_of_a_run_is_not_read_as_a_text(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     characters = []
     for _ in range(2):
-        assert charrnn("train", ".", *tiny).exit_code == 0
+        assert run_cli("train", ".", *tiny).exit_code == 0
         newest = max(Path("checkpoints").iterdir(), key=lambda path: path.stat().st_mtime_ns)
         characters.append(load_checkpoint(newest / "last.npz").corpus.characters)
     assert characters[0] == characters[1]
@@ -411,24 +411,24 @@ def test_the_folder_of_a_run_is_not_read_as_a_text(
 
 
 def test_a_folder_that_is_there_and_holds_no_run_is_used(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], empty_folder: Path
+    run_cli: Call, corpus: Path, tiny: Sequence[str], empty_folder: Path
 ) -> None:
     (empty_folder / "mine").mkdir()
     for expected in ("mine", "mine-2", "mine-3"):
-        assert charrnn("train", corpus, *tiny, "--out", "mine").exit_code == 0
+        assert run_cli("train", corpus, *tiny, "--out", "mine").exit_code == 0
         assert (empty_folder / expected / "best.npz").exists()
 
 
 @pytest.mark.parametrize("out", [".", "./", ".."])
 def test_a_folder_without_a_name_is_used_once(
-    out: str, charrnn: Call, corpus: Path, tiny: Sequence[str], empty_folder: Path
+    out: str, run_cli: Call, corpus: Path, tiny: Sequence[str], empty_folder: Path
 ) -> None:
     inner = empty_folder / "inner"
     inner.mkdir()
     os.chdir(inner)
-    assert charrnn("train", corpus, *tiny, "--out", out).exit_code == 0
+    assert run_cli("train", corpus, *tiny, "--out", out).exit_code == 0
     assert (Path(out) / "best.npz").exists()
-    again = charrnn("train", corpus, *tiny, "--out", out)
+    again = run_cli("train", corpus, *tiny, "--out", out)
     assert again.exit_code == 2
     assert "holds a run already; try --out DIR" in again.stderr
 
@@ -461,7 +461,7 @@ FAILURES = [
 def test_a_failed_command_leaves_the_folder_as_it_was(
     options: str,
     large: bool,
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     empty_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -481,13 +481,13 @@ def test_a_failed_command_leaves_the_folder_as_it_was(
         "--backend",
         "numpy",
     ]
-    result = charrnn("train", corpus, *usual, *options.split())
+    result = run_cli("train", corpus, *usual, *options.split())
     assert result.exit_code in (2, 3, 4, 5, 6), result.stderr
     assert listing(empty_folder) == before
 
 
 def test_a_run_that_diverges_before_its_first_save_leaves_nothing(
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     empty_folder: Path,
@@ -498,12 +498,12 @@ def test_a_run_that_diverges_before_its_first_save_leaves_nothing(
 
     monkeypatch.setattr(Trainer, "step", diverge)
     before = listing(empty_folder)
-    assert charrnn("train", corpus, *tiny).exit_code == 6
+    assert run_cli("train", corpus, *tiny).exit_code == 6
     assert listing(empty_folder) == before
 
 
 def test_the_ids_of_a_large_text_of_a_killed_command_are_removed_by_the_next(
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     empty_folder: Path,
@@ -514,7 +514,7 @@ def test_the_ids_of_a_large_text_of_a_killed_command_are_removed_by_the_next(
     ended.wait()
     stale = empty_folder / f".corpus.ids.tmp-{ended.pid}"
     stale.write_bytes(b"ids")
-    assert charrnn("train", corpus, *tiny).exit_code == 0
+    assert run_cli("train", corpus, *tiny).exit_code == 0
     assert not stale.exists()
     assert not list(empty_folder.glob(".*"))
     assert (RUN / "ids.bin").exists()
@@ -567,13 +567,13 @@ def test_few_characters_are_called_uncertain() -> None:
 
 @pytest.mark.parametrize("minutes", ["0.03", "0.15"])
 def test_minutes_leave_time_for_training_or_say_so(
-    minutes: str, charrnn: Call, empty_folder: Path
+    minutes: str, run_cli: Call, empty_folder: Path
 ) -> None:
     draw = random.Random(1)
     words = ("of", "and", "a", "to", "in", "he", "was", "that")
     text = "\n".join(" ".join(draw.choices(words, k=9)) for _ in range(100_000))
     Path("long.txt").write_text(text, encoding="utf-8")
-    result = charrnn("train", "long.txt", "--minutes", minutes, "--workers", "1")
+    result = run_cli("train", "long.txt", "--minutes", minutes, "--workers", "1")
     assert result.exit_code == 0
     assert (
         load_checkpoint(Path("checkpoints/long/last.npz")).step >= 20

@@ -21,51 +21,51 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_trains_as_if_it_were_held(
-    charrnn: Charrnn,
+    run_cli: Charrnn,
     corpus: Path,
     tiny: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
     assert_same: Callable[[Path, Path], None],
 ) -> None:
-    assert charrnn("train", corpus, *tiny, "--out", "held").exit_code == 0
+    assert run_cli("train", corpus, *tiny, "--out", "held").exit_code == 0
     monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1)
-    result = charrnn("train", corpus, *tiny, "--out", "left")
+    result = run_cli("train", corpus, *tiny, "--out", "left")
     assert result.exit_code == 0, result.stderr
     assert "ids are kept in a file" in result.stderr
     assert_same(Path("held"), Path("left"))
     assert Path("left/ids.bin").stat().st_size == len(corpus.read_text(encoding="utf-8"))
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
-    two = charrnn("train", corpus, *tiny[:-6], "--workers", "2", "--out", "two")
+    two = run_cli("train", corpus, *tiny[:-6], "--workers", "2", "--out", "two")
     assert two.exit_code == 0, two.stderr
 
 
 def test_resume_makes_the_ids_again(
-    charrnn: Charrnn,
+    run_cli: Charrnn,
     corpus: Path,
     tiny: tuple[str, ...],
     large: None,
     at_step: Callable[[int, Callable[[], None]], None],
     assert_same: Callable[[Path, Path], None],
 ) -> None:
-    assert charrnn("train", corpus, *tiny, "--out", "whole").exit_code == 0
+    assert run_cli("train", corpus, *tiny, "--out", "whole").exit_code == 0
     at_step(12, lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert charrnn("train", corpus, *tiny, "--out", "parts").exit_code == 130
+    assert run_cli("train", corpus, *tiny, "--out", "parts").exit_code == 130
     Path("parts/ids.bin").unlink()
     at_step(10**9, lambda: None)
-    result = charrnn("train", "--resume", "parts")
+    result = run_cli("train", "--resume", "parts")
     assert result.exit_code == 0, result.stderr
     assert_same(Path("whole"), Path("parts"))
     corpus.write_text(corpus.read_text(encoding="utf-8") + "more", encoding="utf-8")
-    assert charrnn("train", "--resume", "parts").exit_code in (0, 4)
+    assert run_cli("train", "--resume", "parts").exit_code in (0, 4)
 
 
 def test_eval_and_inspection_find_it(
-    charrnn: Charrnn, corpus: Path, tiny: tuple[str, ...], large: None
+    run_cli: Charrnn, corpus: Path, tiny: tuple[str, ...], large: None
 ) -> None:
-    assert charrnn("train", corpus, *tiny, "--out", "run").exit_code == 0
+    assert run_cli("train", corpus, *tiny, "--out", "run").exit_code == 0
     Path("other.txt").write_text("the cat sat on the mat\n" * 4, encoding="utf-8")
-    scored = charrnn("eval", "run", "other.txt")
+    scored = run_cli("eval", "run", "other.txt")
     assert scored.exit_code == 0, scored.stderr
     assert "5-gram" in scored.stdout
-    looked = charrnn("inspect-gradients", "run", "--quiet")
+    looked = run_cli("inspect-gradients", "run", "--quiet")
     assert looked.exit_code == 0, looked.stderr

@@ -36,12 +36,12 @@ def write_pairs(path: Path, layout: str) -> Path:
 
 
 @pytest.fixture
-def trained(charrnn: Charrnn, empty_folder: Path) -> Callable[[str], Path]:
+def trained(run_cli: Charrnn, empty_folder: Path) -> Callable[[str], Path]:
     """Train on pairs of a layout, quietly; return the run's folder."""
 
     def make(layout: str) -> Path:
         pairs = write_pairs(empty_folder / f"{layout}.tsv", layout)
-        result = charrnn("train", pairs, "--layout", layout, *TINY, "--quiet")
+        result = run_cli("train", pairs, "--layout", layout, *TINY, "--quiet")
         assert result.exit_code == 0, result.stderr
         return Path("checkpoints") / layout
 
@@ -53,10 +53,10 @@ LAYOUTS = ("one-to-one", "one-to-many", "many-to-one", "many-to-many", "synced")
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_run_says_what_it_does_and_ends_with_figures(
-    charrnn: Charrnn, empty_folder: Path, layout: str, rows: Callable[[Path], list[dict[str, Any]]]
+    run_cli: Charrnn, empty_folder: Path, layout: str, rows: Callable[[Path], list[dict[str, Any]]]
 ) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", layout)
-    result = charrnn("train", pairs, "--layout", layout, *TINY)
+    result = run_cli("train", pairs, "--layout", layout, *TINY)
     assert result.exit_code == 0, result.stderr
     assert f"{layout}: " in result.stderr
     assert f"--layout {layout}" in result.stderr
@@ -74,19 +74,19 @@ def test_a_run_says_what_it_does_and_ends_with_figures(
     )
 
 
-def test_pairs_without_rhyme_or_reason_are_told_so(charrnn: Charrnn, empty_folder: Path) -> None:
+def test_pairs_without_rhyme_or_reason_are_told_so(run_cli: Charrnn, empty_folder: Path) -> None:
     rng = random.Random(2)
     lines = [f"{n:03}\t{'x' if rng.random() < 0.5 else 'y'}\n" for n in range(60)]
     (empty_folder / "noise.tsv").write_text("".join(lines), encoding="utf-8")
-    result = charrnn("train", "noise.tsv", "--layout", "many-to-one", *TINY)
+    result = run_cli("train", "noise.tsv", "--layout", "many-to-one", *TINY)
     found = " ".join(result.stdout.split())
     (accuracy, commonest) = re.findall(r"([\d.]+)%", found)[:2]
     assert ("no better than" in found) == (float(accuracy) <= float(commonest))
 
 
-def test_json_of_a_run(charrnn: Charrnn, empty_folder: Path) -> None:
+def test_json_of_a_run(run_cli: Charrnn, empty_folder: Path) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", "many-to-one")
-    result = charrnn("train", pairs, "--layout", "many-to-one", *TINY, "--json", "--quiet")
+    result = run_cli("train", pairs, "--layout", "many-to-one", *TINY, "--json", "--quiet")
     found = json.loads(result.stdout)
     assert found["best"] == "checkpoints/p/best.npz"
     assert found["validation"]["layout"] == "many-to-one"
@@ -94,63 +94,63 @@ def test_json_of_a_run(charrnn: Charrnn, empty_folder: Path) -> None:
     assert len(found["validation"]["confusion"]) == 2
 
 
-def test_a_label_is_predicted(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+def test_a_label_is_predicted(run_cli: Charrnn, trained: Callable[[str], Path]) -> None:
     run = trained("many-to-one")
-    result = charrnn("predict", "abca", "abcb", "bbba")
+    result = run_cli("predict", "abca", "abcb", "bbba")
     assert result.stdout == "ends in a\ndoes not\nends in a\n"
     assert "answering with" in result.stderr
-    named = charrnn("predict", run, stdin="abca\nabcb\n")
+    named = run_cli("predict", run, stdin="abca\nabcb\n")
     assert named.stdout == "ends in a\ndoes not\n"
     assert named.stderr == ""
-    shares = charrnn("predict", run, "--probabilities", "abca").stdout.rstrip("\n").split("\t")
+    shares = run_cli("predict", run, "--probabilities", "abca").stdout.rstrip("\n").split("\t")
     assert shares[::2] == ["ends in a", "does not"]
     assert sum(map(float, shares[1::2])) == pytest.approx(1, abs=2e-4)
-    (row,) = charrnn("predict", run, "--probabilities", "--json", "abca").stdout.splitlines()
+    (row,) = run_cli("predict", run, "--probabilities", "--json", "abca").stdout.splitlines()
     found = json.loads(row)
     assert found["output"] == "ends in a"
     assert sum(found["probabilities"].values()) == pytest.approx(1)
 
 
-def test_a_text_becomes_a_text(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+def test_a_text_becomes_a_text(run_cli: Charrnn, trained: Callable[[str], Path]) -> None:
     run = trained("many-to-many")
-    greedy = charrnn("predict", run, "abca", "cb")
+    greedy = run_cli("predict", run, "abca", "cb")
     assert len(greedy.stdout.splitlines()) == 2
-    beam = charrnn("predict", run, "--beam", "4", "--probabilities", "abca")
+    beam = run_cli("predict", run, "--beam", "4", "--probabilities", "abca")
     answer, probability = beam.stdout.rstrip("\n").split("\t")
     assert 0 < float(probability) <= 1
-    (row,) = charrnn("predict", run, "--beam", "4", "--json", "abca").stdout.splitlines()
+    (row,) = run_cli("predict", run, "--beam", "4", "--json", "abca").stdout.splitlines()
     assert json.loads(row)["output"] == answer
 
 
-def test_a_label_is_written_about(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+def test_a_label_is_written_about(run_cli: Charrnn, trained: Callable[[str], Path]) -> None:
     run = trained("one-to-many")
-    one = charrnn("predict", run, "L1", "--count", "5", "--seed", "3", "--temperature", "0.8")
+    one = run_cli("predict", run, "L1", "--count", "5", "--seed", "3", "--temperature", "0.8")
     assert len(one.stdout.splitlines()) == 5
     assert (
         one.stdout
-        == charrnn(
+        == run_cli(
             "predict", run, "L1", "--count", "5", "--seed", "3", "--temperature", "0.8"
         ).stdout
     )
-    assert one.stdout != charrnn("predict", run, "L1", "--count", "5", "--seed", "4").stdout
-    (row,) = charrnn("predict", run, "L1", "--json", "--seed", "4").stdout.splitlines()
+    assert one.stdout != run_cli("predict", run, "L1", "--count", "5", "--seed", "4").stdout
+    (row,) = run_cli("predict", run, "L1", "--json", "--seed", "4").stdout.splitlines()
     assert json.loads(row)["seed"] == 4
 
 
-def test_every_character_is_marked(charrnn: Charrnn, trained: Callable[[str], Path]) -> None:
+def test_every_character_is_marked(run_cli: Charrnn, trained: Callable[[str], Path]) -> None:
     trained("synced")
-    assert charrnn("predict", "abcab", "c").stdout == "ABCAB\nC\n"
+    assert run_cli("predict", "abcab", "c").stdout == "ABCAB\nC\n"
 
 
 def test_eval_tells_accuracy_a_confusion_matrix_and_f1(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("many-to-one")
-    result = charrnn("eval", run, "many-to-one.tsv")
+    result = run_cli("eval", run, "many-to-one.tsv")
     assert result.exit_code == 0, result.stderr
     for words in ("accuracy", "macro F1", "precision", "ends in a", "true"):
         assert words in result.stdout
-    found = json.loads(charrnn("eval", run, "many-to-one.tsv", "--json").stdout)
+    found = json.loads(run_cli("eval", run, "many-to-one.tsv", "--json").stdout)
     matrix = found["confusion"]
     assert sum(map(sum, matrix)) == found["examples"] == 120
     right = sum(matrix[n][n] for n in range(2))
@@ -159,13 +159,13 @@ def test_eval_tells_accuracy_a_confusion_matrix_and_f1(
 
 
 def test_eval_scores_every_row_and_counts_unknown_symbols_as_wrong(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("many-to-one")
     right = ["abca\tends in a\n"] * 3 + ["abcb\tdoes not\n"] * 2
     rows = [*right, "abc\tmaybe\n", "aßb\tdoes not\n", "ßß\tmaybe\n"]
     Path("test.tsv").write_text("".join(rows), encoding="utf-8")
-    result = charrnn("eval", run, "test.tsv", "--json")
+    result = run_cli("eval", run, "test.tsv", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["examples"] == found["symbols"] == 8
@@ -178,52 +178,52 @@ def test_eval_scores_every_row_and_counts_unknown_symbols_as_wrong(
     assert "the input of 2 and the output of 1 rows" in note
     assert "test.tsv line 6" in note
     Path("known.tsv").write_text("".join(right), encoding="utf-8")
-    known = json.loads(charrnn("eval", run, "known.tsv", "--json").stdout)
+    known = json.loads(run_cli("eval", run, "known.tsv", "--json").stdout)
     assert known["nats_per_symbol"] == found["nats_per_symbol"]
     assert known["symbol_accuracy"] == 1
-    assert "of 5 examples" in charrnn("eval", run, "test.tsv").stdout
+    assert "of 5 examples" in run_cli("eval", run, "test.tsv").stdout
 
 
 def test_eval_counts_unknown_symbols_of_texts_as_wrong(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("many-to-many")
     Path("test.tsv").write_text("abca\tab\nabc\tßß\n", encoding="utf-8")
-    found = json.loads(charrnn("eval", run, "test.tsv", "--json").stdout)
+    found = json.loads(run_cli("eval", run, "test.tsv", "--json").stdout)
     assert (found["examples"], found["symbols"]) == (2, 6)
     assert found["exact_match"] <= 0.5
     assert found["symbol_accuracy"] <= 0.5
 
 
 def test_info_tells_the_layout_and_the_symbols(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("many-to-one")
-    shown = charrnn("info", run).stdout
+    shown = run_cli("info", run).stdout
     for words in ("many-to-one", "3: abc", "2: does not, ends in a", "exact match"):
         assert words in shown
-    found = json.loads(charrnn("info", run, "--json").stdout)
+    found = json.loads(run_cli("info", run, "--json").stdout)
     assert found["pairs"]["answers"] == ["does not", "ends in a"]
 
 
 def test_inspect_gradients_looks_back_from_the_label(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("many-to-one")
-    result = charrnn("inspect-gradients", run)
+    result = run_cli("inspect-gradients", run)
     assert result.exit_code == 0, result.stderr
     assert "followed for" in result.stdout
-    found = json.loads(charrnn("inspect-gradients", run, "--json", "--lags", "3").stdout)
+    found = json.loads(run_cli("inspect-gradients", run, "--json", "--lags", "3").stdout)
     (line, _) = found["models"][0]["profile"]["lines"]
     assert len(line["ratio"]) == 4
     assert line["ratio"][0] == 1
-    moved = charrnn("inspect-gradients", run, "--show", "abca")
+    moved = run_cli("inspect-gradients", run, "--show", "abca")
     assert "influence on the prediction 'ends in a'" in moved.stdout
-    everything = charrnn("inspect-gradients", run, "--all")
+    everything = run_cli("inspect-gradients", run, "--all")
     assert everything.exit_code == 0, everything.stderr
-    refused = charrnn("inspect-gradients", run, "--context")
+    refused = run_cli("inspect-gradients", run, "--context")
     assert refused.exit_code == 2
-    watched = charrnn(
+    watched = run_cli(
         "train", "many-to-one.tsv", "--layout", "many-to-one", *TINY, "--watch-gradients"
     )
     assert "gradient at step" in watched.stderr
@@ -231,7 +231,7 @@ def test_inspect_gradients_looks_back_from_the_label(
 
 @pytest.mark.parametrize("layout", ["many-to-many", "synced"])
 def test_an_interrupted_run_is_resumed_exactly(
-    charrnn: Charrnn,
+    run_cli: Charrnn,
     empty_folder: Path,
     layout: str,
     at_step: Callable[[int, Callable[[], None]], None],
@@ -239,43 +239,43 @@ def test_an_interrupted_run_is_resumed_exactly(
 ) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", layout)
     command = ("train", pairs, "--layout", layout, *TINY, "--quiet")
-    assert charrnn(*command, "--out", "whole").exit_code == 0
+    assert run_cli(*command, "--out", "whole").exit_code == 0
     at_step(41, lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert charrnn(*command, "--out", "parts").exit_code == 130
+    assert run_cli(*command, "--out", "parts").exit_code == 130
     at_step(10**9, lambda: None)
-    resumed = charrnn("train", "--resume", "parts")
+    resumed = run_cli("train", "--resume", "parts")
     assert resumed.exit_code == 0, resumed.stderr
     assert_same(Path("whole"), Path("parts"))
-    assert "finished" in charrnn("train", "--resume", "parts").stderr
+    assert "finished" in run_cli("train", "--resume", "parts").stderr
 
 
 def test_resume_wants_the_same_pairs(
-    charrnn: Charrnn,
+    run_cli: Charrnn,
     empty_folder: Path,
     at_step: Callable[[int, Callable[[], None]], None],
 ) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", "synced")
     at_step(20, lambda: os.kill(os.getpid(), signal.SIGINT))
-    charrnn("train", pairs, "--layout", "synced", *TINY, "--quiet", "--out", "run")
+    run_cli("train", pairs, "--layout", "synced", *TINY, "--quiet", "--out", "run")
     pairs.write_text("ab\tAB\nabc\tABC\nc\tC\n", encoding="utf-8")
-    result = charrnn("train", "--resume", "run")
+    result = run_cli("train", "--resume", "run")
     assert result.exit_code == 4
     assert "not the pairs of this run" in result.stderr
 
 
 def test_a_run_can_begin_from_another_s_weights(
-    charrnn: Charrnn, trained: Callable[[str], Path]
+    run_cli: Charrnn, trained: Callable[[str], Path]
 ) -> None:
     run = trained("synced")
-    result = charrnn("train", "synced.tsv", "--layout", "synced", *TINY, "--init-from", run)
+    result = run_cli("train", "synced.tsv", "--layout", "synced", *TINY, "--init-from", run)
     assert result.exit_code == 0, result.stderr
-    other = charrnn("train", "synced.tsv", "--layout", "many-to-many", *TINY, "--init-from", run)
+    other = run_cli("train", "synced.tsv", "--layout", "many-to-many", *TINY, "--init-from", run)
     assert other.exit_code == 2
     assert "the checkpoint's layout is synced" in other.stderr
 
 
-def test_a_demonstration_needs_no_layout(charrnn: Charrnn) -> None:
-    result = charrnn("train", "--builtin", "case", "--steps", "5", "--workers", "1")
+def test_a_demonstration_needs_no_layout(run_cli: Charrnn) -> None:
+    result = run_cli("train", "--builtin", "case", "--steps", "5", "--workers", "1")
     assert result.exit_code == 0, result.stderr
     assert "one-to-one: a symbol to a symbol" in result.stderr
 
@@ -333,7 +333,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("line", "code", "words"), MISTAKES, ids=[line for line, *_ in MISTAKES])
 def test_every_mistake_has_its_line_and_its_code(
-    charrnn: Charrnn,
+    run_cli: Charrnn,
     workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
     line: str,
@@ -341,7 +341,7 @@ def test_every_mistake_has_its_line_and_its_code(
     words: list[str],
 ) -> None:
     monkeypatch.chdir(workplace)
-    result = charrnn(*line.split())
+    result = run_cli(*line.split())
     assert result.exit_code == code, result.stderr
     (error,) = [row for row in result.stderr.splitlines() if "error" in row]
     assert error.startswith("charrnn: error: ")
@@ -352,7 +352,7 @@ def test_every_mistake_has_its_line_and_its_code(
 
 
 def test_a_wrong_line_of_standard_input_is_named(
-    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    run_cli: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
     for stdin, words in (
@@ -360,7 +360,7 @@ def test_a_wrong_line_of_standard_input_is_named(
         (b"ab\r\n\xc3", "standard input line 2 is not UTF-8"),
         (b"ab\na\xc3b\nab\n", "standard input line 2 is not UTF-8"),
     ):
-        result = charrnn("predict", "checkpoints/many-to-one", stdin=stdin)
+        result = run_cli("predict", "checkpoints/many-to-one", stdin=stdin)
         assert result.exit_code == 4
         assert words in result.stderr
         assert result.stdout == "does not\n"  # what came before is answered
@@ -372,58 +372,58 @@ def test_a_wrong_line_of_standard_input_is_named(
     + [("one-to-many", f"--count {count}") for count in (0, 10**12)],
 )
 def test_widths_and_counts_are_bounded(
-    charrnn: Charrnn, trained: Callable[[str], Path], layout: str, options: str
+    run_cli: Charrnn, trained: Callable[[str], Path], layout: str, options: str
 ) -> None:
-    result = charrnn("predict", trained(layout), *options.split(), "ab")
+    result = run_cli("predict", trained(layout), *options.split(), "ab")
     assert result.exit_code == 2
     assert "it must be at least 1 and at most" in result.stderr
 
 
 def test_empty_lines_of_standard_input_are_answered_by_empty_lines(
-    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    run_cli: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
     command = ("predict", "checkpoints/many-to-one")
     answers = "\n\ndoes not\n\ndoes not\n"
     for stdin in ("\n\nab\n\nab\n\n\n", "\ufeff\n\nab\n\nab"):
-        result = charrnn(*command, "-", stdin=stdin)
+        result = run_cli(*command, "-", stdin=stdin)
         assert (result.exit_code, result.stdout) == (0, answers)
         note = "charrnn: note: 3 empty lines have no answer, first line 1\n"
         assert result.stderr == note
-    rows = charrnn(*command, "--json", stdin="\nab\n").stdout.splitlines()
+    rows = run_cli(*command, "--json", stdin="\nab\n").stdout.splitlines()
     assert [json.loads(row)["output"] for row in rows] == [None, "does not"]
-    trailing = charrnn(*command, stdin="ab\n\n\n")
+    trailing = run_cli(*command, stdin="ab\n\n\n")
     assert (trailing.exit_code, trailing.stdout, trailing.stderr) == (0, "does not\n", "")
-    assert charrnn(*command, stdin="\n\n").stdout == ""
+    assert run_cli(*command, stdin="\n\n").stdout == ""
 
 
 def test_a_byte_order_mark_on_standard_input_is_dropped(
-    charrnn: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+    run_cli: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
     for encoding in ("utf-8-sig", "utf-16"):
         options = ("--encoding", "utf-16") if encoding == "utf-16" else ()
         stdin = "ab\nab\n".encode(encoding)
-        result = charrnn("predict", "checkpoints/many-to-one", *options, stdin=stdin)
+        result = run_cli("predict", "checkpoints/many-to-one", *options, stdin=stdin)
         assert (result.exit_code, result.stdout) == (0, "does not\ndoes not\n"), result.stderr
-    argument = charrnn("predict", "checkpoints/many-to-one", "\ufeffab")
+    argument = run_cli("predict", "checkpoints/many-to-one", "\ufeffab")
     assert argument.stdout == "does not\n"
 
 
-def test_inputs_are_brought_into_the_normal_form_of_the_model(charrnn: Charrnn) -> None:
+def test_inputs_are_brought_into_the_normal_form_of_the_model(run_cli: Charrnn) -> None:
     Path("p.tsv").write_text("é\tx\ne\ty\nè\tx\na\ty\n" * 3, encoding="utf-8")
     options = ("--layout", "many-to-one", "--normalize", "nfd", *TINY)
-    assert charrnn("train", "p.tsv", *options, "--val-fraction", "0").exit_code == 0
+    assert run_cli("train", "p.tsv", *options, "--val-fraction", "0").exit_code == 0
     composed, decomposed = (
-        charrnn("predict", "--probabilities", field, stdin=None) for field in ("é", "e\u0301")
+        run_cli("predict", "--probabilities", field, stdin=None) for field in ("é", "e\u0301")
     )
     assert composed.exit_code == 0, composed.stderr
     assert composed.stdout == decomposed.stdout
-    piped = charrnn("predict", "--probabilities", "-", stdin="é\n")
+    piped = run_cli("predict", "--probabilities", "-", stdin="é\n")
     assert piped.stdout == composed.stdout
 
 
-def test_a_language_model_cannot_predict(charrnn: Charrnn, finished_run: Path) -> None:
-    result = charrnn("predict", finished_run, "x")
+def test_a_language_model_cannot_predict(run_cli: Charrnn, finished_run: Path) -> None:
+    result = run_cli("predict", finished_run, "x")
     assert result.exit_code == 2
     assert "try charrnn sample" in result.stderr

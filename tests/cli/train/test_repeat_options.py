@@ -79,14 +79,14 @@ def same(one: Path, other: Path) -> bool:
     return all(arrays[name].tobytes() == repeated[name].tobytes() for name in arrays)
 
 
-def repeat(charrnn: Call, source: list[str], options: list[str]) -> bool:
+def repeat(run_cli: Call, source: list[str], options: list[str]) -> bool:
     """Train, and train again with what was printed; False if the options were refused."""
     rest = ("--steps", "4", "--workers", "1", "--sample-every", "0")
-    first = charrnn("train", *source, *options, *rest, "--name", "first")
+    first = run_cli("train", *source, *options, *rest, "--name", "first")
     if first.exit_code:
         assert first.exit_code in (2, 4), first.stderr
         return False
-    second = charrnn(
+    second = run_cli(
         "train", *source, *chosen(first.stderr), "--sample-every", "0", "--name", "second"
     )
     assert second.exit_code == 0, (chosen(first.stderr), second.stderr)
@@ -96,16 +96,16 @@ def repeat(charrnn: Call, source: list[str], options: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_printed_options_repeat_a_run(seed: int, charrnn: Call, corpus: Path) -> None:
+def test_the_printed_options_repeat_a_run(seed: int, run_cli: Call, corpus: Path) -> None:
     source, options = drawn(seed)
-    repeat(charrnn, source, options)
+    repeat(run_cli, source, options)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8, 120))
-def test_many_drawn_options_repeat_a_run(seed: int, charrnn: Call, corpus: Path) -> None:
+def test_many_drawn_options_repeat_a_run(seed: int, run_cli: Call, corpus: Path) -> None:
     source, options = drawn(seed)
-    repeat(charrnn, source, options)
+    repeat(run_cli, source, options)
 
 
 def test_most_drawn_options_are_obeyed_not_refused() -> None:
@@ -124,19 +124,19 @@ def test_most_drawn_options_are_obeyed_not_refused() -> None:
     ],
 )
 def test_options_equal_to_a_default_of_their_field_are_printed(
-    options: str, charrnn: Call, corpus: Path
+    options: str, run_cli: Call, corpus: Path
 ) -> None:
-    assert repeat(charrnn, ["corpus.txt"], [*options.split(), "--hidden", "5"])
+    assert repeat(run_cli, ["corpus.txt"], [*options.split(), "--hidden", "5"])
 
 
 @pytest.mark.parametrize("options", ["--patience 0", "--forget-bias 1", "--preset large"])
-def test_the_same_for_pairs(options: str, charrnn: Call, empty_folder: Path) -> None:
-    assert repeat(charrnn, ["--builtin", "dates"], [*options.split(), "--hidden", "5"])
+def test_the_same_for_pairs(options: str, run_cli: Call, empty_folder: Path) -> None:
+    assert repeat(run_cli, ["--builtin", "dates"], [*options.split(), "--hidden", "5"])
 
 
-def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_run: Path) -> None:
+def test_a_run_from_a_checkpoint_repeats(run_cli: Call, corpus: Path, finished_run: Path) -> None:
     options = ["--init-from", str(finished_run), "--dropout", "0.1"]
-    assert repeat(charrnn, ["corpus.txt"], options)
+    assert repeat(run_cli, ["corpus.txt"], options)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_a_run_from_a_checkpoint_repeats(charrnn: Call, corpus: Path, finished_r
     ],
 )
 def test_an_option_that_would_not_be_obeyed_is_refused(
-    options: str, charrnn: Call, corpus: Path, finished_run: Path, empty_folder: Path
+    options: str, run_cli: Call, corpus: Path, finished_run: Path, empty_folder: Path
 ) -> None:
     words = options.replace("RUN", str(finished_run)).split()
     source = [] if "--builtin" in words else ["corpus.txt"]
     before = sorted(empty_folder.rglob("*"))
-    result = charrnn("train", *source, *words)
+    result = run_cli("train", *source, *words)
     assert result.exit_code == 2, result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert sorted(empty_folder.rglob("*")) == before

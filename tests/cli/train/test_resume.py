@@ -59,7 +59,7 @@ QUICK = [
 
 
 def train_with_interruptions(
-    charrnn: Call, at_step: AtStep, command: Sequence[str], ends: Sequence[tuple[int, Any]]
+    run_cli: Call, at_step: AtStep, command: Sequence[str], ends: Sequence[tuple[int, Any]]
 ) -> None:
     """Train, ended at each of the steps in its way, and resumed each time."""
     called: Sequence[str] = command
@@ -67,20 +67,20 @@ def train_with_interruptions(
         at_step(step, end)
         if end is kill:
             with pytest.raises(Killed):
-                charrnn(*called)
+                run_cli(*called)
         else:
-            result = charrnn(*called)
+            result = run_cli(*called)
             assert result.exit_code == {interrupt: 130, terminate: 143}[end]
             assert load_checkpoint(RUN / "last.npz").step == step
         called = ("train", "--resume", str(RUN), "--quiet", "--save-every", "3")
     at_step(0, kill)
-    assert charrnn(*called).exit_code == 0
+    assert run_cli(*called).exit_code == 0
 
 
 @pytest.mark.parametrize("settings", QUICK, ids=" ".join)
 def test_an_interrupted_run_equals_the_one_never_stopped(
     settings: Sequence[str],
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     at_step: AtStep,
@@ -88,9 +88,9 @@ def test_an_interrupted_run_equals_the_one_never_stopped(
     rows: Rows,
 ) -> None:
     command = ("train", "corpus.txt", *tiny, *settings, "--save-every", "3")
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
     ends = [(5, interrupt), (7, kill), (8, kill), (13, terminate)]
-    train_with_interruptions(charrnn, at_step, command, ends)
+    train_with_interruptions(run_cli, at_step, command, ends)
     assert_same(RUN, WHOLE)
     assert timeless(rows(RUN)) == timeless(rows(WHOLE))
 
@@ -104,7 +104,7 @@ def timeless(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("settings", COMBINATIONS, ids=" ".join)
 def test_ten_interruptions_leave_no_trace(
     settings: Sequence[str],
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     at_step: AtStep,
@@ -112,17 +112,17 @@ def test_ten_interruptions_leave_no_trace(
 ) -> None:
     command = ("train", "corpus.txt", *tiny, *settings, *EXTRAS, "--save-every", "3")
     command = (*command, "--steps", "90", "--eval-every", "20")
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
     ends = [(step, kill if step % 2 else interrupt) for step in range(5, 90, 9)]
     assert len(ends) == 10
-    train_with_interruptions(charrnn, at_step, command, ends)
+    train_with_interruptions(run_cli, at_step, command, ends)
     assert_same(RUN, WHOLE)
 
 
 @pytest.mark.parametrize("step", [10, 20])
 def test_an_interruption_at_the_moment_of_validation_leaves_no_trace(
     step: int,
-    charrnn: Call,
+    run_cli: Call,
     corpus: Path,
     tiny: Sequence[str],
     at_step: AtStep,
@@ -130,18 +130,18 @@ def test_an_interruption_at_the_moment_of_validation_leaves_no_trace(
     rows: Rows,
 ) -> None:
     command = ("train", "corpus.txt", *tiny)
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
-    train_with_interruptions(charrnn, at_step, command, [(step, interrupt)])
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
+    train_with_interruptions(run_cli, at_step, command, [(step, interrupt)])
     assert_same(RUN, WHOLE)
     assert timeless(rows(RUN)) == timeless(rows(WHOLE))
 
 
 def test_a_run_shared_by_two_processes_resumes_exactly(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep, assert_same: AssertSame
+    run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep, assert_same: AssertSame
 ) -> None:
     command = ("train", "corpus.txt", *tiny, "--workers", "2", "--dropout", "0.3")
-    assert charrnn(*command, "--out", WHOLE).exit_code == 0
-    train_with_interruptions(charrnn, at_step, command, [(6, interrupt)])
+    assert run_cli(*command, "--out", WHOLE).exit_code == 0
+    train_with_interruptions(run_cli, at_step, command, [(6, interrupt)])
     state = load_checkpoint(RUN / "last.npz").training
     assert state is not None
     assert state.config.workers == 2
@@ -149,59 +149,59 @@ def test_a_run_shared_by_two_processes_resumes_exactly(
 
 
 @pytest.fixture
-def interrupted(charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep) -> Path:
+def interrupted(run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep) -> Path:
     """A run that was interrupted at step 7 of 20."""
     at_step(7, interrupt)
-    assert charrnn("train", "corpus.txt", *tiny).exit_code == 130
+    assert run_cli("train", "corpus.txt", *tiny).exit_code == 130
     at_step(0, kill)
     return RUN
 
 
 def test_an_interruption_says_how_to_go_on(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
+    run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
 ) -> None:
     at_step(7, interrupt)
-    result = charrnn("train", "corpus.txt", *tiny)
+    result = run_cli("train", "corpus.txt", *tiny)
     assert "stopped at step 7; go on with: charrnn train --resume checkpoints/corpus" in (
         result.stderr
     )
     assert result.stdout == ""
 
 
-def test_another_text_is_refused(charrnn: Call, corpus: Path, interrupted: Path) -> None:
+def test_another_text_is_refused(run_cli: Call, corpus: Path, interrupted: Path) -> None:
     text = corpus.read_text(encoding="utf-8")
     corpus.write_text(text.replace("cat", "rat", 1), encoding="utf-8")
     before = (RUN / "last.npz").read_bytes()
-    result = charrnn("train", "--resume", RUN)
+    result = run_cli("train", "--resume", RUN)
     assert result.exit_code == 4
     assert "not the text of this run" in result.stderr
     assert (RUN / "last.npz").read_bytes() == before
 
 
 def test_a_text_that_moved_can_be_named(
-    charrnn: Call, corpus: Path, interrupted: Path, empty_folder: Path
+    run_cli: Call, corpus: Path, interrupted: Path, empty_folder: Path
 ) -> None:
     corpus.rename(empty_folder / "moved.txt")
-    gone = charrnn("train", "--resume", RUN)
+    gone = run_cli("train", "--resume", RUN)
     assert gone.exit_code == 4
     assert "corpus.txt" in gone.stderr
-    assert charrnn("train", "moved.txt", "--resume", RUN).exit_code == 0
+    assert run_cli("train", "moved.txt", "--resume", RUN).exit_code == 0
     assert load_checkpoint(RUN / "last.npz").step == 20
 
 
 def test_a_built_in_text_is_found_again(
-    charrnn: Call, tiny: Sequence[str], at_step: AtStep
+    run_cli: Call, tiny: Sequence[str], at_step: AtStep
 ) -> None:
     at_step(3, interrupt)
     options = (*tiny, "--val-fraction", "0.001", "--name", "france")
-    assert charrnn("train", "--builtin", "france:40", *options).exit_code == 130
+    assert run_cli("train", "--builtin", "france:40", *options).exit_code == 130
     at_step(0, kill)
-    assert charrnn("train", "--resume", "checkpoints/france").exit_code == 0
+    assert run_cli("train", "--resume", "checkpoints/france").exit_code == 0
 
 
-def test_a_finished_run_says_so_and_stays_as_it_is(charrnn: Call, finished_run: Path) -> None:
+def test_a_finished_run_says_so_and_stays_as_it_is(run_cli: Call, finished_run: Path) -> None:
     before = {path: path.read_bytes() for path in finished_run.iterdir()}
-    result = charrnn("train", "--resume", finished_run)
+    result = run_cli("train", "--resume", finished_run)
     assert result.exit_code == 0
     assert "this run is finished, at step 20 of 20; try" in result.stderr
     assert f"--init-from {finished_run}" in result.stderr
@@ -209,12 +209,12 @@ def test_a_finished_run_says_so_and_stays_as_it_is(charrnn: Call, finished_run: 
 
 
 def test_a_run_that_ended_on_a_plateau_is_finished_too(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     still = ("--optimizer", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "2")
-    charrnn("train", "corpus.txt", *tiny, *still)
+    run_cli("train", "corpus.txt", *tiny, *still)
     assert load_checkpoint(RUN / "last.npz").step == 6
-    result = charrnn("train", "--resume", RUN)
+    result = run_cli("train", "--resume", RUN)
     assert "this run is finished" in result.stderr
     assert load_checkpoint(RUN / "last.npz").step == 6
 
@@ -238,60 +238,60 @@ def test_a_run_that_ended_on_a_plateau_is_finished_too(
     ],
 )
 def test_settings_that_contradict_the_run_are_refused(
-    option: str, charrnn: Call, finished_run: Path
+    option: str, run_cli: Call, finished_run: Path
 ) -> None:
-    result = charrnn("train", "--resume", finished_run, *option.split())
+    result = run_cli("train", "--resume", finished_run, *option.split())
     assert result.exit_code == 2
     assert option.split()[0] in result.stderr
     assert result.stderr.startswith("charrnn: error: ")
 
 
 def test_rows_past_the_checkpoint_and_a_cut_line_are_dropped(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep, rows: Rows
+    run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep, rows: Rows
 ) -> None:
     at_step(15, kill)
     with pytest.raises(Killed):
-        charrnn("train", "corpus.txt", *tiny, "--save-every", "4")
+        run_cli("train", "corpus.txt", *tiny, "--save-every", "4")
     assert rows(RUN)[-1]["step"] == 12
     assert load_checkpoint(RUN / "last.npz").step == 12
     with (RUN / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
         metrics.write('{"step": 13, "lr": 1}\n{"step": 14, "epo')
     at_step(0, kill)
-    assert charrnn("train", "--resume", RUN).exit_code == 0
+    assert run_cli("train", "--resume", RUN).exit_code == 0
     found = rows(RUN)
     assert [row["step"] for row in found if "lr" in row] == list(range(1, 21))
     assert [row["step"] for row in found if "lr" not in row] == [10, 20]
 
 
 def test_what_cannot_be_resumed_is_an_error_of_the_checkpoint(
-    charrnn: Call, finished_run: Path, tmp_path: Path
+    run_cli: Call, finished_run: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "used").mkdir()
     best = (finished_run / "best.npz").read_bytes()
     (tmp_path / "used" / "last.npz").write_bytes(best)
     for place in ("used", "nowhere"):
-        result = charrnn("train", "--resume", place)
+        result = run_cli("train", "--resume", place)
         assert result.exit_code == 3
         assert place in result.stderr
 
 
 def test_a_folder_that_another_run_writes_to_is_refused(
-    charrnn: Call, interrupted: Path, rows: Rows
+    run_cli: Call, interrupted: Path, rows: Rows
 ) -> None:
     before = (RUN / "last.npz").read_bytes()
     with RunFolder(RUN):
-        result = charrnn("train", "--resume", RUN)
+        result = run_cli("train", "--resume", RUN)
     assert result.exit_code == 5
     assert "another run is writing to 'checkpoints/corpus'" in result.stderr
     assert (RUN / "last.npz").read_bytes() == before
-    assert charrnn("train", "--resume", RUN).exit_code == 0
+    assert run_cli("train", "--resume", RUN).exit_code == 0
 
 
 def test_resuming_with_json_prints_the_same_object_as_a_whole_run(
-    charrnn: Call, corpus: Path, interrupted: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, interrupted: Path, tiny: Sequence[str]
 ) -> None:
-    resumed = json.loads(charrnn("train", "--resume", RUN, "--json", "--quiet").stdout)
-    whole = json.loads(charrnn("train", "corpus.txt", *tiny, "--json").stdout)
+    resumed = json.loads(run_cli("train", "--resume", RUN, "--json", "--quiet").stdout)
+    whole = json.loads(run_cli("train", "corpus.txt", *tiny, "--json").stdout)
     for figures in (resumed, whole):
         for key in ("run", "best", "seconds"):
             del figures[key]
@@ -326,9 +326,9 @@ def end_by_signal(running: "subprocess.Popen[bytes]", number: signal.Signals) ->
 
 
 def test_real_signals_end_a_process_and_leave_no_trace(
-    charrnn: Call, corpus: Path, spawn: Spawn, assert_same: AssertSame
+    run_cli: Call, corpus: Path, spawn: Spawn, assert_same: AssertSame
 ) -> None:
-    assert charrnn(*LONG, "--out", WHOLE).exit_code == 0
+    assert run_cli(*LONG, "--out", WHOLE).exit_code == 0
     command: Sequence[str] = LONG
     for number, code in CODES.items():
         known = saved_step()
@@ -337,7 +337,7 @@ def test_real_signals_end_a_process_and_leave_no_trace(
         assert "Traceback" not in stderr
         assert known < saved_step() < STEPS
         command = RESUME
-    assert charrnn(*RESUME).exit_code == 0
+    assert run_cli(*RESUME).exit_code == 0
     assert_same(RUN, WHOLE)
 
 
@@ -368,7 +368,7 @@ def test_a_second_interruption_ends_at_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_a_kill_at_any_moment_loses_at_most_one_interval(
-    seed: int, corpus: Path, spawn: Spawn, charrnn: Call
+    seed: int, corpus: Path, spawn: Spawn, run_cli: Call
 ) -> None:
     draw = random.Random(seed)
     running = spawn(*LONG, "--save-every", "2")
@@ -382,7 +382,7 @@ def test_a_kill_at_any_moment_loses_at_most_one_interval(
     assert all(
         np.isfinite(array).all() for array in load_checkpoint(RUN / "last.npz").parameters.values()
     )
-    assert charrnn(*RESUME).exit_code == 0
+    assert run_cli(*RESUME).exit_code == 0
     assert saved_step() == STEPS
     assert not list(RUN.glob(".*.tmp-*"))
 

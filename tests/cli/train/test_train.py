@@ -73,9 +73,9 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_run_leaves_checkpoints_metrics_and_facts(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    result = charrnn("train", "corpus.txt", *tiny)
+    result = run_cli("train", "corpus.txt", *tiny)
     assert result.exit_code == 0
     folder = Path("checkpoints/corpus")
     assert names(folder) == {"best.npz", "last.npz", "metrics.jsonl", "run.json"}
@@ -83,8 +83,8 @@ def test_a_run_leaves_checkpoints_metrics_and_facts(
     assert load_checkpoint(folder / "best.npz").training is None
 
 
-def test_quiet_says_nothing(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
-    result = charrnn("train", "corpus.txt", *tiny)
+def test_quiet_says_nothing(run_cli: Call, corpus: Path, tiny: Sequence[str]) -> None:
+    result = run_cli("train", "corpus.txt", *tiny)
     assert (result.stdout, result.stderr) == ("", "")
 
 
@@ -114,9 +114,9 @@ def test_metrics_have_the_promised_keys_and_units(finished_run: Path, rows: Rows
 
 
 def test_best_is_the_checkpoint_of_the_lowest_validation_loss(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
+    run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    charrnn("train", "corpus.txt", *tiny, "--eval-every", "2", "--lr", "3")
+    run_cli("train", "corpus.txt", *tiny, "--eval-every", "2", "--lr", "3")
     folder = Path("checkpoints/corpus")
     losses = {
         row["step"]: row["validation_nats_per_char"] for row in rows(folder) if "lr" not in row
@@ -128,9 +128,9 @@ def test_best_is_the_checkpoint_of_the_lowest_validation_loss(
 
 
 def test_run_json_says_what_was_called_on_which_machine(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    charrnn("train", "corpus.txt", *tiny)
+    run_cli("train", "corpus.txt", *tiny)
     facts = json.loads(Path("checkpoints/corpus/run.json").read_text(encoding="utf-8"))
     assert facts["command"][0] == "charrnn"
     assert facts["sources"] == [str(corpus)]
@@ -147,14 +147,14 @@ def test_run_json_holds_the_command_as_it_was_typed(corpus: Path, process: Proce
 
 
 def test_checkpoints_tell_nothing_of_machine_place_or_time(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     elsewhere = corpus.parent / "elsewhere"
     elsewhere.mkdir()
     corpus.rename(elsewhere / "corpus.txt")
-    charrnn("train", elsewhere / "corpus.txt", *tiny, "--name", "one")
+    run_cli("train", elsewhere / "corpus.txt", *tiny, "--name", "one")
     (elsewhere / "corpus.txt").rename(corpus)
-    charrnn("train", corpus, *tiny, "--out", "other/place")
+    run_cli("train", corpus, *tiny, "--out", "other/place")
     for name in ("best.npz", "last.npz"):
         content = Path("checkpoints/one", name).read_bytes()
         assert content == Path("other/place", name).read_bytes()
@@ -167,36 +167,36 @@ def test_checkpoints_tell_nothing_of_machine_place_or_time(
             assert private.encode() not in content
 
 
-def test_a_second_run_gets_its_own_folder(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
-    charrnn("train", "corpus.txt", *tiny)
+def test_a_second_run_gets_its_own_folder(run_cli: Call, corpus: Path, tiny: Sequence[str]) -> None:
+    run_cli("train", "corpus.txt", *tiny)
     before = Path("checkpoints/corpus/last.npz").read_bytes()
     for number in (2, 3):
-        assert charrnn("train", "corpus.txt", *tiny, "--seed", str(number)).exit_code == 0
+        assert run_cli("train", "corpus.txt", *tiny, "--seed", str(number)).exit_code == 0
         assert Path(f"checkpoints/corpus-{number}/last.npz").exists()
     assert Path("checkpoints/corpus/last.npz").read_bytes() == before
 
 
-def test_name_and_out_say_where(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
-    charrnn("train", "corpus.txt", *tiny, "--name", "mine")
-    charrnn("train", "corpus.txt", *tiny, "--out", "some/where")
-    charrnn("train", "corpus.txt", *tiny, "--out", "some/where")
+def test_name_and_out_say_where(run_cli: Call, corpus: Path, tiny: Sequence[str]) -> None:
+    run_cli("train", "corpus.txt", *tiny, "--name", "mine")
+    run_cli("train", "corpus.txt", *tiny, "--out", "some/where")
+    run_cli("train", "corpus.txt", *tiny, "--out", "some/where")
     for folder in ("checkpoints/mine", "some/where", "some/where-2"):
         assert Path(folder, "best.npz").exists()
 
 
 def test_keep_leaves_the_newest_numbered_saves(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    charrnn("train", "corpus.txt", *tiny, "--keep", "2", "--save-every", "4")
+    run_cli("train", "corpus.txt", *tiny, "--keep", "2", "--save-every", "4")
     numbered = sorted(Path("checkpoints/corpus").glob("step-*.npz"))
     assert [path.name for path in numbered] == ["step-000012.npz", "step-000016.npz"]
     assert load_checkpoint(numbered[0]).step == 12
 
 
 def test_json_is_one_object_with_units_in_its_names(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
+    run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    result = charrnn("train", "corpus.txt", *tiny, "--json")
+    result = run_cli("train", "corpus.txt", *tiny, "--json")
     figures = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
     assert list(figures) == RESULT_KEYS
@@ -212,7 +212,7 @@ def test_json_is_one_object_with_units_in_its_names(
     assert figures["baselines"]["uniform"]["nats_per_char"] == pytest.approx(
         math.log(len(load_checkpoint(Path(figures["best"])).vocabulary))
     )
-    evaluate = charrnn("eval", figures["best"], write_held_out(corpus), "--json")
+    evaluate = run_cli("eval", figures["best"], write_held_out(corpus), "--json")
     scored = json.loads(evaluate.stdout)
     assert scored["nats_per_char"] == figures["validation_nats_per_char"]
     assert scored["characters"] == figures["validation_characters"]
@@ -236,9 +236,9 @@ def without(options: Sequence[str], *flags: str) -> list[str]:
 
 
 def test_the_first_screen_states_the_facts(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
+    result = run_cli("train", "corpus.txt", *without(tiny, "--quiet"))
     screen = {line.split()[0]: line for line in result.stderr.splitlines()[:12] if line.split()}
     model = load_checkpoint(Path("checkpoints/corpus/best.npz"))
     text = corpus.read_text(encoding="utf-8")
@@ -255,9 +255,9 @@ def test_the_first_screen_states_the_facts(
 
 
 def test_the_chosen_options_repeat_the_run(
-    charrnn: Call, corpus: Path, assert_same: Callable[[Path, Path], None]
+    run_cli: Call, corpus: Path, assert_same: Callable[[Path, Path], None]
 ) -> None:
-    first = charrnn("train", "corpus.txt", "--hidden", "8", "--epochs", "3", "--lr", "0.123456789")
+    first = run_cli("train", "corpus.txt", "--hidden", "8", "--epochs", "3", "--lr", "0.123456789")
     _, _, rest = first.stderr.partition("\nchosen ")
     block = [rest.split("\n")[0]]
     for line in rest.split("\n")[1:]:
@@ -268,16 +268,16 @@ def test_the_chosen_options_repeat_the_run(
     assert "--steps" in chosen
     assert "--workers" in chosen
     assert chosen[chosen.index("--backend") + 1] == default_backend()
-    again = charrnn("train", "corpus.txt", "--quiet", *chosen)
+    again = run_cli("train", "corpus.txt", "--quiet", *chosen)
     assert again.exit_code == 0
     assert_same(Path("checkpoints/corpus"), Path("checkpoints/corpus-2"))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_backend_is_used_and_stored(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], backend: str, metadata: Metadata
+    run_cli: Call, corpus: Path, tiny: Sequence[str], backend: str, metadata: Metadata
 ) -> None:
-    result = charrnn("train", "corpus.txt", *tiny, "--backend", backend, "--out", "there")
+    result = run_cli("train", "corpus.txt", *tiny, "--backend", backend, "--out", "there")
     if backend == "numba" and default_backend() == "numpy":
         assert result.exit_code == 2
         assert "pip install numba" in result.stderr
@@ -287,15 +287,15 @@ def test_a_backend_is_used_and_stored(
 
 
 def test_a_kernel_that_is_not_installed_is_not_taken(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
+    run_cli: Call, corpus: Path, tiny: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("charrnn.training.numba_backend", "numba"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delattr(sys.modules["charrnn.training"], "numba_backend", raising=False)
-    result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
+    result = run_cli("train", "corpus.txt", *without(tiny, "--quiet"))
     assert result.exit_code == 0
     assert "--backend numpy" in " ".join(result.stderr.split())
-    refused = charrnn("train", "corpus.txt", *tiny, "--backend", "numba", "--out", "there")
+    refused = run_cli("train", "corpus.txt", *tiny, "--backend", "numba", "--out", "there")
     assert refused.exit_code == 2
     assert refused.stderr.startswith("charrnn: error: the backend numba cannot be used (")
     assert refused.stderr.endswith("; try pip install numba\n")
@@ -304,37 +304,37 @@ def test_a_kernel_that_is_not_installed_is_not_taken(
 
 
 def test_progress_is_plain_lines_with_samples_where_there_is_no_terminal(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
+    result = run_cli("train", "corpus.txt", *without(tiny, "--quiet"))
     assert "\nstep 1/20  " in result.stderr
     assert "\nstep 10, epoch 0.28: validation " in result.stderr
     assert "\n  | " in result.stderr
     assert "\r" not in result.stderr
     assert "5-gram" in result.stdout
     assert result.stdout.count("\n") >= 8
-    silent = charrnn("train", "corpus.txt", *without(tiny, "--quiet"), "--sample-every", "0")
+    silent = run_cli("train", "corpus.txt", *without(tiny, "--quiet"), "--sample-every", "0")
     assert "validation" in silent.stderr
     assert "\n  | " not in silent.stderr
-    often = charrnn("train", "corpus.txt", *without(tiny, "--quiet"), "--sample-every", "7")
+    often = run_cli("train", "corpus.txt", *without(tiny, "--quiet"), "--sample-every", "7")
     assert [f"\nstep {step}:\n  | " in often.stderr for step in (7, 10, 14)] == [True, False, True]
 
 
 def test_the_last_line_is_the_command_to_type_next(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    result = charrnn("train", "corpus.txt", *without(tiny, "--quiet"))
+    result = run_cli("train", "corpus.txt", *without(tiny, "--quiet"))
     _, _, command = result.stdout.rpartition("Next: charrnn ")
-    written = charrnn(*shlex.split(command), "--seed", "1", "--length", "30")
+    written = run_cli(*shlex.split(command), "--seed", "1", "--length", "30")
     assert written.exit_code == 0
     assert len(written.stdout.strip("\n")) > 0
 
 
 def test_too_small_a_corpus_shrinks_the_windows_with_a_note(
-    charrnn: Call, metadata: Metadata
+    run_cli: Call, metadata: Metadata
 ) -> None:
     Path("small.txt").write_text("abcdefghij" * 20, encoding="utf-8")
-    result = charrnn("train", "small.txt", "--hidden", "8", "--steps", "3", "--workers", "1", "-q")
+    result = run_cli("train", "small.txt", "--hidden", "8", "--steps", "3", "--workers", "1", "-q")
     assert result.exit_code == 0
     [note] = result.stderr.splitlines()
     assert note.startswith("charrnn: note: 180 characters are few for 32 sequences of 64: training")
@@ -344,23 +344,23 @@ def test_too_small_a_corpus_shrinks_the_windows_with_a_note(
 
 
 @pytest.mark.parametrize("text", ["abab", "ab" * 4, "ab\n" * 7])
-def test_even_a_few_characters_can_be_trained_on(charrnn: Call, text: str) -> None:
+def test_even_a_few_characters_can_be_trained_on(run_cli: Call, text: str) -> None:
     Path("few.txt").write_text(text, encoding="utf-8")
     options = ("--hidden", "4", "--steps", "2", "--workers", "1", "--val-fraction", "0")
-    assert charrnn("train", "few.txt", *options).exit_code == 0
-    assert len(charrnn("sample", "--length", "9", "--temperature", "0").stdout.rstrip("\n")) <= 9
+    assert run_cli("train", "few.txt", *options).exit_code == 0
+    assert len(run_cli("sample", "--length", "9", "--temperature", "0").stdout.rstrip("\n")) <= 9
 
 
 def test_a_text_can_come_from_standard_input(
-    charrnn: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
 ) -> None:
-    assert charrnn("train", "-", *tiny, stdin=sentences).exit_code == 0
+    assert run_cli("train", "-", *tiny, stdin=sentences).exit_code == 0
     record = metadata(Path("checkpoints/stdin/last.npz"))["corpus"]
     assert record["sha256"] == hashlib.sha256(sentences.encode()).hexdigest()
 
 
 def test_gz_folders_and_several_files_are_the_joined_text(
-    charrnn: Call, empty_folder: Path, sentences: str, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, empty_folder: Path, sentences: str, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     folder = empty_folder / "texts"
     (folder / "below").mkdir(parents=True)
@@ -369,10 +369,10 @@ def test_gz_folders_and_several_files_are_the_joined_text(
     (folder / "picture.png").write_bytes(b"\x89PNG\0\0\0")
     joined = f"{sentences[:1500]}\n{sentences[1500:]}"
 
-    whole = charrnn("train", "texts", *tiny)
+    whole = run_cli("train", "texts", *tiny)
     assert whole.exit_code == 0
     assert "skipped, not text: texts/picture.png" in whole.stderr
-    parts = charrnn("train", "texts/below/z.txt", "texts/a.txt.gz", *tiny, "--name", "parts")
+    parts = run_cli("train", "texts/below/z.txt", "texts/a.txt.gz", *tiny, "--name", "parts")
     assert parts.exit_code == 0
     for name in ("texts", "parts"):
         record = metadata(Path("checkpoints", name, "last.npz"))["corpus"]
@@ -381,9 +381,9 @@ def test_gz_folders_and_several_files_are_the_joined_text(
 
 
 def test_a_built_in_corpus_needs_no_file(
-    charrnn: Call, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, tiny: Sequence[str], metadata: Metadata
 ) -> None:
-    result = charrnn("train", "--builtin", "france:40", *tiny, "--val-fraction", "0.01")
+    result = run_cli("train", "--builtin", "france:40", *tiny, "--val-fraction", "0.01")
     assert result.exit_code == 0
     record = metadata(Path("checkpoints/france-40/last.npz"))["corpus"]
     assert record["built_in"] == "france:40"
@@ -391,20 +391,20 @@ def test_a_built_in_corpus_needs_no_file(
 
 
 def test_bytes_can_be_learnt_from_any_file(
-    charrnn: Call, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     Path("any.bin").write_bytes(bytes(range(256)) * 9)
-    assert charrnn("train", "any.bin", "--bytes", *tiny).exit_code == 0
+    assert run_cli("train", "any.bin", "--bytes", *tiny).exit_code == 0
     vocabulary = metadata(Path("checkpoints/any/best.npz"))["vocabulary"]
     assert vocabulary == {"as_bytes": True, "characters": "".join(map(chr, range(256)))}
-    assert charrnn("train", "any.bin", *tiny).exit_code == 4
+    assert run_cli("train", "any.bin", *tiny).exit_code == 4
 
 
 def test_rare_characters_are_left_out_and_named(
-    charrnn: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     Path("rare.txt").write_text(f"Ω{sentences}ß\x1b", encoding="utf-8")
-    result = charrnn("train", "rare.txt", "--min-count", "2", *tiny)
+    result = run_cli("train", "rare.txt", "--min-count", "2", *tiny)
     assert result.exit_code == 0
     assert "left out 3 different characters, rarer than --min-count: ␛ßΩ" in result.stderr
     vocabulary = metadata(Path("checkpoints/rare/best.npz"))["vocabulary"]["characters"]
@@ -412,12 +412,12 @@ def test_rare_characters_are_left_out_and_named(
 
 
 def test_normal_forms_join_what_belongs_together(
-    charrnn: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
+    run_cli: Call, sentences: str, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     decomposed = unicodedata.normalize("NFD", sentences.replace("a", "é"))
     Path("accents.txt").write_text(decomposed, encoding="utf-8")
-    charrnn("train", "accents.txt", *tiny)
-    charrnn("train", "accents.txt", "--normalize", "nfc", *tiny)
+    run_cli("train", "accents.txt", *tiny)
+    run_cli("train", "accents.txt", "--normalize", "nfc", *tiny)
     plain, composed = (
         metadata(Path("checkpoints", name, "best.npz"))["vocabulary"]["characters"]
         for name in ("accents", "accents-2")
@@ -429,10 +429,10 @@ def test_normal_forms_join_what_belongs_together(
 
 
 def test_the_preset_of_2015_is_kept_to_the_letter(
-    charrnn: Call, corpus: Path, metadata: Metadata, rows: Rows
+    run_cli: Call, corpus: Path, metadata: Metadata, rows: Rows
 ) -> None:
     options = ("--preset", "min-char-rnn", "--steps", "12", "--workers", "1", "--quiet")
-    assert charrnn("train", "corpus.txt", *options).exit_code == 0
+    assert run_cli("train", "corpus.txt", *options).exit_code == 0
     facts = metadata(Path("checkpoints/corpus/last.npz"))
     model, config = facts["model"], facts["training"]["config"]
     assert (model["cell"], model["layers"], model["hidden"]) == ("rnn", 1, 100)
@@ -449,10 +449,10 @@ def test_the_preset_of_2015_is_kept_to_the_letter(
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_cell_learns(
-    cell: str, charrnn: Call, corpus: Path, tiny: Sequence[str], metadata: Metadata
+    cell: str, run_cli: Call, corpus: Path, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     options = ("--cell", cell, "--layers", "2", "--json")
-    figures = json.loads(charrnn("train", "corpus.txt", *tiny, *options).stdout)
+    figures = json.loads(run_cli("train", "corpus.txt", *tiny, *options).stdout)
     assert figures["validation_nats_per_char"] < figures["baselines"]["uniform"]["nats_per_char"]
     model = metadata(Path("checkpoints/corpus/last.npz"))["model"]
     assert (model["cell"], model["layers"]) == (cell, 2)
@@ -460,10 +460,10 @@ def test_every_cell_learns(
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_every_optimiser_learns(
-    optimiser: str, charrnn: Call, corpus: Path, tiny: Sequence[str]
+    optimiser: str, run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
     options = ("--optimizer", optimiser, "--json", "--weight-decay", "1e-4")
-    figures = json.loads(charrnn("train", "corpus.txt", *tiny, *options).stdout)
+    figures = json.loads(run_cli("train", "corpus.txt", *tiny, *options).stdout)
     assert figures["validation_nats_per_char"] < figures["baselines"]["uniform"]["nats_per_char"]
     state = load_checkpoint(Path("checkpoints/corpus/last.npz")).training
     assert state is not None
@@ -474,9 +474,9 @@ def test_every_optimiser_learns(
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_the_learning_rate_warms_up_and_follows_its_schedule(
-    schedule: str, charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
+    schedule: str, run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    charrnn(
+    run_cli(
         "train", "corpus.txt", *tiny, "--schedule", schedule, "--lr", "0.1", "--warmup-steps", "2"
     )
     rates = [row["lr"] for row in rows(Path("checkpoints/corpus")) if "lr" in row]
@@ -489,7 +489,7 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(
 
 @pytest.mark.parametrize("init", [*INITIALISERS, "normal:0.01", "uniform:0.2"])
 def test_every_initialiser_can_be_named(
-    init: str, charrnn: Call, corpus: Path, tiny: Sequence[str], metadata: Metadata
+    init: str, run_cli: Call, corpus: Path, tiny: Sequence[str], metadata: Metadata
 ) -> None:
     options = (
         "--recurrent-init",
@@ -501,13 +501,13 @@ def test_every_initialiser_can_be_named(
         "--val-fraction",
         "0",
     )
-    assert charrnn("train", "corpus.txt", *tiny, *options).exit_code == 0
+    assert run_cli("train", "corpus.txt", *tiny, *options).exit_code == 0
     assert metadata(Path("checkpoints/corpus/best.npz"))["model"]["init"] == init
 
 
-def test_patience_ends_a_run_on_a_plateau(charrnn: Call, corpus: Path, tiny: Sequence[str]) -> None:
+def test_patience_ends_a_run_on_a_plateau(run_cli: Call, corpus: Path, tiny: Sequence[str]) -> None:
     still = ("--optimizer", "sgd", "--lr", "1e-30", "--eval-every", "2", "--patience", "3")
-    figures = json.loads(charrnn("train", "corpus.txt", *tiny, *still, "--json").stdout)
+    figures = json.loads(run_cli("train", "corpus.txt", *tiny, *still, "--json").stdout)
     assert (figures["reason"], figures["steps"], figures["best_step"]) == ("plateau", 8, 2)
 
 
@@ -523,17 +523,17 @@ def test_minutes_are_wall_time_of_the_whole_command(corpus: Path, process: Proce
 
 
 def test_epochs_are_counted_in_whole_windows(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
+    run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    charrnn("train", "corpus.txt", *without(tiny, "--steps"), "--epochs", "1.5")
+    run_cli("train", "corpus.txt", *without(tiny, "--steps"), "--epochs", "1.5")
     last = rows(Path("checkpoints/corpus"))[-2]
     assert last["epoch"] == pytest.approx(1.5, abs=0.03)
 
 
 def test_nothing_held_out_means_no_validation(
-    charrnn: Call, corpus: Path, tiny: Sequence[str], rows: Rows
+    run_cli: Call, corpus: Path, tiny: Sequence[str], rows: Rows
 ) -> None:
-    result = charrnn("train", "corpus.txt", *tiny, "--val-fraction", "0", "--json")
+    result = run_cli("train", "corpus.txt", *tiny, "--val-fraction", "0", "--json")
     figures = json.loads(result.stdout)
     assert figures["validation_nats_per_char"] is None
     assert figures["baselines"] is None
@@ -543,9 +543,9 @@ def test_nothing_held_out_means_no_validation(
 
 
 def test_averaged_weights_are_what_is_used(
-    charrnn: Call, corpus: Path, tiny: Sequence[str]
+    run_cli: Call, corpus: Path, tiny: Sequence[str]
 ) -> None:
-    assert charrnn("train", "corpus.txt", *tiny, "--ema-decay", "0.9").exit_code == 0
+    assert run_cli("train", "corpus.txt", *tiny, "--ema-decay", "0.9").exit_code == 0
     last = load_checkpoint(Path("checkpoints/corpus/last.npz"))
     assert last.training is not None
     assert last.training.parameters is not None
@@ -561,10 +561,10 @@ class TestInitFrom:
         return Path("odd.npz")
 
     def test_weights_and_the_order_of_the_vocabulary_are_kept(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str], odd: Path
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str], odd: Path
     ) -> None:
         still = ("--optimizer", "sgd", "--lr", "1e-30")
-        result = charrnn("train", "corpus.txt", *tiny, *still, "--init-from", odd)
+        result = run_cli("train", "corpus.txt", *tiny, *still, "--init-from", odd)
         assert result.exit_code == 0
         parent, child = load_checkpoint(odd), load_checkpoint(Path("checkpoints/corpus/best.npz"))
         assert child.vocabulary == parent.vocabulary
@@ -572,10 +572,10 @@ class TestInitFrom:
         assert child.corpus.characters == len(corpus.read_text(encoding="utf-8"))
 
     def test_unknown_characters_are_named_and_left_out(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str], odd: Path
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str], odd: Path
     ) -> None:
         corpus.write_text(corpus.read_text(encoding="utf-8") + "Äß\x1b", encoding="utf-8")
-        result = charrnn("train", "corpus.txt", *tiny, "--init-from", odd)
+        result = run_cli("train", "corpus.txt", *tiny, "--init-from", odd)
         assert result.exit_code == 0
         [note] = result.stderr.splitlines()
         assert "left out 3 different characters, the checkpoint does not know: ␛Äß" in note
@@ -587,20 +587,20 @@ class TestInitFrom:
         self,
         option: str,
         value: str,
-        charrnn: Call,
+        run_cli: Call,
         corpus: Path,
         tiny: Sequence[str],
         odd: Path,
     ) -> None:
-        result = charrnn("train", "corpus.txt", *tiny, "--init-from", odd, option, value)
+        result = run_cli("train", "corpus.txt", *tiny, "--init-from", odd, option, value)
         assert result.exit_code == 2
         assert f"{option} {value} does not fit" in result.stderr
         assert not Path("checkpoints").exists()
 
     def test_a_runs_folder_will_do_and_bytes_do_not_mix(
-        self, charrnn: Call, corpus: Path, tiny: Sequence[str], finished_run: Path
+        self, run_cli: Call, corpus: Path, tiny: Sequence[str], finished_run: Path
     ) -> None:
-        assert charrnn("train", "corpus.txt", *tiny, "--init-from", finished_run).exit_code == 0
-        mixed = charrnn("train", "corpus.txt", *tiny, "--init-from", finished_run, "--bytes")
+        assert run_cli("train", "corpus.txt", *tiny, "--init-from", finished_run).exit_code == 0
+        mixed = run_cli("train", "corpus.txt", *tiny, "--init-from", finished_run, "--bytes")
         assert mixed.exit_code == 2
         assert "--bytes" in mixed.stderr
