@@ -75,7 +75,10 @@ def predict(
         typer.Option(help="one-to-many: seed of the random numbers. Default: a new one each time."),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per answer and line on stdout.")
+        bool,
+        typer.Option(
+            "--json", help="Print JSON on stdout: an object per line, one for each answer."
+        ),
     ] = False,
     encoding: Annotated[
         str,

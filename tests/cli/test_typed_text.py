@@ -251,7 +251,7 @@ def test_commands_with_an_object_a_line_say_so(run_cli: Call) -> None:
     for command in COMMANDS:
         for parameter in load_command(command).params:
             if parameter.name == "json" and command != "train":
-                assert ("a line" in parameter.help) == (command == "predict")
+                assert ("per line" in parameter.help) == (command == "predict")
     run_cli("train", "--builtin", "case", "--steps", "2", "--workers", "1", "-q")
     rows = run_cli("predict", "--json", "a", "b").stdout.splitlines()
     assert [json.loads(row)["input"] for row in rows] == ["a", "b"]
