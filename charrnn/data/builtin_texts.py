@@ -1,10 +1,10 @@
-"""Built-in corpora: texts that every Python has on board, and one that we make up.
+"""Built-in corpora: two texts that Python ships, and a generated one.
 
     python-docs     the language manual behind `help()`
     python-source   the standard library
-    france:GAP      sentences in which a country decides a language, GAP characters later
+    france:GAP      sentences with a country and, GAP characters later, its language
 
-The first two depend on the Python that reads them, the third only on its gap and seed.
+The first two depend on the Python version, the third on its gap and seed only.
 """
 
 import random
@@ -69,7 +69,7 @@ MAX_GAP_CHARS = 10_000
 
 
 class Sentence(NamedTuple):
-    """A line of `france` without its line end, and the two names that belong together in it."""
+    """A line of `france` without its line end, its country and its language."""
 
     text: str
     country: str
@@ -161,7 +161,7 @@ def france_sentences(gap: int, count: int, rng: random.Random) -> list[Sentence]
 
 
 def _filler(length: int, rng: random.Random) -> str:
-    """Return whole clauses, parted by spaces, that make up exactly `length` characters.
+    """Return whole clauses, separated by spaces, that make up exactly `length` characters.
 
     Each clause leaves room for one more, until what is left is the length of a row of CLAUSES.
     """
@@ -182,7 +182,7 @@ def gap_of(text: str) -> int:
 
 
 def named(name: str) -> str:
-    """Return a name that a folder can have everywhere: Windows knows no colon."""
+    """Return a name that is valid for a folder on every platform: Windows forbids colons."""
     return name.replace(":", "-")
 
 

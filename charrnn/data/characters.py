@@ -1,4 +1,4 @@
-"""Character names: which characters cannot be seen by themselves, and how messages name them.
+"""Character names for messages, and the characters that are invisible by themselves.
 
 é          'é' U+00E9
 U+0301     U+0301 COMBINING ACUTE ACCENT      would attach to the quote before it
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 HIDDEN_CATEGORIES = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"))
-"""Controls, formats, unassigned, private use, surrogates, separators: nothing to be seen."""
+"""Invisible: controls, formats, unassigned, private use, surrogates, separators."""
 
 HIDDEN_OTHERS = frozenset(
     (

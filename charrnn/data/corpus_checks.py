@@ -1,4 +1,4 @@
-"""Corpus checks before training: what looks wrong in a text or in pairs, one line for each."""
+"""Corpus checks before training: one-line remarks about suspicious texts or pairs."""
 
 import random
 import re
@@ -12,19 +12,19 @@ from charrnn.data.vocabulary import CodeCounts
 from charrnn.data.vocabulary import count as count_characters
 
 SAMPLE_CHARS = 4_000_000
-"""Characters that are looked at line by line; of a longer text, parts from all over it."""
+"""Characters that are checked; a longer text is sampled in evenly spaced parts."""
 
 SAMPLE_PARTS = 8
 """Parts of a sample."""
 
 MAX_SAMPLED_PAIRS = 20_000
-"""Pairs that are looked at, drawn at random."""
+"""Pairs that are checked; more are sampled at random."""
 
 MIN_LINES = 50
-"""Lines, blank ones aside, below which nothing is said about lines."""
+"""Lines, blank ones aside, below which lines are not checked."""
 
 MIN_CHARACTERS_FOR_RARE = 5_000
-"""Characters below which nothing is said about those that occur once."""
+"""Characters of a text below which rare characters are not reported."""
 
 MAX_LISTED_CHARACTERS = 3
 
@@ -66,7 +66,7 @@ def sample_of(text: str) -> list[str]:
 
 
 def _lines(parts: Sequence[str]) -> Iterator[str]:
-    """Say which line repeats suspiciously often, or that most lines do."""
+    """Yield a remark about a line that repeats suspiciously often, or about many such lines."""
     counts: Counter[str] = Counter()
     for part in parts:
         counts.update(part.replace("\r", "\n").split("\n"))
@@ -105,7 +105,7 @@ def _suspicious_share(line: str) -> float:
 
 
 def _tags(parts: Sequence[str]) -> Iterator[str]:
-    """Say how much of a text HTML tags are."""
+    """Yield a remark if HTML tags make up more than 2 % of the characters."""
     size = sum(map(len, parts))
     tags = sum(len(tag[0]) for part in parts if "<" in part for tag in TAG.finditer(part))
     if tags > 0.02 * size:
@@ -113,7 +113,7 @@ def _tags(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _mojibake(parts: Sequence[str]) -> Iterator[str]:
-    """Say that a text looks like UTF-8 that was read as another encoding."""
+    """Yield a remark if a text looks like UTF-8 decoded as another encoding."""
     found: Counter[str] = Counter()
     foreign = 0
     for part in parts:
@@ -155,7 +155,7 @@ def check_character_counts(counts: CodeCounts, *, min_count: bool = False) -> li
 
 
 def is_invisible(character: str) -> bool:
-    """Whether nothing is to be seen of a character, or it looks like another kind of space."""
+    """Return whether a character is invisible or an unusual kind of space."""
     if character in VISIBLE_SPACES:
         return False
     if "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef":
@@ -174,19 +174,19 @@ def character_name(character: str) -> str:
 
 
 def character_label(character: str) -> str:
-    """Show a character and its code, or name it if it would not be seen by itself."""
+    """Return a character with its code point, or its name if it is invisible by itself."""
     if not character.isprintable() or unicodedata.category(character).startswith("M"):
         return character_name(character)
     return f"{character!r} U+{ord(character):04X}"
 
 
 def count_with_noun(count: int, noun: str) -> str:
-    """Say how many: 1 character, 2 characters."""
+    """Return a count with its noun: 1 character, 2 characters."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def occurrences(count: int) -> str:
-    """Say how often: once, 2 times."""
+    """Return a number of occurrences: once, 2 times."""
     return "once" if count == 1 else f"{count:,} times"
 
 
@@ -246,7 +246,7 @@ def check_labels(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
 def _decided(values: Sequence[object], labels: Sequence[str]) -> float:
     """Return the share of labels that are the commonest one of their value.
 
-    A value that occurs once tells nothing, and counts as undecided.
+    A value that occurs once counts as undecided.
     """
     groups: dict[object, Counter[str]] = {}
     for value, label in zip(values, labels, strict=True):
@@ -256,7 +256,7 @@ def _decided(values: Sequence[object], labels: Sequence[str]) -> float:
 
 
 def _best_presence(texts: Sequence[str], labels: Sequence[str]) -> tuple[float, str]:
-    """Return how much is decided by whether a character occurs, for the best character."""
+    """Return the largest share of labels decided by one character's presence, and its name."""
     per_label = Counter(labels)
     if sum(count for _, count in per_label.most_common(2)) < MIN_DECIDED_SHARE * len(labels):
         return 0.0, ""  # it has two values only

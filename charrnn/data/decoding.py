@@ -1,7 +1,7 @@
-"""Strict decoding of files, held or read in pieces, with advice where it fails.
+"""Decoding of text files, strict, with advice on encodings in its errors.
 
-Both ways of reading call the same functions: `check_head` before the first character, `undecodable`
-for the error, and a `TextFacts` for the checks and remarks after the last character.
+Reading a whole file and reading it in chunks use the same functions: `check_head` before decoding,
+`undecodable` for the error, and `TextFacts` for checks and remarks after the last character.
 """
 
 import codecs
@@ -32,7 +32,7 @@ UNDAMAGED = "an undamaged copy"
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How bytes become characters. Raises UsageError for what does not exist or make sense."""
+    """Options for decoding a text. Raises UsageError for an unknown encoding or normal form."""
 
     encoding: str = "utf-8"
     as_bytes: bool = False  # each byte one character, no encoding involved
@@ -63,7 +63,7 @@ STRICT_UTF_8 = TextOptions()
 
 @dataclass
 class TextFacts:
-    """What is remarkable about a decoded file, counted piece by piece."""
+    """Counts of line ends, NULs and byte order marks in a decoded file, added chunk by chunk."""
 
     marks: int = 0
     """Byte order marks at the beginning."""
@@ -91,7 +91,7 @@ class TextFacts:
         return text
 
     def remarks(self) -> list[str]:
-        """Return what a reader of the text might want to know."""
+        """Return remarks about byte order marks, line ends and NULs."""
         found = []
         if self.marks:
             found.append("begins with a byte order mark, dropped")
@@ -121,9 +121,10 @@ def line_ends(crlf: int, cr: int, lf: int) -> str:
 
 
 def decode(content: bytearray, name: str, options: TextOptions) -> tuple[str, TextFacts]:
-    """Turn the bytes of `name` into characters; byte order marks are dropped.
+    """Return the characters of `content` without leading byte order marks, and facts about them.
 
-    Raises TextError with the place, and an encoding that does work, for what cannot be decoded.
+    Raises TextError with the offset, the line and an encoding that works, if there is one, for
+    bytes that cannot be decoded; `name` stands for the file in the message.
     """
     facts = TextFacts()
     if options.as_bytes:
@@ -145,7 +146,7 @@ def decode(content: bytearray, name: str, options: TextOptions) -> tuple[str, Te
 
 
 def check_head(head: bytes | bytearray, name: str, options: TextOptions) -> None:
-    """Raise TextError if a file begins as one of another encoding than the given one does."""
+    """Raise TextError if the first bytes of a file show another encoding than the given one."""
     codec = options.codec
     if options.as_bytes or codec in ("utf-8", "ascii"):  # which fail at the mark
         return

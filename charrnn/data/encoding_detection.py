@@ -1,4 +1,4 @@
-"""Encoding detection for files that do not decode: which encodings do, and are plausible."""
+"""Encoding detection: plausible encodings of a file that does not decode as requested."""
 
 import codecs
 import re
@@ -24,7 +24,7 @@ CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 """Bytes that occur in no text of one byte per character: controls, without white space and ESC."""
 
 Pieces = Callable[[], Iterable[bytes | bytearray]]
-"""Returns the content of a file from its beginning, piece by piece, each time it is called."""
+"""Function that yields the content of a file in chunks, from the beginning at each call."""
 
 
 class Family(NamedTuple):
@@ -93,7 +93,7 @@ MAX_SUGGESTIONS = 3
 
 
 def mark_of(head: bytes | bytearray) -> str | None:
-    """Name the UTF whose byte order mark `head` begins with."""
+    """Return the UTF codec whose byte order mark `head` begins with, or None."""
     return next((codec for codec, mark in MARKS.items() if head.startswith(mark)), None)
 
 
@@ -242,7 +242,7 @@ def _score(sample: bytes, family: Family) -> float:
 
 
 def _in_words(families: list[Family]) -> str:
-    """Say which encoding is for which language, the best one for each."""
+    """Return the option with the best encoding for each language."""
     best: dict[str, str] = {}
     for family in families:
         best.setdefault(family.language, family.encoding)

@@ -1,4 +1,4 @@
-"""Paths of texts: which files are meant by them, in which order, and what they are called."""
+"""File discovery: the text files that paths stand for, their order and names."""
 
 import codecs
 import os
@@ -53,9 +53,9 @@ MAX_FILES = 100_000
 
 
 def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
-    """Return what is text in `folder` and below, and notes about what is not.
+    """Return the text files in `folder` and below, and notes about other files.
 
-    Hidden files are neither, nor are folders of runs and their files. Other file systems that are
+    Hidden files, folders of runs and their files are left out silently. Other file systems that are
     mounted below the folder, such as /proc, are left out.
     """
     files: dict[Kind, list[str]] = {kind: [] for kind in get_args(Kind)}
@@ -112,7 +112,7 @@ def _visible_files(folder: str) -> Iterator[Path]:
 
 
 def kind_of(path: Path, options: TextOptions) -> Kind:
-    """Tell a text, which decodes and has no NUL in its head, from other files of a folder."""
+    """Return the kind of a file; a text decodes completely and has no NUL in its first bytes."""
     if path.suffix == ".npz" or not path.is_file():
         return "not text"
     if not path.stat().st_size:  # nothing, or a file of the kernel, which may block a reader
@@ -139,14 +139,14 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
 
 
 def _other_kind(head: bytes) -> Kind:
-    """Tell a text in another encoding from what is no text."""
+    """Return whether the first bytes look like a text in another encoding or like no text."""
     wide = mark_of(head) is not None or zeros_of(head)
     return "another encoding" if wide or not set(CONTROLS) & set(head) else "not text"
 
 
 @contextmanager
 def naming(source: str) -> Iterator[None]:
-    """Turn a refusal of the operating system into an error that names the file."""
+    """Convert an OSError into a TextError or StorageError with the name of the file."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -158,7 +158,7 @@ def naming(source: str) -> Iterator[None]:
 
 
 def is_folder(source: str) -> bool:
-    """Tell a folder from a file or pipe; TextError for what is missing or may never end."""
+    """Return whether `source` is a folder; TextError if it is missing, a device or a socket."""
     if source == STDIN:
         return False
     with naming(source):
@@ -169,7 +169,7 @@ def is_folder(source: str) -> bool:
 
 
 def place(source: str) -> str:
-    """Return what finds a source again from any folder, and what the order goes by."""
+    """Return the absolute path of a source, by which sources are sorted; `-` stays as it is."""
     return source if source == STDIN else str(Path(source).absolute())
 
 

@@ -1,15 +1,15 @@
-"""Notes about files: one line for each kind of remark, however many files it is made about."""
+"""Notes about files, grouped: one line for each kind of remark."""
 
 from collections.abc import Iterable
 
 MAX_LISTED_FILES = 3
-"""Names that a note lists; it counts the others."""
+"""File names that a note lists before the number of the others."""
 
 PLURALS = {"has": "have", "is": "are", "begins": "begin"}
 
 
 class FileNotes:
-    """Remarks about files, gathered by kind.
+    """Remarks about files, grouped by kind.
 
     Example:
         >>> notes = FileNotes()
@@ -40,7 +40,7 @@ def _line(remark: str, names: list[str]) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Name the first few, and count the rest."""
+    """Return the first names, and the number of the others."""
     all_names = list(names)
     first = ", ".join(all_names[:MAX_LISTED_FILES])
     rest = len(all_names) - MAX_LISTED_FILES

@@ -1,8 +1,8 @@
-"""Texts too large to be held: read twice, piece by piece, and left on the disk as ids.
+"""Large text files: read in chunks, encoded to a file of ids that is mapped into memory.
 
-The first pass counts the characters and takes the fingerprint, the second writes an id for each to
-a file that is mapped into memory. Decoding is as strict as for small texts, and gives the same
-characters; nothing larger than a piece is ever held.
+A first pass counts the characters and computes the fingerprint, a second one writes the ids. The
+characters are those of `charrnn.data.text_files`, decoded as strictly, but memory holds one chunk
+at a time.
 """
 
 import codecs
@@ -42,12 +42,12 @@ from charrnn.system.files import write_atomically
 from charrnn.types import Ids
 
 LARGE_TEXT_BYTES = 64 * 2**20
-"""Bytes of files from which on a text is large; packed ones count four times."""
+"""Total bytes of files from which on a text is large; gzip files count four times."""
 
 
 @dataclass(frozen=True)
 class LargeCorpus:
-    """Files that are read anew each time they are asked for; otherwise as a `Corpus`."""
+    """Corpus whose files are read again at each use instead of being kept in memory."""
 
     paths: tuple[str, ...]
     name: str
@@ -156,7 +156,7 @@ class LargeCorpus:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a text tells."""
+    """Result of one pass over a text: counts, fingerprint, remarks and a sample."""
 
     counts: CodeCounts
     fingerprint: Fingerprint
@@ -166,7 +166,7 @@ class Scan:
 
 
 AnyCorpus: TypeAlias = Corpus | LargeCorpus
-"""A text held in memory, or one left on disk."""
+"""A text in memory, or one that is read from disk."""
 
 
 def mapped(path: Path, vocabulary: Vocabulary) -> Ids:
@@ -176,7 +176,7 @@ def mapped(path: Path, vocabulary: Vocabulary) -> Ids:
 
 
 def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
-    """Whether these files are better not held; a normal form needs all of a text at once."""
+    """Return whether to read files in chunks; a normal form needs the whole text at once."""
     if STDIN in paths or options.normalise is not None:
         return False
     size = 0
@@ -194,7 +194,7 @@ def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
 def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> Iterator[str]:
     """Yield a file's characters, strictly decoded, with the checks that `decode` makes.
 
-    What is remarkable about them is added to `facts`.
+    Counts of line ends, NULs and byte order marks are added to `facts`.
     """
     facts = TextFacts() if facts is None else facts
     name = shown(path)

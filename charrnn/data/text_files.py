@@ -1,10 +1,9 @@
-"""Files to one `str`, decided rather than guessed.
+"""Text files: reading, decompressing, decoding and joining them to one `Corpus`.
 
     path → bytes → unpacked, if gzip → decoded, strictly → normalised, if asked → joined → Corpus
 
-Nothing changes that was not asked for: line ends stay as they are, and what cannot be decoded is an
-error that names the place. Only byte order marks are dropped. What a reader of the corpus might
-want to know is collected in its `notes`.
+Decoding is strict: bytes that cannot be decoded are an error with their offset. Line ends are kept;
+only byte order marks are dropped. Remarks about the files are collected in `Corpus.notes`.
 """
 
 import gzip
@@ -36,11 +35,11 @@ from charrnn.data.file_notes import FileNotes
 from charrnn.errors import TextError, UsageError
 
 SIZE_LIMIT = 4 * 2**30
-"""Bytes that one source may hold, unpacked; more is taken for a mistake or a bomb."""
+"""Bytes that one source may hold, unpacked; more is taken for a mistake or a decompression bomb."""
 
 
 class Fingerprint(TypedDict):
-    """What tells one text from another: the hash of its UTF-8 bytes, and its length."""
+    """Identity of a text: the SHA-256 of its UTF-8 bytes, and its number of characters."""
 
     sha256: str
     characters: int
@@ -56,7 +55,7 @@ def fingerprint(text: str) -> Fingerprint:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text to learn, what its run is called, where it came from, and remarks for stderr.
+    """A text with the name of its run, its sources, and remarks for stderr.
 
     Sources are absolute paths, `-` for standard input, or the name of a built-in corpus.
     """
@@ -110,7 +109,11 @@ def check_variety(characters: int, commonest: int, paths: Sequence[str]) -> None
 
 
 def validation_start(text_length: int, val_fraction: float) -> int:
-    """Return where validation begins: at the last `val_fraction` of the text, or at its end."""
+    """Return the index of the first validation character; `text_length` for a fraction of 0.
+
+    Raises UsageError for a fraction outside 0 to 0.5, TextError if fewer than two characters would
+    be on either side.
+    """
     if not 0 <= val_fraction <= 0.5:
         raise UsageError(f"--val-fraction {val_fraction} is not within 0 and 0.5; try 0.1")
     begin = int(text_length * (1 - val_fraction))
@@ -125,7 +128,7 @@ def validation_start(text_length: int, val_fraction: float) -> int:
 
 
 def read_source(source: str, options: TextOptions) -> tuple[str, TextFacts]:
-    """Return the text of one file or of standard input, and what is remarkable about it."""
+    """Return the text of one file or of standard input, and facts about it."""
     if is_folder(source):
         raise TextError(f"{shown(source)} is a folder", "one of its files")
     name = shown(source)
@@ -137,7 +140,7 @@ def read_source(source: str, options: TextOptions) -> tuple[str, TextFacts]:
 
 
 def normalised(text: str, options: TextOptions) -> str:
-    """Return `text` in the normal form that is asked for, if one is."""
+    """Return `text` in the normal form of `options`, or unchanged if there is none."""
     if options.normalise is None:
         return text
     return unicodedata.normalize(FORMS[options.normalise], text)
@@ -173,7 +176,7 @@ def pieces_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
 
 
 def _unpack(packed: bytearray, name: str) -> bytearray:
-    """Decompress gzip data, once to count and once to keep: a bomb costs time but no memory."""
+    """Decompress gzip data, first to count, then to keep: a decompression bomb takes no memory."""
     with unpacking(name), gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
         for _ in pieces_of(stream, name):
             pass
@@ -184,14 +187,14 @@ def _unpack(packed: bytearray, name: str) -> bytearray:
 
 
 def check_packed_once(content: bytes | bytearray, name: str) -> None:
-    """Raise TextError if what was unpacked is gzip data again."""
+    """Raise TextError if decompressed content is gzip data again."""
     if content.startswith(GZIP_MAGIC):
         raise TextError(f"{name} is packed with gzip twice", "to unpack it once")
 
 
 @contextmanager
 def unpacking(name: str) -> Iterator[None]:
-    """Turn what gzip says about damaged data into a TextError."""
+    """Convert errors of gzip about damaged data into a TextError."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

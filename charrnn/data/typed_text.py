@@ -1,10 +1,10 @@
-"""Typed text: from what a person typed to the characters of a model.
+"""Typed text: conversion of command-line and console input to the characters of a model.
 
     text → unescaped, if it is an option for which escapes hold → without a byte order mark
          → in the normal form of the model's text → UTF-8 bytes, for a model of bytes
 
 Used for every text that does not come from a corpus: prompts, stop texts, inputs to predict, texts
-to show or to score. What the model does not know afterwards is for the caller to refuse.
+to show or to score. Unknown characters are left in place; the caller refuses them.
 """
 
 import re

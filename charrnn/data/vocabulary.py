@@ -1,7 +1,7 @@
-"""Characters ↔ ids: the alphabet of one text, frozen, and stored with the model.
+"""Vocabulary: the mapping between the characters of a text and ids, stored with the model.
 
-An id is a character's place in `Vocabulary.characters`. A new vocabulary is sorted by code point; a
-stored one keeps whatever order it has, for the weights of the model were learnt in that order.
+An id is the index of a character in `Vocabulary.characters`. A new vocabulary is sorted by code
+point; a stored one keeps its order, which the rows of the model's weights follow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from charrnn.errors import TextError, UsageError
 from charrnn.types import Ids, smallest_id_type
 
 CHUNK_CHARS = 2**18
-"""Characters translated at a time, so that what lies between text and ids stays small."""
+"""Characters that are encoded or decoded at a time, which limits temporary memory."""
 
 CodePoints: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
@@ -82,12 +82,12 @@ class Vocabulary:
 
     @property
     def inputs(self) -> int:
-        """How many characters a network reads."""
+        """Number of input symbols of a network: V."""
         return len(self)
 
     @property
     def outputs(self) -> int:
-        """How many characters a network guesses among."""
+        """Number of output symbols of a network: V."""
         return len(self)
 
     @property
@@ -96,7 +96,7 @@ class Vocabulary:
         return smallest_id_type(len(self))
 
     def encode(self, text: str, on_unknown: Literal["error", "skip"] = "error") -> Ids:
-        """Characters to ids (N,). Unknown ones are a TextError that names them, or are left out."""
+        """Return the ids (N,) of a text. Unknown characters raise TextError, or are skipped."""
         ids = np.empty(len(text), self.id_type)  # (N,)
         end = 0
         for _, codes in _code_points(text):
@@ -111,7 +111,7 @@ class Vocabulary:
         return ids[:end]
 
     def decode(self, ids: Ids | Sequence[int]) -> str:
-        """Ids (N,) to characters. Raises ValueError for an id outside the vocabulary."""
+        """Return the characters of ids (N,). Raises ValueError for an id outside the vocabulary."""
         ids = np.asarray(ids)
         if not ids.size:
             return ""
@@ -125,7 +125,7 @@ class Vocabulary:
         return self.decode(ids).encode("latin-1" if self.as_bytes else "utf-8")
 
     def spell(self, text: str) -> str:
-        """Write what a person typed in this vocabulary's kind of characters.
+        """Return a typed text in the characters of this vocabulary.
 
         `as_bytes`, that is one character for each byte of its UTF-8, where bytes of an argument
         that Python could not decode are those bytes again; else it stays as it is.

@@ -1,8 +1,8 @@
-"""What is a good loss? Count tables and compressors on the same text, in the same unit.
+"""Baselines for the loss of a text: n-gram count tables and compressors, in nats per character.
 
-A network that predicts no better than these has not learnt much. All of them see what the network
-sees: the training part, and of the held-out part everything before the character in question. The
-first held-out character is context only, so N characters make N − 1 predictions.
+Each method predicts a character of the validation set from the training set and from the validation
+characters before it, as the network does. The first validation character is context only, so that N
+characters give N − 1 predictions.
 """
 
 import lzma
@@ -26,7 +26,7 @@ MAX_VALIDATION_CHARS = 1_000_000
 
 @dataclass(frozen=True)
 class Baselines:
-    """Nats per character of the held-out part, by what a plain method makes of it."""
+    """Losses of the baseline methods on the validation set, in nats per character."""
 
     uniform: float
     unigram: float
@@ -34,12 +34,12 @@ class Baselines:
     gzip: float
     xz: float
     characters: int
-    """How many characters were predicted."""
+    """Number of predicted characters."""
     sampled: bool
-    """Whether a part was so long that only the characters next to the split were read."""
+    """Whether a set exceeded its limit, so that only the characters next to the split were used."""
 
     def as_dict(self) -> dict[str, dict[str, float]]:
-        """Return every figure under its usual name, in nats and in bits per character."""
+        """Return all losses by method name, in nats and in bits per character."""
         nats = {
             "uniform": self.uniform,
             "unigram": self.unigram,
@@ -63,11 +63,22 @@ def baselines(
     validation_limit: int = MAX_VALIDATION_CHARS,
     stop: StopFlag | None = None,
 ) -> Baselines | None:
-    """Score `validation` (N,) given `train` by every method; None if `stop()` became true.
+    """Compute all baselines of `validation` given `train`.
 
-    `size` is that of the vocabulary, and `as_bytes` spells ids out for the compressors: UTF-8 for
-    text. Of longer parts the last `limit` characters of `train` and the first `validation_limit` of
-    `validation` are read. Raises `TextError` if `validation` has nothing to predict.
+    Args:
+        train: ids of the training set; the last `limit` are used.
+        validation: ids of the validation set (N,); the first `validation_limit` are used.
+        size: vocabulary size V.
+        as_bytes: converts ids to the bytes that are compressed: UTF-8 for text.
+        limit: maximum number of training characters.
+        validation_limit: maximum number of validation characters.
+        stop: is called between chunks.
+
+    Returns:
+        The baselines, or None if `stop()` became true.
+
+    Raises:
+        TextError: if `validation` has fewer than two characters.
     """
     if len(validation) < 2:
         raise TextError(
@@ -93,14 +104,14 @@ def baselines(
 
 
 class StoppedError(Exception):
-    """`stop()` became true: there will be no figures."""
+    """`stop()` became true before the baselines were complete."""
 
 
 Item = TypeVar("Item")
 
 
 def interruptible(items: Iterable[Item], stop: StopFlag | None) -> Iterator[Item]:
-    """Pass `items` on, asking before each; raises `StoppedError` as soon as `stop()` is true."""
+    """Yield `items`; call `stop()` before each and raise `StoppedError` if it returns true."""
     for item in items:
         if stop is not None and stop():
             raise StoppedError
@@ -129,7 +140,7 @@ def witten_bell(train: Ids, validation: Ids, size: int, order: int) -> Iterator[
     in_held = slice(len(train) + 1, None)
     p = np.full(len(validation), 1 / size)
     # Which n-gram ends at each character: an n-gram is the (n − 1)-gram one character earlier and
-    # that character. Numbered anew for each n, they are no more than the stream has characters,
+    # that character. Numbered for each n, there are no more of them than characters in the stream,
     # so that no vocabulary and no n is too large for the keys.
     gram = np.zeros(len(stream), smallest_id_type(len(stream)))  # n = 0: the empty one, everywhere
     for n in range(1, order + 1):
@@ -165,7 +176,7 @@ def renumber(gram: Ids, stream: Ids, symbols: int) -> Array:
 
 
 CHUNK_SIZE = 2**18
-"""Characters or bytes in one go: they fit the cache, and `stop()` is asked often enough."""
+"""Characters or bytes of a chunk: fits the cache, and `stop()` is called often enough."""
 
 
 def pieces(start: int, stop: int) -> Iterator[slice]:
@@ -175,33 +186,33 @@ def pieces(start: int, stop: int) -> Iterator[slice]:
 
 
 class Compressor(Protocol):
-    """What the standard library's compressors have in common."""
+    """Interface of the incremental compressors of the standard library."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Take in data; return what can already be said of it."""
+        """Compress more data; return the output that is complete."""
 
     def flush(self) -> bytes:
-        """Return the rest."""
+        """Return the remaining output."""
 
 
 def gzip_compressor() -> Compressor:
-    """As `gzip -9`; it looks back 32 kB, so it knows little of a long training part."""
+    """Return a compressor like `gzip -9`; its window is 32 kB, less than most training sets."""
     return zlib.compressobj(level=9, wbits=16 + zlib.MAX_WBITS)
 
 
 def extra_bytes(
     new: Callable[[], Compressor], known: bytes, unknown: bytes, stop: StopFlag | None
 ) -> int:
-    """C(known + unknown) − C(known), C being the compressed size in bytes; at least 0.
+    """Return C(known + unknown) − C(known), C being the compressed size in bytes; at least 0.
 
-    xz is meant with its standard preset, 6: on 10 MB of Python source, preset 9 gains less than a
+    Use xz with its standard preset, 6: on 10 MB of Python source, preset 9 gains less than a
     hundredth of a nat per character, and it takes seven times the memory.
     """
     return max(0, compressed_size(new, known + unknown, stop) - compressed_size(new, known, stop))
 
 
 def compressed_size(new: Callable[[], Compressor], data: bytes, stop: StopFlag | None) -> int:
-    """Bytes that a new compressor makes of `data`."""
+    """Return the compressed size of `data` in bytes, with a compressor made by `new`."""
     compressor = new()
     size = sum(
         len(compressor.compress(data[piece])) for piece in interruptible(pieces(0, len(data)), stop)

@@ -1,11 +1,11 @@
-"""Dynamic evaluation: the model goes on learning from what it has already been scored on.
+"""Dynamic evaluation: the model's weights are updated on the text that has been scored.
 
     θ ← θ − η g / (√m + ε) + λ (θ₀ − θ)        after each segment, g its gradient, m the mean of g²
 
 Krause, Kahembwe, Murray & Renals 2018, ICML, arXiv 1709.07432, with the mean squares taken from the
-segments scored so far instead of from the training text, so that nothing but the model is needed.
-Every character is scored before it is learnt from; the figure is another one than the static loss,
-and belongs beside it.
+segments scored so far instead of from the training text, so that the training text is not needed.
+Every segment is scored before the update that uses it. The result is not comparable with the static
+loss of `charrnn.evaluation.text` and is reported in addition to it.
 """
 
 import numpy as np
@@ -20,13 +20,13 @@ SEGMENT_CHARS = 32
 """Characters between two updates."""
 
 RATE = 2e-3
-"""η, chosen on inner splits of two training texts."""
+"""Learning rate η, chosen on inner splits of two training texts."""
 
 DECAY = 1e-3
-"""λ: how fast what was learnt is forgotten again."""
+"""Decay λ towards the trained weights θ₀, per segment."""
 
 EPSILON = 1e-4
-"""ε, beside √m of a mean gradient per character."""
+"""ε, added to √m; the gradient is a mean per character."""
 
 CLIP_NORM = 1.0
 
@@ -40,10 +40,22 @@ def dynamic_evaluate(
     decay: float = DECAY,
     stop: StopFlag | None = None,
 ) -> float | None:
-    """Return the mean nats of `ids[1:]`, one stream from the zero state, or None if `stop` said so.
+    """Return the mean cross-entropy of `ids[1:]` under dynamic evaluation, in nats per character.
 
-    A rate of 0 gives the static loss; `parameters` stay as they are. Raises `TextError` if there
-    is nothing to predict, `UsageError` for a rate or decay without meaning.
+    Args:
+        config: the model's configuration.
+        parameters: its weights θ₀; a copy is updated, they are not changed.
+        ids: the text (N,), read as one sequence from the zero state.
+        rate: learning rate η, 0 ≤ rate < 1; 0 gives the static loss.
+        decay: λ, 0 ≤ decay < 1.
+        stop: is called before each segment.
+
+    Returns:
+        The mean over N − 1 predictions, or None if `stop()` became true.
+
+    Raises:
+        TextError: if the text has fewer than two characters.
+        UsageError: if `rate` or `decay` is out of range.
     """
     if not (0 <= rate < 1 and 0 <= decay < 1):
         raise UsageError(f"rate {rate} and decay {decay} must be from 0 to below 1", f"{RATE}")
@@ -60,7 +72,7 @@ def dynamic_evaluate(
 
 
 class _Learner:
-    """A copy of a model that is scored on one segment after another, and learns from each."""
+    """Copy of a model that is scored on successive segments and updated after each of them."""
 
     def __init__(
         self, config: ModelConfig, parameters: Parameters, rate: float, decay: float
@@ -74,7 +86,7 @@ class _Learner:
         self.network = Network(config, self.parameters, SEGMENT_CHARS, 1, self.gradients)
 
     def score(self, text: Ids) -> float:
-        """Return the sum of nats of text[1:] (T,), and then learn from it."""
+        """Return the summed loss of text[1:] (T,) in nats, then update the weights."""
         T = len(text) - 1
         if self.network.T != T:  # the last segment may be shorter
             shorter = Network(self.config, self.parameters, T, 1, self.gradients)
@@ -93,7 +105,7 @@ class _Learner:
 
     def _learn(self, gradient: Array) -> None:
         size = norm(gradient)
-        if not np.isfinite(size):  # nothing to learn from, and nothing is spoilt
+        if not np.isfinite(size):  # skip the update: the weights stay finite
             return
         clip_by_norm(gradient, CLIP_NORM, size)
         self.segments += 1

@@ -1,8 +1,9 @@
-"""What a model is worth on a text: nats, bits and perplexity per character.
+"""Static evaluation of a model on a text: nats, bits and perplexity per character.
 
-The figure is that of one stream from the zero state over the whole text: N characters, N − 1
-predictions. With more lanes the text is cut into parts, each read from a little before its start;
-that is faster and agrees with one stream to about the third digit, enough to watch a run.
+With a batch size of 1 the model reads the whole text as one sequence from the zero state: N
+characters, N − 1 predictions. With a larger batch the text is cut into parallel sequences, each
+preceded by `BURN_IN` characters that are not scored. This is faster, and the loss agrees with that
+of one sequence to about three digits, which is enough for validation during training.
 """
 
 import math
@@ -17,30 +18,35 @@ from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids, StopFlag
 
 SEQ_LENGTH = 128
-"""Time steps that are walked at once."""
+"""Time steps of one forward pass."""
 
 BURN_IN = 2 * SEQ_LENGTH
-"""Characters that each lane but the first reads before the first one it is scored on."""
+"""Characters that each parallel sequence except the first reads before its first scored one."""
 
 VALIDATION_BATCH_SIZE = 32
-"""Lanes of the evaluation that training makes now and then."""
+"""Parallel sequences of a validation during training."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """The loss of one text under one model, per character."""
+    """Loss of a model on a text.
+
+    Attributes:
+        nats_per_char: mean cross-entropy, natural logarithm.
+        characters: number of predictions that the mean is taken over.
+    """
 
     nats_per_char: float
     characters: int
 
     @property
     def bits_per_char(self) -> float:
-        """Nats in units of ln 2."""
+        """Mean cross-entropy in bits: nats / ln 2."""
         return self.nats_per_char / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """Return eⁿᵃᵗˢ: the number of equally likely characters it is like guessing among."""
+        """Perplexity eⁿᵃᵗˢ, the exponent limited to 700 so that it stays finite."""
         return math.exp(min(self.nats_per_char, 700.0))
 
 
@@ -48,31 +54,43 @@ def evaluate(
     config: ModelConfig,
     parameters: Parameters,
     ids: Ids,
-    lanes: int = 1,
+    batch_size: int = 1,
     stop: StopFlag | None = None,
     state: Mapping[str, Array] | None = None,
 ) -> float | None:
-    """Return the mean nats of `ids[1:]` given what came before, or None if `stop` said so.
+    """Return the mean cross-entropy of `ids[1:]`, in nats per character.
 
-    A single lane may begin from a `state` (1, H) by name instead of from zero. Raises `TextError`
-    if there is nothing to predict.
+    Args:
+        config: the model's configuration.
+        parameters: its weights, which are not changed.
+        ids: the text (N,), at least two ids.
+        batch_size: number of parallel sequences; reduced for a short text, at least 1.
+        stop: is called before each forward pass.
+        state: initial state, arrays (1, H) by name; the zero state if None. Ignored for more than
+            one parallel sequence.
+
+    Returns:
+        The mean over N − 1 predictions, or None if `stop()` became true.
+
+    Raises:
+        TextError: if the text has fewer than two characters.
     """
     predictions = len(ids) - 1
     if predictions < 1:
         raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
-    lanes = max(1, min(lanes, predictions // (4 * BURN_IN)))
-    part = -(-predictions // lanes)
-    burn_in = BURN_IN if lanes > 1 else 0
-    starts = np.arange(lanes) * part
-    network = Network(config, parameters, min(SEQ_LENGTH, part + burn_in), lanes)
+    batch_size = max(1, min(batch_size, predictions // (4 * BURN_IN)))
+    part = -(-predictions // batch_size)
+    burn_in = BURN_IN if batch_size > 1 else 0
+    starts = np.arange(batch_size) * part
+    network = Network(config, parameters, min(SEQ_LENGTH, part + burn_in), batch_size)
     offsets = np.arange(network.T + 1)[:, None]
     total = 0.0
     for begin in range(-burn_in, part, network.T):
         if stop is not None and stop():
             return None
-        if begin <= 0:  # what lies before the text is read as noise, and forgotten
+        if begin <= 0:  # reset sequences whose burn-in would begin before the text
             network.reset_state(starts + begin <= 0)
-            if state is not None and lanes == 1:
+            if state is not None and batch_size == 1:
                 network.load_states(state)
         at = starts + begin + offsets  # (T + 1, B)
         text = ids[np.clip(at, 0, predictions)]

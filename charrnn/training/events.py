@@ -1,4 +1,4 @@
-"""What happens in a run, as plain values: a step, a validation, a look at the gradient, the end."""
+"""Events of a training run: step, validation, gradient snapshot and end, as frozen records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from charrnn.types import Array
 
 @dataclass(frozen=True)
 class Step:
-    """One step was taken; losses in nats per character, norms of the whole gradient."""
+    """One update: losses in nats per character, norms of the whole gradient."""
 
     step: int
     steps: int
@@ -25,7 +25,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is held out was scored, in nats per character; `metrics` holds all there is to log."""
+    """One validation: loss in nats per character; `metrics` holds all values to log."""
 
     step: int
     nats: float
@@ -36,7 +36,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Stopped:
-    """Training is over, and why: `finished`, `solved`, `plateau` or `interrupted`."""
+    """End of training; `reason` is `finished`, `solved`, `plateau` or `interrupted`."""
 
     step: int
     reason: str
@@ -44,7 +44,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class GradientSnapshot:
-    """What a watcher saw at a step: norms before clipping, ‖Δw‖/‖w‖, and now and then R by lag."""
+    """Gradient norms before clipping and ‖Δw‖/‖w‖ of a step, and at some steps R by lag."""
 
     step: int
     gradient_norms: dict[str, float]
@@ -54,13 +54,13 @@ class GradientSnapshot:
 
 
 class GradientObserver(Protocol):
-    """Sees each gradient and each update, and changes neither."""
+    """Observer that is called before and after each update and must change nothing."""
 
     def before_update(self, gradient: Array) -> None:
-        """Look at the whole gradient before it is clipped and used up."""
+        """Read the whole gradient before clipping; the update may overwrite it."""
 
     def after_update(self) -> GradientSnapshot | None:
-        """Return what there is to see after the update."""
+        """Return a snapshot after the update, or None if none is due."""
 
 
 Event = Step | Evaluation | GradientSnapshot | Stopped

@@ -1,8 +1,8 @@
-"""What is not said is chosen here: presets, and the rule that fits a network to text and time.
+"""Presets: default settings of a run, chosen by text length and training budget.
 
-The rule behind `default` was tried on the built-in corpora and on the training parts of two more
-texts, each with its own inner split; README tells the figures. In words: the more time, the more
-units; and the more units and passes over the text, and the smaller it is, the more dropout.
+The `default` preset chooses the hidden size by the minutes given, and more dropout for more units,
+more epochs and shorter texts. It was chosen on the built-in corpora and on inner splits of the
+training parts of two more texts.
 """
 
 import math
@@ -30,7 +30,7 @@ class Budget:
     epochs: float | None = None
     steps: int | None = None
     characters_per_second: float | None = None
-    """What this machine was measured to learn from, all in all; a guess is made until then."""
+    """Measured speed, validation included; None before the measurement, and then estimated."""
 
     def __post_init__(self) -> None:
         budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
@@ -40,7 +40,7 @@ class Budget:
         check_fields(BUDGET_LIMITS, self)
 
     def epochs_of(self, characters: int, hidden: int, characters_per_step: int) -> float:
-        """Return about how often a text will be read."""
+        """Return the estimated number of epochs over a text of `characters` characters."""
         if self.epochs is not None:
             return self.epochs
         if self.steps is not None:
@@ -58,32 +58,32 @@ class Budget:
 
 
 def speed(hidden: int) -> float:
-    """Return characters a second that an LSTM layer learns from on two cores, roughly."""
+    """Return a rough estimate of the characters per second of one LSTM layer on two cores."""
     return 70_000.0 * math.pow(256 / max(1, hidden), 1.7)
 
 
 def default(characters: int, budget: Budget, hidden: int | None) -> Settings:
-    """Fit the size to the time, and dropout to the size and how often the text will be read."""
+    """Return a hidden size chosen by minutes, with dropout chosen by size and epochs."""
     minutes = 3.0 if budget.minutes is None else budget.minutes
     fitting = next((H for H, enough in HIDDEN_BY_MINUTES if minutes < enough), MAX_PRESET_HIDDEN)
     return regularised(hidden or fitting, characters, budget)
 
 
 def small(characters: int, budget: Budget, hidden: int | None) -> Settings:
-    """Return a network for a first look, or for a slow machine."""
+    """Return settings of a small network, for a first run or a slow machine."""
     return regularised(hidden or MIN_PRESET_HIDDEN, characters, budget)
 
 
 def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
-    """Return a network for half an hour and more."""
+    """Return settings of a large network, for half an hour or more."""
     return regularised(hidden or MAX_PRESET_HIDDEN, characters, budget)
 
 
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
-    """Choose what keeps so many units from learning the text by heart in so many passes.
+    """Return dropout and weight decay for a hidden size, a text length and a budget.
 
-    Weight decay makes up for `lr_scale_for_width`: a step shrinks the weights as much, whatever the
-    units.
+    Weight decay is divided by `lr_scale_for_width`, so that a step shrinks the weights by the same
+    factor for every hidden size.
     """
     passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
     weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
@@ -103,31 +103,30 @@ HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 15))
 `MAX_PRESET_HIDDEN`."""
 
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
-"""Dropout for fewer passes over the text, times (units / 256)² and √(a million / characters), than
-stand beside it."""
+"""Pairs (dropout rate, bound): the rate applies below a bound of
+epochs · (units / 256)² · √(10⁶ / characters)."""
 
 MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
-"""For more passes. Without the second of them a network overfits all the same, with it validation
-falls to the end; but it wants half the rate."""
+"""Settings above the last bound. Without recurrent dropout a network overfits; with it the
+validation loss falls to the end, at half the learning rate."""
 
 WEIGHT_DECAY = 2e-3
-"""Weight decay for Adagrad at its usual rate. It is more than a guard against overfitting: while
-weights shrink a little, what Adagrad's ever smaller steps add to them counts for more, so that even
-a text that is read once is learnt better."""
+"""Weight decay for Adagrad at its default learning rate. It also lowers the loss of a
+single epoch: Adagrad's steps become ever smaller, and count for more if the weights shrink."""
 
 
 MAX_HIDDEN_AT_FULL_LR = 384
-"""Units up to which the usual rate is safe."""
+"""Hidden size up to which the default learning rate is safe."""
 
 MAX_LR_SCALE_WITH_RECURRENT_DROPOUT = 0.5
-"""What the rate is multiplied by, at most, where recurrent weights are dropped: those that are kept
-are made larger, and at the full rate a network with half of them dropped diverged."""
+"""Largest factor of the learning rate with recurrent dropout, which scales up the weights it keeps:
+at the full learning rate a network with a dropout of 0.5 diverged."""
 
 
 def default_lr_for(settings: Settings) -> float:
-    """Return the learning rate to begin with: the optimiser's, for the cell, units and dropout.
+    """Return the learning rate of the optimiser, scaled for the cell, hidden size and dropout.
 
-    For names that are unknown it is any: the configs refuse them.
+    Unknown names of an optimiser or cell are not refused here but by the configurations.
     """
     optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
@@ -137,20 +136,20 @@ def default_lr_for(settings: Settings) -> float:
 
 
 def lr_scale_for_width(hidden: int) -> float:
-    """Return what the rate is multiplied by for so many units.
+    """Return the factor of the learning rate for a hidden size.
 
     Optimisers that scale each gradient move all weights of a unit by about as much, so the more
-    units there are below it the further it is thrown (Yang et al. 2022, arXiv 2203.03466): at
-    Adagrad's 0.4, two of three networks of 512 units were thrown out of what they had learnt.
+    inputs a unit has, the more its sum changes (Yang et al. 2022, arXiv 2203.03466): at
+    Adagrad's 0.4, two of three networks of 512 units diverged during training.
     """
     return MAX_HIDDEN_AT_FULL_LR / max(MAX_HIDDEN_AT_FULL_LR, hidden)
 
 
 def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Settings:
-    """Return the recipe of Karpathy's min-char-rnn.py (2015), to the letter.
+    """Return the recipe of Karpathy's min-char-rnn.py (2015), with all its settings.
 
-    Adding the losses of a window up, not averaging them, is part of it: else the clip of ±5 on each
-    element would never bind. So is the ε under Adagrad's root.
+    It sums the losses of a window instead of averaging them, without which clipping each element at
+    ±5 would have no effect, and has ε under Adagrad's root.
     """
     return {
         "cell": "rnn",
@@ -177,16 +176,16 @@ PRESETS: dict[str, Callable[[int, Budget, int | None], Settings]] = {
     "large": large,
     "min-char-rnn": min_char_rnn,
 }
-"""By name: from the characters of a text, a budget, and the units if they were said."""
+"""Presets by name: functions of the text length, the budget, and the hidden size or None."""
 
 MAX_WARMUP_SHARE = 1 / 3
-"""The largest part of a run that the learning rate may take to rise. Adagrad needs the time: its
-first steps are as large as the rate, whatever the gradient, until it has squares to divide by."""
+"""Largest share of a run for warm-up. Adagrad needs warm-up: its first steps are as large as the
+learning rate, whatever the gradient, until squared gradients have accumulated."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts; `steps` is 0 in `training` while time has not been measured."""
+    """Settings of a run; `training.steps` is 0 until a budget of minutes is converted to steps."""
 
     model: ModelConfig
     training: TrainingConfig
@@ -197,17 +196,18 @@ class Plan:
 def plan(
     preset: str, given: Mapping[str, Any], vocabulary: int, characters: int, budget: Budget
 ) -> Plan:
-    """Complete what was `given` from a preset, and shrink the windows to a small text.
+    """Complete the settings `given` from a preset, and shrink the batch shape for a short text.
 
-    Raises `UsageError` for an unknown preset or settings without meaning.
+    Raises:
+        UsageError: for an unknown preset, or settings out of their range.
     """
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
     if "dropout" in given or differs_from_preset("cell", given, settings):
-        settings.pop("recurrent_dropout", None)  # it goes with its dropout, and was tried on LSTMs
+        settings.pop("recurrent_dropout", None)  # it belongs to the preset's dropout and cell
     if differs_from_preset("optimiser", given, settings):
-        for name in ("lr", "weight_decay"):  # the preset's are those of its own optimiser
+        for name in ("lr", "weight_decay"):  # these belong to the preset's optimiser
             settings.pop(name, None)
     settings |= given
     if given.get("clip_value") is not None:
@@ -229,20 +229,20 @@ def plan(
 
 
 def differs_from_preset(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
-    """Whether another cell or optimiser, by `name`, is given than a preset's settings mean."""
+    """Return whether the given cell or optimiser, by `name`, differs from that of a preset."""
     usual = {"cell": ModelConfig.cell, "optimiser": TrainingConfig.optimiser}
     own = settings.get(name, usual[name])
     return bool(given.get(name, own) != own)
 
 
 def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:
-    """Fix the number of steps, the warm-up that fits it, and how often to evaluate."""
+    """Return `training` with a number of steps, a warm-up limited to it, and `eval_every`."""
     warmup_steps = min(training.warmup_steps, int(MAX_WARMUP_SHARE * steps))
     eval_every = training.eval_every or max(1, -(-steps // max(1, evaluations)))
     return replace(training, steps=steps, warmup_steps=warmup_steps, eval_every=eval_every)
 
 
 def config_from_settings(kind: type[Any], settings: Settings) -> Any:
-    """Make a record of the settings that are its fields."""
+    """Return a configuration of class `kind` from those settings that are its fields."""
     names = {item.name for item in fields(kind)}
     return kind(**{name: value for name, value in settings.items() if name in names})

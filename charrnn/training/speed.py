@@ -1,7 +1,7 @@
-"""How fast is this machine, now? Measured on the run's own windows before it begins.
+"""Speed measurement of training and evaluation on the run's own batches, before the first step.
 
-A busy machine must never make training slower than one worker would be, and a promise of minutes
-must become a number of steps before the first one: the schedule and an exact resume depend on it.
+It decides whether several workers are faster than one, and converts a budget of minutes to a number
+of steps, on which the learning-rate schedule and exact resume depend.
 """
 
 import time
@@ -19,17 +19,17 @@ from charrnn.training.trainer import Trainer
 from charrnn.types import StopFlag
 
 MAX_MEASUREMENT_SECONDS = 0.5
-"""Seconds that one measurement may take, once it has two values."""
+"""Maximum seconds of one measurement, after at least two calls."""
 
 MAX_CALLS = 25
 
 MIN_SPEEDUP = 1.02
-"""By what factor more workers must be faster than one to be kept."""
+"""Factor by which several workers must be faster than one to be kept."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds on this machine at this moment."""
+    """Measured seconds per step, per step with one worker, and per evaluated character."""
 
     step: float
     step_alone: float
@@ -38,15 +38,15 @@ class Speed:
 
     @property
     def workers_are_faster(self) -> bool:
-        """Whether the workers together are faster than one of them alone."""
+        """Whether all workers together are faster than a single one."""
         return self.step * MIN_SPEEDUP < self.step_alone
 
 
 def measure(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
-    """Time training on the run's own windows, and evaluation, leaving the trainer as it was.
+    """Return the speed of training steps and of evaluation; the trainer's state is restored.
 
-    Windows may differ in length: a step is what its positions take, times the positions of a mean
-    step. Once `stop` says so, each figure is that of a single call.
+    Batches may differ in length, so that the time of a step is scaled to the mean number of
+    positions of a step. After `stop()` becomes true, each value is measured with a single call.
     """
     pool, parts = trainer.pool, trainer.pool.size
     states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
@@ -55,13 +55,13 @@ def measure(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
     usual = mean(map(batcher.positions, range(min(MAX_CALLS, batcher.steps_per_epoch))))
 
     def update() -> None:
-        """Update at a rate of zero: all is written, as if it had changed."""
+        """Update with a learning rate of zero: the weights are written but keep their values."""
         trainer.clip(pool.gradient, norm(pool.gradient))
         optimiser.update(trainer.parameters.vector, pool.gradient, 0.0)
 
     def whole(call: int) -> float:
         pool.compute(call)
-        update()  # workers fetch the weights anew after each
+        update()  # workers copy the weights after each update
         return usual / batcher.positions(call)
 
     def own(call: int) -> float:
@@ -85,19 +85,19 @@ def measure(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
 
 
 def _forward_seconds(
-    config: ModelConfig, parameters: Parameters, lanes: int, stop: StopFlag
+    config: ModelConfig, parameters: Parameters, batch_size: int, stop: StopFlag
 ) -> float:
     """Return the seconds that evaluating one character takes."""
-    network = Network(config, parameters, SEQ_LENGTH, lanes)
-    inputs = np.resize(np.arange(config.inputs), (SEQ_LENGTH, lanes))
-    targets = np.resize(np.arange(config.outputs), (SEQ_LENGTH, lanes))
+    network = Network(config, parameters, SEQ_LENGTH, batch_size)
+    inputs = np.resize(np.arange(config.inputs), (SEQ_LENGTH, batch_size))
+    targets = np.resize(np.arange(config.outputs), (SEQ_LENGTH, batch_size))
 
     def walk(_: int) -> float:
         network.forward(inputs)
         network.loss(targets)
         return 1.0
 
-    return _seconds(walk, stop) / (SEQ_LENGTH * lanes)
+    return _seconds(walk, stop) / (SEQ_LENGTH * batch_size)
 
 
 def _seconds(work: Callable[[int], float], stop: StopFlag) -> float:

@@ -1,7 +1,7 @@
-"""Truncated back-propagation through time (Werbos 1990; Williams & Peng 1990), as events.
+"""Trainer: truncated back-propagation through time (Werbos 1990; Williams & Peng 1990).
 
-`train` takes steps and yields what happens; who listens shows it, saves it and decides when to
-stop. It never prints and never writes.
+`train` is a generator of events (steps, validations, gradient snapshots, the end). The caller
+displays them, saves checkpoints and stops the run. Nothing here prints or writes files.
 """
 
 import time
@@ -31,18 +31,28 @@ from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import Array, StopFlag
 
 LOSS_EMA_DECAY = 0.99
-"""What the smoothed loss keeps of itself at each step."""
+"""Decay of the exponential moving average of the training loss, per step."""
 
 
 MIN_WEIGHT_COPIES = 4
-"""Fewest copies of the weights that training holds: they, their gradient, and the optimiser's."""
+"""Minimum arrays of the weights' size in training: weights, gradient, optimiser state."""
 
 
 class Trainer:
-    """A run: weights, optimiser, carried states and progress; a context manager for its workers.
+    """Weights, optimiser, carried states and progress of a run; closes its workers as a context.
 
-    `parameters` is what is trained; `model` is what should be used: their running average if
-    `average` is above 0 (Polyak & Juditsky 1992, exponential form), else the same.
+    `parameters` are the trained weights. `model` are the weights to evaluate and save: the
+    exponential moving average of `parameters` if `config.ema_decay` is above 0 (Polyak & Juditsky
+    1992, exponential form), else the same object.
+
+    Args:
+        model: the network's configuration.
+        config: the training settings.
+        dataset: training and validation data.
+        initial: weights to begin with; a copy of them is trained.
+
+    Raises:
+        StorageError: if the weights and their optimiser state do not fit the memory.
     """
 
     def __init__(
@@ -65,7 +75,7 @@ class Trainer:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
-        """What the last validation found, by name."""
+        """Metrics of the last validation, by name."""
         self.updating = False
         """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
         It stays true if an exception ends the step there."""
@@ -75,7 +85,11 @@ class Trainer:
         self.characters_per_step = self.pool.batcher.characters_per_step
 
     def step(self) -> Step:
-        """Read one window, update the weights; `DivergedError` before anything is spoilt."""
+        """Compute the gradient of one batch; update weights, optimiser and states.
+
+        Raises:
+            DivergedError: if the loss or the gradient is not finite; the weights are kept.
+        """
         began = time.perf_counter()
         config, progress = self.config, self.progress
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
@@ -118,7 +132,11 @@ class Trainer:
         )
 
     def evaluate(self, stop: StopFlag | None = None) -> Evaluation | None:
-        """Score what is held out and remember the best; None if `stop` said so on the way."""
+        """Compute the validation loss, update `progress`; None if `stop()` became true.
+
+        Raises:
+            DivergedError: if the validation loss is not finite.
+        """
         scores = self.dataset.validate(self.model_config, self.model, stop)
         if scores is None:
             return None
@@ -137,7 +155,7 @@ class Trainer:
         return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics)
 
     def close(self) -> None:
-        """Send the workers home."""
+        """Stop the worker processes."""
         self.pool.close()
 
     def __enter__(self) -> Self:
@@ -156,7 +174,7 @@ class Trainer:
         return after
 
     def _average(self) -> None:
-        """Move the average towards the weights: slower and slower until the full memory."""
+        """Update the moving average; its decay rises to `ema_decay` during the first steps."""
         if self.model is self.parameters:
             return
         step = self.progress.step
@@ -165,7 +183,7 @@ class Trainer:
         self.model.vector += (1 - keep) * self.parameters.vector
 
     def _divergence_error(self, nats: float) -> DivergedError:
-        """Return an error that names the first weight, or else gradient, that is not finite."""
+        """Return an error with the name of the first parameter or gradient that is not finite."""
         step = self.progress.step + 1
         cures = DIVERGENCE_ADVICE if self.progress.step else INITIAL_DIVERGENCE_ADVICE
         gradients = self.parameters.like(self.pool.gradient)
@@ -182,14 +200,23 @@ INITIAL_DIVERGENCE_ADVICE = (
     "a smaller --input-gain",
     "another --recurrent-init",
 )
-"""What helps if even the first gradient, before any update, is not finite."""
+"""Advice if the first gradient, before any update, is not finite."""
 
 
 def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
-    """Train from where the trainer stands to its planned end, yielding what happens.
+    """Train from the trainer's current step to `config.steps` and yield the events.
 
-    `stop` is asked before each step. Validation comes every `eval_every` steps and at the end, if
-    anything is held out.
+    Args:
+        trainer: is updated in place.
+        stop: is called before each step and during validation.
+
+    Yields:
+        A `Step` for each update, an `Evaluation` every `eval_every` steps and at the end if there
+        is a validation set, a `GradientSnapshot` where a gradient observer returns one, and last a
+        `Stopped`.
+
+    Raises:
+        DivergedError: if the loss or the gradient is not finite.
     """
     config, progress = trainer.config, trainer.progress
     while True:
