@@ -15,8 +15,7 @@ from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.data.decoding import TextOptions
-from charrnn.data.typed_text import MARK
+from charrnn.data.decoding import MARK, TextOptions
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.predictor import Predictor, check_beam, check_count
 from charrnn.inference.sampling import Sampling

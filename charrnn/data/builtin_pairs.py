@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from charrnn.data.builtin_texts import DEFAULT_GAP, france_sentences, gap_of, named
+from charrnn.data.builtin_texts import DEFAULT_GAP, folder_name, france_sentences, gap_of
 from charrnn.data.pair_files import PairCorpus
 from charrnn.data.pair_formats import Pair
 from charrnn.errors import UsageError
@@ -184,6 +184,6 @@ def demonstration(name: str, layout: str, seed: int = 0) -> PairCorpus:
     pairs = dict.fromkeys(makers[layout](random.Random(seed)))
     return PairCorpus(
         tuple(Pair(*pair, f"{name} pair {number}") for number, pair in enumerate(pairs, 1)),
-        named(name),
+        folder_name(name),
         (name,),
     )

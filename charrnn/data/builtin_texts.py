@@ -96,7 +96,7 @@ def built_in_corpus(name: str, seed: int = 0, options: TextOptions = STRICT_UTF_
         notes = (f"{kind} is what Python {version} ships",)
     if options.as_bytes:
         text = text.encode().decode("latin-1")
-    return Corpus(normalised(text, options), named(name), (name,), notes)
+    return Corpus(normalised(text, options), folder_name(name), (name,), notes)
 
 
 def refuse_encoding(name: str, options: TextOptions) -> None:
@@ -181,7 +181,7 @@ def gap_of(text: str) -> int:
     return int(text)
 
 
-def named(name: str) -> str:
+def folder_name(name: str) -> str:
     """Return a name that is valid for a folder on every platform: Windows forbids colons."""
     return name.replace(":", "-")
 

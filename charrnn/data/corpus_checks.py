@@ -26,7 +26,7 @@ MIN_LINES = 50
 MIN_CHARACTERS_FOR_RARE = 5_000
 """Characters of a text below which rare characters are not reported."""
 
-MAX_LISTED_CHARACTERS = 3
+MAX_CHARACTERS_IN_REMARK = 3
 
 # Lines that occur often in ordinary code, plays and tables: they end so, or have no letter.
 ORDINARY_END = (":", ";", "{", "}", "(", ")", ",", "[", "]", "\\\\", "*/", "->", "=>")
@@ -191,8 +191,8 @@ def occurrences(count: int) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_LISTED_CHARACTERS
-    listed = ", ".join(names[:MAX_LISTED_CHARACTERS])
+    rest = len(names) - MAX_CHARACTERS_IN_REMARK
+    listed = ", ".join(names[:MAX_CHARACTERS_IN_REMARK])
     return f"{listed} and {rest:,} more" if rest > 0 else listed
 
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, get_args
 
 from charrnn.data.decoding import TextOptions, check_head
 from charrnn.data.encoding_detection import CONTROLS, HEAD_BYTES, mark_of, with_order, zeros_of
-from charrnn.data.file_notes import FileNotes, listed
+from charrnn.data.file_notes import FileNotes, list_names
 from charrnn.errors import StorageError, TextError, UsageError
 from charrnn.run_files import is_run, is_run_file
 
@@ -20,7 +20,7 @@ STDIN = "-"
 PAIR_ENDINGS = (".tsv", ".tsv.gz")
 GZIP_MAGIC = b"\x1f\x8b"
 
-CHUNK_BYTES = 2**20
+READ_CHUNK_BYTES = 2**20
 """Bytes of a file that are read, checked or decoded at a time."""
 
 Kind: TypeAlias = Literal["text", "another encoding", "not text", "empty"]
@@ -70,9 +70,9 @@ def _search(folder: str, options: TextOptions) -> tuple[list[str], list[str]]:
     what = "UTF-8" if options.codec == "utf-8" else options.codec.upper()
     notes = []
     if others:
-        notes.append(f"skipped, not {what}: {listed(map(shown, others))}")
+        notes.append(f"skipped, not {what}: {list_names(map(shown, others))}")
     if files["not text"]:
-        notes.append(f"skipped, not text: {listed(map(shown, sorted(files['not text'])))}")
+        notes.append(f"skipped, not text: {list_names(map(shown, sorted(files['not text'])))}")
     empty = FileNotes()
     for source in files["empty"]:
         empty.add(shown(source), "is empty")
@@ -130,7 +130,7 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
             decoder = codecs.getincrementaldecoder(with_order(options.codec, head))()
             if "\0" in decoder.decode(head):
                 return _other_kind(head)
-            while not packed and (piece := file.read(CHUNK_BYTES)):
+            while not packed and (piece := file.read(READ_CHUNK_BYTES)):
                 decoder.decode(piece)
             decoder.decode(b"", final=not packed)
         except (UnicodeError, TextError):

@@ -36,10 +36,10 @@ def _line(remark: str, names: list[str]) -> str:
     if len(names) == 1:
         return f"{names[0]} {remark}"
     verb, _, rest = remark.partition(" ")
-    return f"{len(names):,} files {PLURALS.get(verb, verb)} {rest}: {listed(names)}"
+    return f"{len(names):,} files {PLURALS.get(verb, verb)} {rest}: {list_names(names)}"
 
 
-def listed(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """Return the first names, and the number of the others."""
     all_names = list(names)
     first = ", ".join(all_names[:MAX_LISTED_FILES])

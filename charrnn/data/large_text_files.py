@@ -26,7 +26,7 @@ from charrnn.data.decoding import (
     undecodable,
 )
 from charrnn.data.encoding_detection import HEAD_BYTES, with_order
-from charrnn.data.file_discovery import CHUNK_BYTES, GZIP_MAGIC, STDIN, naming, shown
+from charrnn.data.file_discovery import GZIP_MAGIC, READ_CHUNK_BYTES, STDIN, naming, shown
 from charrnn.data.file_notes import FileNotes
 from charrnn.data.text_files import (
     SIZE_LIMIT,
@@ -204,7 +204,7 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
         check_head(head, name, options)
     decoder = codecs.getincrementaldecoder(codec)()
     consumed, lines = 0, 0
-    for content in raw_pieces(path, CHUNK_BYTES, end=b""):
+    for content in raw_pieces(path, READ_CHUNK_BYTES, end=b""):
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(content, final=not content)
@@ -214,7 +214,11 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
             line = lines + str(before, codec, "ignore").count("\n") + 1
             offset = consumed - len(pending) + start
             raise undecodable(
-                name, codec, offset, line, lambda: raw_pieces(path, max(CHUNK_BYTES, HEAD_BYTES))
+                name,
+                codec,
+                offset,
+                line,
+                lambda: raw_pieces(path, max(READ_CHUNK_BYTES, HEAD_BYTES)),
             ) from error
         consumed += len(content)
         lines += text.count("\n")

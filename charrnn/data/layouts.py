@@ -21,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charrnn.data.characters import MAX_NAMED, enumerated, quoted, repaired
-from charrnn.data.typed_text import MARK, normal_form
+from charrnn.data.decoding import MARK
+from charrnn.data.typed_text import normal_form
 from charrnn.errors import TextError, UsageError
 from charrnn.types import Array, Ids, smallest_id_type
 

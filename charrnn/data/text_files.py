@@ -21,8 +21,8 @@ from typing import BinaryIO, TypedDict
 
 from charrnn.data.decoding import FORMS, STRICT_UTF_8, TextFacts, TextOptions, decode
 from charrnn.data.file_discovery import (
-    CHUNK_BYTES,
     GZIP_MAGIC,
+    READ_CHUNK_BYTES,
     STDIN,
     find_files,
     is_folder,
@@ -48,8 +48,8 @@ class Fingerprint(TypedDict):
 def fingerprint(text: str) -> Fingerprint:
     """Return the fingerprint of `text`."""
     digest = hashlib.sha256()
-    for start in range(0, len(text), CHUNK_BYTES):
-        digest.update(text[start : start + CHUNK_BYTES].encode("utf-8", "surrogatepass"))
+    for start in range(0, len(text), READ_CHUNK_BYTES):
+        digest.update(text[start : start + READ_CHUNK_BYTES].encode("utf-8", "surrogatepass"))
     return {"sha256": digest.hexdigest(), "characters": len(text)}
 
 
@@ -168,7 +168,7 @@ def _drain(stream: BinaryIO | gzip.GzipFile, name: str) -> bytearray:
 def pieces_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
     """Yield a stream piece by piece; raise TextError if it does not end within SIZE_LIMIT."""
     size = 0
-    while piece := stream.read(CHUNK_BYTES):
+    while piece := stream.read(READ_CHUNK_BYTES):
         size += len(piece)
         if size > SIZE_LIMIT:
             raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")

@@ -11,12 +11,9 @@ import re
 import unicodedata
 
 from charrnn.data.characters import repaired
-from charrnn.data.decoding import FORMS
+from charrnn.data.decoding import FORMS, MARK
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
-
-MARK = "\ufeff"
-"""The byte order mark."""
 
 ESCAPE = re.compile(
     r"\\(?:([nrt\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))|\\(.?)", re.DOTALL

@@ -28,7 +28,7 @@ DECAY = 1e-3
 EPSILON = 1e-4
 """ε, added to √m; the gradient is a mean per character."""
 
-CLIP_NORM = 1.0
+SEGMENT_CLIP_NORM = 1.0
 
 
 def dynamic_evaluate(
@@ -107,7 +107,7 @@ class _Learner:
         size = norm(gradient)
         if not np.isfinite(size):  # skip the update: the weights stay finite
             return
-        clip_by_norm(gradient, CLIP_NORM, size)
+        clip_by_norm(gradient, SEGMENT_CLIP_NORM, size)
         self.segments += 1
         self.squares += (gradient * gradient - self.squares) / self.segments
         weights = self.parameters.vector

@@ -42,7 +42,7 @@ class Speed:
         return self.step * MIN_SPEEDUP < self.step_alone
 
 
-def measure(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
+def measure_speed(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
     """Return the speed of training steps and of evaluation; the trainer's state is restored.
 
     Batches may differ in length, so that the time of a step is scaled to the mean number of

@@ -147,7 +147,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     """An empty folder, where every file is large, and is decoded so many bytes at a time."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 0)
-    monkeypatch.setattr(large_text, "CHUNK_BYTES", request.param)
+    monkeypatch.setattr(large_text, "READ_CHUNK_BYTES", request.param)
     return tmp_path
 
 

@@ -22,7 +22,7 @@ Make = Callable[..., LargeCorpus]
 @pytest.fixture(params=[1, 2, 3, 7, 64, 2**20])
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes that are decoded at a time: characters of several bytes lie across the borders."""
-    monkeypatch.setattr(large_text, "CHUNK_BYTES", request.param)
+    monkeypatch.setattr(large_text, "READ_CHUNK_BYTES", request.param)
     return int(request.param)
 
 

@@ -437,7 +437,7 @@ def test_a_fingerprint_is_the_hash_of_the_utf_8_bytes_whatever_the_pieces(
     text: str, piece: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "CHUNK_BYTES", piece)
+        patch.setattr(text_module, "READ_CHUNK_BYTES", piece)
         found = fingerprint(text)
     whole = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     assert found == {"sha256": whole, "characters": len(text)}

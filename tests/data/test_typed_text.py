@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.data.decoding import FORMS
+from charrnn.data.decoding import FORMS, MARK
 from charrnn.data.layouts import Pairing
-from charrnn.data.typed_text import MARK, escaped, typed, typed_with_escapes
+from charrnn.data.typed_text import escaped, typed, typed_with_escapes
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 

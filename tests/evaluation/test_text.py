@@ -1,4 +1,4 @@
-"""The loss of a text: one stream as a loop would read it, many lanes close to that."""
+"""The loss of a text: one stream as a loop would read it, parallel sequences close to it."""
 
 import math
 from itertools import pairwise
@@ -48,12 +48,12 @@ def test_many_lanes_agree_with_one_stream(rng: np.random.Generator, cell: str) -
     N = 3 * 4 * BURN_IN + 321
     ids = ((np.arange(N) // 3) % V + rng.integers(2, size=N)) % V
     one = evaluate(config, parameters, ids)
-    for lanes in (3, 1000):
-        assert evaluate(config, parameters, ids, lanes) == pytest.approx(one, rel=1e-6)
+    for batch_size in (3, 1000):
+        assert evaluate(config, parameters, ids, batch_size) == pytest.approx(one, rel=1e-6)
 
 
-def test_every_character_is_scored_once_whatever_the_lanes(cell: str) -> None:
-    """A model without memory, whose loss depends on the character alone, sees no lanes."""
+def test_every_character_is_scored_once_whatever_the_batch_size(cell: str) -> None:
+    """A model without memory has the same loss for every batch size."""
     config = ModelConfig(V, V, cell=cell, hidden=2)
     parameters = Parameters(config.shapes(), np.float64)
     parameters["b_y"][...] = [0, 1, 2, 3, 4]
@@ -61,8 +61,10 @@ def test_every_character_is_scored_once_whatever_the_lanes(cell: str) -> None:
         ids = np.random.default_rng(N).integers(V, size=N)
         odds = parameters["b_y"] - math.log(np.exp(parameters["b_y"]).sum())
         expected = -odds[ids[1:]].mean()
-        for lanes in (1, 2, 32):
-            assert evaluate(config, parameters, ids, lanes) == pytest.approx(expected, rel=1e-12)
+        for batch_size in (1, 2, 32):
+            assert evaluate(config, parameters, ids, batch_size) == pytest.approx(
+                expected, rel=1e-12
+            )
 
 
 def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(cell: str) -> None:
@@ -103,11 +105,11 @@ def test_a_text_with_nothing_to_predict_is_refused(N: int) -> None:
         evaluate(config, parameters, np.zeros(N, np.uint8))
 
 
-@pytest.mark.parametrize("lanes", [0, -3])
-def test_a_senseless_number_of_lanes_is_one(rng: np.random.Generator, lanes: int) -> None:
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_a_senseless_batch_size_is_one(rng: np.random.Generator, batch_size: int) -> None:
     config, parameters = small("rnn")
     ids = rng.integers(V, size=50)
-    assert evaluate(config, parameters, ids, lanes) == evaluate(config, parameters, ids)
+    assert evaluate(config, parameters, ids, batch_size) == evaluate(config, parameters, ids)
 
 
 def test_a_score_has_three_units() -> None:

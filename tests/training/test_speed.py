@@ -8,7 +8,13 @@ import pytest
 
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training import speed as calibration
-from charrnn.training.speed import MAX_CALLS, MAX_MEASUREMENT_SECONDS, MIN_SPEEDUP, Speed, measure
+from charrnn.training.speed import (
+    MAX_CALLS,
+    MAX_MEASUREMENT_SECONDS,
+    MIN_SPEEDUP,
+    Speed,
+    measure_speed,
+)
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -50,7 +56,7 @@ def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
         for trainer in (measured, plain):
             for _ in range(steps):
                 trainer.step()
-        measure(measured)
+        measure_speed(measured)
         for left, right in zip(everything(measured), everything(plain), strict=True):
             np.testing.assert_array_equal(left, right)
         assert measured.step().nats == plain.step().nats
@@ -62,7 +68,7 @@ def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
 @pytest.mark.parametrize("characters", [30, 200])
 def test_everything_takes_time_even_on_a_short_text(cell: str, characters: int) -> None:
     with begin(cell) as trainer:
-        speed = measure(trainer)
+        speed = measure_speed(trainer)
     assert 0 < speed.validation_character < speed.stream_character
     assert 0 < speed.step == speed.step_alone
     assert not speed.workers_are_faster

@@ -11,7 +11,7 @@ from charrnn.system.memory import peak_megabytes
 from charrnn.training.dataset import LONGEST_VALIDATION
 from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
-from charrnn.training.speed import Speed, measure
+from charrnn.training.speed import Speed, measure_speed
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 
@@ -70,7 +70,7 @@ def create_trainer(
         config = replace(planned.training, workers=workers)
         trainer = Trainer(planned.model, config, prepared.dataset, initial)
         try:
-            speed = measure(trainer)
+            speed = measure_speed(trainer)
         except BaseException:
             trainer.close()
             raise

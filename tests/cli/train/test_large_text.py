@@ -17,7 +17,7 @@ Charrnn = Callable[..., Result]
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every file be too large to be held."""
     monkeypatch.setattr(large_text, "LARGE_TEXT_BYTES", 1)
-    monkeypatch.setattr(large_text, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(large_text, "READ_CHUNK_BYTES", 100)
 
 
 def test_it_trains_as_if_it_were_held(
