@@ -85,7 +85,7 @@ def plan_pairs(
     notes = []
     if settings["batch_size"] > len(train):
         notes.append(
-            f"{len(train)} examples do not fill a batch of {settings['batch']}: all in one"
+            f"{len(train)} examples do not fill a batch of {settings['batch_size']}: all in one"
         )
         settings["batch_size"] = len(train)
     settings.setdefault("lr", default_lr_for(settings))
