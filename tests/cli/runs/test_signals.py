@@ -63,7 +63,7 @@ PHASES = [
     Phase(
         "validating",
         ("train", "long.txt", *ENDLESS[:2], "--eval-every", "1", "--name", "corpus"),
-        sign="validation",
+        sign=": validation",
         trains=True,
         workers=(1, 2),
     ),
