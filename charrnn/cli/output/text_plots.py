@@ -139,7 +139,9 @@ def resampled(values: Values, count: int) -> list[float | None]:
         known = [value for value in part if value is not None]
         finite = [value for value in known if math.isfinite(value)]
         if finite:
-            means.append(math.fsum(value / len(finite) for value in finite))
+            scale = max(map(abs, finite)) or 1.0  # sums of the largest floats would overflow
+            mean = math.fsum(value / scale for value in finite) / len(finite)
+            means.append(min(max(mean, -1.0), 1.0) * scale)
         else:
             means.append(known[0] if known else None)
     return means
@@ -201,9 +203,16 @@ def bar(value: float | None, largest: float, width: int, unicode: bool) -> str:
 
 
 def histogram(
-    values: Values, bins: int | Sequence[float], width: int, unicode: bool
+    values: Values,
+    bins: int | Sequence[float],
+    width: int,
+    unicode: bool,
+    label: Callable[[float], str] = "{:.3g}".format,
 ) -> RenderableType:
-    """Draw the number of values in each of `bins` equal bins, or between increasing bin edges."""
+    """Draw the number of values in each of `bins` equal bins, or between increasing bin edges.
+
+    `label` writes an edge.
+    """
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if isinstance(bins, int):
         low, high = min(finite, default=0.0), max(finite, default=0.0)
@@ -214,30 +223,35 @@ def histogram(
     for value in finite:
         if edges[0] <= value <= edges[-1]:
             counts[min(bisect_right(edges, value), len(counts)) - 1] += 1
-    return LazyLines(lambda w: _histogram(edges, counts, len(values), w, unicode), width)
+    return LazyLines(lambda w: _histogram(edges, counts, len(values), w, unicode, label), width)
 
 
 def log_histogram(
     values: Sequence[float], *, bins: int, width: int, unicode: bool
 ) -> RenderableType:
-    """Draw a histogram of the common logarithms of `values`, each at least 0.001."""
+    """Draw a histogram of `values`, each at least 0.001, in bins of equal ratio."""
     logs = [math.log10(max(value, 1e-3)) for value in values]
-    return histogram(logs, bins, width, unicode)
+    return histogram(logs, bins, width, unicode, lambda log: f"{10**log:.3g}")
 
 
 def _histogram(
-    edges: Sequence[float], counts: Sequence[int], total: int, width: int, unicode: bool
+    edges: Sequence[float],
+    counts: Sequence[int],
+    total: int,
+    width: int,
+    unicode: bool,
+    label: Callable[[float], str],
 ) -> Iterator[Text]:
     if not any(counts):
         yield Text("nothing to draw: no values")
         return
-    labels = [f"{a:.3g} to {b:.3g}" if a < b else f"{a:.3g}" for a, b in pairwise(edges)]
+    labels = [f"{label(a)} to {label(b)}" if a < b else label(a) for a, b in pairwise(edges)]
     margin, most = max(map(len, labels)), max(counts)
     room = max(1, width - margin - len(f"{most:,}") - 3)
-    for label, count in zip(labels, counts, strict=True):
+    for name, count in zip(labels, counts, strict=True):
         drawn = bar(count, most, room, unicode)
         yield Text.assemble(
-            (f"{label:>{margin}} {'│' if unicode else '|'}", "dim"), drawn, f" {count:,}"
+            (f"{name:>{margin}} {'│' if unicode else '|'}", "dim"), drawn, f" {count:,}"
         )
     if missing := total - sum(counts):
         note = f"{missing:,} of {total:,} lie outside or are not finite"
