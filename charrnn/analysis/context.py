@@ -98,6 +98,123 @@ def _nats_after(
     return finite_or_none(total / len(positions))
 
 
+EFFECTIVE_CONTEXTS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+"""Context lengths, in characters, among which `effective_context` chooses."""
+
+FULL_CONTEXT = 256
+"""Characters of context that count as all of it."""
+
+EFFECTIVE_TARGETS = 1024
+"""Characters predicted at every length."""
+
+TARGETS_PER_BLOCK = 32
+"""Neighbouring characters that are predicted in one pass."""
+
+CLOSE_SHARE = 0.01
+"""A context is enough if its loss is above that of the full one by at most this share."""
+
+
+@dataclass(frozen=True)
+class EffectiveContext:
+    """How many characters of context a model uses."""
+
+    chars: int | None
+    """The smallest length from which on all losses are within 1 % of the full one; None if none."""
+    contexts: tuple[int, ...]
+    """The lengths measured, in characters."""
+    nats_per_char: tuple[float, ...]
+    """Mean loss at each of them."""
+    full_nats_per_char: float
+    """Mean loss with the full context."""
+    full_chars: int
+    """Characters of the full context."""
+    targets: int
+    """Characters predicted at each length."""
+
+
+def effective_context(
+    config: ModelConfig,
+    parameters: Parameters,
+    ids: Ids,
+    *,
+    seed: int = 0,
+    targets: int = EFFECTIVE_TARGETS,
+) -> EffectiveContext | None:
+    """Measure how much context a model uses, in float32 and in one pass for neighbouring targets.
+
+    A faster form of `context_losses` for more targets: a block of neighbouring characters is read
+    once, so that its first one has k characters of context, and its last one up to a fraction of k
+    more. The same characters are predicted at every length.
+
+    Args:
+        config: the network.
+        parameters: its weights; they are not changed.
+        ids: the text (N,).
+        seed: chooses the blocks.
+        targets: characters to predict at each length; fewer for a short text.
+
+    Returns None for a text of fewer than 64 characters, or if a loss is not finite.
+    """
+    full = min(FULL_CONTEXT, len(ids) // 2 // TARGETS_PER_BLOCK * TARGETS_PER_BLOCK)
+    if full < TARGETS_PER_BLOCK:
+        return None
+    room = len(ids) - full - TARGETS_PER_BLOCK
+    blocks = max(1, min(targets // TARGETS_PER_BLOCK, room // TARGETS_PER_BLOCK))
+    draws = np.random.default_rng(seed).random(blocks)
+    edges = np.arange(blocks + 1) * room // blocks
+    begins = full + edges[:-1] + (draws * np.diff(edges)).astype(np.int64)
+    weights = parameters.astype(np.float32)
+    contexts = [k for k in EFFECTIVE_CONTEXTS if k < full]
+    losses = []
+    with np.errstate(all="ignore"):
+        for k in (*contexts, full):
+            size = _block_size(k)
+            starts = (begins[:, None] + np.arange(0, TARGETS_PER_BLOCK, size)).ravel()
+            losses.append(_block_loss(config, weights, ids, starts, k, size))
+    if not all(map(math.isfinite, losses)):
+        return None
+    chars = None
+    for k, loss in zip(reversed(contexts), reversed(losses[:-1]), strict=True):
+        if loss > (1 + CLOSE_SHARE) * losses[-1]:
+            break
+        chars = k
+    return EffectiveContext(
+        chars, tuple(contexts), tuple(losses[:-1]), losses[-1], full, blocks * TARGETS_PER_BLOCK
+    )
+
+
+def _block_size(k: int) -> int:
+    """Return the largest block, a power of two, that adds at most a third of k, or 1, to k."""
+    size = 1
+    while size < TARGETS_PER_BLOCK and 2 * size - 1 <= k // 3:
+        size *= 2
+    return size
+
+
+def _block_loss(
+    config: ModelConfig, weights: Parameters, ids: Ids, starts: Ids, k: int, size: int
+) -> float:
+    """Return the mean loss of `size` characters from each of `starts`, read from k before it."""
+    T = k + size - 1
+    rows = max(1, MAX_BLOCK_POSITIONS // T)
+    total = 0.0
+    for first in range(0, len(starts), rows):
+        at = starts[first : first + rows]
+        text = ids[at - k + np.arange(T + 1)[:, None]]  # (T + 1, B)
+        network = Network(config, weights, T, len(at))
+        forward_layers(network, text[:-1])
+        h = network.layers[-1].h[k:]  # (size, B, H): the states before each target
+        log_p = h @ weights["W_hy"] + weights["b_y"]
+        log_softmax(log_p, out=log_p)
+        nats = np.take_along_axis(log_p, text[k:, :, None].astype(np.int64), axis=2)
+        total -= float(nats.sum(dtype=np.float64))
+    return total / (len(starts) * size)
+
+
+MAX_BLOCK_POSITIONS = 2**14
+"""T × B of a network of `effective_context`: what its buffers hold."""
+
+
 @dataclass(frozen=True)
 class Influence:
     """Influence of each character of a text on one logit of the prediction that follows it."""

@@ -1,15 +1,28 @@
-"""Diagnosis of a gradient profile: a verdict, one sentence about it, and advice.
+"""Diagnosis of a model: a verdict, one sentence about it with its numbers, and proven advice.
 
-    kind        first that applies, at a lag of `REFERENCE_LAG` = 100 characters
+    kind        the first that applies
+
     nonfinite   a weight, or the gradient, is not a finite number
     exploding   R(k) > 10 for some k ≤ 100, or a rate above ×1.01 with R² > 0.9, in any layer
+
+of trained models whose `MemoryLengths` are known:
+
+    cut         the training window is shorter than the reach of the gradient, and than the text's
+                dependence: truncation ends both
+    short       the text's dependence reaches further than the context that the model uses; of
+                pairs, the gap of the task is longer than the reach of the gradient
+    sufficient  else: more context would not help
+
+of networks at initialisation, and of models whose text is too short to be measured, at a lag of
+`REFERENCE_LAG` = 100 characters:
+
     vanishing   G stays at 1 % or below from a lag ≤ 100 on; or no gradient at all
     fading      G stays at 10 % or below from a lag ≤ 100 on
     healthy     else
 
 A model is judged by the layer whose gradient reaches furthest. Where fewer than 100 lags were
-measured, G is extrapolated by the fitted rate. The length of training windows and the spectral
-radius are not used.
+measured, G is extrapolated by the fitted rate. Advice is printed only if following it was shown to
+lower the loss: see `tests/benchmarks/advice.py` and its table in docs/inspect-gradients.md.
 """
 
 import math
@@ -18,6 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.analysis.gradient_profile import GRADIENT_HORIZON_SHARE, GradientProfile, StateProfile
+from charrnn.analysis.memory_lengths import MemoryLengths
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig
 
@@ -27,7 +41,14 @@ EXPLODING_RATIO = 10.0
 EXPLODING_RATE = 1.01
 EXPLODING_R_SQUARED = 0.9
 
-VERDICT_KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
+GRADIENT_KINDS = ("nonfinite", "exploding", "vanishing", "fading", "healthy")
+"""Words for the gradient alone; the verdict on a network at initialisation is one of them."""
+
+VERDICT_KINDS = (*GRADIENT_KINDS[:-1], "cut", "short", "sufficient", "healthy")
+"""All verdicts."""
+
+GOOD_KINDS = ("sufficient", "healthy")
+"""Verdicts that find nothing to improve."""
 
 
 @dataclass(frozen=True)
@@ -38,34 +59,52 @@ class Verdict:
     """One of `VERDICT_KINDS`."""
     sentence: str
     """One line: what was found, and what to try."""
+    gradient: str
+    """The word of `GRADIENT_KINDS` for the gradient alone, whatever the text needs."""
 
 
 def diagnose(
-    found: GradientProfile, config: ModelConfig, *, trained: bool, seq_length: int | None = None
+    found: GradientProfile,
+    config: ModelConfig,
+    *,
+    trained: bool,
+    lengths: MemoryLengths | None = None,
 ) -> Verdict:
-    """Apply the rule at the top of this module to a profile.
+    """Apply the rule at the top of this module.
 
     Args:
         found: the gradient profile.
         config: the network, for the advice.
-        trained: whether it was trained, or only initialised; for the advice.
-        seq_length: training window in characters, for the advice.
+        trained: whether it was trained, or only initialised.
+        lengths: the memory lengths of the model and its data.
     """
+    gradient = _judge_gradient(found, config, trained)
+    if not trained or lengths is None or gradient.kind in ("nonfinite", "exploding"):
+        return gradient
+    if all(state.zero for state in found.main_states):
+        return gradient
+    judged = _judge_pairs(lengths, config) or _judge_text(found, lengths, config)
+    if judged is None:
+        return gradient
+    kind, sentence = judged
+    return Verdict(kind, f"{kind}: {sentence}", gradient.kind)
+
+
+def _judge_gradient(found: GradientProfile, config: ModelConfig, trained: bool) -> Verdict:
+    """Return the verdict on the gradient alone."""
     states = found.main_states
     if found.nonfinite or not all(state.finite for state in states):
         where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
-        advice = "an earlier checkpoint, a smaller --lr, or --clip-norm 1"
-        return _verdict_with_advice("nonfinite", f"{where} numbers that are not finite", advice)
+        advice = ["an earlier checkpoint, or training again with a smaller --lr"]
+        return _gradient_verdict("nonfinite", f"{where} numbers that are not finite", advice)
     nonzero = [state for state in states if not state.zero]
     if not nonzero:
         reason = "the loss does not depend on the state"
         if config.outputs == 1:
-            return _verdict_with_advice(
-                "vanishing", f"{reason}: one character leaves nothing to guess", "a text"
+            return _gradient_verdict(
+                "vanishing", f"{reason}: one character leaves nothing to guess", ["a text"]
             )
-        return _verdict_with_advice(
-            "vanishing", f"there is no gradient: {reason}", "training again"
-        )
+        return _gradient_verdict("vanishing", f"there is no gradient: {reason}", ["training again"])
     exploding = [state for state in nonzero if explodes(state)]
     if exploding:
         worst = max(exploding, key=_max_ratio)
@@ -73,16 +112,13 @@ def diagnose(
         growth = f"the gradient grows {_max_ratio(worst):.3g}-fold within {lags} characters"
         if _max_ratio(worst) <= EXPLODING_RATIO:
             growth = f"the gradient grows ×{worst.rate_per_char:.3f} per character"
-        return _verdict_with_advice("exploding", growth, _exploding_advice(config, trained))
+        return _gradient_verdict("exploding", growth, _exploding_advice(config))
     best = max(nonzero, key=share_at_reference)
     share = share_at_reference(best)
-    window = "" if seq_length is None else f" (training window {seq_length})"
+    advice = [] if trained else CELLS[config.cell].memory_remedies(config)
     if share <= GRADIENT_HORIZON_SHARE:
         at = "within 100" if best.horizon_chars is None else f"after {best.horizon_chars}"
-        text = f"the gradient falls to 1% {at} characters{window}"
-        return _verdict_with_advice(
-            "vanishing", text, _vanishing_advice(config, trained, seq_length)
-        )
+        return _gradient_verdict("vanishing", f"the gradient falls to 1% {at} characters", advice)
     part = f"{100 * share:.2g}%" if share < 0.995 else "all"
     followed = len(best.ratio) - 1
     known = followed >= REFERENCE_LAG or best.rate_per_char is not None
@@ -91,10 +127,72 @@ def diagnose(
     if not known:
         text += ", as far as this text goes"
     if share <= FADING_SHARE:
-        return _verdict_with_advice(
-            "fading", text + window, _vanishing_advice(config, trained, seq_length)
+        return _gradient_verdict("fading", text, advice)
+    return _gradient_verdict("healthy", text, [])
+
+
+def _judge_pairs(lengths: MemoryLengths, config: ModelConfig) -> tuple[str, str] | None:
+    """Return the verdict on a model of pairs and its sentence; None for a model of texts."""
+    gap = lengths.gap_chars
+    if gap is None:
+        return None
+    reach = _reach(lengths)
+    needed = f"answers begin {gap} characters after the first input (median)"
+    if lengths.reach_chars is None or lengths.reach_chars >= gap:
+        return "sufficient", f"{needed}, and the gradient reaches {reach}"
+    remedies = CELLS[config.cell].memory_remedies(config, gap)
+    return "short", f"{needed}, but the gradient reaches {reach}{_try(remedies)}"
+
+
+def _judge_text(
+    found: GradientProfile, lengths: MemoryLengths, config: ModelConfig
+) -> tuple[str, str] | None:
+    """Return the verdict on a model of texts and its sentence; None if a length is not known."""
+    if lengths.text is None or lengths.used is None or lengths.used_chars is None:
+        return None
+    text, used, window = lengths.text.horizon_chars, lengths.used_chars, lengths.seq_length
+    uses = f"{'more than ' if lengths.used.chars is None else ''}{used} characters of context"
+    depends = (
+        f"still above 1% at {lengths.text.lags[-1]:,}"
+        if text is None
+        else f"below 1% from {text:,} characters on"
+    )
+    reach, longest = lengths.reach_chars, lengths.text.lags[-1] + 1 if text is None else text
+    if window is not None and longest > window and (reach is None or reach > window):
+        arrives = max(
+            (_geometric(state, window) for state in found.main_states if not state.zero), default=0
         )
-    return Verdict("healthy", f"healthy: {text}{window}")
+        return "cut", (
+            f"training windows end after {window} characters, from where {arrives:.2g} of the "
+            f"gradient arrives; the dependence within the text is {depends}"
+            f"{_try([f'--seq-length {2 * window}'])}"
+        )
+    lead = f"the model uses {uses} and its gradient reaches {_reach(lengths)}"
+    if longest > used:
+        remedies = CELLS[config.cell].memory_remedies(config)
+        return "short", f"{lead}; the dependence within the text is {depends}{_try(remedies)}"
+    return "sufficient", (
+        f"{lead}; the dependence within the text is {depends}: more context would not help"
+    )
+
+
+def _geometric(state: StateProfile, lag: int) -> float:
+    """Return G at a lag, or at the largest one measured."""
+    log = state.log_geometric[min(lag, len(state.log_geometric) - 1)]
+    return 0.0 if log is None else math.exp(min(log, 700.0))
+
+
+def _reach(lengths: MemoryLengths) -> str:
+    """Return how far the gradient reaches."""
+    reach = lengths.reach_chars
+    return f"more than {lengths.max_lag}" if reach is None else f"{reach}"
+
+
+def _try(remedies: list[str]) -> str:
+    """Return the end of a sentence that advises training again, or that nothing is known."""
+    if not remedies:
+        return ". No option is known that makes this cell use more"
+    return f". Try training again with {', or '.join(remedies)}"
 
 
 def share_at_reference(state: StateProfile) -> float:
@@ -125,31 +223,15 @@ def _followed_lags(state: StateProfile) -> int:
     return min(REFERENCE_LAG, len(state.ratio) - 1)
 
 
-def _verdict_with_advice(kind: str, finding: str, advice: str) -> Verdict:
-    return Verdict(kind, f"{kind}: {finding}. Try {advice}")
+def _gradient_verdict(kind: str, finding: str, advice: list[str]) -> Verdict:
+    """Return a verdict on the gradient alone, with advice if there is some."""
+    ending = f". Try {', or '.join(advice)}" if advice else ""
+    return Verdict(kind, f"{kind}: {finding}{ending}", kind)
 
 
-def _exploding_advice(config: ModelConfig, trained: bool) -> str:
-    """Return options that limit exploding gradients; clipping bounds the step, not the growth."""
-    if trained:
-        return "--clip-norm 1 (it bounds the step, not the growth), a smaller --lr"
-    if config.gain > 1:
-        return "--recurrent-gain 1, or --clip-norm 1 to train it as it is"
-    if config.init not in ("orthogonal", "identity"):
-        return "--recurrent-init orthogonal, --clip-norm 1"
-    return "a smaller --recurrent-gain, --clip-norm 1"
-
-
-def _vanishing_advice(config: ModelConfig, trained: bool, seq_length: int | None) -> str:
-    """Return options that let a gradient reach further back in this cell.
-
-    They are chosen for `seq_length` characters, or for 100.
-    """
-    gap = max(3, seq_length or REFERENCE_LAG)
-    advice = CELLS[config.cell].memory_remedies(config, gap, trained=trained)
-    if not trained:
-        return ", ".join(advice)
-    return f"training again with {', '.join(advice)}; --context tells whether this text needs more"
+def _exploding_advice(config: ModelConfig) -> list[str]:
+    """Return options that keep a gradient from exploding."""
+    return ["--recurrent-gain 1"] if config.gain > 1 else []
 
 
 @dataclass(frozen=True)

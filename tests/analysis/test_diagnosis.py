@@ -1,12 +1,20 @@
 """Verdicts, advice, truncation bias, unit statistics, context losses and influence."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from charrnn.analysis.context import context_losses, influence
+from charrnn.analysis.context import (
+    EFFECTIVE_CONTEXTS,
+    EffectiveContext,
+    context_losses,
+    effective_context,
+    influence,
+)
+from charrnn.analysis.dataset_profile import data_profile
 from charrnn.analysis.diagnosis import (
     VERDICT_KINDS,
     Verdict,
@@ -20,7 +28,12 @@ from charrnn.analysis.gradient_profile import (
     summarise_state,
 )
 from charrnn.analysis.jacobians import recurrent_matrices
+from charrnn.analysis.memory_lengths import MemoryLengths, dependence, measure_lengths
+from charrnn.analysis.text_memory import TextMemory
 from charrnn.analysis.unit_stats import unit_stats
+from charrnn.data.layouts import pairing_of
+from charrnn.data.pair_files import arranged
+from charrnn.data.pair_formats import Pair
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
@@ -53,7 +66,31 @@ def shown(*curves: Sequence[float] | Array) -> GradientProfile:
 
 
 def judge(*curves: Array, cell: str = "rnn", trained: bool = False) -> Verdict:
-    return diagnose(shown(*curves), ModelConfig(V, V, cell), trained=trained, seq_length=50)
+    return diagnose(shown(*curves), ModelConfig(V, V, cell), trained=trained)
+
+
+def dependent(horizon: int | None) -> TextMemory:
+    """A text whose dependence falls to 1 % at a distance, or beyond 1,000."""
+    return TextMemory(
+        10**6, 10**6, 60, 4.5, (1, 1000), (1.0, 0.0), (0.001,) * 2, (0.01,) * 2, horizon, 900, (), 0
+    )
+
+
+def used(chars: int | None) -> EffectiveContext:
+    """A model that uses so many characters of context."""
+    return EffectiveContext(chars, (1, 2), (2.0, 1.5), 1.4, 256, 1024)
+
+
+def judge_text(
+    reach: int, uses: int | None, depends: int | None, cell: str = "rnn", window: int | None = 64
+) -> Verdict:
+    """Judge a trained model by its three lengths."""
+    curve = k * math.log(0.01) / reach
+    profile = shown(curve)
+    lengths = MemoryLengths(
+        profile.main_states[0].horizon_chars, 200, used(uses), dependent(depends), None, window
+    )
+    return diagnose(profile, ModelConfig(V, V, cell), trained=True, lengths=lengths)
 
 
 k = np.arange(201.0)
@@ -70,7 +107,75 @@ def test_each_kind_by_its_rule() -> None:
     assert judge(np.where(k < 30, -9.0, -1.0) * (k > 0)).kind == "healthy"
     assert judge(k * np.nan).kind == "nonfinite"
     assert judge(np.full(201, -np.inf)).kind == "vanishing"
-    assert set(VERDICT_KINDS) == {"nonfinite", "exploding", "vanishing", "fading", "healthy"}
+    assert set(VERDICT_KINDS) == {
+        *("nonfinite", "exploding", "vanishing", "fading", "healthy"),
+        *("cut", "short", "sufficient"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reach", "uses", "depends", "window", "kind"),
+    [
+        (23, 32, 15, 64, "sufficient"),
+        (17, 8, 15, 64, "short"),
+        (23, 15, 15, 64, "sufficient"),
+        (25, 48, None, 64, "short"),
+        (120, 32, 94, 64, "cut"),
+        (120, 32, 50, 64, "short"),  # the window covers the dependence of the text
+        (120, 64, 50, 64, "sufficient"),
+        (60, 32, 94, 64, "short"),  # the gradient ends before the window does
+        (120, 32, 94, None, "short"),
+        (23, None, 200, 64, "sufficient"),  # all 256 characters of context are used
+    ],
+)
+def test_the_lengths_of_a_trained_model_decide(
+    reach: int, uses: int | None, depends: int | None, window: int | None, kind: str
+) -> None:
+    found = judge_text(reach, uses, depends, window=window)
+    assert found.kind == kind
+    assert found.gradient == ("vanishing" if reach <= 100 else "fading")
+    numbers = {int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", found.sentence)}
+    assert {depends or 1000, uses or 256} & numbers
+    assert (". Try " in found.sentence) == (kind in ("short", "cut"))
+    assert judge_text(reach, uses, depends, "lstm", window).kind == kind
+
+
+def test_exploding_and_nonfinite_come_before_the_lengths() -> None:
+    lengths = MemoryLengths(None, 200, used(8), dependent(100), None, 64)
+    config = ModelConfig(V, V, "lstm")
+    for curve, kind in ((k * 0.1, "exploding"), (k * np.nan, "nonfinite")):
+        assert diagnose(shown(curve), config, trained=True, lengths=lengths).kind == kind
+
+
+def test_without_the_lengths_a_trained_model_is_judged_by_its_gradient() -> None:
+    lengths = MemoryLengths(22, 200, None, None, None, 64)
+    config = ModelConfig(V, V, "rnn")
+    found = diagnose(shown(math.log(0.81) * k), config, trained=True, lengths=lengths)
+    assert found.sentence == "vanishing: the gradient falls to 1% after 22 characters"
+    fresh = diagnose(shown(math.log(0.81) * k), config, trained=False, lengths=lengths)
+    assert fresh.kind == "vanishing"
+
+
+@pytest.mark.parametrize(
+    ("cell", "forget_bias", "advice"),
+    [
+        ("rnn", 1.0, "Try training again with --cell lstm"),
+        ("gru", 1.0, "Try training again with --cell lstm"),
+        ("lstm", 1.0, "Try training again with --forget-bias 4.4"),
+        ("lstm", 4.4, "No option is known"),
+    ],
+)
+def test_pairs_are_judged_by_the_gap_of_their_task(
+    cell: str, forget_bias: float, advice: str
+) -> None:
+    config = ModelConfig(V, V, cell, forget_bias=forget_bias)
+    for gap, kind in ((80, "short"), (20, "sufficient"), (22, "sufficient"), (23, "short")):
+        lengths = MemoryLengths(22, 200, gap_chars=gap)
+        found = diagnose(shown(math.log(0.81) * k), config, trained=True, lengths=lengths)
+        assert found.kind == kind
+        assert str(gap) in found.sentence
+        if gap == 80:
+            assert advice in found.sentence
 
 
 def test_the_layer_whose_gradient_reaches_furthest_decides() -> None:
@@ -78,17 +183,15 @@ def test_the_layer_whose_gradient_reaches_furthest_decides() -> None:
     assert judge(k * math.log(0.99), k * math.log(1.1)).kind == "exploding"
 
 
-def test_the_kind_does_not_depend_on_windows_of_training_nor_on_the_number_of_lags() -> None:
+def test_the_kind_at_initialisation_does_not_depend_on_the_number_of_lags() -> None:
     for beta in (0.8, 0.97, 0.99, 1.05):
         kinds = {
             diagnose(
                 shown(math.log(beta) * np.arange(K + 1.0)),
                 ModelConfig(V, V, "rnn"),
                 trained=False,
-                seq_length=seq_length,
             ).kind
             for K in (30, 60, 99, 100, 150, 300)
-            for seq_length in (None, 5, 50, 500)
         }
         assert len(kinds) == 1
 
@@ -106,16 +209,11 @@ def test_the_verdict_is_not_taken_from_the_spectral_radius() -> None:
 
 def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
     falling = math.log(0.81) * k
-    assert judge(falling, cell="lstm").sentence == (
-        "vanishing: the gradient falls to 1% after 22 characters (training window 50). "
-        "Try --forget-bias 3.9"
-    )
-    assert "--cell lstm --forget-bias 3.9" in judge(falling, cell="gru").sentence
-    small = ModelConfig(V, V, "rnn", init="normal:0.01")
-    sentence = diagnose(shown(falling), small, trained=False).sentence
-    assert sentence.endswith("Try --recurrent-init orthogonal, --cell gru")
-    assert judge(falling, trained=True).sentence != judge(falling).sentence
-    strong = ModelConfig(V, V, "rnn", gain=2.0)
+    finding = "vanishing: the gradient falls to 1% after 22 characters"
+    assert judge(falling, cell="lstm").sentence == finding
+    assert judge(falling, cell="gru").sentence == finding
+    assert judge(falling, cell="rnn").sentence == f"{finding}. Try --cell lstm"
+    strong = ModelConfig(V, V, "lstm", gain=2.0)
     assert "--recurrent-gain 1" in diagnose(shown(k * 0.1), strong, trained=False).sentence
     for curve in (falling, k * 0.1, k * np.nan, np.full(201, -np.inf), math.log(0.97) * k):
         for cell in CELLS:
@@ -123,7 +221,7 @@ def test_sentences_are_one_line_with_advice_that_fits_the_cell() -> None:
                 found = judge(curve, cell=cell, trained=trained)
                 assert "\n" not in found.sentence
                 assert found.sentence.startswith(f"{found.kind}: ")
-                assert ". Try " in found.sentence
+                assert found.kind == found.gradient
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -287,3 +385,92 @@ def test_measuring_changes_nothing_and_is_repeatable() -> None:
     for measure in (unit_stats, context_losses, influence):
         assert measure(config, parameters, ids) == measure(config, parameters, ids)
     np.testing.assert_array_equal(parameters.vector, before)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_effective_context_equals_its_definition(cell: str) -> None:
+    """Each target is predicted after k characters, or up to a third more, from the zero state."""
+    config, parameters = random_network(cell, layers=2)
+    ids = text(2_000)
+    found = effective_context(config, parameters, ids, targets=64)
+    assert found is not None
+    assert found.targets == 64
+    assert found.contexts == EFFECTIVE_CONTEXTS
+    weights = parameters.astype(np.float32)
+    room = len(ids) - found.full_chars - 32
+    draws = np.random.default_rng(0).random(2)
+    edges = np.arange(3) * room // 2
+    begins = [
+        found.full_chars + int(edges[n] + draws[n] * (edges[n + 1] - edges[n])) for n in (0, 1)
+    ]
+    for k_chars, nats in zip(
+        (*found.contexts, found.full_chars),
+        (*found.nats_per_char, found.full_nats_per_char),
+        strict=True,
+    ):
+        size = max(n for n in (1, 2, 4, 8, 16, 32) if n == 1 or n - 1 <= k_chars // 3)
+        losses = []
+        for begin in begins:
+            for target in range(begin, begin + 32):
+                first = begin + (target - begin) // size * size - k_chars
+                network = Network(config, weights, target - first, 1)
+                network.forward(ids[first:target, None])
+                network.loss(np.resize(ids[target], (target - first, 1)))
+                losses.append(-float(network.log_p[-1, 0, ids[target]]))
+        assert nats == pytest.approx(np.mean(losses), abs=1e-5), k_chars
+
+
+def test_effective_context_of_a_model_that_needs_one_character_is_one() -> None:
+    """Without recurrent weights only the last character counts."""
+    config, parameters = random_network("rnn")
+    parameters["layers.0.W_hh"][...] = 0
+    found = effective_context(config, parameters, text(3_000))
+    assert found is not None
+    assert found.chars == 1
+    assert effective_context(config, parameters, text(63)) is None
+    parameters["W_hy"][...] = np.nan
+    assert effective_context(config, parameters, text(3_000)) is None
+
+
+def test_lengths_of_a_model_are_those_of_its_parts() -> None:
+    config, parameters = random_network("gru")
+    ids = text(5_000)
+    profile = gradient_profile(config, parameters, ids, lags=50, windows=20)
+    found = measure_lengths(
+        profile,
+        config,
+        parameters,
+        ids,
+        trained=True,
+        text=dependence(ids),
+        seq_length=16,
+    )
+    assert found.reach_chars == profile.main_states[0].horizon_chars
+    assert found.used == effective_context(config, parameters, ids)
+    assert found.text is not None
+    assert found.text.detected_chars == 0
+    assert (found.max_lag, found.seq_length, found.gap_chars) == (50, 16, None)
+    assert dependence(ids[:999]) is None
+    fresh = measure_lengths(profile, config, parameters, ids, trained=False, text=None)
+    assert fresh.used is None
+    assert fresh.used_chars is None
+
+
+def test_the_gap_of_pairs_is_the_median_distance_to_the_first_prediction() -> None:
+    pairs = [Pair("ab", "x", ""), Pair("abcd", "y", ""), Pair("abcdef", "x", "")]
+    symbols = pairing_of("many-to-one", [pair[:2] for pair in pairs])
+    examples = arranged(symbols, pairs)
+    config = ModelConfig(symbols.inputs, symbols.outputs, "rnn", 4)
+    parameters = initialise(config, np.random.default_rng(0))
+    profile = data_profile(examples, config, parameters, lags=3, windows=4, seed=0)
+    found = measure_lengths(
+        profile,
+        config,
+        parameters,
+        examples.inputs,
+        trained=True,
+        text=None,
+        examples=examples,
+    )
+    assert found.gap_chars == 3  # of 1, 3 and 5
+    assert found.used is None

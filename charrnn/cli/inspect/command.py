@@ -12,7 +12,12 @@ from charrnn.analysis.gradient_profile import DEFAULT_LAGS, DEFAULT_WINDOWS
 from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.cli.inspect import models
 from charrnn.cli.inspect.checks import check_view_options
-from charrnn.cli.inspect.inspection import inspect_model, inspections_as_csv, inspections_as_json
+from charrnn.cli.inspect.inspection import (
+    TextMemories,
+    inspect_model,
+    inspections_as_csv,
+    inspections_as_json,
+)
 from charrnn.cli.inspect.live import follow_run
 from charrnn.cli.inspect.metrics import help_of_all
 from charrnn.cli.inspect.models import InspectedModel, TextChoice
@@ -166,8 +171,16 @@ def inspect_gradients(
     if context:
         show_context(chosen, seed, json=json, as_table=as_table)
         return
+    memories = TextMemories(seed)
     found = [
-        inspect_model(model, lags=lags, windows=windows, seed=seed, everything=everything)
+        inspect_model(
+            model,
+            lags=lags,
+            windows=windows,
+            seed=seed,
+            everything=everything,
+            memories=memories,
+        )
         for model in chosen
     ]
     if json:
@@ -182,7 +195,7 @@ def inspect_gradients(
         title = f"Gradient of the loss at one character, {text_names(found)}"
         heat = layer_heat_map(found[0]) if len(found) == 1 else None
         save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
-    if any(one.verdict.kind in failing for one in found):
+    if any({one.verdict.kind, one.verdict.gradient} & failing for one in found):
         raise typer.Exit(1)
 
 

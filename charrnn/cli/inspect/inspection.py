@@ -1,11 +1,15 @@
 """Inspection of one model: gradient profile, verdict and metrics; as JSON and as tidy CSV.
 
 `--json` prints `{"schema": 1, "models": [...]}`. Each model has `name`, `text`, `trained`, `model`
-(its configuration), `verdict` (`kind`, `sentence`), `profile`, and a key for each metric measured:
+(its configuration), `verdict` (`kind`, `sentence`, `gradient`), `profile`, and a key for each
+metric measured:
 
     profile             lags, windows, seed, nats_per_char, nonfinite (names of parameters that are
                         not finite), notes, and lines: one object for each layer and state with the
                         fields of `StateProfile`, and geometric_mean, p10, p90 by lag 0 … K
+    lengths             characters: reach_chars and max_lag of the gradient; used_chars and
+                        full_chars of the context; text_chars (below 1 %), text_detected_chars and
+                        text_max_lag of the text's dependence; gap_chars of pairs; seq_length
     jacobians           list by layer and lag: the fields of `Spectrum`
     recurrent_matrices  with --all; list by layer and gate: the fields of `RecurrentMatrix`
     lyapunov            with --all; the fields of `Lyapunov`
@@ -25,8 +29,11 @@ from typing import Any
 
 from charrnn.analysis.diagnosis import Verdict, diagnose
 from charrnn.analysis.gradient_profile import GradientProfile, exp_or_none
+from charrnn.analysis.memory_lengths import MemoryLengths, dependence, measure_lengths
+from charrnn.analysis.text_memory import TextMemory
 from charrnn.cli.inspect.metrics import METRICS, Metric, MetricInput, MetricRow
 from charrnn.cli.inspect.models import InspectedModel
+from charrnn.types import Ids
 
 SCHEMA = 1
 """Version of the JSON object; it increases when a key changes its meaning or is removed."""
@@ -40,8 +47,10 @@ class Inspection:
     """The model and the data it was measured on."""
     profile: GradientProfile
     """Its gradient profile."""
+    lengths: MemoryLengths
+    """How far the gradient reaches, how much the model uses, how far the text depends."""
     verdict: Verdict
-    """The verdict on that profile."""
+    """The verdict on these."""
     metrics: Mapping[str, Metric]
     """Metrics by their names in `METRICS`."""
 
@@ -71,8 +80,31 @@ class Inspection:
             yield from metric.rows()
 
 
+class TextMemories:
+    """The dependence within each text, measured once for all models on it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._found: list[tuple[Ids, TextMemory | None]] = []
+
+    def of(self, ids: Ids) -> TextMemory | None:
+        """Return the dependence within a text; None if it is too short."""
+        for known, found in self._found:
+            if known is ids:
+                return found
+        found = dependence(ids, self.seed)
+        self._found.append((ids, found))
+        return found
+
+
 def inspect_model(
-    model: InspectedModel, *, lags: int, windows: int, seed: int, everything: bool
+    model: InspectedModel,
+    *,
+    lags: int,
+    windows: int,
+    seed: int,
+    everything: bool,
+    memories: TextMemories | None = None,
 ) -> Inspection:
     """Measure one model: its gradient profile, the verdict on it, and metrics.
 
@@ -82,16 +114,28 @@ def inspect_model(
         windows: positions of losses.
         seed: chooses these positions.
         everything: whether to measure all of `METRICS`, as `--all` does.
+        memories: the dependence within the texts of all models; measured if it is not given.
     """
     profile = model.profile(lags, windows, seed)
-    verdict = diagnose(profile, model.config, trained=model.trained, seq_length=model.seq_length)
-    given = MetricInput(model, profile, seed, everything)
+    lengths = measure_lengths(
+        profile,
+        model.config,
+        model.parameters,
+        model.ids,
+        trained=model.trained,
+        text=(memories or TextMemories(seed)).of(model.ids) if model.examples is None else None,
+        seq_length=model.seq_length,
+        examples=model.examples,
+        seed=seed,
+    )
+    verdict = diagnose(profile, model.config, trained=model.trained, lengths=lengths)
+    given = MetricInput(model, profile, lengths, seed, everything)
     metrics = {
         name: metric.measure(given)
         for name, metric in METRICS.items()
         if everything or metric.always
     }
-    return Inspection(model, profile, verdict, metrics)
+    return Inspection(model, profile, lengths, verdict, metrics)
 
 
 def inspections_as_json(found: Sequence[Inspection]) -> dict[str, Any]:

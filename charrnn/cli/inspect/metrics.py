@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, NamedTuple, Self
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from charrnn.analysis.jacobians import (
     spectra,
 )
 from charrnn.analysis.lyapunov import Lyapunov, lyapunov
+from charrnn.analysis.memory_lengths import MemoryLengths
 from charrnn.analysis.unit_stats import UnitStats, unit_stats
 from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.wording import describe_units, format_exp, spell_signs
@@ -45,6 +46,8 @@ class MetricInput:
     """The model and the data to measure it on."""
     profile: GradientProfile
     """The gradient profile of the model, which is always measured first."""
+    lengths: MemoryLengths
+    """Its memory lengths, which are always measured too."""
     seed: int
     """Chooses positions in the text."""
     everything: bool
@@ -98,6 +101,77 @@ class Metric(ABC):
     ) -> RenderableType | None:
         """Return a table of this metric for all models, or None if it has none."""
         return None
+
+
+@dataclass(frozen=True)
+class Lengths(Metric):
+    """The three memory lengths side by side, in characters."""
+
+    lengths: MemoryLengths
+
+    title = "memory lengths"
+    always = True
+
+    @classmethod
+    def measure(cls, given: MetricInput) -> Self:
+        """Take the lengths that the verdict rests on."""
+        return cls(given.lengths)
+
+    def values(self) -> dict[str, int | None]:
+        """Return every length by its key in JSON; None if not measured, or beyond its limit."""
+        one = self.lengths
+        return {
+            "reach_chars": one.reach_chars,
+            "max_lag": one.max_lag,
+            "used_chars": None if one.used is None else one.used.chars,
+            "full_chars": None if one.used is None else one.used.full_chars,
+            "text_chars": None if one.text is None else one.text.horizon_chars,
+            "text_detected_chars": None if one.text is None else one.text.detected_chars,
+            "text_max_lag": None if one.text is None else one.text.lags[-1],
+            "gap_chars": one.gap_chars,
+            "seq_length": one.seq_length,
+        }
+
+    def as_json(self) -> JSON:
+        """Return one object."""
+        return self.values()
+
+    def rows(self) -> Iterator[MetricRow]:
+        """Yield every length."""
+        for name, value in self.values().items():
+            yield MetricRow(name, value)
+
+    @classmethod
+    def comparison(
+        cls, found: Sequence[tuple[InspectedModel, Self]], unicode: bool
+    ) -> RenderableType | None:
+        """Return a row for each model."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("lengths in characters")
+        pairs = any(one.lengths.gap_chars is not None for _, one in found)
+        titles = ["gradient reaches"]
+        titles += ["gap of the task"] if pairs else ["model uses", "text: 1% after", "detected"]
+        for title in titles:
+            table.add_column(title, justify="right")
+        for model, one in found:
+            lengths = one.lengths
+            cells = [at_most(lengths.reach_chars, lengths.max_lag)]
+            if pairs:
+                cells.append("-" if lengths.gap_chars is None else str(lengths.gap_chars))
+            else:
+                used, text = lengths.used, lengths.text
+                cells += [
+                    "-" if used is None else at_most(used.chars, used.full_chars),
+                    "-" if text is None else at_most(text.horizon_chars, text.lags[-1]),
+                    "-" if text is None else f"{text.detected_chars:,}",
+                ]
+            table.add_row(Text(one_line(model.name)), *cells)
+        return table
+
+
+def at_most(value: int | None, limit: int) -> str:
+    """Return a length, or that it is beyond the limit of its measurement."""
+    return f"> {limit:,}" if value is None else f"{value:,}"
 
 
 @dataclass(frozen=True)
@@ -162,7 +236,15 @@ class JacobianSpectra(Metric):
                 if bounded:
                     cells.append(format_exp(spectrum.log_bound))
                 table.add_row(Text(name), *cells)
-        return table if table.row_count else None
+        if not table.row_count:
+            return None
+        return Group(table, Text(spell_signs(JACOBIAN_NOTE, unicode), style="dim"))
+
+
+JACOBIAN_NOTE = (
+    "Over that many characters no direction of the state grows by more than the largest σ; a "
+    "condition number above 1e12 means that some directions keep nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -197,6 +279,12 @@ class RecurrentMatrices(Metric):
                 f"spectral radius {matrix.spectral_radius:.3f}, largest σ "
                 f"{matrix.largest_singular_value:.3f}, departure from normality "
                 f"{round(matrix.departure_from_normality, 9):.3g}",
+            )
+        if self.matrices:
+            yield (
+                "",
+                "a radius below 1 lets a linear network forget in the long run; a departure above "
+                "0 allows growth before that",
             )
 
 
@@ -233,6 +321,12 @@ class LyapunovExponents(Metric):
             spread = "" if error is None else f" ± {error:.4f}"
             exponent = f"{self.found.nats_per_char[0]:+.4f}"
             yield "Lyapunov", f"first exponent {exponent}{spread} nats per character"
+            meaning = (
+                "positive: states that differ slightly separate, the network is chaotic"
+                if self.found.nats_per_char[0] > 0
+                else "negative: states that differ slightly meet, old differences are forgotten"
+            )
+            yield "", meaning
 
 
 @dataclass(frozen=True)
@@ -275,8 +369,7 @@ class Units(Metric):
         for stats in self.layers:
             lives = [value for value in stats.half_life_chars if value is not None]
             if lives:
-                yield Text(f"memory half-life of layer {stats.layer}, characters")
-                yield Text("(powers of ten)", style="dim")
+                yield Text(f"memory half-life of layer {stats.layer}: characters, number of units")
                 yield log_histogram(lives, bins=8, width=min(width, 70), unicode=unicode)
 
 
@@ -315,6 +408,7 @@ class TruncationAdvice(Metric):
 
 
 METRICS: dict[str, type[Metric]] = {
+    "lengths": Lengths,
     "jacobians": JacobianSpectra,
     "recurrent_matrices": RecurrentMatrices,
     "lyapunov": LyapunovExponents,

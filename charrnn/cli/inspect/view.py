@@ -24,7 +24,10 @@ from charrnn.data.characters import byte_name, quoted
 CHART_ROWS = 14
 MAX_NAMED_TEXTS = 4
 STYLES = {
+    "sufficient": "green",
     "healthy": "green",
+    "cut": "yellow",
+    "short": "yellow",
     "fading": "yellow",
     "vanishing": "red",
     "exploding": "red",

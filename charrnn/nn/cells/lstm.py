@@ -85,8 +85,7 @@ class LSTMCell(Cell):
         return [self.dc + self.dh * self.dc_dh[t], self.dh]
 
     @classmethod
-    def memory_remedies(cls, config: "ModelConfig", gap: int, *, trained: bool) -> list[str]:
-        """Advise a larger forget bias."""
-        bias = bias_for_gap(gap)
-        larger = bias if config.forget_bias < bias else config.forget_bias + 1
-        return [f"--forget-bias {larger:g}"]
+    def memory_remedies(cls, config: "ModelConfig", gap: int | None = None) -> list[str]:
+        """Advise a forget bias for a known gap; on texts a larger one raised the loss."""
+        bias = bias_for_gap(max(3, gap or 0))
+        return [] if gap is None or config.forget_bias >= bias else [f"--forget-bias {bias:g}"]

@@ -22,6 +22,7 @@ from typer.testing import CliRunner, Result
 
 from charrnn.analysis import context, diagnosis
 from charrnn.analysis.gradient_profile import gradient_profile
+from charrnn.analysis.memory_lengths import dependence, measure_lengths
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.cli.app import app
@@ -51,7 +52,7 @@ REMEMBERS = ("--cells", "rnn", "--inits", "identity", "--input-init", "normal:0.
 EXPLODES = ("--cells", "rnn", "--recurrent-gain", "2", "--hidden", "32")
 FORGETS = ("--cells", "rnn", "--inits", "normal:0.01", "--input-init", "normal:0.01")
 
-MODEL_KEYS = ["name", "text", "trained", "model", "verdict", "profile", "jacobians"]
+MODEL_KEYS = ["name", "text", "trained", "model", "verdict", "profile", "lengths", "jacobians"]
 DETAIL_KEYS = ["lyapunov", "units", "truncation", "recurrent_matrices"]
 PROFILE_KEYS = ["lags", "windows", "seed", "nats_per_char", "lines", "nonfinite", "notes"]
 LINE_KEYS = {
@@ -62,6 +63,10 @@ LINE_KEYS = {
 }
 CURVES = ("ratio", "geometric_mean", "p10", "p90")
 NUMBERS = ("half_life_chars", "horizon_chars", "rate_per_char")
+LENGTHS = (
+    *("reach_chars", "max_lag", "used_chars", "full_chars", "text_chars", "text_detected_chars"),
+    *("text_max_lag", "gap_chars", "seq_length"),
+)
 
 needs_matplotlib = pytest.mark.skipif(
     find_spec("matplotlib") is None, reason="matplotlib is not installed"
@@ -144,7 +149,7 @@ class TestWhatIsLookedAt:
         )
         assert result.stdout.startswith("gradient of the loss at one character, trained, on corpus")
         assert "\none " in result.stdout
-        assert "(training window 16)" in " ".join(result.stdout.split())
+        assert "lengths in characters" in result.stdout
 
     def test_files_and_folders_side_by_side(self, run: Path, untrained: Untrained) -> None:
         untrained("abcdefghijklmnopqrstuvwxyz .\n", cell="gru").save("other.npz")
@@ -323,7 +328,7 @@ class TestTheScreen:
             kind, sentence = model["verdict"]["kind"], model["verdict"]["sentence"]
             assert kind in diagnosis.VERDICT_KINDS
             assert re.fullmatch(rf"{kind}: [^.]+(\.\d[^.]*)*(\. Try .+)?", sentence)
-            assert (". Try " in sentence) == (kind != "healthy")
+            assert (". Try " in sentence) == ("rnn" in model["name"] and kind != "healthy")
         quiet = look(*SMALL, *arguments, "--quiet").stdout.splitlines()
         prefixes = ["" if len(found) == 1 else f"{model['name']}: " for model in found]
         assert quiet == [
@@ -334,7 +339,7 @@ class TestTheScreen:
     def test_the_advice_for_the_recipe_of_2015(self, corpus: Path) -> None:
         assert re.fullmatch(
             r"vanishing: the gradient falls to 1% after \d+ characters\. "
-            r"Try --recurrent-init orthogonal, --cell gru\n",
+            r"Try --cell lstm\n",
             look(*FORGETS, *SMALL, "--quiet").stdout,
         )
 
@@ -417,7 +422,7 @@ class TestJson:
         assert found["schema"] == SCHEMA == 1
         for model in found["models"]:
             assert list(model) == MODEL_KEYS
-            assert list(model["verdict"]) == ["kind", "sentence"]
+            assert list(model["verdict"]) == ["kind", "sentence", "gradient"]
             assert list(model["profile"]) == PROFILE_KEYS
             for line in model["profile"]["lines"]:
                 assert set(line) == LINE_KEYS
@@ -455,8 +460,31 @@ class TestJson:
                 ("p90", core.log_p90),
             ):
                 assert line[curve] == [math.exp(log) for log in logs if log is not None]
-        judged = diagnosis.diagnose(expected, checkpoint.config, trained=True, seq_length=16)
+        lengths = measure_lengths(
+            expected,
+            checkpoint.config,
+            checkpoint.parameters,
+            ids,
+            trained=True,
+            text=dependence(ids, 5),
+            seq_length=16,
+            seed=5,
+        )
+        judged = diagnosis.diagnose(expected, checkpoint.config, trained=True, lengths=lengths)
         assert model["verdict"] == vars(judged)
+        assert lengths.text is not None
+        assert lengths.used is not None
+        assert model["lengths"] == {
+            "reach_chars": lengths.reach_chars,
+            "max_lag": LAGS,
+            "used_chars": lengths.used.chars,
+            "full_chars": lengths.used.full_chars,
+            "text_chars": lengths.text.horizon_chars,
+            "text_detected_chars": lengths.text.detected_chars,
+            "text_max_lag": lengths.text.lags[-1],
+            "gap_chars": None,
+            "seq_length": 16,
+        }
 
 
 class TestCsv:
@@ -466,7 +494,9 @@ class TestCsv:
         assert text.splitlines()[0] == "model,layer,state,lag,quantity,value"
         rows = table(text)
         lines = 2 + 4
-        assert len(rows) == lines * (len(CURVES) * (LAGS + 1) + len(NUMBERS)) + 2 * 2 * 3 * 4
+        assert len(rows) == lines * (
+            len(CURVES) * (LAGS + 1) + len(NUMBERS)
+        ) + 2 * 2 * 3 * 4 + 2 * len(LENGTHS)
         found = {tuple(row.values())[:-1]: row["value"] for row in rows}
         assert len(found) == len(rows)
 
@@ -509,6 +539,8 @@ class TestCsv:
         )
         assert value("lyapunov_nats_per_char") == exponent
         assert value("lyapunov_standard_error") == error
+        for name in LENGTHS:
+            assert value(name) == found["lengths"][name]
         for stats in found["units"]:
             layer = stats["layer"]
             assert value("saturated_share", layer) == stats["saturated_share"]
@@ -524,6 +556,7 @@ class TestCsv:
         left = {quantity for quantity, *_ in values}
         jacobians = {name for name in left if name.startswith("jacobian_")}
         assert left - jacobians == {*CURVES, *NUMBERS}
+        assert set(found["lengths"]) == set(LENGTHS)
 
 
 class TestShow:
@@ -780,5 +813,5 @@ def test_an_empty_value_stands_for_what_is_not_a_number() -> None:
         model(ABC, not_a_number), lags=LAGS, windows=WINDOWS, seed=0, everything=False
     )
     rows = table(inspections_as_csv([broken]))
-    assert quantities(rows) == {*CURVES, *NUMBERS}
-    assert {row["value"] for row in rows} == {""}
+    assert quantities(rows) == {*CURVES, *NUMBERS, *LENGTHS}
+    assert {row["value"] for row in rows if row["quantity"] not in LENGTHS} == {""}
