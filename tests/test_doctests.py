@@ -10,7 +10,7 @@ import pytest
 import charrnn
 from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.nn.network import ModelConfig, initialise
 
@@ -29,9 +29,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs that examples load: checkpoints with random weights."""
     folder = tmp_path_factory.mktemp("doctests")
     record = CorpusRecord("corpus", "0" * 64, 0, 0.1)
-    symbols: tuple[Vocabulary | Pairing, ...] = (
+    symbols: tuple[Vocabulary | PairVocabulary, ...] = (
         Vocabulary(LETTERS),
-        Pairing("many-to-many", tuple(LETTERS), tuple(LETTERS), 10),
+        PairVocabulary("many-to-many", tuple(LETTERS), tuple(LETTERS), 10),
     )
     for name, known in zip(("corpus", "dates"), symbols, strict=True):
         config = ModelConfig(known.inputs, known.outputs, hidden=8)

@@ -23,6 +23,7 @@ from charrnn.checkpointing.npz_file import read_archive
 from charrnn.cli.app import app
 from charrnn.cli.inspect.metrics import METRICS
 from charrnn.cli.train.progress import TrainingDisplay
+from charrnn.data.layouts import LAYOUTS
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.inference.fast_step import NetworkStep, single_step
 from charrnn.nn.cells import CELLS
@@ -33,7 +34,7 @@ from charrnn.training.events import Step
 from charrnn.training.worker_pool import WorkerPool
 
 EXTENSIONS = Path(__file__).parent / "extensions"
-REGISTRIES: list[dict[str, Any]] = [CELLS, OPTIMISERS, METRICS]
+REGISTRIES: list[dict[str, Any]] = [CELLS, OPTIMISERS, METRICS, LAYOUTS]
 TEXT = "".join(f"{n} bottles of beer on the wall, take {n % 7} down. " for n in range(120))
 
 
@@ -250,3 +251,44 @@ def test_a_metric_is_shown_and_written_as_json_and_csv(
     rows = list(csv.DictReader(io.StringIO(charrnn(*look, "--all", "--csv"))))
     assert [row["value"] for row in rows if row["quantity"] == "largest_weight"] == [str(largest)]
     assert "largest_weight" not in charrnn(*look, "--json")
+
+
+def test_a_layout_trains_predicts_is_scored_inspected_and_resumed(
+    folder: Path, extend: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extend("early_label")
+    rng = np.random.default_rng(0)
+    words = {"".join("abc"[n] for n in rng.integers(0, 3, rng.integers(3, 7))) for _ in range(300)}
+    rows = [f"{word}\t{'many' if word.count('a') > 1 else 'few'}" for word in sorted(words)]
+    Path("words.tsv").write_text("\n".join(rows), encoding="utf-8")
+    train = (
+        *("train", "words.tsv", "--layout", "early-label", "--hidden", "16", "--steps", "60"),
+        *("--workers", "1", "--eval-every", "20", "--patience", "0", "--quiet"),
+    )
+    charrnn(*train, "--out", "whole")
+    interrupt_at(33, monkeypatch)
+    stopped = CliRunner().invoke(app, [*train, "--out", "run"], catch_exceptions=False)
+    assert stopped.exit_code == 130
+    charrnn("train", "--resume", "run", "--quiet")
+    arrays, facts = read_archive(folder / "run" / "last.npz")
+    expected, expected_facts = read_archive(folder / "whole" / "last.npz")
+    assert facts == expected_facts
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+    assert facts["pairs"]["layout"] == "early-label"
+    answers = charrnn("predict", "run", "aaaa", "cccb").splitlines()
+    assert answers == ["many", "few"]
+    assert "many" in charrnn("predict", "run", "aaaa", "--probabilities")
+    scored = json.loads(charrnn("eval", "run", "words.tsv", "--json"))
+    assert scored["symbol_accuracy"] > 0.7
+    assert set(scored["labels"]) == {"few", "many"}
+    (model,) = json.loads(charrnn("inspect-gradients", "run", "--lags", "3", "--json"))["models"]
+    assert model["lengths"]["gap_chars"] == 0
+    assert "early-label" in charrnn("info", "run")
+
+    LAYOUTS.pop("early-label")
+    unknown = CliRunner().invoke(app, ["predict", "run", "aaaa"], catch_exceptions=False)
+    assert unknown.exit_code == 3
+    assert unknown.stderr.count("\n") == 1
+    assert "no layout called 'early-label'" in unknown.stderr

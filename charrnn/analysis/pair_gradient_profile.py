@@ -65,5 +65,5 @@ def pair_gradient_profile(
 
 def _target_positions(examples: Examples, number: int) -> Ids:
     """Return the positions of one example's targets, from 0 at its first character."""
-    scored = examples.scored[examples.starts[number] : examples.starts[number + 1]]
+    scored = examples.target_mask[examples.starts[number] : examples.starts[number + 1]]
     return np.flatnonzero(scored)

@@ -7,11 +7,11 @@
     training.states.layers.0.h …       the carried state of every batch row (B, H)
 
 The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
-`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `Pairing`), `corpus` (the
-fields of `CorpusRecord`), `validation` (the loss and other metrics) and `training` (the fields of
-`TrainingConfig` and `Progress`), which is null in a checkpoint that cannot be resumed. Random
-numbers and the position in the corpus are functions of seed and step, so no other state of the
-generator is stored.
+`ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `PairVocabulary`), `corpus`
+(the fields of `CorpusRecord`), `validation` (the loss and other metrics) and `training` (the
+fields of `TrainingConfig` and `Progress`), which is null in a checkpoint that cannot be resumed.
+Random numbers and the position in the corpus are functions of seed and step, so no other state of
+the generator is stored.
 
 A file is never trusted: `npz_format` verifies its bytes, and this module compares every value with
 the configuration before it is used. `numpy.load(path, allow_pickle=False)` reads it too.
@@ -29,7 +29,7 @@ from charrnn import __version__
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingState
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.nn.network import ModelConfig
@@ -63,7 +63,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             arrays |= _with_prefix(f"training.optimiser.{slot}", parameters)
         arrays |= _with_prefix("training.states", state.states)
     symbols = checkpoint.symbols
-    of_pairs = isinstance(symbols, Pairing)
+    of_pairs = isinstance(symbols, PairVocabulary)
     metadata: dict[str, JSON] = {
         "format": PAIR_FORMAT if of_pairs else FORMAT,
         "charrnn": __version__,
@@ -84,7 +84,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def check_storable(
-    config: ModelConfig, training: TrainingConfig, symbols: Vocabulary | Pairing
+    config: ModelConfig, training: TrainingConfig, symbols: Vocabulary | PairVocabulary
 ) -> None:
     """Check before training that a checkpoint of this run can be written.
 
@@ -217,14 +217,14 @@ class _Reader:
         except ValueError as error:
             raise CheckpointError(f"vocabulary.characters: {error}") from error
 
-    def _pairing(self) -> Pairing:
+    def _pairing(self) -> PairVocabulary:
         stored = self._value(self.metadata, "pairs", dict)
         for side in ("sources", "answers"):
             symbols = self._value(stored, side, list, "pairs.")
             if not all(isinstance(symbol, str) for symbol in symbols):
                 raise CheckpointError(f"pairs.{side} holds something that is not a text")
             stored = stored | {side: tuple(symbols)}
-        return _build_record(Pairing, stored, "pairs")
+        return _build_record(PairVocabulary, stored, "pairs")
 
     def _validation_metrics(self) -> dict[str, float]:
         metrics = self._value(self.metadata, "validation", dict)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.nn.network import ModelConfig
@@ -78,7 +78,7 @@ class Checkpoint:
     """
 
     config: ModelConfig
-    symbols: Vocabulary | Pairing
+    symbols: Vocabulary | PairVocabulary
     parameters: Parameters
     corpus: CorpusRecord
     step: int
@@ -96,8 +96,8 @@ class Checkpoint:
         )
 
     @property
-    def pairing(self) -> Pairing:
+    def pairing(self) -> PairVocabulary:
         """The layout and symbols of a model of pairs. Raises `UsageError` for a language model."""
-        if isinstance(self.symbols, Pairing):
+        if isinstance(self.symbols, PairVocabulary):
             return self.symbols
         raise UsageError("this model was trained on a text, not on pairs", "charrnn sample")

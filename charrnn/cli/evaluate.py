@@ -19,8 +19,8 @@ from charrnn.cli.sample_notes import training_text
 from charrnn.cli.train.pair_report import confusion_tables, figures
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
-from charrnn.data.layouts import Pairing
-from charrnn.data.pair_files import arranged_known, read_pairs
+from charrnn.data.layouts import PairVocabulary
+from charrnn.data.pair_files import build_known_examples, read_pairs
 from charrnn.data.text_files import Corpus, read_corpus, validation_start
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
@@ -73,7 +73,7 @@ def evaluate_text(
     if STDIN in files and stdin_is_terminal():
         say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
-    if isinstance(loaded.symbols, Pairing):
+    if isinstance(loaded.symbols, PairVocabulary):
         for name in ("dynamic", "on_unknown", "baselines_too"):
             if name in given:
                 raise UsageError(f"{given[name]} is for models of texts; try without it")
@@ -132,12 +132,17 @@ def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> No
 
 
 def score_pairs(
-    checkpoint: Checkpoint, pairing: Pairing, files: Sequence[str], encoding: str, *, json: bool
+    checkpoint: Checkpoint,
+    pairing: PairVocabulary,
+    files: Sequence[str],
+    encoding: str,
+    *,
+    json: bool,
 ) -> None:
     """Score files of pairs: exact matches, accuracy, and for labels a confusion matrix and F1."""
     options = TextOptions(encoding, normalise=checkpoint.corpus.normalise)
     corpus = read_pairs(files, options, repeated=True)
-    examples, unknown = arranged_known(pairing, corpus.pairs)
+    examples, unknown = build_known_examples(pairing, corpus.pairs)
     for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
         warn(note)
     found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)

@@ -20,7 +20,7 @@ from charrnn.cli.output.text_columns import (
 )
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.characters import code_name, enumerated
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 
 MAX_LABELS = 100
@@ -61,9 +61,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def describe_symbols(symbols: Vocabulary | Pairing) -> dict[str, Any]:
+def describe_symbols(symbols: Vocabulary | PairVocabulary) -> dict[str, Any]:
     """Return the input and output symbols of a network."""
-    if isinstance(symbols, Pairing):
+    if isinstance(symbols, PairVocabulary):
         return {"pairs": vars_of(symbols)}
     return {
         "vocabulary": {
@@ -74,7 +74,7 @@ def describe_symbols(symbols: Vocabulary | Pairing) -> dict[str, Any]:
     }
 
 
-def vars_of(pairing: Pairing) -> dict[str, Any]:
+def vars_of(pairing: PairVocabulary) -> dict[str, Any]:
     """Return the layout and the symbols of both sides."""
     return {
         "layout": pairing.layout,

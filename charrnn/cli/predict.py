@@ -16,6 +16,7 @@ from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.decoding import MARK, TextOptions
+from charrnn.data.layouts import LAYOUTS, Layout
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.predictor import Predictor, check_beam, check_count
 from charrnn.inference.sampling import Sampling
@@ -109,13 +110,14 @@ def predict(
     layout = loaded.pairing.layout
     drawing = {"temperature": temp, "top-k": top_k, "top-p": top_p, "count": count, "seed": seed}
     given = [name for name, value in drawing.items() if value is not None]
-    if given and layout != "one-to-many":
-        raise UsageError(f"--{given[0]} is for one-to-many, this model is {layout}; try without it")
-    if beam is not None and layout != "many-to-many":
-        raise UsageError(f"--beam is for many-to-many, this model is {layout}; try without it")
-    if proba and layout == "one-to-many":
+    kind = loaded.pairing.layout_spec
+    if given and not kind.is_sampled:
+        raise unfit(f"--{given[0]}", layout, [one for one in LAYOUTS.values() if one.is_sampled])
+    if beam is not None and not kind.is_searched:
+        raise unfit("--beam", layout, [one for one in LAYOUTS.values() if one.is_searched])
+    if proba and kind.is_sampled:
         raise UsageError(
-            "--probabilities is not for one-to-many, whose answers are drawn; try without it"
+            f"--probabilities is not for {layout}, whose answers are drawn; try without it"
         )
     beam, count = 1 if beam is None else beam, 1 if count is None else count
     check_beam(beam)
@@ -138,6 +140,12 @@ def predict(
             many = len(answering.empty)
             lines = "1 empty line has" if many == 1 else f"{many:,} empty lines have"
             warn(f"{lines} no answer, first line {answering.empty[0]:,}")
+
+
+def unfit(flag: str, layout: str, others: Sequence[Layout]) -> UsageError:
+    """Return the error for an option that only other layouts use."""
+    names = " and ".join(one.name for one in others)
+    return UsageError(f"{flag} is for {names}, this model is {layout}; try without it")
 
 
 class AnswerWriter:
@@ -213,7 +221,7 @@ class AnswerWriter:
     ) -> Iterator[str]:
         """Yield the answers, and before each what stands for the empty lines before it."""
         blank = to_json({"input": "", "output": None}) if self.json else ""
-        each = self.count if self.pairing.layout == "one-to-many" else 1
+        each = self.count if self.pairing.layout_spec.is_sampled else 1
         numbers = [first + number for number in accumulate(1 + empty for empty in blanks)]
         answers = self._answers(fields, [number - 1 for number in numbers])
         for empty in blanks:
@@ -223,9 +231,9 @@ class AnswerWriter:
     def _answers(self, fields: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
         if not fields:
             return
-        if self.pairing.layout == "one-to-many":
+        if self.pairing.layout_spec.is_sampled:
             yield from self._drawn(fields, numbers)
-        elif self.proba and not self.pairing.kind.answer_is_text:
+        elif self.proba and not self.pairing.layout_spec.answer_is_text:
             yield from self._labels(fields)
         else:
             yield from self._likeliest(fields)

@@ -9,43 +9,49 @@ from charrnn.types import Array, Ids
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network reads, what it should guess, and which lanes begin from the zero state."""
+    """Inputs and targets of one training step, for all rows or for some of them."""
 
     inputs: Ids  # (T, B)
-    targets: Ids  # (T, B): in a text, the inputs one character later
+    """What the network reads."""
+    targets: Ids  # (T, B)
+    """What it should predict; in a text, the inputs one character later."""
     reset_mask: Array  # (B,), bool
-    weights: Array | float  # (T, B): what the nats of each guess count in the loss
-    scored: int  # guesses that count, those of the step's other lanes included
-    read: int  # characters read, likewise: all positions but padding
+    """Rows that start from the zero state."""
+    weights: Array | float  # (T, B)
+    """Weight of each prediction in the loss; 0 for padding."""
+    num_targets: int
+    """Predictions that count, in all rows of the step."""
+    num_inputs: int
+    """Characters read in all rows of the step, without padding."""
 
 
 class Batcher(Protocol):
-    """Where windows come from, as a function of the step alone."""
+    """Source of batches, as a function of the step alone."""
 
     steps_per_epoch: int
+    """Steps that read all of the data once."""
     characters_per_step: float
     """Characters that a step reads, on average."""
-
     buffered: int
-    """Positions T × B of all windows of different length: what buffers are needed for."""
+    """Positions T × B of all batches of different length: what buffers are needed for."""
 
     def at(self, step: int, lanes: slice = slice(None)) -> Batch:
-        """Return the window of this step, of all lanes or of some."""
+        """Return the batch of a step, with all of its rows or some."""
 
     def positions(self, step: int) -> int:
-        """Return T × B of this step, padding included: what its time goes with."""
+        """Return T × B of a step with its padding: its time is proportional to that."""
 
 
 class BatchConfig(Protocol):
-    """How steps read, as a plain value that worker processes receive."""
+    """Shape and seed of batches, as a plain value that worker processes receive."""
 
     @property
     def B(self) -> int:  # noqa: N802  # the letter of this axis
-        """Lanes of a step."""
+        """Rows of a batch."""
 
     @property
     def seed(self) -> int:
-        """Seed of all that is random about a step."""
+        """Seed of everything random in a step."""
 
     def batcher(self, arrays: Mapping[str, Array]) -> Batcher:
-        """Return the windows over these arrays."""
+        """Return the batches over these arrays."""

@@ -1,15 +1,15 @@
-"""The five layouts: sequences in the input, in the output, or in both.
+"""Layouts: sequences in the input, in the output, or in both.
 
-    layout         read                         guessed
+    layout         read                         predicted
     one-to-one     x                            y
     one-to-many    x  y₁ … yₙ                   y₁ … yₙ END
     many-to-one    x₁ … xₙ                      y, at xₙ
     many-to-many   x₁ … xₙ GO y₁ … yₘ           y₁ … yₘ END, from GO on
     synced         x₁ … xₙ                      y₁ … yₙ
 
-A layout is one function that arranges an example; the network knows nothing of it. What is read and
-what is guessed are numbered apart: sources, GO if there is one, and answers where they are fed
-back; answers, and END where their length is open. A one-sided "one" is a whole field, a label; a
+A layout is one function that builds an example; the network does not depend on it. Symbols that are
+read are numbered separately from those that are predicted: sources, GO if there is one, and answers
+if they are fed back; answers, and END if their length is open. A "one" is a whole field, a label; a
 "many" is the characters of a field.
 """
 
@@ -28,33 +28,74 @@ from charrnn.types import Array, Ids, smallest_id_type
 
 
 class Example(NamedTuple):
-    """One example, laid out along time: (T,) each. A position that is not scored has no target."""
+    """One example along time, (T,) each; a position outside the mask has no target."""
 
     inputs: Ids
     targets: Ids
-    scored: Array  # bool
+    target_mask: Array  # bool
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which sides are sequences, and how an example is arranged.
+    """A layout: which sides are sequences, and how an example is built.
 
-    With `feeds_back` an answer of open length is read symbol by symbol while it is guessed.
+    What other modules need to know of a layout follows from these fields, so that a new one is a
+    function and a `Layout` in `LAYOUTS`.
     """
 
     name: str
+    """Name for `--layout`, stored in checkpoints."""
     meaning: str
+    """What is mapped to what, for the help."""
     source_is_text: bool
+    """Whether an input is a sequence of characters, not one label."""
     answer_is_text: bool
+    """Whether an answer is a sequence of symbols, not one label."""
     feeds_back: bool
-    arrange: "Callable[[Pairing, Ids, Ids], Example]"
+    """Whether an answer has an open length: it is read symbol by symbol while it is predicted."""
+    build_example: "Callable[[PairVocabulary, Ids, Ids], Example]"
+    """Lays out the ids of an input and of its answer along time."""
+    predicts_while_reading: bool = False
+    """Whether the first prediction is made at the first input, not at the last one."""
+
+    @property
+    def is_table(self) -> bool:
+        """Whether labels are mapped to labels: no unseen input can be answered."""
+        return not self.source_is_text and not self.answer_is_text
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a text is mapped to a label, so that there is a confusion matrix."""
+        return self.source_is_text and not self.answer_is_text
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a label is mapped to texts: answers are drawn, none is right or wrong."""
+        return self.answer_is_text and not self.source_is_text
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether an answer of open length is searched for, greedily or by beam."""
+        return self.feeds_back and not self.is_sampled
+
+    @property
+    def label_side(self) -> int | None:
+        """Which field of a pair is a label beside a text: 0, 1, or None."""
+        return 1 if self.classifies else 0 if self.is_sampled else None
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """A layout with the symbols of both sides; `UsageError` if they cannot be.
+class PairVocabulary:
+    """The symbols of both sides of pairs, and their layout.
 
-    `longest` is the length of the longest answer it has seen, in symbols.
+    Args:
+        layout: the name of a layout in `LAYOUTS`.
+        sources: the symbols of inputs: characters, or whole labels.
+        answers: the symbols of answers.
+        longest: symbols of the longest answer of the training pairs.
+
+    Raises:
+        UsageError: for an unknown layout, or symbols that are equal, empty or too long for it.
     """
 
     layout: str
@@ -65,7 +106,7 @@ class Pairing:
     def __post_init__(self) -> None:
         layout_called(self.layout)
         sides = (("sources", self.sources), ("answers", self.answers))
-        texts = (self.kind.source_is_text, self.kind.answer_is_text)
+        texts = (self.layout_spec.source_is_text, self.layout_spec.answer_is_text)
         for (side, symbols), is_text in zip(sides, texts, strict=True):
             if not symbols or len(set(symbols)) < len(symbols) or "" in symbols:
                 raise UsageError(f"the {side} must be different symbols, and at least one")
@@ -75,44 +116,44 @@ class Pairing:
             raise UsageError("the longest answer must have at least one symbol")
 
     @property
-    def kind(self) -> Layout:
-        """The layout itself."""
+    def layout_spec(self) -> Layout:
+        """The layout, with what follows from it."""
         return LAYOUTS[self.layout]
 
     @property
-    def go(self) -> int | None:
-        """The id that is read where reading ends and writing begins, in `many-to-many`."""
-        between = self.kind.feeds_back and self.kind.source_is_text
+    def go_id(self) -> int | None:
+        """The id that is read between an input and an answer of open length; None without one."""
+        between = self.layout_spec.feeds_back and self.layout_spec.source_is_text
         return len(self.sources) if between else None
 
     @property
     def inputs(self) -> int:
-        """How many symbols can be read."""
-        fed_back = len(self.answers) if self.kind.feeds_back else 0
-        return len(self.sources) + (self.go is not None) + fed_back
+        """Number of symbols that can be read."""
+        fed_back = len(self.answers) if self.layout_spec.feeds_back else 0
+        return len(self.sources) + (self.go_id is not None) + fed_back
 
     @property
     def outputs(self) -> int:
-        """How many symbols can be guessed."""
-        return len(self.answers) + self.kind.feeds_back
+        """Number of symbols that can be predicted."""
+        return len(self.answers) + self.layout_spec.feeds_back
 
     @property
-    def end(self) -> int:
-        """The id that is guessed where an answer of open length ends."""
+    def end_id(self) -> int:
+        """The id that is predicted at the end of an answer of open length."""
         return len(self.answers)
 
     def source_ids(self, field: str) -> Ids:
         """Number the symbols of an input (n,); `TextError` for one never seen in training."""
-        symbols = field if self.kind.source_is_text else (field,)
-        return numbered(symbols, self._source_id, "reads")
+        symbols = field if self.layout_spec.source_is_text else (field,)
+        return symbol_ids(symbols, self._source_id, "reads")
 
     def answer_ids(self, field: str) -> Ids:
         """Number the symbols of an output (n,); `TextError` for one never seen in training."""
-        symbols = field if self.kind.answer_is_text else (field,)
-        return numbered(symbols, self._answer_id, "answers")
+        symbols = field if self.layout_spec.answer_is_text else (field,)
+        return symbol_ids(symbols, self._answer_id, "answers")
 
     def fed_back(self, answer: Ids) -> Ids:
-        """Return as what an answer's symbols are read."""
+        """Return the input ids of the symbols of an answer that is fed back."""
         return answer.astype(np.int64) + (self.inputs - len(self.answers))
 
     def typed(self, field: str, normalise: str | None = None) -> str:
@@ -130,19 +171,21 @@ class Pairing:
         return field if knows_mark else field.removeprefix(MARK)
 
     def prompt(self, field: str) -> Ids:
-        """Return what is read up to the first guess (of `synced`: all of it)."""
+        """Return the ids read before an answer: the input, and GO if there is one."""
         ids = self.source_ids(field)
-        return ids if self.go is None else np.append(ids, self.go)
+        return ids if self.go_id is None else np.append(ids, self.go_id)
 
     def example(self, source: str, answer: str) -> Example:
-        """Arrange a pair; `TextError` for symbols never seen, or lengths that do not fit."""
-        return self.kind.arrange(self, self.source_ids(source), self.answer_ids(answer))
+        """Build the example of a pair; `TextError` for unknown symbols or lengths that differ."""
+        return self.layout_spec.build_example(
+            self, self.source_ids(source), self.answer_ids(answer)
+        )
 
-    def spell(self, ids: Iterable[int]) -> str:
-        """Write out an answer, up to its END."""
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of an answer, up to its END."""
         symbols = []
         for id_ in ids:
-            if id_ == self.end:
+            if id_ == self.end_id:
                 break
             symbols.append(self.answers[id_])
         return "".join(symbols)
@@ -156,31 +199,31 @@ class Pairing:
         return {symbol: number for number, symbol in enumerate(self.answers)}
 
 
-def one_to_one(pairing: Pairing, x: Ids, y: Ids) -> Example:
+def one_to_one(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
     """A symbol to a symbol: no recurrence is used."""
     return Example(x, y, np.ones(1, bool))
 
 
-def one_to_many(pairing: Pairing, x: Ids, y: Ids) -> Example:
+def one_to_many(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
     """A label, and then the text that follows from it, as a language model writes it."""
     inputs = np.concatenate([x, pairing.fed_back(y)])
-    return Example(inputs, np.append(y, pairing.end), np.ones(len(inputs), bool))
+    return Example(inputs, np.append(y, pairing.end_id), np.ones(len(inputs), bool))
 
 
-def many_to_one(pairing: Pairing, x: Ids, y: Ids) -> Example:
+def many_to_one(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
     """A text to a label, guessed from the last state."""
     scored = np.arange(len(x)) == len(x) - 1
     return Example(x, np.where(scored, y, 0), scored)
 
 
-def many_to_many(pairing: Pairing, x: Ids, y: Ids) -> Example:
+def many_to_many(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
     """A text to another text; the state at GO is the only bridge (Sutskever et al. 2014)."""
     inputs = np.concatenate([x, [pairing.inputs - len(pairing.answers) - 1], pairing.fed_back(y)])
-    targets = np.concatenate([np.zeros(len(x), np.int64), y, [pairing.end]])
+    targets = np.concatenate([np.zeros(len(x), np.int64), y, [pairing.end_id]])
     return Example(inputs, targets, np.arange(len(inputs)) >= len(x))
 
 
-def synced(pairing: Pairing, x: Ids, y: Ids) -> Example:
+def synced(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
     """A symbol for each character, guessed as soon as that character is read."""
     if len(x) != len(y):
         raise TextError(
@@ -197,7 +240,7 @@ LAYOUTS: dict[str, Layout] = {
         Layout("one-to-many", "a label to a text", False, True, True, one_to_many),
         Layout("many-to-one", "a text to a label", True, False, False, many_to_one),
         Layout("many-to-many", "a text to another text", True, True, True, many_to_many),
-        Layout("synced", "a symbol for each character", True, True, False, synced),
+        Layout("synced", "a symbol for each character", True, True, False, synced, True),
     )
 }
 
@@ -209,7 +252,7 @@ def layout_called(name: str) -> Layout:
     return LAYOUTS[name]
 
 
-def pairing_of(layout: str, pairs: Iterable[tuple[str, str]]) -> Pairing:
+def vocabulary_of_pairs(layout: str, pairs: Iterable[tuple[str, str]]) -> PairVocabulary:
     """Number the symbols of both sides, sorted; `UsageError` for an unknown layout."""
     kind = layout_called(layout)
     sources: set[str] = set()
@@ -219,10 +262,10 @@ def pairing_of(layout: str, pairs: Iterable[tuple[str, str]]) -> Pairing:
         sources.update(source if kind.source_is_text else (source,))
         answers.update(answer if kind.answer_is_text else (answer,))
         longest = max(longest, len(answer) if kind.answer_is_text else 1)
-    return Pairing(layout, tuple(sorted(sources)), tuple(sorted(answers)), longest)
+    return PairVocabulary(layout, tuple(sorted(sources)), tuple(sorted(answers)), longest)
 
 
-def numbered(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:
+def symbol_ids(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:
     """Return the ids (n,) of symbols; `TextError` names those that are unknown."""
     try:
         found = [ids[symbol] for symbol in symbols]

@@ -1,9 +1,9 @@
-"""Examples of any length as batches (T, B), as a function of the step alone.
+"""Batches (T, B) of examples of any length, as a function of the step alone.
 
-Examples begin at time 0 and from the zero state, and what is missing behind the shorter ones is
-padding. A network looks at no time but the past, so padding touches neither the state nor the guess
-of any real position, and its weight of zero keeps it out of loss and gradient. A batch holds
-examples of like length; which ones, and in which order batches come, is drawn anew each epoch.
+Examples start at time 0 from the zero state; shorter ones are padded at their end. A network only
+looks back, so that padding changes no state and no prediction of a real position, and its weight of
+zero keeps it out of loss and gradient. A batch holds examples of similar length; which ones, and in
+which order batches come, is drawn in each epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ from charrnn.errors import TextError
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids, smallest_id_type
 
-MOST_BUCKETS = 8
+MAX_BUCKETS = 8
 """Different lengths T of batches: each has buffers of its own."""
 
-LEAST_BATCHES = 2
-"""Batches that a bucket fills at least: what fills no batch waits for another epoch's order."""
+MIN_BATCHES_PER_BUCKET = 2
+"""Batches that a bucket fills at least; examples that fill no batch are left out of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Examples:
 
     inputs: Ids  # (N,)
     targets: Ids  # (N,)
-    scored: Array  # (N,), bool
+    target_mask: Array  # (N,), bool
     starts: Ids  # (n + 1,)
 
     @classmethod
@@ -61,34 +61,36 @@ class Examples:
     @cached_property
     def guesses(self) -> Ids:
         """Scored positions of each example (n,)."""
-        before: Ids = np.concatenate([[0], np.cumsum(self.scored)])
+        before: Ids = np.concatenate([[0], np.cumsum(self.target_mask)])
         found: Ids = before[self.starts[1:]] - before[self.starts[:-1]]
         return found
 
     @property
     def arrays(self) -> dict[str, Array]:
         """The arrays by name."""
-        return {name: getattr(self, name) for name in ("inputs", "targets", "scored", "starts")}
+        return {
+            name: getattr(self, name) for name in ("inputs", "targets", "target_mask", "starts")
+        }
 
     def first(self, characters: int) -> "Examples":
         """Return as many of the first examples as have so many characters between them."""
         count = int(np.searchsorted(self.starts, characters, side="right")) - 1
         end = self.starts[count]
         return Examples(
-            self.inputs[:end], self.targets[:end], self.scored[:end], self.starts[: count + 1]
+            self.inputs[:end], self.targets[:end], self.target_mask[:end], self.starts[: count + 1]
         )
 
     def padded(self, chosen: Ids, T: int) -> tuple[Ids, Ids, Array]:
-        """Return inputs, targets and what is scored, (T, B) each, of the examples `chosen` (B,)."""
+        """Return inputs, targets and target mask, (T, B) each, of the examples `chosen` (B,)."""
         times = np.arange(T)[:, None]
         real = times < self.lengths[chosen]
         places = np.where(real, self.starts[chosen] + times, 0)
-        return self.inputs[places], self.targets[places], self.scored[places] & real
+        return self.inputs[places], self.targets[places], self.target_mask[places] & real
 
 
 @dataclass(frozen=True)
 class PairBatchConfig:
-    """How a step reads pairs: B examples side by side."""
+    """Batch size and seed of batches of pairs."""
 
     B: int
     seed: int
@@ -99,7 +101,7 @@ class PairBatchConfig:
 
 
 class PairBatches:
-    """The batches of some examples, for ever: epoch after epoch, each in another order."""
+    """Endless batches of examples, in a different order in each epoch."""
 
     def __init__(self, examples: Examples, B: int, seed: int) -> None:
         """Sort examples into buckets of like length; `TextError` if they do not fill a batch."""
@@ -109,7 +111,7 @@ class PairBatches:
             )
         self.examples, self.B, self.seed = examples, B, seed
         lengths = examples.lengths
-        self._T = buckets(lengths, LEAST_BATCHES * B)
+        self._T = buckets(lengths, MIN_BATCHES_PER_BUCKET * B)
         bucket = np.searchsorted(self._T, lengths)
         self._members = [np.flatnonzero(bucket == number) for number in range(len(self._T))]
         counts = [len(members) // B for members in self._members]
@@ -157,7 +159,7 @@ class PairBatches:
 
 
 def buckets(lengths: Ids, least: int) -> Ids:
-    """Choose up to `MOST_BUCKETS` lengths T, ascending, with the least padding in all.
+    """Choose up to `MAX_BUCKETS` lengths T, ascending, with the least padding in all.
 
     Every bucket, the examples above the T before and up to its own, has at least `least` members,
     unless all of them are fewer. By dynamic programming over the different lengths.
@@ -169,7 +171,7 @@ def buckets(lengths: Ids, least: int) -> Ids:
     cost = np.where(np.arange(U + 1) == 0, 0.0, np.inf)
     found: list[tuple[float, list[int]]] = []
     choices: list[Ids] = []
-    for _ in range(min(MOST_BUCKETS, U)):
+    for _ in range(min(MAX_BUCKETS, U)):
         size = before[None, 1:] - before[:, None]  # (first, last): members of such a bucket
         total = cost[:, None] + size * T.astype(float)
         total[(size < min(least, before[-1])) | (size <= 0)] = np.inf

@@ -12,7 +12,7 @@ from functools import cached_property
 from charrnn.data.decoding import STRICT_UTF_8, TextOptions
 from charrnn.data.file_discovery import place, run_name, shown
 from charrnn.data.file_notes import FileNotes
-from charrnn.data.layouts import LAYOUTS, Pairing, pairing_of
+from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_formats import Pair, doubtful_header, parse
 from charrnn.data.text_files import Fingerprint, normalised, read_source
@@ -112,14 +112,18 @@ def refuse_bytes(options: TextOptions) -> None:
 class Split:
     """Pairs to learn from and pairs to validate on, and what a reader should know about it."""
 
-    pairing: Pairing
+    pairing: PairVocabulary
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     notes: tuple[str, ...] = field(default=())
 
 
 def split_pairs(
-    corpus: PairCorpus, layout: str, val_fraction: float, seed: int, known: Pairing | None = None
+    corpus: PairCorpus,
+    layout: str,
+    val_fraction: float,
+    seed: int,
+    known: PairVocabulary | None = None,
 ) -> Split:
     """Hold out a share of the inputs, drawn by seed, so that no input is on both sides.
 
@@ -129,7 +133,7 @@ def split_pairs(
     """
     if known is not None and known.layout != layout:
         raise UsageError(f"the checkpoint's layout is {known.layout}", f"--layout {known.layout}")
-    pairing = known or pairing_of(layout, (pair[:2] for pair in corpus.pairs))
+    pairing = known or vocabulary_of_pairs(layout, (pair[:2] for pair in corpus.pairs))
     kind = LAYOUTS[layout]
     if not 0 <= val_fraction <= 0.5:
         raise UsageError(f"--val-fraction {val_fraction} is not within 0 and 0.5; try 0.1")
@@ -146,7 +150,7 @@ def split_pairs(
     notes = []
     if kind.source_is_text and (doubtful := sum(len(group) > 1 for group in groups.values())):
         notes.append(f"{doubtful:,} inputs have more than one answer, so not all can be right")
-    if layout == "one-to-one":
+    if kind.is_table:
         validation = corpus.pairs if val_fraction else ()
         return Split(pairing, corpus.pairs, validation, tuple(notes))
     count = max(1, round(len(groups) * val_fraction)) if val_fraction else 0
@@ -163,7 +167,7 @@ def split_pairs(
     return Split(pairing, parts[0], parts[1], tuple(notes))
 
 
-def arranged(pairing: Pairing, pairs: Sequence[Pair]) -> Examples:
+def build_examples(pairing: PairVocabulary, pairs: Sequence[Pair]) -> Examples:
     """Lay pairs out; `TextError`, with a pair's place, if it does not fit its layout or symbols."""
     examples = []
     for pair in pairs:
@@ -205,7 +209,9 @@ class Unknown:
         )
 
 
-def arranged_known(pairing: Pairing, pairs: Sequence[Pair]) -> tuple[Examples, Unknown]:
+def build_known_examples(
+    pairing: PairVocabulary, pairs: Sequence[Pair]
+) -> tuple[Examples, Unknown]:
     """Lay out the pairs whose symbols are all known, and count the others.
 
     Raises `TextError` if no pair is known, or one does not fit its layout.
@@ -223,13 +229,13 @@ def arranged_known(pairing: Pairing, pairs: Sequence[Pair]) -> tuple[Examples, U
         first = first or pair.where
         inputs += not read
         outputs += read
-        one = not pairing.kind.answer_is_text
-        symbols += (1 if one else len(pair.output)) + pairing.kind.feeds_back
+        one = not pairing.layout_spec.answer_is_text
+        symbols += (1 if one else len(pair.output)) + pairing.layout_spec.feeds_back
         if one and answered:
             labels.append(pair.output)
     if not known:
-        arranged(pairing, pairs[:1])  # raises the error of the first
-    return arranged(pairing, known), Unknown(inputs, outputs, symbols, tuple(labels), first)
+        build_examples(pairing, pairs[:1])  # raises the error of the first
+    return build_examples(pairing, known), Unknown(inputs, outputs, symbols, tuple(labels), first)
 
 
 def _knows(ids: Callable[[str], Ids], field: str) -> bool:

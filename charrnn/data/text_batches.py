@@ -1,8 +1,8 @@
-"""From a text as ids to windows (T, B) along B lanes.
+"""Batches (T, B) of a text: B streams of equal length, T characters of each at a time.
 
-The text is cut into B lanes of equal length, and window number k of an epoch covers the k-th T
-characters of every lane, so the state carried from the window before is the right one. Which
-window comes at which step is a function of the step alone: an exact resume needs no cursor.
+Batch number k of an epoch holds the k-th T characters of every stream, so that the state carried
+over from the batch before it belongs to the preceding characters. Which batch comes at which step
+is a function of the step alone: an exact resume needs no position.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from charrnn.types import Array, Ids
 
 @dataclass(frozen=True)
 class TextBatchConfig:
-    """How a step reads a text: windows of T characters along B lanes."""
+    """Shape, seed and weights of the batches of a text."""
 
     T: int
     B: int
@@ -34,17 +34,17 @@ class TextBatchConfig:
 
 
 class TextBatches:
-    """The windows of a text, for ever: epoch after epoch, each a little shifted.
+    """Endless batches of a text; each epoch starts at a random offset.
 
-    Lanes begin anew at the first window of an epoch, and at any other with probability
-    `state_reset_prob`: a model that never meets the zero state cannot be sampled from it. At a
-    probability of zero every epoch has the same windows, as in min-char-rnn.
+    The state of a row is reset at the first batch of an epoch, and at any other with probability
+    `state_reset_prob`: a model trained without resets cannot be sampled from the zero state. At a
+    probability of zero every epoch has the same batches, as in min-char-rnn.
     """
 
     def __init__(
         self, ids: Ids, T: int, B: int, seed: int, state_reset_prob: float, loss_weight: float = 1.0
     ) -> None:
-        """Lay B lanes of whole windows over `ids` (N,); `TextError` if not even one fits."""
+        """Lay B streams of whole batches over `ids` (N,); `TextError` if not even one fits."""
         self.ids = ids
         self.T, self.B = T, B
         self.seed = seed
@@ -87,12 +87,12 @@ class TextBatches:
         return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))
 
 
-FEWEST_WINDOWS = 4
+MIN_BATCHES_PER_ROW = 4
 """Windows a lane should have, so that the carried state and the epochs mean something."""
 
 
-def fit(characters: int, T: int, B: int) -> tuple[int, int]:
-    """Shrink lanes, then the window, until every lane has at least `FEWEST_WINDOWS` windows."""
-    room = max(1, (characters - 1) // FEWEST_WINDOWS)
+def shrink_batch_shape(characters: int, T: int, B: int) -> tuple[int, int]:
+    """Shrink B, then T, until a text has at least `MIN_BATCHES_PER_ROW` batches in each row."""
+    room = max(1, (characters - 1) // MIN_BATCHES_PER_ROW)
     B = max(1, min(B, room // T))
     return min(T, room // B), B

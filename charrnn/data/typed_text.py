@@ -43,7 +43,7 @@ def without_mark(text: str, vocabulary: Vocabulary) -> str:
 
     The mark is kept if the model knows it.
     """
-    mark = vocabulary.spell(MARK)
+    mark = vocabulary.to_model_characters(MARK)
     return text.removeprefix(mark) if vocabulary.unknown(mark) else text
 
 
@@ -100,7 +100,9 @@ def normal_form(text: str, normalise: str | None) -> str:
 
 
 def _spelled(text: str, vocabulary: Vocabulary, normalise: str | None) -> str:
-    return vocabulary.spell(normal_form(text, None if vocabulary.as_bytes else normalise))
+    return vocabulary.to_model_characters(
+        normal_form(text, None if vocabulary.as_bytes else normalise)
+    )
 
 
 def _character(code: int, option: str, escape: str) -> str:

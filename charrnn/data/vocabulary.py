@@ -124,7 +124,7 @@ class Vocabulary:
         """Ids (N,) to the bytes they stand for: themselves `as_bytes`, else in UTF-8."""
         return self.decode(ids).encode("latin-1" if self.as_bytes else "utf-8")
 
-    def spell(self, text: str) -> str:
+    def to_model_characters(self, text: str) -> str:
         """Return a typed text in the characters of this vocabulary.
 
         `as_bytes`, that is one character for each byte of its UTF-8, where bytes of an argument

@@ -62,7 +62,7 @@ def score(
     """Score at least one example, or return None if `stop` said so."""
     nats, right, exact = 0.0, 0, 0
     answers = np.zeros(len(examples), np.int64)
-    for chosen, T in like_lengths(examples.lengths):
+    for chosen, T in group_by_length(examples.lengths):
         if stop is not None and stop():
             return None
         inputs, targets, scored = examples.padded(chosen, T)
@@ -79,7 +79,7 @@ def score(
     return PairScore(nats / symbols, right / symbols, exact / count, count, symbols, answers)
 
 
-def like_lengths(lengths: Ids) -> Iterator[tuple[Ids, int]]:
+def group_by_length(lengths: Ids) -> Iterator[tuple[Ids, int]]:
     """Part examples into groups of like length; yield each group's indices (B,) and T."""
     order = np.argsort(lengths, kind="stable")[::-1]
     first = 0

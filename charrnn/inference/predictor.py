@@ -16,9 +16,9 @@ import numpy as np
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.errors import UsageError
-from charrnn.evaluation.pairs import like_lengths
+from charrnn.evaluation.pairs import group_by_length
 from charrnn.inference.sampling import Sampling, draw, probabilities
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.ops import log_softmax
@@ -83,7 +83,7 @@ class Predictor:
         self,
         config: ModelConfig,
         parameters: Parameters,
-        pairing: Pairing,
+        pairing: PairVocabulary,
         normalise: str | None = None,
     ) -> None:
         self.config, self.parameters, self.pairing = config, parameters, pairing
@@ -130,9 +130,9 @@ class Predictor:
         check_beam(beam)
         prompts = [self.prompt(field) for field in inputs]
         answers: list[Answer] = [Answer("", 0.0)] * len(prompts)
-        for chosen, _ in like_lengths(np.array([max(1, len(p)) * beam for p in prompts])):
+        for chosen, _ in group_by_length(np.array([max(1, len(p)) * beam for p in prompts])):
             group = [prompts[number] for number in chosen]
-            if self.pairing.kind.feeds_back:
+            if self.pairing.layout_spec.feeds_back:
                 found = self._search(group, beam)
             else:
                 found = self._read_off(group)
@@ -147,7 +147,7 @@ class Predictor:
         """
         found = np.zeros((len(inputs), self.config.outputs))
         prompts = [self.prompt(field) for field in inputs]
-        for chosen, _ in like_lengths(np.array([len(prompt) for prompt in prompts])):
+        for chosen, _ in group_by_length(np.array([len(prompt) for prompt in prompts])):
             group = [prompts[number] for number in chosen]
             log_p, _ = self._read(group)
             lengths = np.array([len(prompt) for prompt in group])
@@ -171,16 +171,16 @@ class Predictor:
         prompt = self.prompt(field)
         log_p, states = self._read([prompt] * count)
         logits = log_p[-1]
-        logits[:, self.pairing.end] = -np.inf  # no answer in training was empty
+        logits[:, self.pairing.end_id] = -np.inf  # no answer in training was empty
         writer = self._writer(states)
         drawn: list[Ids] = []
         ended = np.zeros(count, bool)
         while not ended.all() and len(drawn) < self.limit:
             ids = draw(probabilities(logits, sampling), 1 - rng.random(count))
-            drawn.append(np.where(ended, self.pairing.end, ids))
-            ended |= ids == self.pairing.end
+            drawn.append(np.where(ended, self.pairing.end_id, ids))
+            ended |= ids == self.pairing.end_id
             logits = self._write(writer, drawn[-1])
-        return [self.pairing.spell(ids) for ids in np.array(drawn).T]
+        return [self.pairing.decode(ids) for ids in np.array(drawn).T]
 
     @property
     def limit(self) -> int:
@@ -212,10 +212,10 @@ class Predictor:
         log_p, _ = self._read(prompts)
         answers = []
         for row, prompt in enumerate(prompts):
-            first = 0 if self.pairing.layout == "synced" else len(prompt) - 1
+            first = 0 if self.pairing.layout_spec.predicts_while_reading else len(prompt) - 1
             own = log_p[first : len(prompt), row]
             total = float(own.max(axis=-1).sum())
-            answers.append(Answer(self.pairing.spell(own.argmax(axis=-1)), math.exp(total)))
+            answers.append(Answer(self.pairing.decode(own.argmax(axis=-1)), math.exp(total)))
         return answers
 
     def _writer(self, states: dict[str, Array]) -> Network:
@@ -227,14 +227,14 @@ class Predictor:
 
     def _write(self, network: Network, answers: Ids) -> Array:
         """Feed back the symbols of answers (B,), any one for END; return the next logits (B, V)."""
-        symbols = np.where(answers == self.pairing.end, 0, answers)
+        symbols = np.where(answers == self.pairing.end_id, 0, answers)
         logits: Array = network.forward(self.pairing.fed_back(symbols)[None])[0]
         network.carry_state()
         return logits
 
     def _search(self, prompts: Sequence[Ids], beam: int) -> list[Answer]:
         """Keep the `beam` most probable partial answers of each input until all have ended."""
-        P, V, end = len(prompts), self.config.outputs, self.pairing.end
+        P, V, end = len(prompts), self.config.outputs, self.pairing.end_id
         log_p, states = self._read(prompts)
         lengths = np.array([len(prompt) for prompt in prompts])
         writer = self._writer({name: np.repeat(s, beam, axis=0) for name, s in states.items()})
@@ -260,6 +260,6 @@ class Predictor:
             logits = self._write(writer, symbols.ravel()).astype(np.float64)
             following = log_softmax(logits, logits).reshape(P, beam, V)
         return [
-            Answer(self.pairing.spell(answers[0]), math.exp(float(score[0])))
+            Answer(self.pairing.decode(answers[0]), math.exp(float(score[0])))
             for answers, score in zip(written, scores, strict=True)
         ]

@@ -14,7 +14,7 @@ from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, Ids, StopFlag
 
-LONGEST_VALIDATION = 1_000_000
+MAX_VALIDATION_CHARACTERS = 1_000_000
 """Characters that one validation reads at most."""
 
 

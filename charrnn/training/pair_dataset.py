@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from charrnn.data.batch import BatchConfig
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples, PairBatchConfig
 from charrnn.evaluation.pairs import score
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.dataset import LONGEST_VALIDATION, ValidationResult
+from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, StopFlag
 
@@ -21,7 +21,7 @@ SOLVED_NATS = 0.002
 class PairDataset:
     """Examples of one layout: some to learn from, some held out."""
 
-    pairing: Pairing
+    pairing: PairVocabulary
     train: Examples
     validation: Examples
 
@@ -38,7 +38,7 @@ class PairDataset:
     @property
     def validated(self) -> Examples:
         """The examples that a validation reads: the first ones, if there are very many."""
-        return self.validation.first(LONGEST_VALIDATION)
+        return self.validation.first(MAX_VALIDATION_CHARACTERS)
 
     def beginning(self, characters: int) -> Examples:
         """Return the first training examples, at most so many characters of them."""
@@ -55,6 +55,6 @@ class PairDataset:
         found = score(config, parameters, self.validated, stop)
         if found is None:
             return None
-        exact = self.pairing.layout != "one-to-many"
+        exact = not self.pairing.layout_spec.is_sampled
         solved = exact and found.exact_match == 1 and found.nats_per_symbol < SOLVED_NATS
         return ValidationResult(found.nats_per_symbol, found.metrics(exact=exact), solved)

@@ -6,7 +6,7 @@ training part.
 
 from collections.abc import Mapping
 
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import Layout, PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.initialisers import chrono_bias
@@ -21,7 +21,7 @@ from charrnn.training.presets import (
 )
 from charrnn.training_config import TrainingConfig
 
-MOST_POSITIONS = 2**15
+MAX_POSITIONS = 2**15
 """T × B of the longest batch: what its buffers have room for."""
 
 DENSE: Settings = {"hidden": 256, "batch_size": 32}
@@ -35,14 +35,12 @@ characters before the label, as Adam does."""
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
 """For symbols to symbols, which are learnt by heart."""
 
-RECIPES = {"many-to-one": SPARSE, "one-to-one": TABLE}
-
-FEWEST_BATCHES = 4
+MIN_BATCHES_PER_EPOCH = 4
 """Batches that an epoch should have at least."""
 
 DROPOUTS = ((0.0, 4), (0.1, 7.5))
 """Dropout for fewer epochs than stand beside it."""
-STRONGEST_DROPOUT = 0.3
+MAX_DROPOUT = 0.3
 
 PATIENCE = 8
 """Validations without a new best, of some two dozen, after which a run ends."""
@@ -54,20 +52,29 @@ SIZES: dict[str, Settings] = {
 }
 
 
+def recipe_of(layout: Layout) -> Settings:
+    """Return the settings for the number of predictions that an example of this layout has."""
+    return TABLE if layout.is_table else SPARSE if layout.classifies else DENSE
+
+
 def plan_pairs(
-    preset: str, given: Mapping[str, object], pairing: Pairing, train: Examples, budget: Budget
+    preset: str,
+    given: Mapping[str, object],
+    pairing: PairVocabulary,
+    train: Examples,
+    budget: Budget,
 ) -> Plan:
     """Complete what was `given`; `UsageError` for what makes no sense with pairs."""
     if preset not in SIZES:
         raise UsageError(f"--preset {preset} is for texts", *[f"--preset {size}" for size in SIZES])
     longest = int(train.lengths.max())
-    if longest > MOST_POSITIONS:
+    if longest > MAX_POSITIONS:
         raise TextError(
             f"the longest example has {longest:,} characters, and examples are never cut",
-            f"examples of at most {MOST_POSITIONS:,}",
+            f"examples of at most {MAX_POSITIONS:,}",
         )
-    settings = RECIPES.get(pairing.layout, DENSE) | SIZES[preset]
-    most = min(MOST_POSITIONS // longest, len(train) // FEWEST_BATCHES)
+    settings = recipe_of(pairing.layout_spec) | SIZES[preset]
+    most = min(MAX_POSITIONS // longest, len(train) // MIN_BATCHES_PER_EPOCH)
     settings["batch_size"] = max(1, min(settings["batch_size"], most))
     forget_bias = max(FORGET_BIAS, round(chrono_bias(longest), 2))  # at least that for texts
     settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": forget_bias}
@@ -75,7 +82,7 @@ def plan_pairs(
     epochs = budget.epochs_of(
         characters, hidden, round(settings["batch_size"] * train.lengths.mean())
     )
-    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), STRONGEST_DROPOUT)
+    dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), MAX_DROPOUT)
     settings.setdefault("dropout", dropout)
     if differs_from_preset("optimiser", given, settings) or differs_from_preset(
         "cell", given, settings

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.large_text_files import AnyCorpus, LargeCorpus
-from charrnn.data.layouts import Pairing
-from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
+from charrnn.data.layouts import PairVocabulary
+from charrnn.data.pair_files import PairCorpus, build_examples, split_pairs
 from charrnn.data.pair_formats import Pair
 from charrnn.data.text_files import validation_start
 from charrnn.data.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ class PreparedText:
 class PreparedPairs:
     """Pairs, ready to train on; the first few of those held out, to be shown."""
 
-    symbols: Pairing
+    symbols: PairVocabulary
     dataset: PairDataset
     record: CorpusRecord
     shown: tuple[Pair, ...]
@@ -57,13 +57,17 @@ def prepare_text(
 
 
 def prepare_pairs(
-    corpus: PairCorpus, layout: str, record: CorpusRecord, seed: int, known: Pairing | None = None
+    corpus: PairCorpus,
+    layout: str,
+    record: CorpusRecord,
+    seed: int,
+    known: PairVocabulary | None = None,
 ) -> PreparedPairs:
     """Hold some pairs out and lay all of them out for training, in `known` symbols if given."""
     split = split_pairs(corpus, layout, record.val_fraction, seed, known)
     dataset = PairDataset(
         split.pairing,
-        arranged(split.pairing, split.train),
-        arranged(split.pairing, split.validation),
+        build_examples(split.pairing, split.train),
+        build_examples(split.pairing, split.validation),
     )
     return PreparedPairs(split.pairing, dataset, record, split.validation[:SHOWN], split.notes)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
-from charrnn.data.text_batches import fit
+from charrnn.data.text_batches import shrink_batch_shape
 from charrnn.errors import UsageError
 from charrnn.limits import BUDGET_LIMITS, check_fields, unknown
 from charrnn.nn.cells import CELLS, Cell
@@ -217,7 +217,7 @@ def plan(
         ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary}
     )
     training = config_from_settings(TrainingConfig, settings | {"steps": 0})
-    T, B = fit(characters, training.seq_length, training.batch_size)
+    T, B = shrink_batch_shape(characters, training.seq_length, training.batch_size)
     notes = []
     if (training.seq_length, training.batch_size) != (T, B):
         notes.append(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingState
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError
 from charrnn.training.trainer import DIVERGENCE_ADVICE, Trainer
@@ -12,7 +12,7 @@ from charrnn.training_config import Progress
 
 def snapshot(
     trainer: Trainer,
-    symbols: Vocabulary | Pairing,
+    symbols: Vocabulary | PairVocabulary,
     corpus: CorpusRecord,
     *,
     resumable: bool,

@@ -10,7 +10,7 @@ from charrnn.data.text_batches import TextBatchConfig
 from charrnn.evaluation.text import VALIDATION_BATCH_SIZE, evaluate
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.dataset import LONGEST_VALIDATION, ValidationResult
+from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, Ids, StopFlag
 
@@ -35,7 +35,7 @@ class TextDataset:
     @property
     def validation_size(self) -> int:
         """Characters that a validation reads."""
-        count = min(len(self.validation), LONGEST_VALIDATION)
+        count = min(len(self.validation), MAX_VALIDATION_CHARACTERS)
         return count if count >= 2 else 0
 
     def beginning(self, characters: int) -> Ids:
@@ -53,6 +53,6 @@ class TextDataset:
         self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
         """Score the held-out part on some lanes side by side."""
-        validation = self.validation[:LONGEST_VALIDATION]
+        validation = self.validation[:MAX_VALIDATION_CHARACTERS]
         nats = evaluate(config, parameters, validation, VALIDATION_BATCH_SIZE, stop)
         return None if nats is None else ValidationResult(nats, {"nats_per_char": nats})

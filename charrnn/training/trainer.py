@@ -95,7 +95,7 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
             total = self.pool.compute(progress.step)
             window = self.pool.batch
-            nats = total / window.scored
+            nats = total / window.num_targets
             gradient = self.pool.gradient
             before = norm(gradient)
             if not (np.isfinite(nats) and np.isfinite(before)):
@@ -128,7 +128,7 @@ class Trainer:
             gradient_norm=before,
             gradient_norm_clipped=after,
             lr=lr,
-            chars_per_second=window.read / (time.perf_counter() - began),
+            chars_per_second=window.num_inputs / (time.perf_counter() - began),
         )
 
     def evaluate(self, stop: StopFlag | None = None) -> Evaluation | None:

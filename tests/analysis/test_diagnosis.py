@@ -31,8 +31,8 @@ from charrnn.analysis.jacobians import recurrent_matrices
 from charrnn.analysis.memory_lengths import MemoryLengths, dependence, measure_lengths
 from charrnn.analysis.text_memory import TextMemory
 from charrnn.analysis.unit_stats import unit_stats
-from charrnn.data.layouts import pairing_of
-from charrnn.data.pair_files import arranged
+from charrnn.data.layouts import vocabulary_of_pairs
+from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.cells import CELLS
@@ -458,8 +458,8 @@ def test_lengths_of_a_model_are_those_of_its_parts() -> None:
 
 def test_the_gap_of_pairs_is_the_median_distance_to_the_first_prediction() -> None:
     pairs = [Pair("ab", "x", ""), Pair("abcd", "y", ""), Pair("abcdef", "x", "")]
-    symbols = pairing_of("many-to-one", [pair[:2] for pair in pairs])
-    examples = arranged(symbols, pairs)
+    symbols = vocabulary_of_pairs("many-to-one", [pair[:2] for pair in pairs])
+    examples = build_examples(symbols, pairs)
     config = ModelConfig(symbols.inputs, symbols.outputs, "rnn", 4)
     parameters = initialise(config, np.random.default_rng(0))
     profile = data_profile(examples, config, parameters, lags=3, windows=4, seed=0)

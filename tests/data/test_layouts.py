@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.data.layouts import LAYOUTS, Pairing, pairing_of
+from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_batches import (
-    LEAST_BATCHES,
-    MOST_BUCKETS,
+    MAX_BUCKETS,
+    MIN_BATCHES_PER_BUCKET,
     Examples,
     PairBatchConfig,
     PairBatches,
@@ -44,8 +44,8 @@ ARRANGED = {
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 
 
-def pairing_for(layout: str) -> Pairing:
-    return pairing_of(layout, PAIRS[layout])
+def pairing_for(layout: str) -> PairVocabulary:
+    return vocabulary_of_pairs(layout, PAIRS[layout])
 
 
 def laid_out(layout: str) -> Examples:
@@ -60,7 +60,7 @@ def test_an_example_is_arranged_as_the_lecture_draws_it(layout: str) -> None:
     pairing = pairing_for(layout)
     pair, read, guessed, scored = ARRANGED[layout]
     between = ["GO"] if layout == "many-to-many" else []
-    fed_back = list(pairing.answers) if pairing.kind.feeds_back else []
+    fed_back = list(pairing.answers) if pairing.layout_spec.feeds_back else []
     inputs = [*pairing.sources, *between, *fed_back]
     outputs = [*pairing.answers, "END"]
     assert len(inputs) == pairing.inputs
@@ -72,10 +72,10 @@ def test_an_example_is_arranged_as_the_lecture_draws_it(layout: str) -> None:
         for id_ in example.inputs
     ]
     assert names == list(read)
-    assert example.scored.tolist() == [bool(one) for one in scored]
+    assert example.target_mask.tolist() == [bool(one) for one in scored]
     found = [
         outputs[target] if counts else None
-        for target, counts in zip(example.targets, example.scored, strict=True)
+        for target, counts in zip(example.targets, example.target_mask, strict=True)
     ]
     assert found == list(guessed)
 
@@ -85,7 +85,7 @@ def test_the_prompt_is_what_comes_before_the_first_guess(layout: str) -> None:
     pairing = pairing_for(layout)
     for source, answer in PAIRS[layout]:
         example = pairing.example(source, answer)
-        first = int(np.flatnonzero(example.scored)[0])
+        first = int(np.flatnonzero(example.target_mask)[0])
         expected = example.inputs if layout == "synced" else example.inputs[: first + 1]
         np.testing.assert_array_equal(pairing.prompt(source), expected)
 
@@ -95,7 +95,7 @@ def test_targets_spell_the_answer(layout: str) -> None:
     pairing = pairing_for(layout)
     for source, answer in PAIRS[layout]:
         example = pairing.example(source, answer)
-        assert pairing.spell(example.targets[example.scored]) == answer
+        assert pairing.decode(example.targets[example.target_mask]) == answer
 
 
 @every_layout
@@ -126,7 +126,7 @@ def test_synced_wants_equal_lengths() -> None:
 )
 def test_what_cannot_be_symbols_is_refused(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(UsageError):
-        Pairing(*arguments)
+        PairVocabulary(*arguments)
 
 
 # --- padding
@@ -222,7 +222,7 @@ def test_the_gradient_of_every_layout_is_a_complex_step(
 
 def random_examples(count: int, seed: int = 0, longest: int = 30) -> Examples:
     rng = np.random.default_rng(seed)
-    pairing = Pairing("many-to-one", tuple("abcdef"), ("x", "y"))
+    pairing = PairVocabulary("many-to-one", tuple("abcdef"), ("x", "y"))
     words = ["".join(rng.choice(list("abcdef"), rng.integers(1, longest))) for _ in range(count)]
     return Examples.of([pairing.example(word, "x") for word in words], 6, 2)
 
@@ -234,7 +234,7 @@ def random_examples(count: int, seed: int = 0, longest: int = 30) -> Examples:
 def test_buckets_hold_everything_and_are_never_too_small(lengths: list[int], least: int) -> None:
     array = np.array(lengths)
     found = buckets(array, least)
-    assert 1 <= len(found) <= MOST_BUCKETS
+    assert 1 <= len(found) <= MAX_BUCKETS
     assert found[-1] == array.max()
     assert np.all(np.diff(found) > 0)
     counts = np.bincount(np.searchsorted(found, array), minlength=len(found))
@@ -255,7 +255,7 @@ def test_an_epoch_reads_no_example_twice_and_nearly_all_once() -> None:
     examples, B = random_examples(500), 8
     batches = PairBatches(examples, B, seed=4)
     marks = np.arange(len(examples.inputs))  # so that a batch tells which examples are in it
-    marked = Examples(marks, examples.targets, examples.scored, examples.starts)
+    marked = Examples(marks, examples.targets, examples.target_mask, examples.starts)
     batches.examples = marked
     for epoch in range(2):
         seen = []
@@ -268,9 +268,9 @@ def test_an_epoch_reads_no_example_twice_and_nearly_all_once() -> None:
             )
             assert isinstance(window.weights, np.ndarray)
             assert window.weights.sum() == pytest.approx(1, rel=1e-5)
-            assert window.scored == B
+            assert window.num_targets == B
         assert len(set(seen)) == len(seen)
-        assert len(seen) > 500 - MOST_BUCKETS * B
+        assert len(seen) > 500 - MAX_BUCKETS * B
         assert set(seen) <= set(examples.starts[:-1].tolist())
     assert batches.characters_per_step == pytest.approx(examples.lengths.mean() * B, rel=0.2)
 
@@ -293,11 +293,11 @@ def test_some_lanes_of_a_batch_are_lanes_of_it() -> None:
     np.testing.assert_array_equal(part.inputs, whole.inputs[:, 3:11])
     assert isinstance(whole.weights, np.ndarray)
     np.testing.assert_array_equal(part.weights, whole.weights[:, 3:11])
-    assert (part.scored, part.read) == (whole.scored, whole.read)
+    assert (part.num_targets, part.num_inputs) == (whole.num_targets, whole.num_inputs)
 
 
 def test_too_few_examples_for_a_batch_are_an_error() -> None:
     with pytest.raises(TextError, match="5 examples do not fill a batch of 6"):
         PairBatches(random_examples(5), 6, seed=0)
     assert PairBatches(random_examples(5), 5, seed=0).steps_per_epoch == 1
-    assert LEAST_BATCHES >= 1
+    assert MIN_BATCHES_PER_BUCKET >= 1

@@ -10,7 +10,7 @@ import pytest
 
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
 from charrnn.data.decoding import TextOptions
-from charrnn.data.pair_files import PairCorpus, arranged, read_pairs, split_pairs
+from charrnn.data.pair_files import PairCorpus, build_examples, read_pairs, split_pairs
 from charrnn.data.pair_formats import Pair, parse
 from charrnn.errors import TextError, UsageError
 
@@ -228,9 +228,9 @@ def test_pairs_that_teach_nothing_are_refused(
 def test_symbols_that_are_not_known_are_named_with_their_line() -> None:
     known = split_pairs(NUMBERS, "many-to-one", 0.1, 0).pairing
     with pytest.raises(TextError, match=r"p\.tsv line 2: 'neither' never occurred"):
-        arranged(known, corpus_of(("12", "even"), ("13", "neither")).pairs)
+        build_examples(known, corpus_of(("12", "even"), ("13", "neither")).pairs)
     with pytest.raises(TextError, match=r"p\.tsv line 1: 'x' never occurred"):
-        arranged(known, corpus_of(("1x", "even")).pairs)
+        build_examples(known, corpus_of(("1x", "even")).pairs)
     with pytest.raises(UsageError, match=r"the checkpoint's layout is many-to-one"):
         split_pairs(NUMBERS, "many-to-many", 0.1, 0, known)
 
@@ -239,7 +239,7 @@ def test_unequal_lengths_are_named_with_their_line() -> None:
     pairs = corpus_of(("ab", "xy"), ("abc", "xy"))
     pairing = split_pairs(pairs, "synced", 0.0, 0).pairing
     with pytest.raises(TextError, match=r"p\.tsv line 2: 3 characters but 2 answers"):
-        arranged(pairing, pairs.pairs)
+        build_examples(pairing, pairs.pairs)
 
 
 MADE_UP = [(name, layout) for name, makers in DEMONSTRATIONS.items() for layout in makers]
@@ -255,9 +255,9 @@ def test_demonstrations_are_the_same_for_the_same_seed_and_fit_their_layout(
     if name != "case":
         assert corpus.pairs != demonstration(name, layout, seed=1).pairs
     split = split_pairs(corpus, layout, 0.1, 0)
-    examples = arranged(split.pairing, split.train)
+    examples = build_examples(split.pairing, split.train)
     assert len(examples) == len(split.train)
-    if split.pairing.kind.source_is_text:
+    if split.pairing.layout_spec.source_is_text:
         assert not {pair.input for pair in split.train} & {pair.input for pair in split.validation}
         assert not split.notes  # no input has two answers
 

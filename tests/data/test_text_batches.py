@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.data.text_batches import FEWEST_WINDOWS, TextBatches, fit
+from charrnn.data.text_batches import MIN_BATCHES_PER_ROW, TextBatches, shrink_batch_shape
 from charrnn.errors import TextError
 from charrnn.types import Array
 
@@ -129,24 +129,24 @@ def test_a_text_too_short_for_one_window_is_refused(N: int, T: int, B: int) -> N
 
 @given(st.integers(2, 3000), st.integers(1, 300), st.integers(1, 100))
 def test_fit_always_finds_windows(characters: int, T: int, B: int) -> None:
-    fitted_T, fitted_B = fit(characters, T, B)
+    fitted_T, fitted_B = shrink_batch_shape(characters, T, B)
     assert 1 <= fitted_T <= T
     assert 1 <= fitted_B <= B
     text = TextBatches(
         np.zeros(characters, np.uint8), fitted_T, fitted_B, seed=0, state_reset_prob=0.05
     )
-    if characters > FEWEST_WINDOWS:
-        assert text.steps_per_epoch >= FEWEST_WINDOWS
-    assert fit(characters, fitted_T, fitted_B) == (fitted_T, fitted_B)
+    if characters > MIN_BATCHES_PER_ROW:
+        assert text.steps_per_epoch >= MIN_BATCHES_PER_ROW
+    assert shrink_batch_shape(characters, fitted_T, fitted_B) == (fitted_T, fitted_B)
 
 
 def test_fit_leaves_alone_what_fits() -> None:
-    assert fit(64 * 32 * FEWEST_WINDOWS + 1, 64, 32) == (64, 32)
-    assert fit(64 * 32 * FEWEST_WINDOWS, 64, 32) == (64, 31)
+    assert shrink_batch_shape(64 * 32 * MIN_BATCHES_PER_ROW + 1, 64, 32) == (64, 32)
+    assert shrink_batch_shape(64 * 32 * MIN_BATCHES_PER_ROW, 64, 32) == (64, 31)
 
 
 @pytest.mark.parametrize("characters", [0, 1])
 def test_fewer_than_two_characters_are_a_clear_error(characters: int) -> None:
-    T, B = fit(characters, 64, 32)
+    T, B = shrink_batch_shape(characters, 64, 32)
     with pytest.raises(TextError, match="too few"):
         TextBatches(np.zeros(characters, np.uint8), T, B, seed=0, state_reset_prob=0.05)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.data.decoding import FORMS, MARK
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.typed_text import escaped, typed, typed_with_escapes
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
@@ -97,6 +97,6 @@ def test_other_backslashes_are_refused(option: str, vocabulary: Vocabulary) -> N
     ("layout", "sources"), [("many-to-one", ("e", "\u0301")), ("one-to-many", ("e\u0301", "x"))]
 )
 def test_inputs_of_pairs_are_normalised_too(layout: str, sources: Sequence[str]) -> None:
-    pairing = Pairing(layout, tuple(sources), ("x", "y"))
+    pairing = PairVocabulary(layout, tuple(sources), ("x", "y"))
     assert pairing.typed(f"{MARK}é", "nfd") == "e\u0301"
     assert pairing.prompt(pairing.typed("é", "nfd"))[0] == 0

@@ -186,13 +186,16 @@ def test_a_vocabulary_of_bytes_gives_back_bytes(content: bytes, prompt: str) -> 
     text = content.decode("latin-1") + "".join(map(chr, range(256)))
     vocabulary = Vocabulary.from_text(text, as_bytes=True)
     assert vocabulary.decode_bytes(vocabulary.encode(text)) == text.encode("latin-1")
-    assert vocabulary.decode_bytes(vocabulary.encode(vocabulary.spell(prompt))) == prompt.encode()
+    assert (
+        vocabulary.decode_bytes(vocabulary.encode(vocabulary.to_model_characters(prompt)))
+        == prompt.encode()
+    )
 
 
 @given(ANY_TEXT)
 def test_a_vocabulary_of_characters_gives_utf_8_and_spells_nothing_anew(text: str) -> None:
     vocabulary = sorted_vocabulary(text)
-    assert vocabulary.spell(text) == text
+    assert vocabulary.to_model_characters(text) == text
     assert vocabulary.decode_bytes(vocabulary.encode(text)) == text.encode()
 
 

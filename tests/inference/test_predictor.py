@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from charrnn.data.layouts import LAYOUTS, Pairing
+from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1, score
@@ -16,11 +16,11 @@ from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.ops import log_softmax
 
 PAIRINGS = {
-    "one-to-one": Pairing("one-to-one", ("a", "b", "cc"), ("x", "yy")),
-    "one-to-many": Pairing("one-to-many", ("red", "blue"), ("x", "y"), longest=3),
-    "many-to-one": Pairing("many-to-one", ("a", "b", "c"), ("x", "yy")),
-    "many-to-many": Pairing("many-to-many", ("a", "b", "c"), ("x", "y"), longest=2),
-    "synced": Pairing("synced", ("a", "b", "c"), ("x", "y", "z")),
+    "one-to-one": PairVocabulary("one-to-one", ("a", "b", "cc"), ("x", "yy")),
+    "one-to-many": PairVocabulary("one-to-many", ("red", "blue"), ("x", "y"), longest=3),
+    "many-to-one": PairVocabulary("many-to-one", ("a", "b", "c"), ("x", "yy")),
+    "many-to-many": PairVocabulary("many-to-many", ("a", "b", "c"), ("x", "y"), longest=2),
+    "synced": PairVocabulary("synced", ("a", "b", "c"), ("x", "y", "z")),
 }
 INPUTS = {
     "one-to-one": ["b", "cc", "a", "b"],
@@ -47,7 +47,9 @@ def log_probability(model: Predictor, source: str, answer: str, *, ended: bool =
         if network.forward(example.inputs[:, None]).any()
         else np.zeros(1)
     )
-    scored = example.scored if ended else example.scored & (example.targets != pairing.end)
+    scored = (
+        example.target_mask if ended else example.target_mask & (example.targets != pairing.end_id)
+    )
     return -float(nats[:, 0][scored].sum())
 
 
@@ -88,7 +90,7 @@ def test_greedy_takes_the_likeliest_symbol_at_every_step() -> None:
             if not written:
                 network = Network(model.config, model.parameters, len(field) + 1, 1)
                 logits = network.forward(model.pairing.prompt(field)[:, None])[-1, 0]
-                stays = float(log_softmax(logits, logits.copy())[model.pairing.end])
+                stays = float(log_softmax(logits, logits.copy())[model.pairing.end_id])
             best, symbol = max(options)
             if stays >= best:
                 break
@@ -100,7 +102,7 @@ def test_greedy_takes_the_likeliest_symbol_at_every_step() -> None:
 def test_a_beam_as_wide_as_all_answers_finds_the_likeliest(seed: int) -> None:
     model = predictor("many-to-many", seed=seed)
     # an END that is likely keeps the answers short enough to list all of them
-    model.parameters["b_y"][model.pairing.end] = 6.0
+    model.parameters["b_y"][model.pairing.end_id] = 6.0
     found = model.answer(WORDS, beam=400)
     for field, one in zip(WORDS, found, strict=True):
         listed = {
@@ -118,7 +120,7 @@ def test_a_beam_as_wide_as_all_answers_finds_the_likeliest(seed: int) -> None:
 
 def test_a_wider_beam_is_never_less_likely_here() -> None:
     model = predictor("many-to-many", seed=7)
-    model.parameters["b_y"][model.pairing.end] = 3.0
+    model.parameters["b_y"][model.pairing.end_id] = 3.0
     narrow, wide = model.answer(WORDS), model.answer(WORDS, beam=50)
     for one, other in zip(narrow, wide, strict=True):
         assert other.probability >= one.probability * (1 - 1e-9)
@@ -135,12 +137,12 @@ def test_label_probabilities_sum_to_one_and_agree_with_the_answer() -> None:
 
 def test_drawn_answers_have_the_model_s_frequencies() -> None:
     model = predictor("one-to-many", size=0.5)
-    model.parameters["b_y"][model.pairing.end] = 1.0
+    model.parameters["b_y"][model.pairing.end_id] = 1.0
     drawn = model.sample("red", Sampling(seed=1), count=4000)
     assert "" not in drawn  # as no text in training is empty
     network = Network(model.config, model.parameters, 1, 1)
     logits = network.forward(model.pairing.prompt("red")[:, None])[0, 0]
-    begun = 1 - math.exp(log_softmax(logits, logits.copy())[model.pairing.end])
+    begun = 1 - math.exp(log_softmax(logits, logits.copy())[model.pairing.end_id])
     for answer in ("x", "y", "xy"):
         expected = math.exp(log_probability(model, "red", answer)) / begun
         assert drawn.count(answer) / 4000 == pytest.approx(expected, abs=0.03)
@@ -151,10 +153,10 @@ def test_drawn_answers_have_the_model_s_frequencies() -> None:
 
 def test_an_answer_without_an_end_is_cut() -> None:
     model = predictor("many-to-many")
-    model.parameters["b_y"][model.pairing.end] = -1e6
+    model.parameters["b_y"][model.pairing.end_id] = -1e6
     assert {len(one.text) for one in model.answer(WORDS)} == {model.limit}
     never = predictor("one-to-many")
-    never.parameters["b_y"][never.pairing.end] = -1e6
+    never.parameters["b_y"][never.pairing.end_id] = -1e6
     assert {len(text) for text in never.sample("red", Sampling(), 3)} == {never.limit}
 
 
@@ -181,16 +183,16 @@ def laid_out(model: Predictor, pairs: list[tuple[str, str]]) -> Examples:
 @pytest.mark.parametrize("layout", ["many-to-many", "many-to-one", "synced", "one-to-one"])
 def test_exact_matches_are_those_of_greedy_answers(layout: str) -> None:
     model = predictor(layout, size=0.6)
-    if model.pairing.kind.feeds_back:
-        model.parameters["b_y"][model.pairing.end] = 2.0
+    if model.pairing.layout_spec.feeds_back:
+        model.parameters["b_y"][model.pairing.end_id] = 2.0
     answers = model.answer(fields(layout))
     alphabet = model.pairing.answers
     pairs = []
     for number, (field, one) in enumerate(zip(fields(layout), answers, strict=True)):
-        cut = model.pairing.kind.feeds_back and len(one.text) == model.limit
+        cut = model.pairing.layout_spec.feeds_back and len(one.text) == model.limit
         right = one.text if one.text and not cut else alphabet[0]
         wrong = "".join(alphabet[0] if symbol != alphabet[0] else alphabet[1] for symbol in right)
-        if not model.pairing.kind.answer_is_text:
+        if not model.pairing.layout_spec.answer_is_text:
             wrong = next(label for label in alphabet if label != right)
         pairs.append((field, right if number % 2 else wrong))
     found = score(model.config, model.parameters, laid_out(model, pairs))

@@ -15,8 +15,8 @@ from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.builtin_pairs import demonstration
-from charrnn.data.layouts import LAYOUTS, Pairing
-from charrnn.data.pair_files import PairCorpus, arranged, split_pairs
+from charrnn.data.layouts import LAYOUTS, PairVocabulary
+from charrnn.data.pair_files import PairCorpus, build_examples, split_pairs
 from charrnn.data.pair_formats import Pair
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, TextError, UsageError
@@ -24,7 +24,7 @@ from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairDataset
-from charrnn.training.pair_presets import MOST_POSITIONS, PATIENCE, plan_pairs
+from charrnn.training.pair_presets import MAX_POSITIONS, PATIENCE, plan_pairs
 from charrnn.training.presets import Budget
 from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.trainer import Trainer, train
@@ -57,7 +57,9 @@ def pairs_for(layout: str, count: int = 60) -> PairCorpus:
 def lessons_for(layout: str) -> PairDataset:
     split = split_pairs(pairs_for(layout), layout, 0.2, 0)
     pairing = split.pairing
-    return PairDataset(pairing, arranged(pairing, split.train), arranged(pairing, split.validation))
+    return PairDataset(
+        pairing, build_examples(pairing, split.train), build_examples(pairing, split.validation)
+    )
 
 
 def begin(layout: str, cell: str = "lstm", plan: TrainingConfig = PLAN) -> Trainer:
@@ -118,7 +120,7 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
     plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch_size=16)
     pairs = PairCorpus(tuple(Pair(c, c.upper(), "") for c in "abcdefghijklmnopqrstuvwxyz"), "case")
     split = split_pairs(pairs, "one-to-one", 0.1, 0)
-    examples = arranged(split.pairing, split.train)
+    examples = build_examples(split.pairing, split.train)
     dataset = PairDataset(split.pairing, examples, examples)
     config = ModelConfig(split.pairing.inputs, split.pairing.outputs, hidden=32)
     initial = initialise(config, np.random.default_rng(1))
@@ -249,9 +251,9 @@ def test_what_makes_no_sense_with_pairs_is_refused() -> None:
     dataset = lessons_for("synced")
     with pytest.raises(UsageError, match="--preset min-char-rnn is for texts"):
         plan_pairs("min-char-rnn", {}, dataset.pairing, dataset.train, Budget(minutes=1))
-    long = Pairing("synced", ("a",), ("b",))
-    n = MOST_POSITIONS + 1
-    examples = arranged(long, [Pair("a" * n, "b" * n, "")])
+    long = PairVocabulary("synced", ("a",), ("b",))
+    n = MAX_POSITIONS + 1
+    examples = build_examples(long, [Pair("a" * n, "b" * n, "")])
     with pytest.raises(TextError, match="the longest example has 32,769 characters"):
         plan_pairs("default", {}, long, examples, Budget(minutes=1))
 
@@ -311,5 +313,5 @@ def charrnn_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CharrnnRun:
 
 def test_every_cell_and_layout_is_covered() -> None:
     assert set(CELLS) >= {"rnn", "lstm", "gru"}
-    assert len(LAYOUTS) == 5
+    assert {"one-to-one", "one-to-many", "many-to-one", "many-to-many", "synced"} <= set(LAYOUTS)
     assert demonstration("case", "one-to-one").pairs

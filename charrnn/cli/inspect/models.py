@@ -20,9 +20,9 @@ from charrnn.cli.runs import load_pairs, load_text
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
-from charrnn.data.pair_files import PairCorpus, arranged, read_pairs
+from charrnn.data.pair_files import PairCorpus, build_examples, read_pairs
 from charrnn.data.text_files import read_corpus
 from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
@@ -74,7 +74,7 @@ class InspectedModel:
     """Name in tables and plots."""
     config: ModelConfig
     parameters: Parameters
-    symbols: Vocabulary | Pairing
+    symbols: Vocabulary | PairVocabulary
     ids: Ids
     """The text (N,); for pairs the inputs of all examples, one after another."""
     text_name: str
@@ -102,7 +102,7 @@ class InspectedModel:
         if isinstance(self.symbols, Vocabulary):
             spelled = typed(text, self.symbols, self.normalise)
             return spelled, self.symbols.encode(spelled)
-        if not self.symbols.kind.source_is_text:
+        if not self.symbols.layout_spec.source_is_text:
             raise UsageError(f"--show needs a text, and {self.symbols.layout} reads a label")
         spelled = self.symbols.typed(text, self.normalise)
         return spelled, self.symbols.prompt(spelled)
@@ -116,7 +116,7 @@ class InspectedModel:
         """Return the name of the prediction `target`: a character, an answer, or the end."""
         if isinstance(self.symbols, Vocabulary):
             return self.symbols.characters[target]
-        return "the end" if target == self.symbols.end else self.symbols.answers[target]
+        return "the end" if target == self.symbols.end_id else self.symbols.answers[target]
 
 
 def trained_models(
@@ -139,7 +139,7 @@ def trained_models(
         ids, text_name, source = NO_IDS, "", ""
         if not texts.needed:
             pass
-        elif isinstance(checkpoint.symbols, Pairing):
+        elif isinstance(checkpoint.symbols, PairVocabulary):
             examples, text_name, source = examples_of(checkpoint, path, texts)
             ids = examples.inputs
         else:
@@ -219,7 +219,7 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
     else:
         corpus = load_pairs.find_again(record, pairing.layout, path.parent)
     return (
-        arranged(pairing, corpus.pairs).first(MAX_TEXT_CHARACTERS),
+        build_examples(pairing, corpus.pairs).first(MAX_TEXT_CHARACTERS),
         corpus.name,
         source_of(corpus),
     )

@@ -41,13 +41,13 @@ def read(
 
 def built_in_for(layout: str) -> str:
     """Return the option that selects built-in pairs of this layout."""
-    name = next(name for name, layouts in DEMONSTRATIONS.items() if layout in layouts)
-    return f"--builtin {name}"
+    names = [name for name, layouts in DEMONSTRATIONS.items() if layout in layouts]
+    return f"--builtin {names[0]}" if names else "another --layout"
 
 
 def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
     """Return warnings about pairs before training on them, one line each."""
-    label = {"many-to-one": 1, "one-to-many": 0}.get(layout)
+    label = layout_called(layout).label_side
     return tuple(check_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
 

@@ -15,7 +15,7 @@ from charrnn.cli.output.console import answer, duration
 from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.output.text_columns import cut, cut_start
 from charrnn.cli.runs.environment import seconds_since_start
-from charrnn.data.layouts import Pairing
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import Unknown
 from charrnn.evaluation.pairs import (
@@ -32,7 +32,7 @@ from charrnn.training.prepared_data import PreparedPairs
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON, Array, StopFlag
 
-MOST_LABELS = 12
+MAX_CONFUSION_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""
 
 MAX_COLUMNS = 12
@@ -43,7 +43,7 @@ MAX_COLUMNS = 12
 class PairFigures:
     """How well a model does on some pairs, and how well the commonest answer would."""
 
-    pairing: Pairing
+    pairing: PairVocabulary
     score: PairScore
     commonest: float
     """Share of right symbols of one that always gives the commonest answer."""
@@ -88,11 +88,11 @@ class PairFigures:
     @property
     def exact_counts(self) -> bool:
         """Whether an answer can be right or wrong as a whole."""
-        return self.pairing.layout != "one-to-many"
+        return not self.pairing.layout_spec.is_sampled
 
     def table(self) -> Table:
         """Lay the figures out, a line each."""
-        one, unit = self.score, "label" if not self.pairing.kind.answer_is_text else "symbol"
+        one, unit = self.score, "label" if not self.pairing.layout_spec.answer_is_text else "symbol"
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="bold", overflow="fold")
         table.add_column(overflow="fold")
@@ -112,7 +112,7 @@ class PairFigures:
 def figures(
     config: ModelConfig,
     parameters: Parameters,
-    pairing: Pairing,
+    pairing: PairVocabulary,
     examples: Examples,
     stop: StopFlag | None,
     unknown: Unknown | None = None,
@@ -122,11 +122,12 @@ def figures(
     if found is None:
         return None
     unknown = unknown or Unknown()
-    targets = examples.targets[examples.scored]
+    targets = examples.targets[examples.target_mask]
     counts = Counter(targets.tolist())
     matrix = None
-    if pairing.layout == "many-to-one":
-        matrix = confusion(targets, found.answers, pairing.outputs)
+    if pairing.layout_spec.classifies:
+        labels = examples.targets[examples.starts[1:] - 1]  # predicted at the last position
+        matrix = confusion(labels, found.answers, pairing.outputs)
         counts.update(map(pairing.answers.index, unknown.unread_labels))
     commonest = counts.most_common(1)[0][1] / (len(targets) + unknown.symbols)
     found = found.with_wrong(unknown.pairs, unknown.symbols)
@@ -139,7 +140,7 @@ def confusion_tables(found: PairFigures) -> list[Table]:
         return []
     labels = list(map(short, found.pairing.answers))
     tables = []
-    if len(labels) <= MOST_LABELS:
+    if len(labels) <= MAX_CONFUSION_LABELS:
         matrix = Table(box=None, pad_edge=False, header_style="dim")
         matrix.add_column("true", overflow="fold")
         for label in labels:

@@ -8,7 +8,7 @@ from charrnn.errors import UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
-from charrnn.training.dataset import LONGEST_VALIDATION
+from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.prepared_data import PreparedData, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.speed import Speed, measure_speed
@@ -40,7 +40,7 @@ class ScoringLimits:
         fitted: number of characters, the last of the training text, that baselines are fitted on.
     """
 
-    scored: int = LONGEST_VALIDATION
+    scored: int = MAX_VALIDATION_CHARACTERS
     fitted: int = MAX_TRAIN_CHARS
 
 
