@@ -63,13 +63,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             arrays |= _with_prefix(f"training.optimiser.{slot}", parameters)
         arrays |= _with_prefix("training.states", state.states)
     symbols = checkpoint.symbols
-    of_pairs = isinstance(symbols, PairVocabulary)
     metadata: dict[str, JSON] = {
-        "format": PAIR_FORMAT if of_pairs else FORMAT,
+        "format": symbols.format_version,
         "charrnn": __version__,
         "step": checkpoint.step,
         "model": _as_json(checkpoint.config),
-        "pairs" if of_pairs else "vocabulary": _as_json(symbols),
+        symbols.metadata_key: _as_json(symbols),
         "corpus": _as_json(checkpoint.corpus),
         "validation": dict(checkpoint.validation),
         "training": None
@@ -96,9 +95,7 @@ def check_storable(
         raise TextError(
             f"{config.outputs:,} different symbols take {size:,} bytes, a checkpoint has room for "
             f"{MAX_METADATA_BYTES:,}",
-            "--bytes or a larger --min-count"
-            if isinstance(symbols, Vocabulary)
-            else "a --layout that reads characters",
+            symbols.size_advice,
         )
     numbers = sum(math.prod(shape) for shape in config.shapes().values())
     copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.ema_decay > 0)

@@ -73,11 +73,11 @@ def evaluate_text(
     if STDIN in files and stdin_is_terminal():
         say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
-    if isinstance(loaded.symbols, PairVocabulary):
+    if loaded.symbols.of_pairs:
         for name in ("dynamic", "on_unknown", "baselines_too"):
             if name in given:
                 raise UsageError(f"{given[name]} is for models of texts; try without it")
-        score_pairs(loaded, loaded.symbols, files, encoding, json=json)
+        score_pairs(loaded, loaded.pairing, files, encoding, json=json)
         return
     model = Model(loaded)
     record = loaded.corpus

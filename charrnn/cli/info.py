@@ -63,25 +63,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def describe_symbols(symbols: Vocabulary | PairVocabulary) -> dict[str, Any]:
     """Return the input and output symbols of a network."""
-    if isinstance(symbols, PairVocabulary):
-        return {"pairs": vars_of(symbols)}
-    return {
-        "vocabulary": {
-            "size": len(symbols),
-            "characters": symbols.characters,
-            "as_bytes": symbols.as_bytes,
-        }
-    }
-
-
-def vars_of(pairing: PairVocabulary) -> dict[str, Any]:
-    """Return the layout and the symbols of both sides."""
-    return {
-        "layout": pairing.layout,
-        "sources": list(pairing.sources),
-        "answers": list(pairing.answers),
-        "longest": pairing.longest,
-    }
+    return {symbols.metadata_key: symbols.describe()}
 
 
 def readable(facts: dict[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from charrnn.cli.output.safe_text import label, unicode_ok
 from charrnn.cli.runs.load_text import read
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.decoding import TextOptions
-from charrnn.data.large_text_files import AnyCorpus, LargeCorpus
+from charrnn.data.large_text_files import AnyCorpus
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.limits import LAG_LIMITS, SEED
@@ -99,10 +99,7 @@ def inspect_text(
 
 def measure(corpus: AnyCorpus, *, as_bytes: bool, lags: int, seed: int) -> TextMemory:
     """Measure a text, or a sample in parts of one that is too large to be held in memory."""
-    if isinstance(corpus, LargeCorpus):
-        parts, characters = list(corpus.scan.sample), corpus.fingerprint["characters"]
-    else:
-        parts, characters = [corpus.text], len(corpus.text)
+    parts, characters = corpus.sample, corpus.fingerprint["characters"]
     vocabulary = Vocabulary.from_text("".join(parts), as_bytes=as_bytes)
     ids = [vocabulary.encode(part) for part in parts]
     text = ids[0] if len(ids) == 1 else ids

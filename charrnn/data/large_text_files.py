@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -88,6 +88,14 @@ class LargeCorpus:
         check_variety(characters, int(counts.max()), self.paths)
         fingerprint: Fingerprint = {"sha256": digest.hexdigest(), "characters": characters}
         return Scan(counts, fingerprint, notes.lines(), tuple(sample))
+
+    on_disk: ClassVar[bool] = True
+    """Whether ids are written to a file instead of being held."""
+
+    @property
+    def sample(self) -> tuple[str, ...]:
+        """Parts of the text that are held."""
+        return self.scan.sample
 
     @property
     def counts(self) -> CodeCounts:

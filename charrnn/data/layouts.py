@@ -16,7 +16,7 @@ if they are fed back; answers, and END if their length is open. A "one" is a who
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from charrnn.data.characters import MAX_NAMED, enumerated, quoted, repaired
 from charrnn.data.decoding import MARK
 from charrnn.data.typed_text import normal_form
 from charrnn.errors import TextError, UsageError
-from charrnn.types import Array, Ids, smallest_id_type
+from charrnn.types import JSON, Array, Ids, smallest_id_type
 
 
 class Example(NamedTuple):
@@ -103,6 +103,12 @@ class PairVocabulary:
     answers: tuple[str, ...]
     longest: int = 1
 
+    format_version: ClassVar[int] = 2
+    metadata_key: ClassVar[str] = "pairs"
+    size_advice: ClassVar[str] = "a --layout that reads characters"
+    of_pairs: ClassVar[bool] = True
+    as_bytes: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         layout_called(self.layout)
         sides = (("sources", self.sources), ("answers", self.answers))
@@ -174,6 +180,29 @@ class PairVocabulary:
         """Return the ids read before an answer: the input, and GO if there is one."""
         ids = self.source_ids(field)
         return ids if self.go_id is None else np.append(ids, self.go_id)
+
+    def typed_prompt(self, text: str, normalise: str | None) -> tuple[str, Ids]:
+        """Return a typed input as the model reads it, and the ids before its answer.
+
+        Raises `UsageError` if inputs are labels, and `TextError` for unknown symbols.
+        """
+        if not self.layout_spec.source_is_text:
+            raise UsageError(f"--show needs a text, and {self.layout} reads a label")
+        spelled = self.typed(text, normalise)
+        return spelled, self.prompt(spelled)
+
+    def describe(self) -> dict[str, JSON]:
+        """Return the layout, the symbols of both sides, and the length of the longest answer."""
+        return {
+            "layout": self.layout,
+            "sources": list(self.sources),
+            "answers": list(self.answers),
+            "longest": self.longest,
+        }
+
+    def name_of(self, output: int) -> str:
+        """Return the answer of an id, or `the end`."""
+        return "the end" if output == self.end_id else self.answers[output]
 
     def example(self, source: str, answer: str) -> Example:
         """Build the example of a pair; `TextError` for unknown symbols or lengths that differ."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO, ClassVar, TypedDict
 
 from charrnn.data.decoding import FORMS, STRICT_UTF_8, TextFacts, TextOptions, decode
 from charrnn.data.file_discovery import (
@@ -32,7 +32,9 @@ from charrnn.data.file_discovery import (
     shown,
 )
 from charrnn.data.file_notes import FileNotes
+from charrnn.data.vocabulary import CodeCounts, Vocabulary, count
 from charrnn.errors import TextError, UsageError
+from charrnn.types import Ids
 
 SIZE_LIMIT = 4 * 2**30
 """Bytes that one source may hold, unpacked; more is taken for a mistake or a decompression bomb."""
@@ -69,6 +71,23 @@ class Corpus:
     def fingerprint(self) -> Fingerprint:
         """The fingerprint of the text."""
         return fingerprint(self.text)
+
+    on_disk: ClassVar[bool] = False
+    """Whether ids are written to a file instead of being held."""
+
+    @property
+    def counts(self) -> CodeCounts:
+        """How often each code point occurs, from 0 to the highest."""
+        return count(self.text)
+
+    @property
+    def sample(self) -> tuple[str, ...]:
+        """The text, as the one part of it."""
+        return (self.text,)
+
+    def encode(self, vocabulary: Vocabulary, path: Path) -> Ids:
+        """Return the ids of the known characters; nothing is written to `path`."""
+        return vocabulary.encode(self.text, "skip")
 
     def part(self, begin: int, end: int) -> str:
         """Return the characters from `begin` to before `end`."""

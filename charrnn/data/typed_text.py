@@ -9,11 +9,14 @@ to show or to score. Unknown characters are left in place; the caller refuses th
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
 from charrnn.data.characters import repaired
 from charrnn.data.decoding import FORMS, MARK
-from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
+
+if TYPE_CHECKING:
+    from charrnn.data.vocabulary import Vocabulary
 
 ESCAPE = re.compile(
     r"\\(?:([nrt\\])|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8}))|\\(.?)", re.DOTALL
@@ -23,7 +26,7 @@ ESCAPES_HELP = r"\n \r \t \\ \xHH \uHHHH \UHHHHHHHH"
 """The escapes, as a help text or an error lists them."""
 
 
-def typed(text: str, vocabulary: Vocabulary, normalise: str | None = None) -> str:
+def typed(text: str, vocabulary: "Vocabulary", normalise: str | None = None) -> str:
     """Return a text as the model's own text is written.
 
     Args:
@@ -38,7 +41,7 @@ def typed(text: str, vocabulary: Vocabulary, normalise: str | None = None) -> st
     return without_mark(_spelled(repaired(text), vocabulary, normalise), vocabulary)
 
 
-def without_mark(text: str, vocabulary: Vocabulary) -> str:
+def without_mark(text: str, vocabulary: "Vocabulary") -> str:
     """Return a text in the vocabulary's characters without a leading byte order mark.
 
     The mark is kept if the model knows it.
@@ -48,7 +51,7 @@ def without_mark(text: str, vocabulary: Vocabulary) -> str:
 
 
 def typed_with_escapes(
-    text: str, option: str, vocabulary: Vocabulary, normalise: str | None = None
+    text: str, option: str, vocabulary: "Vocabulary", normalise: str | None = None
 ) -> str:
     """Return the value of `option` as `typed`, its escapes replaced first.
 
@@ -99,7 +102,7 @@ def normal_form(text: str, normalise: str | None) -> str:
     return text if normalise is None else unicodedata.normalize(FORMS[normalise], text)
 
 
-def _spelled(text: str, vocabulary: Vocabulary, normalise: str | None) -> str:
+def _spelled(text: str, vocabulary: "Vocabulary", normalise: str | None) -> str:
     return vocabulary.to_model_characters(
         normal_form(text, None if vocabulary.as_bytes else normalise)
     )

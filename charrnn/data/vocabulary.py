@@ -7,14 +7,15 @@ point; a stored one keeps its order, which the rows of the model's weights follo
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.data.characters import MAX_NAMED, byte_name, enumerated, named
+from charrnn.data.typed_text import typed
 from charrnn.errors import TextError, UsageError
-from charrnn.types import Ids, smallest_id_type
+from charrnn.types import JSON, Ids, smallest_id_type
 
 CHUNK_CHARS = 2**18
 """Characters that are encoded or decoded at a time, which limits temporary memory."""
@@ -35,6 +36,11 @@ class Vocabulary:
 
     characters: str
     as_bytes: bool = False
+
+    format_version: ClassVar[int] = 1
+    metadata_key: ClassVar[str] = "vocabulary"
+    size_advice: ClassVar[str] = "--bytes or a larger --min-count"
+    of_pairs: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.characters:
@@ -123,6 +129,19 @@ class Vocabulary:
     def decode_bytes(self, ids: Ids | Sequence[int]) -> bytes:
         """Ids (N,) to the bytes they stand for: themselves `as_bytes`, else in UTF-8."""
         return self.decode(ids).encode("latin-1" if self.as_bytes else "utf-8")
+
+    def typed_prompt(self, text: str, normalise: str | None) -> tuple[str, Ids]:
+        """Return a typed text in the characters of the vocabulary, and its ids."""
+        spelled = typed(text, self, normalise)
+        return spelled, self.encode(spelled)
+
+    def describe(self) -> dict[str, JSON]:
+        """Return size, characters, and whether they stand for bytes."""
+        return {"size": len(self), "characters": self.characters, "as_bytes": self.as_bytes}
+
+    def name_of(self, output: int) -> str:
+        """Return the character of an id."""
+        return self.characters[output]
 
     def to_model_characters(self, text: str) -> str:
         """Return a typed text in the characters of this vocabulary.

@@ -20,11 +20,10 @@ from charrnn.cli.runs import load_pairs, load_text
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus
-from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import PairCorpus, build_examples, read_pairs
+from charrnn.data.symbols import Symbols
 from charrnn.data.text_files import read_corpus
-from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, TextError, UsageError
 from charrnn.nn.cells import CELLS
@@ -74,7 +73,7 @@ class InspectedModel:
     """Name in tables and plots."""
     config: ModelConfig
     parameters: Parameters
-    symbols: Vocabulary | PairVocabulary
+    symbols: Symbols
     ids: Ids
     """The text (N,); for pairs the inputs of all examples, one after another."""
     text_name: str
@@ -99,24 +98,16 @@ class InspectedModel:
 
     def prompt(self, text: str) -> tuple[str, Ids]:
         """Return a text in the characters of the model, and the ids before the prediction."""
-        if isinstance(self.symbols, Vocabulary):
-            spelled = typed(text, self.symbols, self.normalise)
-            return spelled, self.symbols.encode(spelled)
-        if not self.symbols.layout_spec.source_is_text:
-            raise UsageError(f"--show needs a text, and {self.symbols.layout} reads a label")
-        spelled = self.symbols.typed(text, self.normalise)
-        return spelled, self.symbols.prompt(spelled)
+        return self.symbols.typed_prompt(text, self.normalise)
 
     @property
     def as_bytes(self) -> bool:
         """Whether the model reads bytes instead of characters."""
-        return isinstance(self.symbols, Vocabulary) and self.symbols.as_bytes
+        return self.symbols.as_bytes
 
     def guess(self, target: int) -> str:
         """Return the name of the prediction `target`: a character, an answer, or the end."""
-        if isinstance(self.symbols, Vocabulary):
-            return self.symbols.characters[target]
-        return "the end" if target == self.symbols.end_id else self.symbols.answers[target]
+        return self.symbols.name_of(target)
 
 
 def trained_models(
@@ -139,7 +130,7 @@ def trained_models(
         ids, text_name, source = NO_IDS, "", ""
         if not texts.needed:
             pass
-        elif isinstance(checkpoint.symbols, PairVocabulary):
+        elif checkpoint.symbols.of_pairs:
             examples, text_name, source = examples_of(checkpoint, path, texts)
             ids = examples.inputs
         else:

@@ -15,16 +15,11 @@ from charrnn.data.file_discovery import PAIR_ENDINGS, find_files, name_of, place
 from charrnn.data.file_notes import FileNotes
 from charrnn.data.large_text_files import AnyCorpus, LargeCorpus, is_large
 from charrnn.data.text_files import join_files
-from charrnn.data.vocabulary import CodeCounts, Vocabulary, count
+from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.types import Ids
 
 DEFAULT_CORPUS = "python-docs"
-
-
-def counts_of(corpus: AnyCorpus) -> CodeCounts:
-    """Return how often each code point occurs in a text."""
-    return corpus.counts if isinstance(corpus, LargeCorpus) else count(corpus.text)
 
 
 def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
@@ -62,15 +57,14 @@ def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tu
     for source in corpus.sources:
         if source.endswith(PAIR_ENDINGS):
             found.add(shown(source), "is read as plain text (for pairs try --layout)")
-    if isinstance(corpus, LargeCorpus):
-        parts, whole = list(corpus.scan.sample), corpus.fingerprint["characters"]
-    else:
-        parts, whole = sample_of(corpus.text), len(corpus.text)
+    parts, whole = list(corpus.sample), corpus.fingerprint["characters"]
+    if len(parts) == 1:
+        parts = sample_of(parts[0])
     sampled = sum(map(len, parts)) < whole
     if vocabulary.as_bytes:
         parts = [part.encode("latin-1").decode("utf-8", "replace") for part in parts]
         return (*found.lines(), *check_text(parts, sampled=sampled))
-    counts = counts_of(corpus).copy()
+    counts = corpus.counts.copy()
     counts[list(map(ord, vocabulary.unknown_of(counts)))] = 0
     about_characters = check_character_counts(counts, min_count=min_count)
     return (*found.lines(), *check_text(parts, sampled=sampled), *about_characters)

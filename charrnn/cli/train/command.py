@@ -8,7 +8,7 @@ import typer
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.loop import RunOptions
-from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
+from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.setup import TrainRequest, start_run
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
@@ -24,6 +24,7 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.pair_presets import PATIENCE
+from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_HIDDEN_AT_FULL_LR,
     MAX_PRESET_HIDDEN,
@@ -292,9 +293,9 @@ def train(
         int | None,
         option(
             RUN,
-            f"Steps between validations. Default: {EVALUATIONS} validations a run, for pairs "
-            f"{PAIR_EVALUATIONS}; with --minutes as many, at least 2, as take "
-            f"{EVALUATION_SHARE:.0%} of the time.",
+            f"Steps between validations. Default: {PreparedText.planned_validations} validations "
+            f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
+            f"at least 2, as take {EVALUATION_SHARE:.0%} of the time.",
             min=1,
         ),
     ] = None,

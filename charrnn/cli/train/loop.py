@@ -13,20 +13,15 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
-from charrnn.cli.output.text_columns import decoded_text
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.signals import StopOnSignal
-from charrnn.cli.train.pair_report import PairResult, pair_result, quoted
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
-from charrnn.cli.train.text_report import TextResult, text_result
+from charrnn.cli.train.reports import reports_of
 from charrnn.errors import DivergedError, StorageError, WorkerError
-from charrnn.inference.model import Model
-from charrnn.inference.predictor import Predictor
-from charrnn.inference.sampling import Sampling
 from charrnn.training.events import Evaluation, GradientSnapshot, Step, Stopped
-from charrnn.training.prepared_data import PreparedData, PreparedText
+from charrnn.training.prepared_data import PreparedData
 from charrnn.training.snapshot import snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.types import JSON
@@ -37,8 +32,6 @@ MAX_ROWS = 5_000
 MAX_FAILED_SAVES, MAX_UNSAVED_SECONDS = 3, 90.0
 """Failed saves in a row, and seconds since the first of them, after which a run ends."""
 RESUME = ("charrnn", "train", "--resume")
-PREVIEW = Sampling(temperature=0.8)
-PREVIEW_LENGTH = 140
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,7 @@ class Run:
         self.limits = limits
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
         self.run_options, self.stop = run_options, stop
+        self.reports = reports_of(prepared)
         self.display = TrainingDisplay(
             trainer.config.steps, trainer.progress.step, run_options.quiet
         )
@@ -200,16 +194,7 @@ class Run:
         """Return what the model writes now, or answers to a few examples that are held out."""
         if self.run_options.quiet:
             return ""
-        now, prepared = self._checkpoint(resumable=False), self.prepared
-        if isinstance(prepared, PreparedText):
-            written = "".join(next(Model(now).samples("", PREVIEW_LENGTH, PREVIEW)))
-            return decoded_text(written, as_bytes=prepared.symbols.as_bytes).strip()
-        predictor = Predictor(now.config, now.parameters, now.pairing)
-        answers = predictor.answer([pair.input for pair in prepared.shown])
-        return "\n".join(
-            quoted(pair.input, pair.output, one.text)
-            for pair, one in zip(prepared.shown, answers, strict=True)
-        )
+        return self.reports.preview(self._checkpoint(resumable=False))
 
     def _checkpoint(self, *, resumable: bool) -> Checkpoint:
         prepared = self.prepared
@@ -263,15 +248,16 @@ class Run:
     def report(self, reason: str) -> None:
         """Score the best checkpoint on what is held out, and print how the run ended."""
         best = load_checkpoint(self.folder.path / "best.npz")
-        prepared, trainer, folder = self.prepared, self.trainer, self.folder.path
-        result: TextResult | PairResult
-        if isinstance(prepared, PreparedText):
-            count = min(prepared.dataset.validation_size, self.limits.scored)
-            if count and not self.run_options.quiet:
-                say(f"{reason}; scoring {count:,} validation characters as one stream")
-            result = text_result(folder, reason, trainer, prepared, best, self.limits, self.stop)
-        else:
-            result = pair_result(folder, reason, trainer, prepared, best, self.stop)
+        trainer = self.trainer
+        result = self.reports.result(
+            self.folder.path,
+            reason,
+            trainer,
+            best,
+            self.limits,
+            self.stop,
+            quiet=self.run_options.quiet,
+        )
         if self.stop():
             nats = trainer.progress.best_nats
             known = "" if nats is None else f" (best validation {nats:.4f} nats)"

@@ -166,6 +166,26 @@ def short(label: str) -> str:
     return cut(terminal.label(label), MAX_COLUMNS)
 
 
+def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
+    """Say what a set of pairs is made of."""
+    dataset, pairing = prepared.dataset, prepared.symbols
+    train, validation = dataset.train, dataset.validation
+    seen = ", the same" if pairing.layout_spec.is_table else ""
+    kinds = ("labels", "characters")
+    sources, answers = (
+        kinds[pairing.layout_spec.source_is_text],
+        kinds[pairing.layout_spec.answer_is_text],
+    )
+    return {
+        "corpus": f"{prepared.record.name}: {len(train):,} pairs to train on, "
+        f"{len(validation):,} to validate{seen}",
+        "layout": f"{pairing.layout}: {pairing.layout_spec.meaning}; "
+        f"{train.lengths.mean():.1f} steps long, at most {train.lengths.max()}",
+        "vocabulary": f"{len(pairing.sources)} {sources} to read, "
+        f"{len(pairing.answers)} {answers} to answer with",
+    }
+
+
 @dataclass(frozen=True)
 class PairResult:
     """How a run on pairs ended."""

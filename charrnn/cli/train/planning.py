@@ -9,14 +9,11 @@ from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.prepared_data import PreparedData, PreparedText
+from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.speed import Speed, measure_speed
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
-
-EVALUATIONS, PAIR_EVALUATIONS = 10, 24
-"""Validations of a run on a text, and on pairs, where a run may end at any validation."""
 
 EVALUATION_SHARE = 0.05
 """Largest share of the time for validation; two validations are made in any case."""
@@ -46,7 +43,7 @@ class ScoringLimits:
 
 def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> ScoringLimits:
     """Return how much text a run with `--minutes` has time to score; everything for other runs."""
-    if budget.minutes is None or not isinstance(prepared, PreparedText):
+    if budget.minutes is None or not prepared.has_baselines:
         return ScoringLimits()
     seconds, usual = 60 * budget.minutes, ScoringLimits()
     scored = min(prepared.dataset.validation_size, usual.scored)
@@ -82,7 +79,7 @@ def create_trainer(
 
 def evaluations_at_most(prepared: PreparedData) -> int:
     """Return the default number of validations of a run."""
-    return EVALUATIONS if isinstance(prepared, PreparedText) else PAIR_EVALUATIONS
+    return prepared.planned_validations
 
 
 def fix_steps(
@@ -139,10 +136,10 @@ def validation_seconds(speed: Speed, prepared: PreparedData) -> float:
 
 def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits) -> float:
     """Return the estimated seconds of the final scoring and, for texts, the baselines."""
-    if not isinstance(prepared, PreparedText):
+    if not prepared.has_baselines:
         return validation_seconds(speed, prepared)
     scored = min(prepared.dataset.validation_size, limits.scored)
-    read = min(len(prepared.dataset.train), limits.fitted) + scored
+    read = min(prepared.train_characters, limits.fitted) + scored
     return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
 
 
@@ -157,9 +154,9 @@ def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -
     each = WORKER_MEGABYTES[config.backend] + 8 * len(trainer.parameters.vector) / 1e6
     others = (config.workers - 1) * each
     baselines = 0.0
-    if isinstance(prepared, PreparedText) and prepared.dataset.validation_size:
+    if prepared.has_baselines and prepared.dataset.validation_size:
         scored = min(prepared.dataset.validation_size, limits.scored)
-        read = min(len(prepared.dataset.train), limits.fitted) + scored
+        read = min(prepared.train_characters, limits.fitted) + scored
         baselines = BASELINE_BYTES * read / 1e6
     return own + others + baselines
 

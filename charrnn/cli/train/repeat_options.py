@@ -11,7 +11,7 @@ from charrnn.cli.train.option_traits import ALWAYS_SHOWN, NEVER_SHOWN, TEXT_ONLY
 from charrnn.cli.train.planning import evaluations_at_most
 from charrnn.limits import option_name
 from charrnn.nn.network import ModelConfig
-from charrnn.training.prepared_data import PreparedData, PreparedText
+from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -30,8 +30,7 @@ def repeating_options(
     their own make it name the preset.
     """
     config, record = trainer.config, prepared.record
-    of_text = isinstance(prepared, PreparedText)
-    hidden = NEVER_SHOWN if of_text else (*NEVER_SHOWN, *TEXT_ONLY)
+    hidden = NEVER_SHOWN if prepared.layout is None else (*NEVER_SHOWN, *TEXT_ONLY)
     actual = {
         name: value
         for name, value in settings_of(trainer.model_config, config).items()
@@ -56,8 +55,8 @@ def repeating_options(
             break
         chosen |= missing
     options: dict[str, object] = {} if preset == "default" else {"preset": preset}
-    if not isinstance(prepared, PreparedText):
-        options["layout"] = prepared.symbols.layout
+    if prepared.layout is not None:
+        options["layout"] = prepared.layout
     options |= chosen
     options |= {"steps": config.steps, "workers": config.workers, "backend": config.backend}
     options["seed"] = config.seed

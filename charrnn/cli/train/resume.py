@@ -22,7 +22,6 @@ from charrnn.cli.train.planning import ScoringLimits
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.file_discovery import place as source_path
 from charrnn.data.large_text_files import ids_path
-from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
 from charrnn.training.prepared_data import PreparedData, prepare_pairs, prepare_text
 from charrnn.training.snapshot import restore
@@ -104,8 +103,9 @@ def _find_material(
 ) -> PreparedData:
     """Read what a run was trained on once more."""
     record, symbols = checkpoint.corpus, checkpoint.symbols
-    if isinstance(symbols, Vocabulary):
-        corpus = corpora.find_again(record, place, paths)
-        return prepare_text(corpus, symbols, record, ids_path(place))
-    pairs = pair_material.find_again(record, symbols.layout, place, paths)
-    return prepare_pairs(pairs, symbols.layout, record, seed, symbols)
+    if symbols.of_pairs:
+        known = checkpoint.pairing
+        pairs = pair_material.find_again(record, known.layout, place, paths)
+        return prepare_pairs(pairs, known.layout, record, seed, known)
+    corpus = corpora.find_again(record, place, paths)
+    return prepare_text(corpus, checkpoint.vocabulary, record, ids_path(place))

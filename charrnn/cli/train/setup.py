@@ -19,6 +19,7 @@ from charrnn.cli.runs import load_text as corpora
 from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run, RunOptions
 from charrnn.cli.train.planning import (
     create_trainer,
@@ -28,9 +29,8 @@ from charrnn.cli.train.planning import (
     too_short,
 )
 from charrnn.cli.train.repeat_options import Planner, repeating_options
-from charrnn.cli.train.text_report import what_is_given, what_was_chosen
 from charrnn.data.decoding import TextOptions
-from charrnn.data.large_text_files import AnyCorpus, LargeCorpus, ids_path
+from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.nn.network import initialise
@@ -160,7 +160,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
     _check_kind(parent, pairs=False)
     corpus = corpora.read(request.paths, request.built_in, request.text)
     ids = None
-    if isinstance(corpus, LargeCorpus):
+    if corpus.on_disk:
         ids = _ids_before(_wanted(request, corpus.name))
         remove_stale_temporaries(ids.parent)
         stack.callback(unlink_if_possible, ids)
@@ -203,7 +203,7 @@ def _prepare(
     corpus: AnyCorpus, request: TrainRequest, parent: Checkpoint | None, ids: Path | None
 ) -> PreparedText:
     """Make ids of a text, with its own vocabulary or the parent's."""
-    counts = corpora.counts_of(corpus)
+    counts = corpus.counts
     if parent is not None:
         vocabulary = parent.vocabulary
         if vocabulary.as_bytes != request.text.as_bytes:
@@ -252,7 +252,7 @@ def _parent(path: str | None) -> Checkpoint | None:
 
 def _check_kind(parent: Checkpoint | None, *, pairs: bool) -> None:
     """Raise `UsageError` if weights of a text are to begin a run on pairs, or the reverse."""
-    if parent is not None and isinstance(parent.symbols, Vocabulary) == pairs:
+    if parent is not None and parent.symbols.of_pairs != pairs:
         kind, other = ("pairs", "a text") if pairs else ("a text", "pairs")
         raise UsageError(
             f"--init-from is a model of {other}, this run is on {kind}",

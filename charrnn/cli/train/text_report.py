@@ -1,35 +1,22 @@
 """The first screen of a run and its last: what is planned, and what came of it."""
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
 from charrnn.checkpointing.records import Checkpoint
-from charrnn.cli.output.console import answer, baseline_rows, duration, facts_table, loss_table
+from charrnn.cli.output.console import answer, baseline_rows, duration, loss_table
 from charrnn.cli.output.safe_text import shell_command
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.load_text import spelling
-from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
+from charrnn.cli.train.planning import ScoringLimits
 from charrnn.evaluation.baselines import Baselines, baselines
 from charrnn.evaluation.text import evaluate
-from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
-from charrnn.training.presets import Plan
-from charrnn.training.speed import Speed
+from charrnn.training.prepared_data import PreparedText
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON, StopFlag
-
-
-def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
-    """Say what is known before anything is measured."""
-    model = planned.model
-    parameters = sum(math.prod(shape) for shape in model.shapes().values())
-    facts = text_facts(prepared) if isinstance(prepared, PreparedText) else pair_facts(prepared)
-    layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
-    return facts_table(facts | {"model": layers})
 
 
 def text_facts(prepared: PreparedText) -> dict[str, str]:
@@ -40,55 +27,6 @@ def text_facts(prepared: PreparedText) -> dict[str, str]:
         f"{len(dataset.validation):,} for validation",
         "vocabulary": f"{len(prepared.symbols)} characters",
     }
-
-
-def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
-    """Say what a set of pairs is made of."""
-    dataset, pairing = prepared.dataset, prepared.symbols
-    train, validation = dataset.train, dataset.validation
-    seen = ", the same" if pairing.layout_spec.is_table else ""
-    kinds = ("labels", "characters")
-    sources, answers = (
-        kinds[pairing.layout_spec.source_is_text],
-        kinds[pairing.layout_spec.answer_is_text],
-    )
-    return {
-        "corpus": f"{prepared.record.name}: {len(train):,} pairs to train on, "
-        f"{len(validation):,} to validate{seen}",
-        "layout": f"{pairing.layout}: {pairing.layout_spec.meaning}; "
-        f"{train.lengths.mean():.1f} steps long, at most {train.lengths.max()}",
-        "vocabulary": f"{len(pairing.sources)} {sources} to read, "
-        f"{len(pairing.answers)} {answers} to answer with",
-    }
-
-
-def what_was_chosen(
-    trainer: Trainer,
-    prepared: PreparedData,
-    speed: Speed,
-    folder: Path,
-    limits: ScoringLimits,
-    options: str,
-) -> Table:
-    """Say what is about to happen, and with which settings."""
-    config = trainer.config
-    epochs = config.steps / trainer.steps_per_epoch
-    processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
-    rate = trainer.characters_per_step / speed.step
-    if isinstance(prepared, PreparedText):
-        each = f"{config.batch_size} × {config.seq_length} characters"
-    else:
-        each = f"{config.batch_size} pairs"
-    return facts_table(
-        {
-            "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
-            "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
-            "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
-            "time": f"about {duration(total_seconds(speed, trainer, prepared, limits))}",
-            "folder": str(folder),
-            "chosen": options,
-        }
-    )
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from typer.testing import Result
 from charrnn.cli.app import load_command
 from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
-from charrnn.cli.train.planning import EVALUATION_SHARE, EVALUATIONS, PAIR_EVALUATIONS
+from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.nn.network import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.pair_presets import PATIENCE
+from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_PRESET_HIDDEN,
     MAX_WARMUP_SHARE,
@@ -60,7 +61,8 @@ FIGURES: dict[str, Callable[[], object]] = {
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
-        f"{EVALUATIONS} validations a run, for pairs {PAIR_EVALUATIONS}; with --minutes as many, "
+        f"{PreparedText.planned_validations} validations "
+        f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
         f"at least 2, as take {EVALUATION_SHARE:.0%} of the time"
     ),
     "save_every": lambda: "every half minute",
@@ -113,4 +115,4 @@ def test_validations_by_steps_are_as_many_as_the_help_says(
     quick.remove("--quiet")
     result = run_cli("train", corpus, *quick)
     assert result.exit_code == 0
-    assert result.stderr.count(": validation ") == EVALUATIONS
+    assert result.stderr.count(": validation ") == PreparedText.planned_validations

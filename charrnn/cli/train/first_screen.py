@@ -1,0 +1,50 @@
+"""First screen of a run: what is known of the data and the model, and what was chosen."""
+
+import math
+import os
+from pathlib import Path
+
+from rich.table import Table
+
+from charrnn.cli.output.console import duration, facts_table
+from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
+from charrnn.cli.train.reports import reports_of
+from charrnn.training.prepared_data import PreparedData
+from charrnn.training.presets import Plan
+from charrnn.training.speed import Speed
+from charrnn.training.trainer import Trainer
+
+
+def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
+    """Say what is known before anything is measured."""
+    model = planned.model
+    parameters = sum(math.prod(shape) for shape in model.shapes().values())
+    facts = reports_of(prepared).facts()
+    layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
+    return facts_table(facts | {"model": layers})
+
+
+def what_was_chosen(
+    trainer: Trainer,
+    prepared: PreparedData,
+    speed: Speed,
+    folder: Path,
+    limits: ScoringLimits,
+    options: str,
+) -> Table:
+    """Say what is about to happen, and with which settings."""
+    config = trainer.config
+    epochs = config.steps / trainer.steps_per_epoch
+    processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
+    rate = trainer.characters_per_step / speed.step
+    each = reports_of(prepared).step_size(config)
+    return facts_table(
+        {
+            "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
+            "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
+            "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
+            "time": f"about {duration(total_seconds(speed, trainer, prepared, limits))}",
+            "folder": str(folder),
+            "chosen": options,
+        }
+    )
