@@ -46,7 +46,7 @@ BLOCK = 1000
 
 MIN_BLOCKS = 50
 
-SURROGATES = 32
+SURROGATE_COUNT = 32
 SHUFFLES = 4
 
 DETECTION_SIGMAS = 4.0
@@ -55,7 +55,7 @@ DETECTION_SIGMAS = 4.0
 HORIZON_SHARE = 0.01
 """The share of the largest I(k), as a rule I(1), that defines `horizon_chars`."""
 
-MAX_CHARACTERS = 2_000_000
+MAX_COUNTED_CHARACTERS = 2_000_000
 """Characters that are counted; of a longer text, `PARTS` parts of equal length and distance."""
 
 PARTS = 8
@@ -253,9 +253,9 @@ def _entropy(counts: Array) -> float:
 
 def _parts(ids: Ids) -> list[Ids]:
     """Return the whole text, or parts of a long one that are spread over it."""
-    if len(ids) <= MAX_CHARACTERS:
+    if len(ids) <= MAX_COUNTED_CHARACTERS:
         return [ids]
-    size = MAX_CHARACTERS // PARTS
+    size = MAX_COUNTED_CHARACTERS // PARTS
     starts = np.linspace(0, len(ids) - size, PARTS).astype(np.int64)
     return [ids[start : start + size] for start in starts]
 
@@ -310,7 +310,7 @@ def _null(parts: Sequence[Array], V: int, seed: int) -> _Null:
         mean, variance = _information(np.bincount(pairs, minlength=V * V), V)
         return mean * blocks.size / counted, variance
 
-    values = np.array([estimate(number, shuffled=False) for number in range(SURROGATES)])
+    values = np.array([estimate(number, shuffled=False) for number in range(SURROGATE_COUNT)])
     shuffled = np.mean([estimate(number, shuffled=True)[0] for number in range(SHUFFLES)])
     mean, variance = map(float, values.mean(axis=0))
     spread = float(values[:, 0].std(ddof=1))

@@ -13,7 +13,7 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
-from charrnn.cli.runs.load_text import find_again, spelling
+from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
 from charrnn.cli.train.pair_report import confusion_tables, figures
@@ -95,13 +95,15 @@ def evaluate_text(
     moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
     table = compare(model, record, path, ids) if baselines_too else None
     if json:
-        write_plain(f"{to_json(as_json(score, skipped, table, moving))}\n")
+        write_plain(f"{to_json(scores_as_json(score, skipped, table, moving))}\n")
     else:
-        show(score, skipped, table, moving, "byte" if model.vocabulary.as_bytes else "character")
+        show_scores(
+            score, skipped, table, moving, "byte" if model.vocabulary.as_bytes else "character"
+        )
     note_training_text(corpus, record, path.parent)
 
 
-def show(
+def show_scores(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
 ) -> None:
     """Print the losses of one text next to its baselines, per character or byte."""
@@ -160,7 +162,7 @@ def score_pairs(
 def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:
     """Return the baselines fitted on the model's training part, or None if that cannot be read."""
     try:
-        corpus = find_again(record, path.parent)
+        corpus = find_text_again(record, path.parent)
     except CharRNNError as error:
         warn(f"no baselines: {error.problem}")
         return None
@@ -169,7 +171,7 @@ def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselin
     return baselines(train, ids, len(model.vocabulary), spelling(model.vocabulary))
 
 
-def as_json(
+def scores_as_json(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None
 ) -> dict[str, Any]:
     """Return the metrics of one text as JSON values, units in the names."""

@@ -17,7 +17,7 @@ from charrnn.cli.output.console import answer, facts_table, say
 from charrnn.cli.output.image_plots import AxisLabels, Curve, check_plot, save_plot
 from charrnn.cli.output.log_chart import log_chart
 from charrnn.cli.output.safe_text import label, unicode_ok
-from charrnn.cli.runs.load_text import read
+from charrnn.cli.runs.load_text import read_text
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus
@@ -25,10 +25,10 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.limits import LAG_LIMITS, SEED
 
-SCHEMA = 1
+TEXT_SCHEMA = 1
 CORPUS, HOW, OUTPUT = "Corpus", "Measuring", "Output"
 SHOWN_LAGS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-CHART_ROWS = 12
+TEXT_CHART_ROWS = 12
 HINTS = ("at 1: one character decides the other", "under the dotted 1% line: little")
 PLOT_LABELS = AxisLabels(
     "characters between", "share of a character's entropy", "shaded: one standard error", True
@@ -77,17 +77,17 @@ def inspect_text(
     SEED.check("--seed", seed)
     if plot is not None:
         check_plot(Path(plot))
-    corpus = read(files or [], built_in, TextOptions(encoding, as_bytes, normalize))
+    corpus = read_text(files or [], built_in, TextOptions(encoding, as_bytes, normalize))
     if not quiet:
         for note in corpus.notes:
             say(f"charrnn: note: {label(note)}")
     found = measure(corpus, as_bytes=as_bytes, lags=lags, seed=seed)
     if json:
-        print(to_json(as_json(corpus.name, found)))
+        print(to_json(memory_as_json(corpus.name, found)))
     elif as_table:
-        print(as_csv(found), end="")
+        print(memory_as_csv(found), end="")
     else:
-        show(corpus.name, found, everything=not quiet)
+        show_memory(corpus.name, found, everything=not quiet)
     if plot is not None:
         save_plot(
             Path(plot),
@@ -109,10 +109,10 @@ def measure(corpus: AnyCorpus, *, as_bytes: bool, lags: int, seed: int) -> TextM
     return found
 
 
-def as_json(name: str, found: TextMemory) -> dict[str, Any]:
+def memory_as_json(name: str, found: TextMemory) -> dict[str, Any]:
     """Return what was measured as JSON values."""
     return {
-        "schema": SCHEMA,
+        "schema": TEXT_SCHEMA,
         "text": name,
         "characters": found.characters,
         "characters_counted": found.counted,
@@ -130,7 +130,7 @@ def as_json(name: str, found: TextMemory) -> dict[str, Any]:
     }
 
 
-def as_csv(found: TextMemory) -> str:
+def memory_as_csv(found: TextMemory) -> str:
     """Return a row for each distance, then one for each context of n-gram counts."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -162,7 +162,7 @@ def curve_of(name: str, found: TextMemory) -> Curve:
     )
 
 
-def show(name: str, found: TextMemory, *, everything: bool) -> None:
+def show_memory(name: str, found: TextMemory, *, everything: bool) -> None:
     """Print the tables, the chart and the conclusion; only the conclusion if not `everything`."""
     if everything:
         counted = f"{found.characters:,}"
@@ -181,7 +181,7 @@ def show(name: str, found: TextMemory, *, everything: bool) -> None:
             {name: shares(found)},
             x_label="characters between (logarithmic)",
             y_label="share of a character that another one tells, by the distance between them",
-            height=CHART_ROWS,
+            height=TEXT_CHART_ROWS,
             unicode=unicode_ok(sys.stdout),
             lags=found.lags,
             hints=HINTS,

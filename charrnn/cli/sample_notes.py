@@ -8,7 +8,7 @@ import numpy as np
 
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.cli.output.console import warn
-from charrnn.cli.runs.load_text import find_again, sources_of
+from charrnn.cli.runs.load_text import find_text_again, sources_of
 from charrnn.data.typed_text import escaped
 from charrnn.errors import CharRNNError
 from charrnn.evaluation.text import evaluate
@@ -41,7 +41,7 @@ def training_text(record: CorpusRecord, folder: Path) -> str | None:
     try:
         if record.built_in is None and not all(map(_is_small, sources_of(folder))):
             return None
-        return find_again(record, folder).part(0, record.characters)
+        return find_text_again(record, folder).part(0, record.characters)
     except CharRNNError:
         return None
 

@@ -35,7 +35,7 @@ class Batcher(Protocol):
     buffered: int
     """Positions T × B of all batches of different length: what buffers are needed for."""
 
-    def at(self, step: int, lanes: slice = slice(None)) -> Batch:
+    def at(self, step: int, rows: slice = slice(None)) -> Batch:
         """Return the batch of a step, with all of its rows or some."""
 
     def positions(self, step: int) -> int:

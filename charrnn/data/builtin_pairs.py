@@ -148,7 +148,7 @@ def case(rng: random.Random) -> Iterator[tuple[str, str]]:
                 yield chr(code), chr(code).upper()
 
 
-def france(gap: int, rng: random.Random) -> Iterator[tuple[str, str]]:
+def france_pairs(gap: int, rng: random.Random) -> Iterator[tuple[str, str]]:
     """Yield sentences up to where a language is due, and the language."""
     for text, _, language in france_sentences(gap, SENTENCES, rng):
         yield text.removesuffix(f"{language}."), language
@@ -175,7 +175,7 @@ def demonstration(name: str, layout: str, seed: int = 0) -> PairCorpus:
     makers = DEMONSTRATIONS.get(name, {})
     if kind == "france":
         length = gap_of(gap) if colon else DEFAULT_GAP
-        makers = {"many-to-one": lambda rng: france(length, rng)}
+        makers = {"many-to-one": lambda rng: france_pairs(length, rng)}
     if not makers:
         known = ", ".join(DEMONSTRATIONS)
         raise UsageError(f"no built-in pairs {name[:40]!r}; try one of {known}, france:GAP")

@@ -126,13 +126,13 @@ class PairBatches:
         self.buffered = int(self._T.sum()) * B
         self._epoch = -1
 
-    def at(self, step: int, lanes: slice = slice(None)) -> Batch:
+    def at(self, step: int, rows: slice = slice(None)) -> Batch:
         """Return the batch of this step, all of its examples or some."""
         batch = self._batch(step)
         bucket = self._bucket_of_batch[batch]
         first = self._number_in_bucket[batch] * self.B
         chosen = self._order[bucket][first : first + self.B]
-        inputs, targets, scored = self.examples.padded(chosen[lanes], int(self._T[bucket]))
+        inputs, targets, scored = self.examples.padded(chosen[rows], int(self._T[bucket]))
         count = int(self.examples.guesses[chosen].sum())
         return Batch(
             inputs,

@@ -179,7 +179,7 @@ def build_examples(pairing: PairVocabulary, pairs: Sequence[Pair]) -> Examples:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownSymbols:
     """Pairs to score that hold symbols the model has never seen: wrong, whatever it answers."""
 
     inputs: int = 0
@@ -211,7 +211,7 @@ class Unknown:
 
 def build_known_examples(
     pairing: PairVocabulary, pairs: Sequence[Pair]
-) -> tuple[Examples, Unknown]:
+) -> tuple[Examples, UnknownSymbols]:
     """Lay out the pairs whose symbols are all known, and count the others.
 
     Raises `TextError` if no pair is known, or one does not fit its layout.
@@ -235,7 +235,9 @@ def build_known_examples(
             labels.append(pair.output)
     if not known:
         build_examples(pairing, pairs[:1])  # raises the error of the first
-    return build_examples(pairing, known), Unknown(inputs, outputs, symbols, tuple(labels), first)
+    return build_examples(pairing, known), UnknownSymbols(
+        inputs, outputs, symbols, tuple(labels), first
+    )
 
 
 def _knows(ids: Callable[[str], Ids], field: str) -> bool:

@@ -59,22 +59,22 @@ class TextBatches:
                 f"{len(ids):,} characters are too few for {B} sequences of {T}; "
                 "try a smaller --batch-size or --seq-length"
             )
-        lane_length = self.steps_per_epoch * T
-        self._lane_starts = np.arange(B, dtype=np.int64) * lane_length
-        self._slack = predictions - B * lane_length
+        row_length = self.steps_per_epoch * T
+        self._row_starts = np.arange(B, dtype=np.int64) * row_length
+        self._slack = predictions - B * row_length
         self._offsets = np.arange(T + 1, dtype=np.int64)[:, None]
 
-    def at(self, step: int, lanes: slice = slice(None)) -> Batch:
+    def at(self, step: int, rows: slice = slice(None)) -> Batch:
         """Return the window of this step, of all lanes or of some."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        starts = self._lane_starts[lanes] + number * self.T + self._shift(epoch)
+        starts = self._row_starts[rows] + number * self.T + self._shift(epoch)
         text = self.ids[starts + self._offsets]
         reset_mask = np.full(self.B, number == 0)
         if number and self.state_reset_prob:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
             reset_mask = draws < self.state_reset_prob
         count = self.T * self.B
-        return Batch(text[:-1], text[1:], reset_mask[lanes], self.loss_weight, count, count)
+        return Batch(text[:-1], text[1:], reset_mask[rows], self.loss_weight, count, count)
 
     def positions(self, step: int) -> int:
         """Return T × B."""

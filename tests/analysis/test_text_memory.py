@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.analysis.text_memory import (
     DETECTION_SIGMAS,
-    MAX_CHARACTERS,
+    MAX_COUNTED_CHARACTERS,
     MIN_CHARACTERS,
     TextMemory,
     lags_up_to,
@@ -155,10 +155,10 @@ def test_the_seed_decides_the_surrogates_only() -> None:
 
 
 def test_a_long_text_is_counted_in_parts_and_says_so() -> None:
-    ids = np.tile(np.arange(5, dtype=np.uint8), MAX_CHARACTERS // 5 * 2)
+    ids = np.tile(np.arange(5, dtype=np.uint8), MAX_COUNTED_CHARACTERS // 5 * 2)
     found = measured(ids, max_lag=5)
     assert found.characters == len(ids)
-    assert found.counted <= MAX_CHARACTERS
+    assert found.counted <= MAX_COUNTED_CHARACTERS
     assert found.bits == pytest.approx([math.log2(5)] * 5, abs=1e-3)
 
 

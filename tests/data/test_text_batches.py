@@ -79,11 +79,11 @@ def test_a_part_of_the_lanes_is_that_part_of_the_window(
     N: int, T: int, B: int, step: int, start: int, stop: int
 ) -> None:
     text = windows(N, T, B, state_reset_prob=0.5)
-    lanes = slice(min(start, text.B), min(stop, text.B))
-    whole, part = text.at(step), text.at(step, lanes)
-    np.testing.assert_array_equal(part.inputs, whole.inputs[:, lanes])
-    np.testing.assert_array_equal(part.targets, whole.targets[:, lanes])
-    np.testing.assert_array_equal(part.reset_mask, whole.reset_mask[lanes])
+    rows = slice(min(start, text.B), min(stop, text.B))
+    whole, part = text.at(step), text.at(step, rows)
+    np.testing.assert_array_equal(part.inputs, whole.inputs[:, rows])
+    np.testing.assert_array_equal(part.targets, whole.targets[:, rows])
+    np.testing.assert_array_equal(part.reset_mask, whole.reset_mask[rows])
 
 
 def resets(rate: float, seed: int = 0) -> Array:

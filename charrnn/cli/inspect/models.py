@@ -183,7 +183,7 @@ def text_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[Ids,
         corpus = read_corpus([texts.path], options)
     else:
         try:
-            corpus = load_text.find_again(record, path.parent)
+            corpus = load_text.find_text_again(record, path.parent)
         except CharRNNError as error:
             warn(f"{error.problem}; using {load_text.DEFAULT_CORPUS} instead")
             corpus = built_in_corpus(load_text.DEFAULT_CORPUS)
@@ -208,7 +208,7 @@ def examples_of(checkpoint: Checkpoint, path: Path, texts: TextChoice) -> tuple[
     if texts.path is not None:
         corpus = read_pairs([texts.path], texts.options(record.normalise))
     else:
-        corpus = load_pairs.find_again(record, pairing.layout, path.parent)
+        corpus = load_pairs.find_pairs_again(record, pairing.layout, path.parent)
     return (
         build_examples(pairing, corpus.pairs).first(MAX_TEXT_CHARACTERS),
         corpus.name,

@@ -19,7 +19,7 @@ from charrnn.data.pair_files import (
 from charrnn.errors import TextError, UsageError
 
 
-def read(
+def read_given_pairs(
     paths: Sequence[str], built_in: str | None, layout: str, options: TextOptions
 ) -> PairCorpus:
     """Read files of pairs, or generate built-in ones.
@@ -45,13 +45,13 @@ def built_in_for(layout: str) -> str:
     return f"--builtin {names[0]}" if names else "another --layout"
 
 
-def remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
+def pairs_remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
     """Return warnings about pairs before training on them, one line each."""
     label = layout_called(layout).label_side
     return tuple(check_pairs([pair[:2] for pair in corpus.pairs], label=label))
 
 
-def find_again(
+def find_pairs_again(
     record: CorpusRecord, layout: str, folder: Path, paths: Sequence[str] = ()
 ) -> PairCorpus:
     """Read the pairs of an existing run, and verify their SHA-256.

@@ -22,7 +22,7 @@ from charrnn.types import Ids
 DEFAULT_CORPUS = "python-docs"
 
 
-def read(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
+def read_text(paths: Sequence[str], built_in: str | None, options: TextOptions) -> AnyCorpus:
     """Read files or a built-in corpus; by default `DEFAULT_CORPUS`.
 
     Raises `UsageError` for both at once, and `TextError` for files that cannot be used.
@@ -45,7 +45,7 @@ def read_files(paths: Sequence[str], options: TextOptions) -> AnyCorpus:
     return LargeCorpus(tuple(files), name_of(paths), sources, options, tuple(notes))
 
 
-def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
+def text_remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tuple[str, ...]:
     """Return warnings about a text before training on it, one line each.
 
     Args:
@@ -70,7 +70,7 @@ def remarks(corpus: AnyCorpus, vocabulary: Vocabulary, *, min_count: bool) -> tu
     return (*found.lines(), *check_text(parts, sampled=sampled), *about_characters)
 
 
-def find_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
+def find_text_again(record: CorpusRecord, folder: Path, paths: Sequence[str] = ()) -> AnyCorpus:
     """Read the text of an existing run, and verify its SHA-256.
 
     Args:

@@ -39,7 +39,7 @@ CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
 FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
 SHARED = {"min": THREADS.low, "max": THREADS.high}
-SETTINGS = {field.name for field in FIELDS} - {"steps", "workers"}
+SETTING_FIELDS = {field.name for field in FIELDS} - {"steps", "workers"}
 """Names of the options that set a field; `planning` fixes the steps and the workers."""
 
 
@@ -331,7 +331,7 @@ def train(
     Ctrl-C saves the run; --resume continues it to exactly the same result.
     """
     said = {name: value for name, value in context.params.items() if value is not None}
-    given = {name: value for name, value in said.items() if name in SETTINGS}
+    given = {name: value for name, value in said.items() if name in SETTING_FIELDS}
     given.setdefault("backend", default_backend())
     budgeted = any(value is not None for value in (minutes, epochs, steps))
     if out is not None and name is not None:

@@ -17,7 +17,7 @@ from charrnn.cli.output.text_columns import cut, cut_start
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
-from charrnn.data.pair_files import Unknown
+from charrnn.data.pair_files import UnknownSymbols
 from charrnn.evaluation.pairs import (
     LabelScore,
     PairScore,
@@ -35,7 +35,7 @@ from charrnn.types import JSON, Array, StopFlag
 MAX_CONFUSION_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""
 
-MAX_COLUMNS = 12
+MAX_LABEL_COLUMNS = 12
 """Columns of a label in a table."""
 
 
@@ -49,7 +49,7 @@ class PairFigures:
     """Share of right symbols of one that always gives the commonest answer."""
     confusion: Array | None
     """Of the examples whose symbols are known."""
-    unknown: Unknown = field(default_factory=Unknown)
+    unknown: UnknownSymbols = field(default_factory=UnknownSymbols)
     """Examples with other symbols: they are in all figures but the loss."""
 
     @property
@@ -115,13 +115,13 @@ def figures(
     pairing: PairVocabulary,
     examples: Examples,
     stop: StopFlag | None,
-    unknown: Unknown | None = None,
+    unknown: UnknownSymbols | None = None,
 ) -> PairFigures | None:
     """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
     found = score(config, parameters, examples, stop)
     if found is None:
         return None
-    unknown = unknown or Unknown()
+    unknown = unknown or UnknownSymbols()
     targets = examples.targets[examples.target_mask]
     counts = Counter(targets.tolist())
     matrix = None
@@ -163,7 +163,7 @@ def confusion_tables(found: PairFigures) -> list[Table]:
 
 def short(label: str) -> str:
     """Return a label for a table: on one line, with nothing hidden in it, and not too wide."""
-    return cut(terminal.label(label), MAX_COLUMNS)
+    return cut(terminal.label(label), MAX_LABEL_COLUMNS)
 
 
 def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
@@ -258,7 +258,7 @@ QUOTED = 36
 """Columns of an input that are shown beside its answer."""
 
 
-def quoted(source: str, wanted: str, given: str) -> str:
+def quoted_answers(source: str, wanted: str, given: str) -> str:
     """Show one example: what was read, what was answered, and what would have been right."""
     shown = cut_start(one_line(source), QUOTED)
     verdict = "" if given == wanted else f"   (right: {one_line(wanted)})"

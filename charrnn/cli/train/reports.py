@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say
 from charrnn.cli.output.text_columns import decoded_text
-from charrnn.cli.train.pair_report import pair_facts, pair_result, quoted
+from charrnn.cli.train.pair_report import pair_facts, pair_result, quoted_answers
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.text_report import text_facts, text_result
 from charrnn.inference.model import Model
@@ -89,7 +89,7 @@ class PairReports:
         predictor = Predictor(now.config, now.parameters, now.pairing)
         answers = predictor.answer([pair.input for pair in self.prepared.shown])
         return "\n".join(
-            quoted(pair.input, pair.output, one.text)
+            quoted_answers(pair.input, pair.output, one.text)
             for pair, one in zip(self.prepared.shown, answers, strict=True)
         )
 

@@ -12,8 +12,7 @@ from charrnn.checkpointing.lookup import resumable_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import one_line, shell_command
-from charrnn.cli.runs import load_pairs as pair_material
-from charrnn.cli.runs import load_text as corpora
+from charrnn.cli.runs import load_pairs, load_text
 from charrnn.cli.runs.environment import machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
@@ -105,7 +104,7 @@ def _find_material(
     record, symbols = checkpoint.corpus, checkpoint.symbols
     if symbols.of_pairs:
         known = checkpoint.pairing
-        pairs = pair_material.find_again(record, known.layout, place, paths)
+        pairs = load_pairs.find_pairs_again(record, known.layout, place, paths)
         return prepare_pairs(pairs, known.layout, record, seed, known)
-    corpus = corpora.find_again(record, place, paths)
+    corpus = load_text.find_text_again(record, place, paths)
     return prepare_text(corpus, checkpoint.vocabulary, record, ids_path(place))

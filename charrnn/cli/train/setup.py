@@ -14,8 +14,7 @@ from charrnn.checkpointing.lookup import RUNS, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
-from charrnn.cli.runs import load_pairs as pair_material
-from charrnn.cli.runs import load_text as corpora
+from charrnn.cli.runs import load_pairs, load_text
 from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
@@ -158,7 +157,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
     """
     parent = _parent(request.init_from)
     _check_kind(parent, pairs=False)
-    corpus = corpora.read(request.paths, request.built_in, request.text)
+    corpus = load_text.read_text(request.paths, request.built_in, request.text)
     ids = None
     if corpus.on_disk:
         ids = _ids_before(_wanted(request, corpus.name))
@@ -170,7 +169,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         return plan(preset, _inherit(given, parent), V, N, budget)
 
-    remarks = corpora.remarks(corpus, prepared.symbols, min_count=parent is None)
+    remarks = load_text.text_remarks(corpus, prepared.symbols, min_count=parent is None)
     notes = (*corpus.notes, *remarks)
     return PreparedRun(corpus.name, corpus.sources, notes, prepared, planner, parent, ids)
 
@@ -179,7 +178,7 @@ def _with_pairs(request: TrainRequest, layout: str) -> PreparedRun:
     """Read pairs, with symbols of their own or those of the checkpoint to begin from."""
     parent = _parent(request.init_from)
     _check_kind(parent, pairs=True)
-    corpus = pair_material.read(request.paths, request.built_in, layout, request.text)
+    corpus = load_pairs.read_given_pairs(request.paths, request.built_in, layout, request.text)
     record = CorpusRecord(
         name=corpus.name,
         **corpus.fingerprint,
@@ -195,7 +194,7 @@ def _with_pairs(request: TrainRequest, layout: str) -> PreparedRun:
         symbols, train = prepared.symbols, prepared.dataset.train
         return plan_pairs(preset, _inherit(given, parent), symbols, train, budget)
 
-    notes = (*corpus.notes, *pair_material.remarks(corpus, layout), *prepared.notes)
+    notes = (*corpus.notes, *load_pairs.pairs_remarks(corpus, layout), *prepared.notes)
     return PreparedRun(corpus.name, corpus.sources, notes, prepared, planner, parent)
 
 
@@ -223,7 +222,7 @@ def _prepare(
         encoding=request.text.encoding,
         as_bytes=request.text.as_bytes,
         normalise=request.text.normalise,
-        built_in=None if request.paths else request.built_in or corpora.DEFAULT_CORPUS,
+        built_in=None if request.paths else request.built_in or load_text.DEFAULT_CORPUS,
     )
     return prepare_text(corpus, vocabulary, record, ids or Path())
 

@@ -97,7 +97,7 @@ def text_result(
     if len(validation) >= 2:
         nats = evaluate(best.config, best.parameters, validation, stop=stop)
         if not trainer.config.state_reset_prob:
-            state = {name: lanes[:1] for name, lanes in trainer.states.items()}
+            state = {name: rows[:1] for name, rows in trainer.states.items()}
             carried = evaluate(
                 trainer.model_config, trainer.model, validation, stop=stop, state=state
             )

@@ -20,7 +20,7 @@ from charrnn.cli.output.text_columns import (
     side_by_side,
     split_hidden,
 )
-from charrnn.cli.train.pair_report import quoted, short
+from charrnn.cli.train.pair_report import quoted_answers, short
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.characters import is_hidden
 
@@ -118,4 +118,4 @@ def test_the_first_screen_of_a_run_has_no_blanks_at_line_ends_in_a_log(
 def test_a_label_in_a_table_is_cut_by_columns() -> None:
     assert short("語" * 20) == "語" * 6
     assert short("yes\u200b") == "yes<U+200B>"
-    assert quoted("語" * 40, "a\nb", "c") == f"…{'語' * 17} → c   (right: a␊b)"
+    assert quoted_answers("語" * 40, "a\nb", "c") == f"…{'語' * 17} → c   (right: a␊b)"
