@@ -59,6 +59,7 @@ def typed_with_escapes(
     that begins none of the escapes.
 
     Example:
+        >>> from charrnn.data.vocabulary import Vocabulary
         >>> typed_with_escapes(r"\\r\\n", "--stop", Vocabulary("\\n\\rab"))
         '\\r\\n'
     """
