@@ -65,7 +65,7 @@ class TextBatches:
         self._offsets = np.arange(T + 1, dtype=np.int64)[:, None]
 
     def at(self, step: int, rows: slice = slice(None)) -> Batch:
-        """Return the window of this step, of all lanes or of some."""
+        """Return the batch of a step, all of its rows or some."""
         epoch, number = divmod(step, self.steps_per_epoch)
         starts = self._row_starts[rows] + number * self.T + self._shift(epoch)
         text = self.ids[starts + self._offsets]
@@ -81,14 +81,14 @@ class TextBatches:
         return self.T * self.B
 
     def _shift(self, epoch: int) -> int:
-        """Return where this epoch's first lane begins: what fills no window is spare."""
+        """Return the offset of an epoch, from the characters that fill no batch."""
         if not self.state_reset_prob:
             return 0
         return int(generator(self.seed, Purpose.EPOCH, epoch).integers(self._slack + 1))
 
 
 MIN_BATCHES_PER_ROW = 4
-"""Windows a lane should have, so that the carried state and the epochs mean something."""
+"""Batches that each row should have, so that a carried state is used."""
 
 
 def shrink_batch_shape(characters: int, T: int, B: int) -> tuple[int, int]:

@@ -1,6 +1,6 @@
-"""What is not said is chosen here for pairs: the size, the batch, the memory, dropout.
+"""Presets for pairs: default network size, batch size, forget bias and dropout.
 
-The rule was tried on the demonstrations and on pairs of other kinds, each with a split inside its
+The rule was chosen on the built-in pairs and on pairs of other kinds, each with a split inside its
 training part.
 """
 
@@ -25,7 +25,7 @@ MAX_POSITIONS = 2**15
 """T × B of the longest batch: what its buffers have room for."""
 
 DENSE: Settings = {"hidden": 256, "batch_size": 32}
-"""Where most positions are guessed: the language model's recipe serves as it is."""
+"""Settings where most positions are predicted: those of texts."""
 
 SPARSE: Settings = {"hidden": 128, "batch_size": 64, "optimiser": "adam", "lr": 2e-3}
 """For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
@@ -33,7 +33,7 @@ Adagrad, the best where every position is guessed, never finds evidence that lie
 characters before the label, as Adam does."""
 
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
-"""For symbols to symbols, which are learnt by heart."""
+"""Settings for a table, which has no unseen inputs to generalise to."""
 
 MIN_BATCHES_PER_EPOCH = 4
 """Batches that an epoch should have at least."""

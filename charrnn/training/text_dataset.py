@@ -43,7 +43,7 @@ class TextDataset:
         return self.train[:characters]
 
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
-        """Return windows along lanes."""
+        """Return the shape and seed of batches of the text."""
         count = config.batch_size * (config.seq_length if config.loss == "mean" else 1)
         return TextBatchConfig(
             config.seq_length, config.batch_size, config.seed, config.state_reset_prob, 1 / count
@@ -52,7 +52,7 @@ class TextDataset:
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
-        """Score the held-out part on some lanes side by side."""
+        """Score the validation text as parallel streams."""
         validation = self.validation[:MAX_VALIDATION_CHARACTERS]
         nats = evaluate(config, parameters, validation, VALIDATION_BATCH_SIZE, stop)
         return None if nats is None else ValidationResult(nats, {"nats_per_char": nats})

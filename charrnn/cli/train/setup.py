@@ -81,7 +81,7 @@ class PreparedRun:
 
 def start_run(request: TrainRequest, run_options: RunOptions) -> None:
     """Train a new run to its end, or until a signal."""
-    threadpool_limits(1, user_api="blas")  # lanes are shared between processes, not products
+    threadpool_limits(1, user_api="blas")  # rows are shared among processes instead
     check_destination(request)
     with contextlib.ExitStack() as stack:
         if request.layout is None:
