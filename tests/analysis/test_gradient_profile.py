@@ -62,7 +62,7 @@ def naive_norm(
     layer: int,
     state: str,
 ) -> float:
-    """‖∂ℓ/∂s‖ by complex steps: layer by layer and step by step, a lane for each unit."""
+    """‖∂ℓ/∂s‖ by complex steps: layer by layer and step by step, a batch row for each unit."""
     H = config.hidden
     network = Network(config, parameters.astype(np.complex128), 1, H)
     inputs, target = ids[:-1], ids[-1]

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.cost [--quick] [--json FILE] [--plot FILE] [--largest MEGABYTES]
 
 The text is made up and repeated. Starting from one network, each of corpus size, units, layers,
-lanes and time steps is changed alone. One worker; microseconds a character, the median of rounds
-that go through all settings in turn. With a large text `charrnn train` itself is run too: seconds
-until its first step, and the memory of its processes at their peak.
+batch size and time steps is changed alone. One worker; microseconds per character, the median of
+rounds that go through all settings in turn. With a large text `charrnn train` itself is run too:
+seconds until its first step, and the memory of its processes at their peak.
 """
 
 import argparse

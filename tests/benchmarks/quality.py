@@ -7,7 +7,7 @@ every character with at least half a window before it). Rows:
 
     charrnn    `charrnn train TEXT --minutes M` for several M; the whole command's wall time
     recipe     our recipe, read from the checkpoint of --minutes 3, on PyTorch's fused LSTM
-    char-rnn   the classic recipe: LSTM 2 × 128, Adam 2e-3, 50 lanes of 50 characters
+    char-rnn   the classic recipe: LSTM 2 × 128, Adam 2e-3, 50 sequences of 50 characters
     gpt        nanoGPT's recipe for a CPU: 4 layers, 4 heads, 128 units, 64 characters, batch 12,
                2,000 steps of AdamW at 1e-3, warm-up 100, cosine to 1e-4
 

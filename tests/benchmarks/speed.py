@@ -26,7 +26,7 @@ from tests.benchmarks.measuring import (
 
 V = 65
 GRID = ((128, 1, 32, 50), (256, 1, 32, 64), (512, 1, 32, 64), (256, 2, 50, 50))
-"""Units, layers, lanes, time steps."""
+"""Units, layers, batch size, time steps."""
 
 
 def main() -> None:

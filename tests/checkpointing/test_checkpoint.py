@@ -1,4 +1,4 @@
-"""A checkpoint comes back bit for bit, explains itself, and is believed in nothing."""
+"""Checkpoints: saved and loaded bit for bit, and every value validated when loading."""
 
 import json
 import math
@@ -234,8 +234,8 @@ def array(name: str, alter: Callable[[Array], Array]) -> Change:
     return lambda arrays, _metadata: arrays.__setitem__(name, alter(arrays[name]))
 
 
-def spoil(value: float) -> Callable[[Array], Array]:
-    """Put one bad number somewhere into an array."""
+def set_last(value: float) -> Callable[[Array], Array]:
+    """Set the last element of an array to `value`."""
 
     def alter(good: Array) -> Array:
         bad = good.copy()
@@ -326,11 +326,11 @@ NONSENSE: dict[str, tuple[Change, str]] = {
         r"training\.config: no schedule called 'linear'",
     ),
     "a negative rate": (put("training", "config", "lr", value=-0.1), r"training\.config: --lr is"),
-    "no lanes": (
+    "batch size 0": (
         put("training", "config", "batch", value=0),
         r"training\.config: --batch-size is 0",
     ),
-    "another number of lanes": (
+    "another batch size": (
         put("training", "config", "batch", value=4),
         r"'training\.states\.layers\.0\.h' is float32 \(3, 4\)",
     ),
@@ -359,14 +359,17 @@ NONSENSE: dict[str, tuple[Change, str]] = {
     "an empty array": (array("b_y", lambda good: good[:0]), r"array 'b_y' is float32 \(0,\)"),
     "double precision": (array("b_y", lambda good: good.astype("f8")), r"array 'b_y' is float64"),
     "whole numbers": (array("W_hy", lambda good: good.astype("i8")), r"array 'W_hy' is int64"),
-    "NaN among the weights": (array("layers.1.b_h", spoil(math.nan)), r"'layers\.1\.b_h' .*finite"),
-    "infinity among the weights": (array("W_hy", spoil(math.inf)), r"'W_hy' .*not finite"),
+    "NaN among the weights": (
+        array("layers.1.b_h", set_last(math.nan)),
+        r"'layers\.1\.b_h' .*finite",
+    ),
+    "infinity among the weights": (array("W_hy", set_last(math.inf)), r"'W_hy' .*not finite"),
     "NaN in the optimiser": (
-        array("training.optimiser.mean.W_hy", spoil(math.nan)),
+        array("training.optimiser.mean.W_hy", set_last(math.nan)),
         r"'training\.optimiser\.mean\.W_hy' .*not finite",
     ),
     "infinity in a state": (
-        array("training.states.layers.0.c", spoil(-math.inf)),
+        array("training.states.layers.0.c", set_last(-math.inf)),
         r"'training\.states\.layers\.0\.c' .*not finite",
     ),
 }

@@ -1,4 +1,4 @@
-"""An archive is old or new, never in between; and nothing but an archive is ever read as one."""
+"""Archives of arrays: written atomically, and other files refused when reading."""
 
 import contextlib
 import errno

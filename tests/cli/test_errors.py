@@ -123,7 +123,7 @@ USAGE_ERRORS = [
     ("an endless gain", "train good.txt --recurrent-gain inf", ["gain"]),
     ("a negative decay", "train good.txt --weight-decay -1", ["--weight-decay is -1"]),
     ("too much average", "train good.txt --ema-decay 1.5", ["ema-decay"]),
-    ("no lanes", "train good.txt --batch-size 0", ["batch-size"]),
+    ("batch size 0", "train good.txt --batch-size 0", ["batch-size"]),
     ("no window", "train good.txt --seq-length 0", ["--seq-length"]),
     ("an impossible rate of resets", "train good.txt --state-reset-prob 2", ["--state-reset-prob"]),
     ("no steps", "train good.txt --steps 0", ["--steps is 0"]),

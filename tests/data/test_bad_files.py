@@ -1,4 +1,4 @@
-"""Bad files through every way of reading: held, large, packed, on stdin, in folders, as pairs."""
+"""Bad files in every way of reading: whole, in chunks, compressed, stdin, folders, pairs."""
 
 import gzip
 import io

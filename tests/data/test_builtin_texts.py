@@ -1,4 +1,4 @@
-"""The built-in corpora: made anew each time, the same each time."""
+"""Built-in corpora: generated on every call, always with the same content."""
 
 import builtins
 import random

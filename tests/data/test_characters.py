@@ -1,4 +1,4 @@
-"""Names of characters: nothing that cannot be seen is printed as itself, and all have a name."""
+"""Names of characters: every character has one, and no invisible one is printed as itself."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What looks wrong in a corpus is said in one line, and ordinary texts are left alone."""
+"""Corpus checks: one line for each suspicious property, and none for ordinary texts."""
 
 import random
 import time

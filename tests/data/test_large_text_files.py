@@ -1,4 +1,4 @@
-"""A text read in pieces is the text read whole: characters, counts, fingerprint, ids, errors."""
+"""Large text files: reading in chunks gives what reading the whole text gives, errors included."""
 
 import gzip
 from collections.abc import Callable

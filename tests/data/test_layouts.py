@@ -1,4 +1,4 @@
-"""Five ways to arrange an example; symbols numbered on both sides; a padded batch is its parts."""
+"""Layouts of pairs: arrangement of examples, numbering of symbols, padding of batches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -287,7 +287,7 @@ def test_a_step_tells_its_batch_whatever_came_before() -> None:
     assert not np.array_equal(one.at(0).inputs[:3], one.at(one.steps_per_epoch).inputs[:3])
 
 
-def test_some_lanes_of_a_batch_are_lanes_of_it() -> None:
+def test_rows_of_a_batch_can_be_read_alone() -> None:
     batches = PairBatches(random_examples(200), 16, seed=9)
     whole, part = batches.at(5), batches.at(5, slice(3, 11))
     np.testing.assert_array_equal(part.inputs, whole.inputs[:, 3:11])

@@ -1,4 +1,4 @@
-"""Files of pairs: read by line, split so that nothing is seen twice, refused with the line."""
+"""Pair files: parsing, splits without leakage, and errors that name the line."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Windows tile the text, targets are one character ahead, and every step knows its window."""
+"""Text batches: windows cover the text, targets are one character ahead, resets are seeded."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SIZES = st.integers(1, 12)
 
 
 def windows(N: int, T: int, B: int, state_reset_prob: float = 0.05, seed: int = 0) -> TextBatches:
-    """Return windows over a text whose ids are their own positions, on fewer lanes if need be."""
+    """Return windows over a text whose ids are their positions; a short text limits T and B."""
     T = min(T, N - 1)
     B = min(B, (N - 1) // T)
     return TextBatches(np.arange(N, dtype=np.uint32), T, B, seed, state_reset_prob)
@@ -45,7 +45,7 @@ def test_an_epoch_reads_a_stretch_of_the_text_once(
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 50))
-def test_a_window_goes_on_where_the_lane_stopped(N: int, T: int, B: int, epoch: int) -> None:
+def test_a_window_continues_its_sequence(N: int, T: int, B: int, epoch: int) -> None:
     text = windows(N, T, B)
     first = epoch * text.steps_per_epoch
     for step in range(first, first + text.steps_per_epoch - 1):
@@ -75,7 +75,7 @@ def test_a_window_is_a_function_of_the_step_alone(
 
 
 @given(LENGTHS, SIZES, SIZES, st.integers(0, 1000), st.integers(0, 12), st.integers(0, 12))
-def test_a_part_of_the_lanes_is_that_part_of_the_window(
+def test_rows_of_a_window_can_be_read_alone(
     N: int, T: int, B: int, step: int, start: int, stop: int
 ) -> None:
     text = windows(N, T, B, state_reset_prob=0.5)
@@ -87,12 +87,12 @@ def test_a_part_of_the_lanes_is_that_part_of_the_window(
 
 
 def resets(rate: float, seed: int = 0) -> Array:
-    """Return which lanes of an epoch's later windows are fresh (windows, B)."""
+    """Return the reset masks of an epoch's windows after the first (windows, B)."""
     text = TextBatches(np.zeros(40 * 500 + 1, np.uint8), 1, 40, seed, rate)
     return np.array([text.at(step).reset_mask for step in range(1, text.steps_per_epoch)])
 
 
-def test_lanes_begin_anew_at_the_rate_asked_for() -> None:
+def test_states_are_reset_at_the_given_rate() -> None:
     assert not resets(0.0).any()
     assert resets(1.0).all()
     assert resets(0.05).mean() == pytest.approx(0.05, abs=0.01)

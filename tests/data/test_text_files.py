@@ -1,4 +1,4 @@
-"""Files become one text, strictly: a gallery of what users hand in, and what they are told."""
+"""Text files: decoding, joining and splitting, and the messages for files that cannot be read."""
 
 import gzip
 import hashlib

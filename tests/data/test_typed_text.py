@@ -1,4 +1,4 @@
-"""Typed text: however it is typed, it becomes what the model's own text holds."""
+"""Typed text: converted to the normal form and line ends of the text the model was trained on."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Characters become ids and come back, at every chunk border and for any Unicode."""
+"""Vocabulary: encoding and decoding, at the borders of chunks and for any Unicode."""
 
 import time
 from collections import Counter

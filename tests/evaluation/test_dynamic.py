@@ -1,4 +1,4 @@
-"""Dynamic evaluation scores first and learns afterwards; at rate 0 it is the static figure."""
+"""Dynamic evaluation: scores before it updates; at learning rate 0 it is static evaluation."""
 
 import numpy as np
 import pytest

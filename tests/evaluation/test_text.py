@@ -1,4 +1,4 @@
-"""The loss of a text: one stream as a loop would read it, parallel sequences close to it."""
+"""Loss of a text: one stream equals a loop over characters, parallel sequences are close to it."""
 
 import math
 from itertools import pairwise
@@ -43,7 +43,7 @@ def test_one_stream_is_read_as_a_loop_would(rng: np.random.Generator, cell: str,
     )
 
 
-def test_many_lanes_agree_with_one_stream(rng: np.random.Generator, cell: str) -> None:
+def test_parallel_sequences_agree_with_one_stream(rng: np.random.Generator, cell: str) -> None:
     config, parameters = small(cell)
     N = 3 * 4 * BURN_IN + 321
     ids = ((np.arange(N) // 3) % V + rng.integers(2, size=N)) % V

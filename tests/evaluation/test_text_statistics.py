@@ -1,4 +1,4 @@
-"""Statistics of short texts: a cycle is found where it begins, and n-grams are counted."""
+"""Statistics of short texts: start of a repetition, and counts of n-grams."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The lock on a file: between real processes, after a kill, and for files that are no lock."""
+"""File locks: between processes, after a kill, and on files that are not locks."""
 
 import errno
 import os

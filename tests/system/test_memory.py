@@ -1,4 +1,4 @@
-"""The memory limit and the peak use, on systems that tell less than Linux."""
+"""Memory limit and peak memory, also on systems that report less than Linux."""
 
 import os
 import sys

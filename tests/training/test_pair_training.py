@@ -1,4 +1,4 @@
-"""Runs on pairs: exact to the last bit when resumed, the same over processes, and they learn."""
+"""Training on pairs: exact resume, independence of the number of workers, convergence."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is not said is chosen well: budgets, presets, and the fit to a small text."""
+"""Presets: settings chosen from the budget and from the size of the text."""
 
 from itertools import pairwise
 from typing import Any

@@ -1,4 +1,4 @@
-"""Measuring a machine leaves the run as it was, and the arithmetic of sharing is right."""
+"""Speed calibration: it leaves the run unchanged, and computes the gain of workers correctly."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A run learns, resumes to the last bit, reports in order, and never spoils its weights."""
+"""Trainer: convergence, exact resume, order of events, and weights kept finite."""
 
 import math
 from dataclasses import astuple, replace
@@ -321,8 +321,8 @@ def test_the_average_follows_the_weights() -> None:
         assert trainer.model is trainer.parameters
 
 
-def spoilt(trainer: Trainer, name: str) -> None:
-    """Put one number that is none where the next window reads it."""
+def put_nan(trainer: Trainer, name: str) -> None:
+    """Set one element of a parameter that the next window reads to NaN."""
     ids = trainer.pool.batcher.at(trainer.progress.step).inputs
     array = trainer.parameters[name]
     row = (0, int(ids[0, 0]), 0) if name == "layers.0.W_xh" else (0,) * array.ndim
@@ -336,11 +336,11 @@ def parameters_of(cell: str) -> list[str]:
 @pytest.mark.parametrize(
     ("cell", "name"), [(cell, name) for cell in CELLS for name in parameters_of(cell)]
 )
-def test_a_number_that_is_none_stops_the_run_before_it_spreads(cell: str, name: str) -> None:
+def test_a_nan_weight_stops_the_run_and_changes_nothing_else(cell: str, name: str) -> None:
     with begin(model(cell, layers=2), replace(PLAN, ema_decay=0.9)) as trainer:
         trainer.step()
         trainer.step()
-        spoilt(trainer, name)
+        put_nan(trainer, name)
         before = remember(trainer)
         with pytest.raises(DivergedError, match="not finite at step 3; try a smaller") as caught:
             trainer.step()

@@ -1,4 +1,4 @@
-"""What crosses the border between two windows, and what does not."""
+"""Truncated backpropagation: what is carried from one window to the next, and what is not."""
 
 from collections.abc import Callable
 
@@ -112,6 +112,19 @@ def test_truncation_loses_what_the_past_did_and_nothing_else(
     np.testing.assert_allclose(by_name["b_y"], 0, atol=1e-12)
 
 
+def assert_equal_training_steps(first: Network, second: Network, inputs: Ids, targets: Ids) -> None:
+    """Take one step with dropout in each; logits, loss, gradient and states must be equal."""
+    results = []
+    for network in (first, second):
+        logits = network.forward(inputs, np.random.default_rng(5)).copy()
+        nats = network.loss(targets)
+        network.backward(targets, 1.0)
+        network.carry_state()
+        results.append((logits, nats, gradient(network), *states(network).values()))
+    for of_first, of_second in zip(*results, strict=True):
+        np.testing.assert_array_equal(of_first, of_second)
+
+
 @layers
 def test_a_window_leaves_nothing_behind(
     build: Callable[..., Network], rng: np.random.Generator, cell: str, layers: int
@@ -128,15 +141,7 @@ def test_a_window_leaves_nothing_behind(
         used.carry_state()
     for name, state in used.states().items():
         state[...] = start[name]
-    results = []
-    for network in (used, new):
-        logits = network.forward(inputs, np.random.default_rng(5)).copy()
-        nats = network.loss(targets)
-        network.backward(targets, 1.0)
-        network.carry_state()
-        results.append((logits, nats, gradient(network), *states(network).values()))
-    for after, before in zip(*results, strict=True):
-        np.testing.assert_array_equal(after, before)
+    assert_equal_training_steps(used, new, inputs, targets)
 
 
 @layers
@@ -147,15 +152,7 @@ def test_a_window_without_dropout_leaves_nothing_behind_for_one_with_it(
     new = another(used, T)
     inputs, targets = text(rng)
     used.forward(inputs)  # nothing is dropped
-    results = []
-    for network in (used, new):
-        network.forward(inputs, np.random.default_rng(5))
-        network.loss(targets)
-        network.backward(targets, 1.0)
-        network.carry_state()
-        results.append((gradient(network), *states(network).values()))
-    for after, before in zip(*results, strict=True):
-        np.testing.assert_array_equal(after, before)
+    assert_equal_training_steps(used, new, inputs, targets)
 
 
 @layers
@@ -174,7 +171,7 @@ def test_dropout_is_not_carried(
 
 
 @layers
-def test_resetting_a_lane_starts_it_from_zero_and_leaves_the_others(
+def test_resetting_a_sequence_starts_it_from_zero_and_leaves_the_others(
     build: Callable[..., Network], rng: np.random.Generator, cell: str, layers: int
 ) -> None:
     network = build(model(cell, layers), T, B)
@@ -189,7 +186,7 @@ def test_resetting_a_lane_starts_it_from_zero_and_leaves_the_others(
     np.testing.assert_allclose(logits[:, 1:2], from_zero.forward(inputs[:, 1:2]), rtol=1e-12)
 
 
-def test_reset_without_lanes_is_the_state_of_a_new_network(
+def test_reset_without_a_mask_is_the_state_of_a_new_network(
     build: Callable[..., Network], rng: np.random.Generator, cell: str
 ) -> None:
     network = build(model(cell, 2), T, B)
@@ -202,7 +199,7 @@ def test_reset_without_lanes_is_the_state_of_a_new_network(
     np.testing.assert_array_equal(network.forward(inputs), new.forward(inputs))
 
 
-def test_lanes_do_not_speak_to_each_other(
+def test_sequences_of_a_batch_are_independent(
     build: Callable[..., Network], rng: np.random.Generator, cell: str
 ) -> None:
     network = build(model(cell, 2), T, B)
