@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from charrnn.data.encoding_detection import (
     HEAD_BYTES,
-    Pieces,
+    ReadChunks,
     encoding_advice,
     mark_of,
     utf_16_order,
@@ -76,7 +76,7 @@ class TextFacts:
     _last: str = ""
 
     def add(self, text: str) -> str:
-        """Count a piece; return it without byte order marks, if it is at the beginning."""
+        """Count a chunk; return it without byte order marks, if it is at the beginning."""
         if not self.characters and text.startswith(MARK):
             rest = text.lstrip(MARK)
             self.marks += len(text) - len(rest)
@@ -208,14 +208,14 @@ def check_characters(text: str, name: str, options: TextOptions) -> None:
         )
 
 
-def undecodable(name: str, codec: str, offset: int, line: int, pieces: Pieces) -> TextError:
+def undecodable(name: str, codec: str, offset: int, line: int, chunks: ReadChunks) -> TextError:
     """Return the error for a file whose byte at `offset`, in line `line`, does not decode."""
     size, bad, head = 0, b"", b""
-    for piece in pieces():
-        head += bytes(piece[: 4 - len(head)])
+    for chunk in chunks():
+        head += bytes(chunk[: 4 - len(head)])
         begin = max(0, offset - size)
-        bad += bytes(piece[begin : begin + 4 - len(bad)])
-        size += len(piece)
+        bad += bytes(chunk[begin : begin + 4 - len(bad)])
+        size += len(chunk)
     marked = mark_of(head) or ""
     if codec in (*UTF_16, *UTF_32) and size - offset < 4:
         return _half_a_character(f"{name} is cut ({codec.upper()})", size - offset)
@@ -225,7 +225,7 @@ def undecodable(name: str, codec: str, offset: int, line: int, pieces: Pieces) -
     if codec == "utf-8" and bad[:1] == b"\xed" and bad[1:2] >= b"\xa0":
         what = f"half of a surrogate pair at offset {offset}"
     problem = f"{name} is not {codec.upper()} ({what}, line {line})"
-    if advice := encoding_advice(pieces, offset):
+    if advice := encoding_advice(chunks, offset):
         return TextError(problem, advice)
     return TextError(problem, "--bytes", UNDAMAGED)
 

@@ -23,7 +23,7 @@ MARKS = {  # UTF-32 before UTF-16, whose little-endian mark is the beginning of 
 CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32)])
 """Bytes that occur in no text of one byte per character: controls, without white space and ESC."""
 
-Pieces = Callable[[], Iterable[bytes | bytearray]]
+ReadChunks = Callable[[], Iterable[bytes | bytearray]]
 """Function that yields the content of a file in chunks, from the beginning at each call."""
 
 
@@ -151,16 +151,16 @@ def with_order(codec: str, head: bytes | bytearray) -> str:
     return f"{codec}-{sys.byteorder[0]}e"
 
 
-def encoding_advice(pieces: Pieces, offset: int) -> str:
+def encoding_advice(chunks: ReadChunks, offset: int) -> str:
     """Return `--encoding …` with encodings that decode all of a file, or "" if none is plausible.
 
     `offset` is that of the first byte that did not decode.
     """
-    head, sample, before_is_ascii = _look(pieces(), offset)
+    head, sample, before_is_ascii = _look(chunks(), offset)
     marked = mark_of(head)
     guesses = [marked[:6]] if marked else []
     guesses += ["utf-8", *filter(None, [zeros_of(head)]), "utf-32-le", "utf-32-be"]
-    if working := _that_decode(guesses, pieces()):
+    if working := _that_decode(guesses, chunks()):
         return f"--encoding {working[0]}"
     if not before_is_ascii or is_binary(head) or is_binary(sample):
         return ""  # damaged UTF-8, as which the letters before the offset were read, or no text
@@ -168,8 +168,8 @@ def encoding_advice(pieces: Pieces, offset: int) -> str:
     likely = _likely(sample, FAMILIES if another_script else LATIN_FAMILIES)
     if not another_script and (not likely or not likely[0].language):
         western = "cp1252" if re.search(rb"[\x80-\x9f]", sample) else "latin-1"
-        return f"--encoding {western}" if _that_decode([western], pieces()) else ""
-    working = _that_decode([family.encoding for family in likely], pieces())
+        return f"--encoding {western}" if _that_decode([western], chunks()) else ""
+    working = _that_decode([family.encoding for family in likely], chunks())
     return _in_words(
         [family for family in likely if family.language and family.encoding in working]
     )
@@ -189,35 +189,35 @@ def is_another_script(sample: bytes) -> bool:
     return high >= 8 and high > 0.5 * (high + letters)
 
 
-def _look(pieces: Iterable[bytes | bytearray], offset: int) -> tuple[bytes, bytes, bool]:
+def _look(chunks: Iterable[bytes | bytearray], offset: int) -> tuple[bytes, bytes, bool]:
     """Return the head, what follows `offset`, and whether all before it is ASCII."""
     head, sample, place, before_is_ascii = b"", b"", 0, True
-    for piece in pieces:
-        head += bytes(piece[: HEAD_BYTES - len(head)])
+    for chunk in chunks:
+        head += bytes(chunk[: HEAD_BYTES - len(head)])
         cut = max(0, offset - place)
-        before_is_ascii = before_is_ascii and piece[:cut].isascii()
-        sample += bytes(piece[cut : cut + SAMPLE_BYTES - len(sample)])
-        place += len(piece)
+        before_is_ascii = before_is_ascii and chunk[:cut].isascii()
+        sample += bytes(chunk[cut : cut + SAMPLE_BYTES - len(sample)])
+        place += len(chunk)
         if len(sample) >= SAMPLE_BYTES:
             break
     return head, sample, before_is_ascii
 
 
-def _that_decode(encodings: list[str], pieces: Iterable[bytes | bytearray]) -> list[str]:
-    """Return those encodings that decode all pieces, in their order."""
+def _that_decode(encodings: list[str], chunks: Iterable[bytes | bytearray]) -> list[str]:
+    """Return those encodings that decode all chunks, in their order."""
     decoders = {name: codecs.getincrementaldecoder(name)() for name in encodings}
 
-    def decode(piece: bytes, final: bool) -> None:
+    def decode(chunk: bytes, final: bool) -> None:
         for name, decoder in list(decoders.items()):
             try:
-                decoder.decode(piece, final)
+                decoder.decode(chunk, final)
             except UnicodeError:
                 del decoders[name]
 
-    for piece in pieces:
+    for chunk in chunks:
         if not decoders:
             return []
-        decode(bytes(piece), False)
+        decode(bytes(chunk), False)
     decode(b"", True)
     return [name for name in encodings if name in decoders]
 

@@ -130,8 +130,8 @@ def kind_of(path: Path, options: TextOptions) -> Kind:
             decoder = codecs.getincrementaldecoder(with_order(options.codec, head))()
             if "\0" in decoder.decode(head):
                 return _other_kind(head)
-            while not packed and (piece := file.read(READ_CHUNK_BYTES)):
-                decoder.decode(piece)
+            while not packed and (chunk := file.read(READ_CHUNK_BYTES)):
+                decoder.decode(chunk)
             decoder.decode(b"", final=not packed)
         except (UnicodeError, TextError):
             return _other_kind(head)

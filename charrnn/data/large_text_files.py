@@ -55,7 +55,7 @@ class LargeCorpus:
     options: TextOptions = field(default_factory=TextOptions)
     file_notes: tuple[str, ...] = ()
 
-    def pieces(self, notes: FileNotes | None = None) -> Iterator[str]:
+    def chunks(self, notes: FileNotes | None = None) -> Iterator[str]:
         """Yield the characters of all files, joined by one newline, some at a time.
 
         Remarks about the files are added to `notes`. Raises TextError for what cannot be decoded,
@@ -65,11 +65,11 @@ class LargeCorpus:
         for path in self.paths:
             facts = TextFacts()
             first = True
-            for piece in decoded(path, self.options, facts):
+            for chunk in decoded(path, self.options, facts):
                 if begun and first:
                     yield "\n"
                 begun, first = True, False
-                yield piece
+                yield chunk
             if notes is not None:
                 notes.add(shown(path), *facts.remarks())
 
@@ -79,12 +79,12 @@ class LargeCorpus:
         counts: CodeCounts = np.zeros(0x100, np.intp)
         digest, characters = hashlib.sha256(), 0
         notes, sample = FileNotes(), []
-        for number, piece in enumerate(self.pieces(notes)):
-            counts = add_counts(counts, piece)
-            digest.update(piece.encode("utf-8", "surrogatepass"))
-            characters += len(piece)
+        for number, chunk in enumerate(self.chunks(notes)):
+            counts = add_counts(counts, chunk)
+            digest.update(chunk.encode("utf-8", "surrogatepass"))
+            characters += len(chunk)
             if number & (number - 1) == 0:  # 0 and the powers of 2
-                sample.append(piece)
+                sample.append(chunk)
         check_variety(characters, int(counts.max()), self.paths)
         fingerprint: Fingerprint = {"sha256": digest.hexdigest(), "characters": characters}
         return Scan(counts, fingerprint, notes.lines(), tuple(sample))
@@ -121,9 +121,9 @@ class LargeCorpus:
     def part(self, begin: int, end: int) -> str:
         """Return the characters from `begin` to before `end`; reads all that come before."""
         found, place = [], 0
-        for piece in self.pieces():
-            found.append(piece[max(0, begin - place) : max(0, end - place)])
-            place += len(piece)
+        for chunk in self.chunks():
+            found.append(chunk[max(0, begin - place) : max(0, end - place)])
+            place += len(chunk)
             if place >= end:
                 break
         return "".join(found)
@@ -137,7 +137,7 @@ class LargeCorpus:
         new_folders = [folder for folder in path.parents if not folder.exists()]
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, self._encoded_pieces(vocabulary))
+            write_atomically(path, self._encoded_chunks(vocabulary))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StorageError(
@@ -149,11 +149,11 @@ class LargeCorpus:
                     folder.rmdir()
         return mapped(path, vocabulary)
 
-    def _encoded_pieces(self, vocabulary: Vocabulary) -> Iterator[bytes]:
+    def _encoded_chunks(self, vocabulary: Vocabulary) -> Iterator[bytes]:
         size = characters = 0
-        for piece in self.pieces():
-            characters += len(piece)
-            content = vocabulary.encode(piece, "skip").tobytes()
+        for chunk in self.chunks():
+            characters += len(chunk)
+            content = vocabulary.encode(chunk, "skip").tobytes()
             size += len(content)
             yield content
         if characters != self.fingerprint["characters"]:
@@ -170,7 +170,7 @@ class Scan:
     fingerprint: Fingerprint
     notes: tuple[str, ...]
     sample: tuple[str, ...]
-    """Some of the pieces, from all over the text."""
+    """Some of the chunks, from all over the text."""
 
 
 AnyCorpus: TypeAlias = Corpus | LargeCorpus
@@ -206,13 +206,13 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
     """
     facts = TextFacts() if facts is None else facts
     name = shown(path)
-    head = next(raw_pieces(path, HEAD_BYTES), b"")
+    head = next(raw_chunks(path, HEAD_BYTES), b"")
     codec = with_order(options.codec, head)
     if not options.as_bytes:
         check_head(head, name, options)
     decoder = codecs.getincrementaldecoder(codec)()
     consumed, lines = 0, 0
-    for content in raw_pieces(path, READ_CHUNK_BYTES, end=b""):
+    for content in raw_chunks(path, READ_CHUNK_BYTES, end=b""):
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(content, final=not content)
@@ -226,7 +226,7 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
                 codec,
                 offset,
                 line,
-                lambda: raw_pieces(path, max(READ_CHUNK_BYTES, HEAD_BYTES)),
+                lambda: raw_chunks(path, max(READ_CHUNK_BYTES, HEAD_BYTES)),
             ) from error
         consumed += len(content)
         lines += text.count("\n")
@@ -237,7 +237,7 @@ def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> 
         check_zeros(head, consumed, name, options)
 
 
-def raw_pieces(path: str, size: int, end: bytes | None = None) -> Iterator[bytes]:
+def raw_chunks(path: str, size: int, end: bytes | None = None) -> Iterator[bytes]:
     """Yield the unpacked bytes of a file, up to `size` at a time, and then `end` if given."""
     name = shown(path)
     with opened(path) as file:

@@ -179,25 +179,25 @@ def _content(source: str) -> bytearray:
 def _drain(stream: BinaryIO | gzip.GzipFile, name: str) -> bytearray:
     """Read a stream to its end."""
     content = bytearray()
-    for piece in pieces_of(stream, name):
-        content += piece
+    for chunk in chunks_of(stream, name):
+        content += chunk
     return content
 
 
-def pieces_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
-    """Yield a stream piece by piece; raise TextError if it does not end within SIZE_LIMIT."""
+def chunks_of(stream: BinaryIO | gzip.GzipFile, name: str) -> Iterator[bytes]:
+    """Yield a stream chunk by chunk; raise TextError if it does not end within SIZE_LIMIT."""
     size = 0
-    while piece := stream.read(READ_CHUNK_BYTES):
-        size += len(piece)
+    while chunk := stream.read(READ_CHUNK_BYTES):
+        size += len(chunk)
         if size > SIZE_LIMIT:
             raise TextError(f"{name} holds more than {SIZE_LIMIT:,} bytes", "a part of it")
-        yield piece
+        yield chunk
 
 
 def _unpack(packed: bytearray, name: str) -> bytearray:
     """Decompress gzip data, first to count, then to keep: a decompression bomb takes no memory."""
     with unpacking(name), gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
-        for _ in pieces_of(stream, name):
+        for _ in chunks_of(stream, name):
             pass
         stream.seek(0)
         content = _drain(stream, name)

@@ -148,8 +148,8 @@ def witten_bell(train: Ids, validation: Ids, size: int, order: int) -> Iterator[
         keys = renumber(gram, stream, symbols)
         context = keys // symbols
         count = np.zeros(len(keys), np.int64)
-        for piece in pieces(n - 1, len(train)):  # what ends earlier is shorter than n
-            count += np.bincount(gram[piece], minlength=len(keys))
+        for chunk in chunk_slices(n - 1, len(train)):  # what ends earlier is shorter than n
+            count += np.bincount(gram[chunk], minlength=len(keys))
         context_count = np.bincount(context, weights=count)
         context_kinds = np.bincount(context, weights=count > 0)
         c, h = gram[in_held], context[gram[in_held]]
@@ -162,16 +162,16 @@ def witten_bell(train: Ids, validation: Ids, size: int, order: int) -> Iterator[
 def renumber(gram: Ids, stream: Ids, symbols: int) -> Array:
     """Return the different keys = gram · symbols + stream, sorted; `gram` becomes their indices.
 
-    Works in pieces: sorting them is faster than sorting all, and takes a fraction of the memory.
+    Works in chunks: sorting them is faster than sorting all, and takes a fraction of the memory.
     """
     found: list[Array] = []
-    for piece in pieces(0, len(stream)):
-        key = gram[piece] * np.int64(symbols) + stream[piece]
-        different, gram[piece] = np.unique(key, return_inverse=True)
+    for chunk in chunk_slices(0, len(stream)):
+        key = gram[chunk] * np.int64(symbols) + stream[chunk]
+        different, gram[chunk] = np.unique(key, return_inverse=True)
         found.append(different)
     keys = np.unique(np.concatenate(found))
-    for piece, different in zip(pieces(0, len(stream)), found, strict=True):
-        gram[piece] = np.searchsorted(keys, different)[gram[piece]]
+    for chunk, different in zip(chunk_slices(0, len(stream)), found, strict=True):
+        gram[chunk] = np.searchsorted(keys, different)[gram[chunk]]
     return keys
 
 
@@ -179,7 +179,7 @@ CHUNK_SIZE = 2**18
 """Characters or bytes of a chunk: fits the cache, and `stop()` is called often enough."""
 
 
-def pieces(start: int, stop: int) -> Iterator[slice]:
+def chunk_slices(start: int, stop: int) -> Iterator[slice]:
     """Cut the range from `start` to `stop` into slices, all but the last of equal length."""
     for begin in range(start, stop, CHUNK_SIZE):
         yield slice(begin, min(begin + CHUNK_SIZE, stop))
@@ -215,6 +215,7 @@ def compressed_size(new: Callable[[], Compressor], data: bytes, stop: StopFlag |
     """Return the compressed size of `data` in bytes, with a compressor made by `new`."""
     compressor = new()
     size = sum(
-        len(compressor.compress(data[piece])) for piece in interruptible(pieces(0, len(data)), stop)
+        len(compressor.compress(data[chunk]))
+        for chunk in interruptible(chunk_slices(0, len(data)), stop)
     )
     return size + len(compressor.flush())

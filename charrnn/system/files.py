@@ -61,11 +61,11 @@ def temporary_path(path: Path) -> Path:
 
 def write_durably(path: Path, content: bytes | bytearray | Iterable[bytes]) -> None:
     """Create the file `path` and fsync it. Raises FileExistsError if there is one."""
-    pieces = (content,) if isinstance(content, bytes | bytearray) else content
+    chunks = (content,) if isinstance(content, bytes | bytearray) else content
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | O_BINARY, mode=0o666)
     try:
-        for piece in pieces:
-            write_all(descriptor, piece)
+        for chunk in chunks:
+            write_all(descriptor, chunk)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -113,8 +113,8 @@ def unlink_if_possible(path: Path) -> None:
 def read_chunks(path: Path) -> Iterator[bytes]:
     """Yield the content of a file, `CHUNK_BYTES` at a time."""
     with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            yield piece
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 def fsync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ Make = Callable[..., LargeCorpus]
 
 
 @pytest.fixture(params=[1, 2, 3, 7, 64, 2**20])
-def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Bytes that are decoded at a time: characters of several bytes lie across the borders."""
     monkeypatch.setattr(large_text, "READ_CHUNK_BYTES", request.param)
     return int(request.param)
@@ -47,7 +47,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
 def same(large: LargeCorpus, tmp_path: Path) -> None:
     """Compare with the text held in memory."""
     small = read_corpus(list(large.paths), large.options)
-    assert "".join(large.pieces()) == small.text
+    assert "".join(large.chunks()) == small.text
     assert large.fingerprint == small.fingerprint
     assert (large.name, large.sources) == (small.name, small.sources)
     counts = count(small.text)
@@ -65,20 +65,20 @@ def same(large: LargeCorpus, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
 def test_every_encoding_reads_as_when_held(
-    make: Make, tmp_path: Path, piece: int, codec: str
+    make: Make, tmp_path: Path, chunk: int, codec: str
 ) -> None:
     encoding = "utf-8" if codec == "utf-8-sig" else codec
     same(make(TEXT.encode(codec), options=TextOptions(encoding)), tmp_path)
 
 
-def test_bytes_and_several_files_and_gzip(make: Make, tmp_path: Path, piece: int) -> None:
+def test_bytes_and_several_files_and_gzip(make: Make, tmp_path: Path, chunk: int) -> None:
     content = TEXT.encode()
     same(make(content, options=TextOptions(as_bytes=True)), tmp_path)
     same(make(content, b"", gzip.compress(content), b"end"), tmp_path)
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"\xe4\xb8", b"\xc3"])
-def test_what_does_not_decode_is_placed(make: Make, piece: int, bad: bytes) -> None:
+def test_what_does_not_decode_is_placed(make: Make, chunk: int, bad: bytes) -> None:
     start = "ä\nöü\n".encode()
     corpus = make(start + bad + b"and so on")
     with pytest.raises(
@@ -128,7 +128,7 @@ def test_a_file_that_is_gone_is_named(make: Make) -> None:
     corpus = make(b"abab")
     Path("0.txt").unlink()
     with pytest.raises(TextError, match=r"there is no file 0\.txt"):
-        list(corpus.pieces())
+        list(corpus.chunks())
 
 
 def test_only_what_is_large_is_large(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -433,11 +433,11 @@ def test_no_message_is_longer_than_a_line_should_be(here: Path) -> None:
 
 
 @given(st.text(min_size=1), st.integers(1, 5))
-def test_a_fingerprint_is_the_hash_of_the_utf_8_bytes_whatever_the_pieces(
-    text: str, piece: int
+def test_a_fingerprint_is_the_hash_of_the_utf_8_bytes_whatever_the_chunks(
+    text: str, chunk: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_module, "READ_CHUNK_BYTES", piece)
+        patch.setattr(text_module, "READ_CHUNK_BYTES", chunk)
         found = fingerprint(text)
     whole = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     assert found == {"sha256": whole, "characters": len(text)}

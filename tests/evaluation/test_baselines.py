@@ -81,12 +81,12 @@ def naive_witten_bell(
 texts = st.lists(st.integers(0, SIZE - 1), max_size=60)
 
 
-@given(train=texts, validation=texts, order=st.integers(1, 5), piece=st.integers(1, 80))
-def test_witten_bell_equals_the_formula_however_it_is_cut_into_pieces(
-    train: list[int], validation: list[int], order: int, piece: int
+@given(train=texts, validation=texts, order=st.integers(1, 5), chunk=st.integers(1, 80))
+def test_witten_bell_equals_the_formula_however_it_is_cut_into_chunks(
+    train: list[int], validation: list[int], order: int, chunk: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK_SIZE", piece)
+        patch.setattr(module, "CHUNK_SIZE", chunk)
         by_order = list(witten_bell(ids(train), ids(validation), SIZE, order))
     assert len(by_order) == order
     for n, p in enumerate(by_order, start=1):
@@ -271,7 +271,7 @@ def stop_at(call: int) -> tuple[Callable[[], bool], list[int]]:
     return stop, calls
 
 
-def test_stop_is_asked_between_orders_and_pieces_and_ends_the_work_at_once() -> None:
+def test_stop_is_asked_between_orders_and_chunks_and_ends_the_work_at_once() -> None:
     train, validation = random_ids(1_000, SIZE), random_ids(100, SIZE, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK_SIZE", 300)

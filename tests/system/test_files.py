@@ -48,7 +48,7 @@ def names(folder: Path) -> list[str]:
 # Atomic writing.
 
 
-def test_a_file_is_written_in_one_piece_or_in_several(tmp_path: Path) -> None:
+def test_a_file_is_written_in_one_chunk_or_in_several(tmp_path: Path) -> None:
     path = tmp_path / "a"
     write_atomically(path, b"whole")
     assert path.read_bytes() == b"whole"
@@ -57,33 +57,33 @@ def test_a_file_is_written_in_one_piece_or_in_several(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
-def test_the_old_file_stays_until_the_last_piece_is_made(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_last_chunk_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
     during = []
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         yield b"new"
         during.append((path.read_bytes(), names(tmp_path)))
 
-    write_atomically(path, pieces())
+    write_atomically(path, chunks())
     assert during == [(b"old", [temporary_path(path).name, "a"])]
     assert path.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
-def test_a_failure_to_make_a_piece_passes_through_and_leaves_the_old_file(
+def test_a_failure_to_make_a_chunk_passes_through_and_leaves_the_old_file(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
 
-    def pieces() -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
         yield b"new"
         raise error
 
     with pytest.raises(error):
-        write_atomically(path, pieces())
+        write_atomically(path, chunks())
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
 

@@ -94,8 +94,8 @@ def unicode_ok(stream: TextIO | None = None) -> bool:
     return encoding.lower().replace("-", "").startswith("utf")
 
 
-def decode_utf_8(pieces: Iterable[str]) -> Iterator[str]:
-    """Decode pieces of UTF-8 whose bytes are given as characters U+0000 to U+00FF.
+def decode_utf_8(chunks: Iterable[str]) -> Iterator[str]:
+    """Decode chunks of UTF-8 whose bytes are given as characters U+0000 to U+00FF.
 
     A byte that is not UTF-8 becomes `\\xff`. A character is yielded with the last of its bytes.
 
@@ -104,8 +104,8 @@ def decode_utf_8(pieces: Iterable[str]) -> Iterator[str]:
         'é\\\\xff!'
     """
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-    for piece in pieces:
-        if text := decoder.decode(piece.encode("latin-1")):
+    for chunk in chunks:
+        if text := decoder.decode(chunk.encode("latin-1")):
             yield text
     if rest := decoder.decode(b"", final=True):
         yield rest
@@ -160,11 +160,11 @@ def write_plain(text: str) -> None:
             byte_writer(out)(utf_8(text))
 
 
-def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
+def write_text(chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
     """Write generated text to stdout: `visible` and unbuffered on a terminal, exact elsewhere.
 
     Args:
-        pieces: the text.
+        chunks: the text.
         raw: whether a terminal receives control codes unchanged.
         as_bytes: whether the characters are bytes, U+0000 to U+00FF.
 
@@ -175,32 +175,32 @@ def write_text(pieces: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
         live = out.isatty()
         if live and not raw:
             last = ""
-            for piece in map(visible, decode_utf_8(pieces) if as_bytes else pieces):
-                out.write(piece)
+            for chunk in map(visible, decode_utf_8(chunks) if as_bytes else chunks):
+                out.write(chunk)
                 out.flush()
-                last = piece or last
+                last = chunk or last
             if last and not last.endswith("\n"):
                 out.write("\n")
             return
         write = byte_writer(out)
         if live:
-            for piece in pieces:
+            for chunk in chunks:
                 if as_bytes:
-                    write(piece.encode("latin-1"))
+                    write(chunk.encode("latin-1"))
                 else:
-                    out.write(piece)
+                    out.write(chunk)
                 out.flush()
             return
-        for text in joined(pieces):
+        for text in joined(chunks):
             write(text.encode("latin-1") if as_bytes else utf_8(text))
 
 
-def joined(pieces: Iterable[str], count: int = 256) -> Iterator[str]:
-    """Join every `count` pieces; before an exception passes, the pieces so far are yielded."""
+def joined(chunks: Iterable[str], count: int = 256) -> Iterator[str]:
+    """Join every `count` chunks; before an exception passes, the chunks so far are yielded."""
     waiting: list[str] = []
     try:
-        for piece in pieces:
-            waiting.append(piece)
+        for chunk in chunks:
+            waiting.append(chunk)
             if len(waiting) == count:
                 yield "".join(waiting)
                 waiting.clear()

@@ -62,8 +62,8 @@ def glyphs(
             pending.append(strength)
             yield character
 
-    for piece in decode_utf_8(arrived()):
-        shown.append(piece)
+    for chunk in decode_utf_8(arrived()):
+        shown.append(chunk)
         sums.append(sum(pending))
         pending.clear()
     return shown, sums

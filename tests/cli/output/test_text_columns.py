@@ -55,16 +55,16 @@ def test_a_preview_breaks_lines_at_newlines_only(capsys: pytest.CaptureFixture[s
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(1, 5), max_size=20))
-def test_bytes_are_decoded_alike_in_whatever_pieces_they_come(
+def test_bytes_are_decoded_alike_in_whatever_chunks_they_come(
     content: bytes, sizes: list[int]
 ) -> None:
     text = content.decode("latin-1")
-    pieces = []
+    chunks = []
     for size in sizes:
-        pieces.append(text[:size])
+        chunks.append(text[:size])
         text = text[size:]
     expected = content.decode("utf-8", "backslashreplace")
-    assert "".join(decode_utf_8([*pieces, text])) == expected
+    assert "".join(decode_utf_8([*chunks, text])) == expected
     assert decoded_text(content.decode("latin-1"), as_bytes=True) == expected
 
 
