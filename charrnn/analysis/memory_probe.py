@@ -244,8 +244,8 @@ def run_trial(trial: Trial, stop: StopFlag | None = None) -> Iterator[ProbeProgr
             right = 0
             for part in range(1, EVALUATED_SEQUENCES // BATCH_SIZE + 1):
                 batch = draw_batch(trial, task, step, part)
-                guesses = np.argmax(network.forward(batch.inputs[-T:])[-1], axis=-1)
-                right += int(np.sum(guesses == batch.targets[-1]))
+                predictions = np.argmax(network.forward(batch.inputs[-T:])[-1], axis=-1)
+                right += int(np.sum(predictions == batch.targets[-1]))
             accuracy = right / EVALUATED_SEQUENCES
             yield ProbeProgress(trial, step, accuracy)
             if accuracy >= SOLVED_ACCURACY:

@@ -19,7 +19,10 @@ from charrnn.cli.usage_messages import check_words, usage_message
 from charrnn.errors import CharRNNError, StorageError
 
 COMMANDS = {
-    "train": ("charrnn.cli.train.command:train", "Train a character-level network on a text."),
+    "train": (
+        "charrnn.cli.train.command:train_network",
+        "Train a character-level network on a text.",
+    ),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
     "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model trained on pairs."),
     "inspect-gradients": (

@@ -16,7 +16,7 @@ from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
 from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
-from charrnn.cli.train.pair_report import confusion_tables, figures
+from charrnn.cli.train.pair_report import confusion_tables, pair_metrics
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.layouts import PairVocabulary
@@ -147,7 +147,7 @@ def score_pairs(
     examples, unknown = build_known_examples(pairing, corpus.pairs)
     for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
         warn(note)
-    found = figures(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
+    found = pair_metrics(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
     if found is None:
         raise RuntimeError("nothing asked the scoring to stop")
     if json:

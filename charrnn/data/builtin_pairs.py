@@ -51,7 +51,7 @@ FORMATS: tuple[Callable[[date], str], ...] = (
     lambda d: f"{d.year}/{d.month}/{d.day}",
     lambda d: f"{d.year} {MONTHS[d.month - 1].upper()} {d.day}",
 )
-"""Slashes mean month first, points day first, so that every date can be told."""
+"""Slashes mean month first, points day first, so that every date is unambiguous."""
 
 
 def dates(rng: random.Random) -> Iterator[tuple[str, str]]:

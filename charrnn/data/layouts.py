@@ -240,7 +240,7 @@ def one_to_many(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
 
 
 def many_to_one(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
-    """A text to a label, guessed from the last state."""
+    """A text to a label, predicted from the last state."""
     scored = np.arange(len(x)) == len(x) - 1
     return Example(x, np.where(scored, y, 0), scored)
 
@@ -253,7 +253,7 @@ def many_to_many(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
 
 
 def synced(pairing: PairVocabulary, x: Ids, y: Ids) -> Example:
-    """A symbol for each character, guessed as soon as that character is read."""
+    """A symbol for each character, predicted when that character is read."""
     if len(x) != len(y):
         raise TextError(
             f"{len(x)} characters but {len(y)} answers, and synced wants one for each",

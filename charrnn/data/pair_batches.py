@@ -59,7 +59,7 @@ class Examples:
         return np.diff(self.starts)
 
     @cached_property
-    def guesses(self) -> Ids:
+    def predictions(self) -> Ids:
         """Scored positions of each example (n,)."""
         before: Ids = np.concatenate([[0], np.cumsum(self.target_mask)])
         found: Ids = before[self.starts[1:]] - before[self.starts[:-1]]
@@ -133,7 +133,7 @@ class PairBatches:
         first = self._number_in_bucket[batch] * self.B
         chosen = self._order[bucket][first : first + self.B]
         inputs, targets, scored = self.examples.padded(chosen[rows], int(self._T[bucket]))
-        count = int(self.examples.guesses[chosen].sum())
+        count = int(self.examples.predictions[chosen].sum())
         return Batch(
             inputs,
             targets,

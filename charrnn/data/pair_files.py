@@ -127,9 +127,9 @@ def split_pairs(
 ) -> Split:
     """Hold out a share of the inputs, drawn by seed, so that no input is on both sides.
 
-    In one-to-many the inputs are labels, and pairs are held out; a one-to-one table has nothing
-    that could be guessed from the rest of it, and is validated on what it learns. Symbols are
-    numbered as in `known`, or anew. Raises `TextError` for pairs the layout cannot learn from.
+    If inputs are labels, pairs are split instead; a table of labels to labels has no unseen inputs
+    and is validated on its training pairs. Symbols are numbered as in `known` if it is given.
+    Raises `TextError` for pairs that the layout cannot be trained on.
     """
     if known is not None and known.layout != layout:
         raise UsageError(f"the checkpoint's layout is {known.layout}", f"--layout {known.layout}")

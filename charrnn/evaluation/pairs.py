@@ -1,6 +1,6 @@
 """What a model of pairs is worth: nats and accuracy per symbol, exact matches, a confusion matrix.
 
-Every symbol is guessed from the true ones before it. An example whose likeliest symbols are all
+Every symbol is predicted from the true ones before it. An example whose likeliest symbols are all
 right, its END included, is one that greedy decoding gets exactly: it would have read the same
 symbols. In one-to-many, where many texts are right, exact matches mean nothing and are not counted.
 """
@@ -22,7 +22,7 @@ POSITIONS = 2**13
 
 @dataclass(frozen=True)
 class PairScore:
-    """The figures of some examples under one model."""
+    """The loss and accuracy of some examples under one model."""
 
     nats_per_symbol: float
     symbol_accuracy: float
@@ -30,7 +30,7 @@ class PairScore:
     examples: int
     symbols: int
     answers: Ids
-    """The likeliest symbol at the last guess of each example (n,): in many-to-one, the label."""
+    """The most probable symbol at the last position of each example (n,), such as a label."""
 
     @property
     def bits_per_symbol(self) -> float:
@@ -38,7 +38,7 @@ class PairScore:
         return self.nats_per_symbol / math.log(2)
 
     def metrics(self, *, exact: bool = True) -> dict[str, float]:
-        """Return the figures by name; exact matches only where they mean something."""
+        """Return the metrics by name; exact matches only if `exact`."""
         found = {"nats_per_symbol": self.nats_per_symbol, "symbol_accuracy": self.symbol_accuracy}
         return found | ({"exact_match": self.exact_match} if exact else {})
 
@@ -68,13 +68,13 @@ def score(
         inputs, targets, scored = examples.padded(chosen, T)
         network = Network(config, parameters, T, len(chosen))
         with np.errstate(over="ignore", invalid="ignore"):
-            guesses = np.argmax(network.forward(inputs), axis=-1)
+            predictions = np.argmax(network.forward(inputs), axis=-1)
             nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))
-        fits = (guesses == targets) & scored
+        fits = (predictions == targets) & scored
         right += int(fits.sum())
         exact += int(np.all(fits == scored, axis=0).sum())
-        answers[chosen] = guesses[examples.lengths[chosen] - 1, np.arange(len(chosen))]
-    symbols = int(examples.guesses.sum())
+        answers[chosen] = predictions[examples.lengths[chosen] - 1, np.arange(len(chosen))]
+    symbols = int(examples.predictions.sum())
     count = len(examples)
     return PairScore(nats / symbols, right / symbols, exact / count, count, symbols, answers)
 

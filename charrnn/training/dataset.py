@@ -20,7 +20,7 @@ MAX_VALIDATION_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What a model is worth on what is held out."""
+    """Loss and other metrics of a model on the validation set."""
 
     nats: float
     """What decides which model is best: nats per character, or per symbol of an answer."""
@@ -50,4 +50,4 @@ class Dataset(Protocol):
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
-        """Score what is held out; None if `stop` said so on the way."""
+        """Score a model on the validation set; None if `stop()` became true."""

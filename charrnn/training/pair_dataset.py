@@ -19,7 +19,7 @@ SOLVED_NATS = 0.002
 
 @dataclass(frozen=True)
 class PairDataset:
-    """Examples of one layout: some to learn from, some held out."""
+    """Examples of one layout: a training and a validation set."""
 
     pairing: PairVocabulary
     train: Examples
@@ -51,7 +51,7 @@ class PairDataset:
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
     ) -> ValidationResult | None:
-        """Score the examples held out."""
+        """Score the validation examples."""
         found = score(config, parameters, self.validated, stop)
         if found is None:
             return None

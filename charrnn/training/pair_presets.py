@@ -29,7 +29,7 @@ DENSE: Settings = {"hidden": 256, "batch_size": 32}
 
 SPARSE: Settings = {"hidden": 128, "batch_size": 64, "optimiser": "adam", "lr": 2e-3}
 """For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
-Adagrad, the best where every position is guessed, never finds evidence that lies a hundred
+Adagrad, the best where every position is predicted, never finds evidence that lies a hundred
 characters before the label, as Adam does."""
 
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}

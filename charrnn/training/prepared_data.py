@@ -36,7 +36,7 @@ class PreparedText:
 
 @dataclass(frozen=True)
 class PreparedPairs:
-    """Pairs, ready to train on; the first few of those held out, to be shown."""
+    """Pairs, ready to train on; `shown` are the first few of the validation set."""
 
     symbols: PairVocabulary
     dataset: PairDataset

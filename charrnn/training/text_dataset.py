@@ -22,7 +22,7 @@ def nothing() -> Ids:
 
 @dataclass(frozen=True)
 class TextDataset:
-    """A text as ids: one part to learn the next character from, one held out."""
+    """A text as ids: a training and a validation part."""
 
     train: Ids  # (N,)
     validation: Ids = field(default_factory=nothing)

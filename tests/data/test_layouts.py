@@ -160,13 +160,13 @@ def test_a_padded_batch_is_the_sum_of_its_unpadded_examples(
     n, T = len(examples), int(examples.lengths.max())
     net = network(build, layout, cell, T + 3, n)  # padding behind even the longest
     inputs, targets, scored = examples.padded(np.arange(n), T + 3)
-    weights = scored / examples.guesses.sum()
+    weights = scored / examples.predictions.sum()
     loss, gradient = walk(net, inputs, targets, weights)
     total, summed = 0.0, np.zeros_like(gradient)
     for number, length in enumerate(examples.lengths):
         alone = Network(net.config, net.parameters, int(length), 1, net.parameters.like())
         one = examples.padded(np.array([number]), int(length))
-        part, grad = walk(alone, one[0], one[1], one[2] / examples.guesses.sum())
+        part, grad = walk(alone, one[0], one[1], one[2] / examples.predictions.sum())
         total += part
         summed += grad
         # nor does it matter to the state after an example's own last character
@@ -204,7 +204,7 @@ def test_the_gradient_of_every_layout_is_a_complex_step(
     n, T = len(examples), int(examples.lengths.max())
     net = network(build, layout, cell, T, n)
     inputs, targets, scored = examples.padded(np.arange(n), T)
-    weights = scored / examples.guesses.sum()
+    weights = scored / examples.predictions.sum()
     _, gradient = walk(net, inputs, targets, weights)
     shadow = Parameters(net.config.shapes(), np.complex128)
     moved = Network(net.config, shadow, T, n)

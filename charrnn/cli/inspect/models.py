@@ -105,7 +105,7 @@ class InspectedModel:
         """Whether the model reads bytes instead of characters."""
         return self.symbols.as_bytes
 
-    def guess(self, target: int) -> str:
+    def prediction_name(self, target: int) -> str:
         """Return the name of the prediction `target`: a character, an answer, or the end."""
         return self.symbols.name_of(target)
 

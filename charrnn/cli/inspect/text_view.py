@@ -21,7 +21,7 @@ def show_influence(chosen: list[InspectedModel], text: str, *, json: bool, as_ta
             {
                 "name": model.name,
                 "text": spelled,
-                "target": model.guess(one.target),
+                "target": model.prediction_name(one.target),
                 "probability": one.probability,
                 "log_norms": one.log_norms,
                 "shares": one.shares,

@@ -77,8 +77,8 @@ class TerminalView:
 
     def influence(self, model: InspectedModel, text: str, found: Influence) -> None:
         """Show a text, coloured by the influence of each character on the prediction after it."""
-        guess = model.guess(found.target)
-        target = byte_name(guess) if model.as_bytes else quoted(guess)
+        prediction_name = model.prediction_name(found.target)
+        target = byte_name(prediction_name) if model.as_bytes else quoted(prediction_name)
         chance = "" if found.probability is None else f" (probability {found.probability:.2f})"
         self.console.print(
             Text(f"{one_line(model.name)}: influence on the prediction {target}{chance}")

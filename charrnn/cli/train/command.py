@@ -48,7 +48,7 @@ def names(registry: dict[str, Any]) -> str:
     return ", ".join(registry)
 
 
-def train(
+def train_network(
     context: typer.Context,
     corpus: Annotated[
         list[str] | None,

@@ -191,7 +191,7 @@ class Run:
             self._save("best.npz", resumable=False)
 
     def _preview(self) -> str:
-        """Return what the model writes now, or answers to a few examples that are held out."""
+        """Return a sample of the model, or its answers to a few validation inputs."""
         if self.run_options.quiet:
             return ""
         return self.reports.preview(self._checkpoint(resumable=False))
@@ -246,7 +246,7 @@ class Run:
         return time.monotonic() - self._saved_at
 
     def report(self, reason: str) -> None:
-        """Score the best checkpoint on what is held out, and print how the run ended."""
+        """Score the best checkpoint on the validation set, and print the result."""
         best = load_checkpoint(self.folder.path / "best.npz")
         trainer = self.trainer
         result = self.reports.result(

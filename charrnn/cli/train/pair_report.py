@@ -40,7 +40,7 @@ MAX_LABEL_COLUMNS = 12
 
 
 @dataclass(frozen=True)
-class PairFigures:
+class PairMetrics:
     """How well a model does on some pairs, and how well the commonest answer would."""
 
     pairing: PairVocabulary
@@ -50,7 +50,7 @@ class PairFigures:
     confusion: Array | None
     """Of the examples whose symbols are known."""
     unknown: UnknownSymbols = field(default_factory=UnknownSymbols)
-    """Examples with other symbols: they are in all figures but the loss."""
+    """Examples with other symbols: they count in all metrics but the loss."""
 
     @property
     def labels(self) -> list[LabelScore]:
@@ -64,7 +64,7 @@ class PairFigures:
         return label_scores(self.confusion, unread)
 
     def as_dict(self) -> dict[str, JSON]:
-        """Return the figures as JSON values; the confusion matrix has a row for each true label."""
+        """Return the metrics as JSON values; the confusion matrix has a row for each true label."""
         found: dict[str, JSON] = {
             "layout": self.pairing.layout,
             "examples": self.score.examples,
@@ -91,7 +91,7 @@ class PairFigures:
         return not self.pairing.layout_spec.is_sampled
 
     def table(self) -> Table:
-        """Lay the figures out, a line each."""
+        """Return a table with a line for each metric."""
         one, unit = self.score, "label" if not self.pairing.layout_spec.answer_is_text else "symbol"
         table = Table(box=None, pad_edge=False, show_header=False)
         table.add_column(style="bold", overflow="fold")
@@ -109,14 +109,14 @@ class PairFigures:
         return table
 
 
-def figures(
+def pair_metrics(
     config: ModelConfig,
     parameters: Parameters,
     pairing: PairVocabulary,
     examples: Examples,
     stop: StopFlag | None,
     unknown: UnknownSymbols | None = None,
-) -> PairFigures | None:
+) -> PairMetrics | None:
     """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
     found = score(config, parameters, examples, stop)
     if found is None:
@@ -131,10 +131,10 @@ def figures(
         counts.update(map(pairing.answers.index, unknown.unread_labels))
     commonest = counts.most_common(1)[0][1] / (len(targets) + unknown.symbols)
     found = found.with_wrong(unknown.pairs, unknown.symbols)
-    return PairFigures(pairing, found, commonest, matrix, unknown)
+    return PairMetrics(pairing, found, commonest, matrix, unknown)
 
 
-def confusion_tables(found: PairFigures) -> list[Table]:
+def confusion_tables(found: PairMetrics) -> list[Table]:
     """Draw the confusion matrix and the scores of each label, if there are few enough."""
     if found.confusion is None:
         return []
@@ -196,10 +196,10 @@ class PairResult:
     best_step: int
     training: float
     parameters: int
-    figures: PairFigures | None
+    pair_metrics: PairMetrics | None
 
     def as_dict(self) -> dict[str, JSON]:
-        """Return the figures as JSON values, units in the names."""
+        """Return the result as JSON values, units in the names."""
         return {
             "run": str(self.folder),
             "best": str(self.folder / "best.npz"),
@@ -210,16 +210,16 @@ class PairResult:
             "train_bits_per_symbol": self.training / math.log(2),
             "parameters": self.parameters,
             "seconds": round(seconds_since_start(), 1),
-            "validation": None if self.figures is None else self.figures.as_dict(),
+            "validation": None if self.pair_metrics is None else self.pair_metrics.as_dict(),
         }
 
     def show(self) -> None:
-        """Print the figures, and what to type next."""
+        """Print the result, and the next command."""
         why = {"solved": " (no fault is left)", "plateau": " (nothing better came)"}
         ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
-        if self.figures is not None:
-            answer(self.figures.table())
-            if self.figures.score.symbol_accuracy <= self.figures.commonest:
+        if self.pair_metrics is not None:
+            answer(self.pair_metrics.table())
+            if self.pair_metrics.score.symbol_accuracy <= self.pair_metrics.commonest:
                 answer(Text(NOTHING_LEARNT))
         hint = shell_command("charrnn", "predict", str(self.folder))
         answer(Text(f"{ending}; {duration(seconds_since_start())} in all. Next: {hint}"))
@@ -233,11 +233,11 @@ def pair_result(
     best: Checkpoint,
     stop: StopFlag | None,
 ) -> PairResult:
-    """Score the best checkpoint on all that is held out."""
+    """Score the best checkpoint on the validation set."""
     validation = prepared.dataset.validation
     found = None
     if len(validation):
-        found = figures(best.config, best.parameters, prepared.symbols, validation, stop)
+        found = pair_metrics(best.config, best.parameters, prepared.symbols, validation, stop)
     return PairResult(
         folder,
         reason,

@@ -31,7 +31,7 @@ def text_facts(prepared: PreparedText) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TextResult:
-    """How a run on a text ended. Losses in nats per character; None where nothing was held out."""
+    """How a run on a text ended. Losses in nats per character; None without validation."""
 
     folder: Path
     reason: str
@@ -46,7 +46,7 @@ class TextResult:
     baselines: Baselines | None
 
     def as_dict(self) -> dict[str, JSON]:
-        """Return the figures as JSON values, units in the names."""
+        """Return the result as JSON values, units in the names."""
         nats = self.validation
         return {
             "run": str(self.folder),
