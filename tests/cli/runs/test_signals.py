@@ -340,6 +340,15 @@ def test_nohup_keeps_a_run_alive(models: Path, empty_folder: Path) -> None:
     assert done.returncode == 0, stderr
 
 
+@pytest.fixture
+def _default_hangup() -> Iterator[None]:
+    """Let children end by SIGHUP, also if the tests run under nohup, which they would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_default_hangup")
 def test_a_closed_terminal_saves(models: Path, empty_folder: Path) -> None:
     (empty_folder / "corpus.txt").symlink_to(models / "corpus.txt")
     with Running((*TRAIN, "--workers", "2"), terminal=False) as running:
