@@ -82,7 +82,7 @@ def test_only_rare_characters_are_mentioned_in_built_in_texts(name: str) -> None
     assert len(remarks) <= 1
 
 
-SHAKESPEARE = Path("/work/shared/data/tinyshakespeare.txt")
+SHAKESPEARE = Path(__file__).parents[3] / "shared" / "data" / "tinyshakespeare.txt"
 
 
 @pytest.mark.skipif(not SHAKESPEARE.exists(), reason="the text is not here")
