@@ -164,8 +164,8 @@ def _judge_text(
         )
         return "cut", (
             f"training windows end after {window} characters, from where {arrives:.2g} of the "
-            f"gradient arrives; the dependence within the text is {depends}. Twice the window did "
-            "not lower the loss in trials"
+            f"gradient arrives; the dependence within the text is {depends}. A window twice as "
+            "long lowered the loss beyond the spread of seeds in 2 of 13 trials"
         )
     lead = f"the model uses {uses} and its gradient reaches {_reach(lengths)}"
     if longest > used:
