@@ -12,7 +12,13 @@ from typer.core import TyperCommand, TyperGroup
 
 from charrnn import __version__
 from charrnn.cli.options import Command
-from charrnn.cli.output.safe_text import abandon_stdout, label
+from charrnn.cli.output.safe_text import (
+    abandon_stdout,
+    label,
+    stderr_is_terminal,
+    write_message,
+    write_plain,
+)
 from charrnn.cli.output.standard_streams import prepare_streams
 from charrnn.cli.runs.signals import raise_on_signal
 from charrnn.cli.usage_messages import check_words, usage_message
@@ -107,9 +113,9 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
 def interrupted(error: KeyboardInterrupt) -> typer.Exit:
     """Print one line that names the signal that ended the command; return the exit to raise."""
     abandon_stdout()
-    start = "\n" if sys.stderr.isatty() else ""
+    start = "\n" if stderr_is_terminal() else ""
     name = "interrupted" if error.args in ((), ("SIGINT",)) else f"ended by {error.args[0]}"
-    print(f"{start}charrnn: {name}", file=sys.stderr)
+    write_message(f"{start}charrnn: {name}")
     return typer.Exit(getattr(error, "exit_code", 128 + signal.SIGINT))
 
 
@@ -138,14 +144,14 @@ def fail(message: str, code: int) -> typer.Exit:
     line = f"charrnn: error: {label(message)}"
     if len(line) > MAX_LINE:
         line = f"{line[: MAX_LINE - 61]}…{line[-60:]}"
-    print(line, file=sys.stderr)
+    write_message(line)
     return typer.Exit(code)
 
 
 def show_version(wanted: bool) -> None:
     """Print the version and exit."""
     if wanted:
-        print(f"charrnn {__version__}")
+        write_plain(f"charrnn {__version__}\n")
         raise typer.Exit
 
 
@@ -162,7 +168,7 @@ def charrnn(
     Pairs: charrnn train pairs.tsv --layout many-to-one; then charrnn predict.
     """
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        write_plain(f"{context.get_help()}\n")
 
 
 app = typer.Typer(

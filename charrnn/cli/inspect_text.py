@@ -16,7 +16,7 @@ from charrnn.cli.options import Encoding, Json, Quiet, option
 from charrnn.cli.output.console import answer, facts_table, say
 from charrnn.cli.output.image_plots import AxisLabels, Curve, check_plot, save_plot
 from charrnn.cli.output.log_chart import log_chart
-from charrnn.cli.output.safe_text import label, unicode_ok
+from charrnn.cli.output.safe_text import label, unicode_ok, write_plain
 from charrnn.cli.runs.load_text import read_text
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.decoding import TextOptions
@@ -83,9 +83,9 @@ def inspect_text(
             say(f"charrnn: note: {label(note)}")
     found = measure(corpus, as_bytes=as_bytes, lags=lags, seed=seed)
     if json:
-        print(to_json(memory_as_json(corpus.name, found)))
+        write_plain(f"{to_json(memory_as_json(corpus.name, found))}\n")
     elif as_table:
-        print(memory_as_csv(found), end="")
+        write_plain(memory_as_csv(found))
     else:
         show_memory(corpus.name, found, everything=not quiet)
     if plot is not None:

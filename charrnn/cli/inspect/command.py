@@ -27,7 +27,7 @@ from charrnn.cli.inspect.view import TerminalView, curves_of, layer_heat_map, te
 from charrnn.cli.options import Quiet, option
 from charrnn.cli.output.console import warn
 from charrnn.cli.output.image_plots import check_plot, save_plot
-from charrnn.cli.output.safe_text import one_line
+from charrnn.cli.output.safe_text import one_line, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
 from charrnn.limits import LAG_LIMITS, SEED, WINDOW_LIMITS, unknown
@@ -184,9 +184,9 @@ def inspect_gradients(
         for model in chosen
     ]
     if json:
-        print(to_json(inspections_as_json(found)))
+        write_plain(f"{to_json(inspections_as_json(found))}\n")
     elif as_table:
-        print(inspections_as_csv(found), end="")
+        write_plain(inspections_as_csv(found))
     elif quiet:
         TerminalView().verdicts(found)
     else:
@@ -257,14 +257,8 @@ def show_context(chosen: list[InspectedModel], seed: int, *, json: bool, as_tabl
         for model in chosen
     ]
     if json:
-        print(
-            to_json(
-                {
-                    "schema": 1,
-                    "context": [{"name": model.name} | vars(one) for model, one in found],
-                }
-            )
-        )
+        rows = [{"name": model.name} | vars(one) for model, one in found]
+        write_plain(f"{to_json({'schema': 1, 'context': rows})}\n")
     elif as_table:
         table = [
             (model.name, lag, nats)

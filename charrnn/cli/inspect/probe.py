@@ -7,11 +7,10 @@ import sys
 
 from rich.table import Table
 from rich.text import Text
-from tqdm import tqdm
 
 from charrnn.analysis.memory_probe import ProbeProgress, Trial, TrialResult, plan_trials, run_trials
-from charrnn.cli.output.console import Screen
-from charrnn.cli.output.safe_text import unicode_ok
+from charrnn.cli.output.console import Screen, describe, progress_bar
+from charrnn.cli.output.safe_text import unicode_ok, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
 
@@ -40,19 +39,11 @@ def run_probe(
     trials = plan_trials(tasks[0] if tasks else "recall", parse_gaps(gaps), seed=seed)
     results: dict[Trial, TrialResult] = {}
     steps: dict[Trial, int] = {}
-    tqdm.monitor_interval = 0
-    with tqdm(
-        total=sum(trial.steps for trial in trials),
-        disable=quiet or not sys.stderr.isatty(),
-        file=sys.stderr,
-        ascii=not unicode_ok(),
-        dynamic_ncols=True,
-        leave=False,
-        bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
-    ) as bar:
+    total = sum(trial.steps for trial in trials)
+    with progress_bar(total, shown=not quiet, leave=False) as bar:
         for event in run_trials(trials, os.cpu_count() or 1):
             if isinstance(event, ProbeProgress):
-                bar.set_description_str(describe_progress(event), refresh=False)
+                describe(bar, describe_progress(event))
                 bar.update(event.step - steps.get(event.trial, 0))
                 steps[event.trial] = event.step
             else:
@@ -60,14 +51,15 @@ def run_probe(
                 bar.update(event.trial.steps - steps.get(event.trial, 0))
     ended = [results[trial] for trial in trials]
     if json:
-        print(to_json({"schema": 1, "probe": [trial_as_dict(result) for result in ended]}))
+        rows = [trial_as_dict(result) for result in ended]
+        write_plain(f"{to_json({'schema': 1, 'probe': rows})}\n")
     elif as_table:
         rows = [trial_as_dict(result) for result in ended]
         out = io.StringIO()
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        print(out.getvalue(), end="")
+        write_plain(out.getvalue())
     else:
         show_results(ended)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from charrnn.analysis.context import influence
 from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.view import TerminalView
+from charrnn.cli.output.safe_text import write_plain
 from charrnn.cli.runs.metrics_log import to_json
 
 
@@ -28,7 +29,7 @@ def show_influence(chosen: list[InspectedModel], text: str, *, json: bool, as_ta
             }
             for model, spelled, one in found
         ]
-        print(to_json({"schema": 1, "influence": models}))
+        write_plain(f"{to_json({'schema': 1, 'influence': models})}\n")
     elif as_table:
         table = [
             (model.name, number, character, share)
@@ -48,4 +49,4 @@ def write_csv(header: tuple[str, ...], table: Sequence[tuple[object, ...]]) -> N
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(table)
-    print(out.getvalue(), end="")
+    write_plain(out.getvalue())

@@ -3,18 +3,23 @@
 import math
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
 from charrnn.cli.output.safe_text import (
+    byte_writer,
     label,
+    one_line,
+    stderr_is_terminal,
+    unicode_ok,
+    utf_8,
     visible,
-    write_plain,
     writing,
 )
 from charrnn.evaluation.baselines import Baselines
@@ -27,13 +32,22 @@ MAX_COLUMNS = 78
 
 
 class Screen(Console):
-    """A console without blanks at the ends of lines in a pipe or file.
+    """A console that makes control characters visible in everything it prints.
 
-    A broken pipe is raised as `BrokenPipeError`, which `app` handles.
+    Lines in a pipe or file have no blanks at their ends. A broken pipe is raised as
+    `BrokenPipeError`, which `app` handles.
     """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield the segments of `renderable`: text is made visible, codes of rich are kept."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else visible(segment.text)
+            yield segment if text == segment.text else segment._replace(text=text)
 
     def print(self, *objects: Any, **settings: Any) -> None:
         if self.is_terminal:
@@ -59,8 +73,10 @@ def answer(renderable: RenderableType) -> None:
         console.width = max(console.width, MIN_COLUMNS)
         with console.capture() as capture:
             Console.print(console, renderable)
-    text = capture.get()
-    write_plain(text if console.is_terminal else without_blanks(text))
+        if console.is_terminal:
+            out.write(capture.get())
+        else:
+            byte_writer(out)(utf_8(without_blanks(capture.get())))
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -108,6 +124,41 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Print one line of warning on stderr."""
     say(f"charrnn: note: {label(message)}")
+
+
+def progress_bar(
+    total: int, done: int = 0, *, shown: bool = True, leave: bool = True
+) -> "tqdm[NoReturn]":
+    """Return a bar on stderr; `describe` sets the text after it.
+
+    Args:
+        total: steps of the whole bar.
+        done: steps already taken.
+        shown: whether it is shown if stderr is a terminal.
+        leave: whether it stays on the screen once it is closed.
+    """
+    tqdm.monitor_interval = 0  # no thread beside worker processes
+    return tqdm(
+        total=total,
+        initial=done,
+        disable=not (shown and stderr_is_terminal()),
+        file=sys.stderr,
+        ascii=not unicode_ok(),
+        dynamic_ncols=True,
+        leave=leave,
+        bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
+    )
+
+
+def describe(bar: "tqdm[NoReturn]", text: str) -> None:
+    """Set the text after a bar, which is shown when the bar is next drawn."""
+    bar.set_description_str(one_line(text), refresh=False)
+
+
+def print_above_bar(renderable: RenderableType, *, quiet: bool) -> None:
+    """Print something that is more than a line on stderr, above the bar if there is one."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        Screen(stderr=True, highlight=False, quiet=quiet).print(renderable)
 
 
 def duration(seconds: float) -> str:

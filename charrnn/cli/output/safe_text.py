@@ -3,6 +3,9 @@
 A model may generate escape codes, and names of files may contain them; a terminal executes them.
 All text from a corpus or checkpoint passes through `visible` first, and names of files, runs and
 labels through `label`, which shows every invisible character.
+
+Only this module and `console` write to the standard streams, with the few exceptions that
+`tests/cli/output/test_stream_writers.py` lists.
 """
 
 import codecs
@@ -88,6 +91,11 @@ def stdout_is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def stderr_is_terminal() -> bool:
+    """Return whether stderr is open and a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def unicode_ok(stream: TextIO | None = None) -> bool:
     """Return whether a stream, by default stderr, is in a Unicode encoding."""
     encoding = getattr(stream or sys.stderr, "encoding", None) or "ascii"
@@ -152,12 +160,21 @@ def utf_8(text: str) -> bytes:
 
 
 def write_plain(text: str) -> None:
-    """Write text without control codes to stdout: UTF-8 in a pipe or file."""
+    """Write a text, such as JSON or CSV, to stdout: `visible` on a terminal, exact elsewhere.
+
+    A pipe or file receives UTF-8 in every locale. Raises as `writing` does.
+    """
     with writing() as out:
         if out.isatty():
-            out.write(text)
+            out.write(visible(text))
         else:
             byte_writer(out)(utf_8(text))
+
+
+def write_message(line: str) -> None:
+    """Write one line to stderr; control characters are made visible, newlines are kept."""
+    sys.stderr.write(f"{visible(line)}\n")
+    sys.stderr.flush()
 
 
 def write_text(chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:

@@ -1,13 +1,12 @@
 """Loading the text of a run: from the command line, built in, or from the paths in run.json."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.checkpointing.run_records import read_facts, sources_in
-from charrnn.cli.output.safe_text import shell_command
+from charrnn.cli.output.safe_text import shell_command, stdin_is_terminal, write_message
 from charrnn.data.builtin_texts import built_in_corpus
 from charrnn.data.corpus_checks import check_character_counts, check_text, sample_of
 from charrnn.data.decoding import TextOptions
@@ -29,8 +28,8 @@ def read_text(paths: Sequence[str], built_in: str | None, options: TextOptions) 
     """
     if paths and built_in is not None:
         raise UsageError("files and --builtin contradict each other; try one of them")
-    if "-" in paths and sys.stdin is not None and sys.stdin.isatty():
-        print("charrnn: reading the text from the terminal; end it with Ctrl-D", file=sys.stderr)
+    if "-" in paths and stdin_is_terminal():
+        write_message("charrnn: reading the text from the terminal; end it with Ctrl-D")
     if not paths:
         return built_in_corpus(built_in or DEFAULT_CORPUS, options=options)
     return read_files(paths, options)

@@ -10,7 +10,6 @@ signal ends the process immediately: saving is atomic, so that nothing is damage
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self
 
+from charrnn.cli.output.safe_text import stderr_is_terminal
 from charrnn.system.platform import ENDING_SIGNALS
 
 SAME_SIGNAL_SECONDS = 0.2
@@ -56,7 +56,7 @@ class _State:
         if not self.flags:
             raise Interrupted(number)
         with suppress(OSError, ValueError, AttributeError):  # stderr is closed
-            if sys.stderr.isatty():
+            if stderr_is_terminal():
                 os.write(2, b"\nstopping after this step; press Ctrl-C again to end at once\n")
 
 

@@ -2,15 +2,20 @@
 
 import math
 import shutil
-import sys
 import time
 from typing import NoReturn
 
 from rich.console import RenderableType
 from tqdm import tqdm
 
-from charrnn.cli.output.console import MAX_COLUMNS, Screen, say
-from charrnn.cli.output.safe_text import one_line, unicode_ok
+from charrnn.cli.output.console import (
+    MAX_COLUMNS,
+    describe,
+    print_above_bar,
+    progress_bar,
+    say,
+)
+from charrnn.cli.output.safe_text import one_line, stderr_is_terminal
 from charrnn.cli.output.text_columns import cut
 from charrnn.training.events import Evaluation, Step
 
@@ -22,9 +27,8 @@ class TrainingDisplay:
     """A bar over the whole run where stderr is a terminal, else a plain line now and then."""
 
     def __init__(self, steps: int, done: int, quiet: bool) -> None:
-        tqdm.monitor_interval = 0  # no thread beside the worker processes
         self.steps, self.done, self.quiet = steps, done, quiet
-        self.live = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self.live = stderr_is_terminal() and not quiet
         self._spoke = -math.inf
         self._speed = 0.0
         self._bar: tqdm[NoReturn] | None = None
@@ -35,8 +39,8 @@ class TrainingDisplay:
         self._speed = keep * self._speed + (1 - keep) * event.chars_per_second
         if self.live:
             if self._bar is None:
-                self._bar = self._new_bar()
-            self._bar.set_description_str(self._figures(event), refresh=False)
+                self._bar = progress_bar(self.steps, self.done)
+            describe(self._bar, self._figures(event))
             self._bar.update()
             return
         if not self.quiet and time.monotonic() - self._spoke >= LINE_EVERY:
@@ -67,23 +71,12 @@ class TrainingDisplay:
 
     def panel(self, renderable: RenderableType) -> None:
         """Print something that is more than a line above the bar."""
-        with tqdm.external_write_mode(file=sys.stderr):
-            Screen(stderr=True, highlight=False, quiet=self.quiet).print(renderable)
+        print_above_bar(renderable, quiet=self.quiet)
 
     def close(self) -> None:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.close()
-
-    def _new_bar(self) -> "tqdm[NoReturn]":
-        return tqdm(
-            total=self.steps,
-            initial=self.done,
-            file=sys.stderr,
-            ascii=not unicode_ok(),
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}",
-        )
 
     @staticmethod
     def _quote(text: str) -> None:
