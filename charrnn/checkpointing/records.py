@@ -86,6 +86,12 @@ class Checkpoint:
     training: TrainingState | None = None
 
     @property
+    def validation_nats(self) -> float | None:
+        """The loss of the validation, in nats per character or symbol; None before the first."""
+        losses = (value for name, value in self.validation.items() if name.startswith("nats_per_"))
+        return next(losses, None)
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The vocabulary of a language model. Raises `UsageError` for a model of pairs."""
         if isinstance(self.symbols, Vocabulary):

@@ -6,6 +6,7 @@ displays them, saves checkpoints and stops the run. Nothing here prints or write
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -76,6 +77,8 @@ class Trainer:
         self.progress = Progress()
         self.metrics: dict[str, float] = {}
         """Metrics of the last validation, by name."""
+        self.before_validation: tuple[Progress, dict[str, float]] | None = None
+        """Copies of `progress` and `metrics` from before the last validation; None before any."""
         self.updating = False
         """Whether a step is changing the weights: a checkpoint of this moment would mix two steps.
         It stays true if an exception ends the step there."""
@@ -145,6 +148,7 @@ class Trainer:
             raise DivergedError(
                 f"the validation loss is {nats} at step {progress.step:,}", *DIVERGENCE_ADVICE
             )
+        self.before_validation = replace(progress), self.metrics
         self.metrics = dict(scores.metrics)
         best = progress.best_nats is None or nats < progress.best_nats
         progress.last_nats, progress.evaluated = nats, progress.step

@@ -23,6 +23,9 @@ from charrnn.checkpointing.run_records import (
 from charrnn.system.files import open_regular_file, write_all, write_atomically
 from charrnn.types import JSON
 
+VALIDATION_FIELDS = {"validation_nats_per_char", "validation_nats_per_symbol"}
+"""Fields of which a row of a validation has one."""
+
 MAX_PENDING_ROWS = 20_000
 """Largest number of rows in memory; the oldest ones beyond it are dropped."""
 
@@ -71,8 +74,12 @@ class MetricsLog:
         self.failure = None
         self._pending_rows.clear()
 
-    def drop_after(self, step: int) -> None:
-        """Remove the rows of later steps, which a killed run wrote after its last checkpoint.
+    def drop_after(self, step: int, validated: int) -> None:
+        """Remove the rows that a killed run wrote after its last checkpoint.
+
+        Args:
+            step: the step of the checkpoint; rows of later steps are removed.
+            validated: the step of its last validation; rows of later validations are removed.
 
         Raises OSError if the file cannot be read or replaced.
         """
@@ -86,7 +93,9 @@ class MetricsLog:
                 if size > MAX_METRICS_BYTES:
                     break
                 row = parse_row(line)
-                if row is not None and row["step"] <= step:
+                if row is None or row["step"] > step:
+                    continue
+                if row["step"] <= validated or not VALIDATION_FIELDS & row.keys():
                     kept.append(line)
         write_atomically(self.path, "".join(kept).encode())
 

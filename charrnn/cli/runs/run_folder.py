@@ -58,6 +58,7 @@ class RunFolder:
             try:
                 made = make_folders(path)
             except FileExistsError:
+                remove_stale_temporaries(path)  # of a run that was killed before its first save
                 if path.is_dir() and not holds_run_files(path):
                     with contextlib.suppress(FolderInUseError):
                         return cls(path, new=True)

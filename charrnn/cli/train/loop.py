@@ -1,15 +1,12 @@
 """A training run under way: listens to training, shows, logs, saves, and says how it ended."""
 
 import math
-import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import typer
 
 from charrnn.analysis.gradient_monitor import GradientMonitor
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
@@ -19,18 +16,16 @@ from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.reports import reports_of
+from charrnn.cli.train.saves import Saves
 from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.training.events import Evaluation, GradientSnapshot, Step, Stopped
 from charrnn.training.prepared_data import PreparedData
-from charrnn.training.snapshot import snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.types import JSON
 
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0
 MAX_ROWS = 5_000
-MAX_FAILED_SAVES, MAX_UNSAVED_SECONDS = 3, 90.0
-"""Failed saves in a row, and seconds since the first of them, after which a run ends."""
 RESUME = ("charrnn", "train", "--resume")
 
 
@@ -68,11 +63,8 @@ class Run:
         self.watched = GradientPanel()
         if run_options.watch_gradients:
             trainer.watch = GradientMonitor(trainer)
-        self._saved_at = time.monotonic()
-        self._failed_saves = 0
-        self._failing_since = 0.0
+        self.saves = Saves(folder, trainer, prepared)
         self._metrics_failed = False
-        self._unsaved_best: Checkpoint | None = None
         self._log_every = max(1, trainer.config.steps // MAX_ROWS)
 
     def go(self) -> None:
@@ -99,13 +91,11 @@ class Run:
             raise
         finally:
             self.display.close()
-        self._save("last.npz", resumable=True, final=True)
         if reason == "interrupted":
-            self._save_best_again()
+            self.saves.interrupted()
             say(f"stopped at step {self.trainer.progress.step:,}; {self._resume_hint()}")
             raise typer.Exit(self.stop.exit_code)
-        if self._unsaved_best is not None or not (self.folder.path / "best.npz").exists():
-            self._save("best.npz", resumable=False, final=True)
+        self.saves.finished()
         self.report(reason)
 
     def _rescue(self) -> bool:
@@ -113,7 +103,7 @@ class Run:
         if self.trainer.updating:  # then last.npz of before is the newest state there is
             return False
         try:
-            self._save("last.npz", resumable=True, final=True)
+            self.saves.interrupted()
         except (StorageError, DivergedError, MemoryError):
             return False
         return True
@@ -156,12 +146,9 @@ class Run:
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
         every = self.run_options.save_every
-        due = event.step % every == 0 if every else self._seconds_since_save() >= SAVE_SECONDS
+        due = event.step % every == 0 if every else self.saves.seconds_since_last >= SAVE_SECONDS
         if due and event.step < event.steps:
-            self._save("last.npz", resumable=True)
-            if self.run_options.keep:
-                self._save(f"step-{event.step:06d}.npz", resumable=True)
-                self.folder.prune(self.run_options.keep, event.step)
+            self.saves.last(self.run_options.keep)
 
     def _on_look(self, event: GradientSnapshot) -> None:
         row: dict[str, JSON] = {
@@ -187,18 +174,13 @@ class Run:
         self.display.evaluation(event, epoch, sample)
         if self.run_options.watch_gradients:
             self.display.panel(self.watched)
-        if event.best:
-            self._save("best.npz", resumable=False)
+        self.saves.validated(event)
 
     def _preview(self) -> str:
         """Return a sample of the model, or its answers to a few validation inputs."""
         if self.run_options.quiet:
             return ""
-        return self.reports.preview(self._checkpoint(resumable=False))
-
-    def _checkpoint(self, *, resumable: bool) -> Checkpoint:
-        prepared = self.prepared
-        return snapshot(self.trainer, prepared.symbols, prepared.record, resumable=resumable)
+        return self.reports.preview(self.saves.model())
 
     def _log(self, row: dict[str, JSON]) -> None:
         """Log a row; that metrics.jsonl cannot be written is said once, and training goes on."""
@@ -208,42 +190,6 @@ class Run:
         if metrics.failure is not None and not self._metrics_failed:
             warn(f"metrics.jsonl cannot be written ({metrics.failure}); training goes on")
         self._metrics_failed = metrics.failure is not None
-
-    def _save(self, name: str, *, resumable: bool, final: bool = False) -> None:
-        """Save; a full disk during a long run is a warning, for more than 90 s the end."""
-        best = name == "best.npz"
-        try:
-            if best and final and self._unsaved_best is not None:
-                self.folder.save(name, self._unsaved_best)
-            else:
-                self.folder.save(name, self._checkpoint(resumable=resumable))
-            self._failed_saves = 0
-            if best:
-                self._unsaved_best = None
-            elif self._unsaved_best is not None:
-                self._save_best_again()
-        except StorageError as error:
-            if best and self._unsaved_best is None:
-                self._unsaved_best = copied(self._checkpoint(resumable=False))
-            if not self._failed_saves:
-                self._failing_since = time.monotonic()
-                warn(f"not saved, training goes on: {error.problem}")
-            self._failed_saves += 1
-            unsaved = time.monotonic() - self._failing_since
-            too_often = self._failed_saves >= MAX_FAILED_SAVES and unsaved >= MAX_UNSAVED_SECONDS
-            if final or too_often:
-                raise
-        self._saved_at = time.monotonic()
-
-    def _save_best_again(self) -> None:
-        """Save the best model so far, which could not be saved when it was found."""
-        if self._unsaved_best is not None:
-            with suppress(StorageError):
-                self.folder.save("best.npz", self._unsaved_best)
-                self._unsaved_best = None
-
-    def _seconds_since_save(self) -> float:
-        return time.monotonic() - self._saved_at
 
     def report(self, reason: str) -> None:
         """Score the best checkpoint on the validation set, and print the result."""
@@ -271,9 +217,3 @@ class Run:
             write_plain(f"{to_json(result.as_dict())}\n")
         elif not self.run_options.quiet:
             result.show()
-
-
-def copied(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint without training state whose parameters no further step changes."""
-    parameters = checkpoint.parameters
-    return replace(checkpoint, parameters=parameters.like(parameters.vector.copy()), training=None)

@@ -64,11 +64,13 @@ def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
         restore(trainer, checkpoint)
         stop = stack.enter_context(StopOnSignal())
         run = Run(folder, trainer, prepared, run_options, stop, limits_from(facts))
+        run.saves.resumed()
         if state.finished:
+            run.saves.finished()
             run.report("finished")
             return
         with storage_errors(folder.metrics.path):
-            folder.metrics.drop_after(checkpoint.step)
+            folder.metrics.drop_after(checkpoint.step, state.progress.evaluated)
         if not run_options.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
         run.go()

@@ -121,5 +121,5 @@ def test_rows_after_a_step_and_lines_that_are_none_are_dropped(tmp_path: Path) -
     path = tmp_path / "metrics.jsonl"
     good = [json.dumps({"step": step}) for step in (1, 2, 3)]
     path.write_bytes("\n".join([good[0], DEEP, good[1], good[2], "{"]).encode() + b"\n\xff\n")
-    MetricsLog(path).drop_after(2)
+    MetricsLog(path).drop_after(2, 2)
     assert path.read_text(encoding="utf-8") == f"{good[0]}\n{good[1]}\n"

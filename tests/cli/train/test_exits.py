@@ -24,7 +24,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.checkpointing.run_records import read_facts, sources_in
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.cli.runs.run_folder import RunFolder
-from charrnn.cli.train import loop as training_run
+from charrnn.cli.train import saves
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.text_report import verdict
 from charrnn.data import large_text_files as large_text
@@ -250,7 +250,7 @@ def test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not(
         plain(self, name, checkpoint)
 
     monkeypatch.setattr(RunFolder, "save", full)
-    monkeypatch.setattr(training_run, "MAX_UNSAVED_SECONDS", seconds)
+    monkeypatch.setattr(saves, "MAX_UNSAVED_SECONDS", seconds)
     result = run_cli("train", "corpus.txt", *tiny, "--save-every", "1")
     assert result.exit_code == code
     assert steps[-1] == step
