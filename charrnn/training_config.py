@@ -11,6 +11,9 @@ from charrnn.optim.schedules import SCHEDULES
 BACKENDS = ("numpy", "numba")
 """Compute backends by name; `training.backends` has their code."""
 
+NONFINITE_POLICIES = ("stop", "skip", "rollback")
+"""What training can do at a loss or gradient that is not finite."""
+
 STORED_AS = "stored_as"
 """Key of a field's metadata: the name under which files store the field, if it has another."""
 
@@ -71,12 +74,21 @@ class TrainingConfig:
     """Processes that share each batch, from 1 to 256."""
     backend: str = field(default="numpy", metadata={STORED_AS: "kernel"})
     """Name in `BACKENDS`."""
+    on_nonfinite: str = "stop"
+    """What happens at a loss or gradient that is not finite: one of `NONFINITE_POLICIES`.
+
+    `stop` ends the run with `DivergedError`. `skip` makes no update at that step, as
+    `optax.apply_if_finite`. `rollback` restores weights and optimiser of an earlier step, halves
+    the learning rate, and goes on with the batches that follow (PaLM, Chowdhery et al. 2022,
+    arXiv 2204.02311, section 5.1).
+    """
 
     def __post_init__(self) -> None:
         for name, registry in (
             ("optimiser", OPTIMISERS),
             ("schedule", SCHEDULES),
             ("backend", BACKENDS),
+            ("on_nonfinite", NONFINITE_POLICIES),
         ):
             if (value := getattr(self, name)) not in registry:
                 raise unknown(name, value, registry)
@@ -109,6 +121,12 @@ class Progress:
     """Step of the last validation; a validation that was interrupted is repeated on resume."""
     solved: bool = False
     """Whether the last validation found every answer right (pairs only), which ends the run."""
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite, and which made no update."""
+    nonfinite: int = 0
+    """Those of them, or rollbacks, in a row."""
+    lr_scale: float = 1.0
+    """Factor on the learning rate: each rollback halves it."""
 
     def validation_due(self, config: TrainingConfig) -> bool:
         """Whether this step should be validated and has not been yet."""

@@ -5,11 +5,13 @@
     training.parameters.NAME           the parameters in training, if the model is their average
     training.optimiser.SLOT.NAME       the accumulators of the optimiser
     training.states.layers.0.h …       the carried state of every batch row (B, H)
+    training.rollback.0.…              weights and accumulators of earlier steps, to return to
 
 The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
 `ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `PairVocabulary`), `corpus`
 (the fields of `CorpusRecord`), `validation` (the loss and other metrics) and `training` (the
-fields of `TrainingConfig` and `Progress`), which is null in a checkpoint that cannot be resumed.
+fields of `TrainingConfig` and `Progress`, and the steps of the rollback points), which is null in a
+checkpoint that cannot be resumed.
 Random numbers and the position in the corpus are functions of seed and step, so no other state of
 the generator is stored.
 
@@ -28,7 +30,13 @@ import numpy as np
 from charrnn import __version__
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES
-from charrnn.checkpointing.records import Checkpoint, CorpusRecord, TrainingState
+from charrnn.checkpointing.records import (
+    MAX_ROLLBACK_POINTS,
+    Checkpoint,
+    CorpusRecord,
+    RollbackPoint,
+    TrainingState,
+)
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
@@ -41,7 +49,15 @@ from charrnn.types import JSON, Array
 FORMAT, PAIR_FORMAT = 1, 2
 """Versions of the format, for texts and for pairs; newer versions are refused."""
 
-ADDED_LATER: dict[str, JSON] = {"solved": False, "recurrent_dropout": 0.0, "kernel": "numpy"}
+ADDED_LATER: dict[str, JSON] = {
+    "solved": False,
+    "recurrent_dropout": 0.0,
+    "kernel": "numpy",
+    "on_nonfinite": "stop",
+    "skipped": 0,
+    "nonfinite": 0,
+    "lr_scale": 1.0,
+}
 """Fields that were added to the format later, and their values in files that lack them."""
 
 
@@ -62,6 +78,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for slot, parameters in state.optimiser.items():
             arrays |= _with_prefix(f"training.optimiser.{slot}", parameters)
         arrays |= _with_prefix("training.states", state.states)
+        for number, point in enumerate(state.rollback):
+            for name, parameters in point.arrays().items():
+                arrays |= _with_prefix(f"training.rollback.{number}.{name}", parameters)
     symbols = checkpoint.symbols
     metadata: dict[str, JSON] = {
         "format": symbols.format_version,
@@ -77,6 +96,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             "config": _as_json(state.config),
             "progress": _as_json(state.progress),
             "updates": state.updates,
+            "rollback": [
+                {"step": point.step, "updates": point.updates} for point in state.rollback
+            ],
         },
     }
     write_archive(path, arrays, metadata)
@@ -99,6 +121,8 @@ def check_storable(
         )
     numbers = sum(math.prod(shape) for shape in config.shapes().values())
     copies = 1 + len(OPTIMISERS[training.optimiser].slots) + (training.ema_decay > 0)
+    if training.on_nonfinite == "rollback":
+        copies *= 1 + MAX_ROLLBACK_POINTS
     if 4 * numbers * copies > 0.99 * MAX_ARCHIVE_BYTES:
         raise UsageError(
             f"{numbers:,} parameters and the optimiser's state do not fit into a checkpoint of "
@@ -172,9 +196,14 @@ class _Reader:
         stored = self._value(training, "progress", dict, "training.")
         progress = _build_record(Progress, stored, "training.progress")
         updates = self._value(training, "updates", int, "training.")
-        counts = (progress.step, progress.since_best, progress.best_step, progress.evaluated)
+        counts = (
+            *(progress.step, progress.since_best, progress.best_step, progress.evaluated),
+            *(progress.skipped, progress.nonfinite),
+        )
         if min(updates, *counts) < 0:
             raise CheckpointError("training.progress has a negative count")
+        if not 0 < progress.lr_scale <= 1:
+            raise CheckpointError("training.progress.lr_scale is not above 0 and at most 1")
         shapes = config.shapes()
         slots = OPTIMISERS[run.optimiser].slots
         return TrainingState(
@@ -184,7 +213,31 @@ class _Reader:
             parameters=self._take("training.parameters.", shapes) if run.ema_decay else None,
             optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
             states=self._take("training.states.", config.state_shapes(run.batch_size)),
+            rollback=self._rollback(training.get("rollback", []), run, progress.step, shapes),
         )
+
+    def _rollback(
+        self, stored: Any, run: TrainingConfig, step: int, shapes: Shapes
+    ) -> tuple[RollbackPoint, ...]:
+        if not isinstance(stored, list) or len(stored) > MAX_ROLLBACK_POINTS:
+            raise CheckpointError(
+                f"training.rollback is not a list of at most {MAX_ROLLBACK_POINTS}"
+            )
+        points = []
+        for number, entry in enumerate(stored):
+            where = f"training.rollback.{number}."
+            if not isinstance(entry, dict) or entry.keys() != {"step", "updates"}:
+                raise CheckpointError(f"{where[:-1]} is not an object with step and updates")
+            at = self._value(entry, "step", int, where)
+            updates = self._value(entry, "updates", int, where)
+            if not 0 <= updates <= at <= step:
+                raise CheckpointError(f"{where}step or updates is out of range")
+            average = self._take(f"{where}average.", shapes) if run.ema_decay else None
+            slots = OPTIMISERS[run.optimiser].slots
+            accumulators = {slot: self._take(f"{where}optimiser.{slot}.", shapes) for slot in slots}
+            weights = self._take(f"{where}parameters.", shapes)
+            points.append(RollbackPoint(at, updates, weights, average, accumulators))
+        return tuple(points)
 
     def _take(self, prefix: str, shapes: Shapes) -> Parameters:
         """Remove the arrays of these shapes from `arrays`, check all of them, and copy them."""

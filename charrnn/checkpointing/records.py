@@ -37,6 +37,36 @@ class CorpusRecord:
     built_in: str | None = None
 
 
+MAX_ROLLBACK_POINTS = 2
+"""Rollback points that a run keeps."""
+
+
+@dataclass(frozen=True)
+class RollbackPoint:
+    """Weights and optimiser of an earlier step, to return to from a loss that is not finite.
+
+    Args:
+        step: the step.
+        updates: number of updates of the parameters until then.
+        parameters: the parameters in training.
+        average: their average, if the model is their average, else None.
+        optimiser: the accumulators of the optimiser by slot.
+    """
+
+    step: int
+    updates: int
+    parameters: Parameters
+    average: Parameters | None
+    optimiser: dict[str, Parameters]
+
+    def arrays(self) -> dict[str, Parameters]:
+        """Return all its arrays, by the prefix of their names in a checkpoint."""
+        found = {"parameters": self.parameters}
+        if self.average is not None:
+            found["average"] = self.average
+        return found | {f"optimiser.{slot}": array for slot, array in self.optimiser.items()}
+
+
 @dataclass(frozen=True)
 class TrainingState:
     """State of a training run: with the training data, all that is needed to resume it exactly.
@@ -48,6 +78,7 @@ class TrainingState:
         parameters: the parameters in training if the model is their average, else None.
         optimiser: the accumulators of the optimiser by slot.
         states: the carried states (B, H) by name.
+        rollback: the points that training can return to, the older one first.
     """
 
     config: TrainingConfig
@@ -56,6 +87,7 @@ class TrainingState:
     parameters: Parameters | None
     optimiser: dict[str, Parameters]
     states: Parameters
+    rollback: tuple[RollbackPoint, ...] = ()
 
     @property
     def finished(self) -> bool:

@@ -24,6 +24,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class NonFinite:
+    """A loss or gradient that was not finite: no update was made at this step.
+
+    `problem` says what was not finite. `restored` is the step whose weights were restored, or None
+    if the weights were kept. `lr_scale` is the factor on the learning rate from now on.
+    """
+
+    step: int
+    problem: str
+    restored: int | None
+    lr_scale: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One validation: loss in nats per character; `metrics` holds all values to log."""
 
@@ -63,4 +77,4 @@ class GradientObserver(Protocol):
         """Return a snapshot after the update, or None if none is due."""
 
 
-Event = Step | Evaluation | GradientSnapshot | Stopped
+Event = Step | NonFinite | Evaluation | GradientSnapshot | Stopped

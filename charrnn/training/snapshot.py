@@ -38,6 +38,7 @@ def snapshot(
             parameters=None if trainer.model is weights else weights,
             optimiser={slot: weights.like(array) for slot, array in optimiser.state.items()},
             states=trainer.states,
+            rollback=tuple(trainer.rollback),
         )
     step, metrics = trainer.progress.step, dict(trainer.metrics)
     return Checkpoint(trainer.model_config, symbols, trainer.model, corpus, step, metrics, state)
@@ -56,3 +57,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     for slot, parameters in state.optimiser.items():
         trainer.optimiser.state[slot][...] = parameters.vector
     trainer.states.vector[...] = state.states.vector
+    if trainer.config.on_nonfinite == "rollback":
+        trainer.rollback = list(state.rollback)
+        if not state.rollback:  # the run did not ask for rollbacks before
+            trainer.add_rollback_point()

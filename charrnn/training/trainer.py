@@ -6,11 +6,13 @@ displays them, saves checkpoints and stops the run. Nothing here prints or write
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Self
 
 import numpy as np
 
+from charrnn.checkpointing.records import RollbackPoint
 from charrnn.errors import DivergedError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -24,6 +26,7 @@ from charrnn.training.events import (
     Event,
     GradientObserver,
     GradientSnapshot,
+    NonFinite,
     Step,
     Stopped,
 )
@@ -34,6 +37,15 @@ from charrnn.types import Array, StopFlag
 LOSS_EMA_DECAY = 0.99
 """Decay of the exponential moving average of the training loss, per step."""
 
+
+ROLLBACK_EVERY = 100
+"""Steps between rollback points; the older of two is that of 100 to 200 steps ago."""
+
+ROLLBACK_LR_FACTOR = 0.5
+"""Factor of a rollback on the learning rate."""
+
+MAX_NONFINITE = 3
+"""Skipped updates, or rollbacks without a new point between them, after which a run stops."""
 
 MIN_WEIGHT_COPIES = 4
 """Minimum arrays of the weights' size in training: weights, gradient, optimiser state."""
@@ -75,6 +87,11 @@ class Trainer:
         if config.ema_decay:
             self.model = initial.like(initial.vector.copy())
         self.progress = Progress()
+        self.rollback: list[RollbackPoint] = []
+        """Points to return to, the older one first; empty unless `config.on_nonfinite` asks."""
+        if config.on_nonfinite == "rollback":
+            with suppress(DivergedError):  # which the first step will raise
+                self.add_rollback_point()
         self.metrics: dict[str, float] = {}
         """Metrics of the last validation, by name."""
         self.before_validation: tuple[Progress, dict[str, float]] | None = None
@@ -109,17 +126,17 @@ class Trainer:
             lr = lr_at_step(
                 config.lr, config.schedule, config.warmup_steps, progress.step, config.steps
             )
+            lr *= progress.lr_scale
             self.updating = True
             self.optimiser.update(self.parameters.vector, gradient, lr)
             self._average()
             self.gradient_snapshot = None if self.watch is None else self.watch.after_update()
         progress.step += 1
-        keep = (
-            LOSS_EMA_DECAY
-            * (1 - LOSS_EMA_DECAY ** (progress.step - 1))
-            / (1 - LOSS_EMA_DECAY**progress.step)
-        )
+        taken = progress.step - progress.skipped
+        keep = LOSS_EMA_DECAY * (1 - LOSS_EMA_DECAY ** (taken - 1)) / (1 - LOSS_EMA_DECAY**taken)
         progress.smooth_nats += (1 - keep) * (nats - progress.smooth_nats)
+        if not self.rollback:
+            progress.nonfinite = 0
         self.updating = False
         return Step(
             step=progress.step,
@@ -157,6 +174,77 @@ class Trainer:
         if best or progress.best_nats is None:
             progress.best_nats, progress.best_step = nats, progress.step
         return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics)
+
+    def add_rollback_point(self) -> None:
+        """Keep copies of weights and optimiser as the newer point.
+
+        Raises:
+            DivergedError: if one of them is not finite.
+        """
+        like, optimiser = self.parameters.like, self.optimiser
+        point = RollbackPoint(
+            self.progress.step,
+            optimiser.updates,
+            like(self.parameters.vector.copy()),
+            None if self.model is self.parameters else like(self.model.vector.copy()),
+            {slot: like(array.copy()) for slot, array in optimiser.state.items()},
+        )
+        for kind, arrays in point.arrays().items():
+            for name, array in arrays.items():
+                if not np.isfinite(array).all():
+                    label = name if kind == "parameters" else f"{kind}.{name}"
+                    raise DivergedError(
+                        f"{label} is not finite at step {point.step:,}", *DIVERGENCE_ADVICE
+                    )
+        self.rollback = [*self.rollback[-1:], point]
+        self.progress.nonfinite = 0
+
+    def recover(self, error: DivergedError, *, in_step: bool) -> NonFinite:
+        """Go on after a loss or gradient that is not finite, as `config.on_nonfinite` says.
+
+        The carried states become zero, and the next step is that of the batches that follow.
+
+        Args:
+            error: what `step` or `evaluate` raised.
+            in_step: whether it was `step`; else the validation is repeated with other weights.
+
+        Raises:
+            DivergedError: if the run is to stop, after `MAX_NONFINITE` in a row, and if skipping
+                an update cannot help since the weights themselves are not finite.
+        """
+        progress, policy = self.progress, self.config.on_nonfinite
+        skipping = policy == "skip" and in_step
+        if not (skipping or (policy == "rollback" and self.rollback)):
+            raise error
+        if progress.nonfinite >= MAX_NONFINITE:
+            done = "skipped updates" if skipping else "rollbacks"
+            raise DivergedError(
+                f"{error.problem}, after {MAX_NONFINITE} {done} in a row", *error.advice
+            )
+        if skipping and not np.isfinite(self.parameters.vector).all():
+            raise error
+        self.updating = True
+        restored = None if skipping else self._roll_back()
+        self.states.vector[...] = 0
+        progress.nonfinite += 1
+        if in_step:
+            progress.step += 1
+            progress.skipped += 1
+        self.updating = False
+        return NonFinite(progress.step, error.problem, restored, progress.lr_scale)
+
+    def _roll_back(self) -> int:
+        """Restore the older rollback point, halve the learning rate, and return its step."""
+        point = self.rollback[0]
+        self.rollback = [point]
+        self.parameters.vector[...] = point.parameters.vector
+        if point.average is not None:
+            self.model.vector[...] = point.average.vector
+        for slot, array in point.optimiser.items():
+            self.optimiser.state[slot][...] = array.vector
+        self.optimiser.updates = point.updates
+        self.progress.lr_scale *= ROLLBACK_LR_FACTOR
+        return point.step
 
     def close(self) -> None:
         """Stop the worker processes."""
@@ -215,19 +303,24 @@ def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
         stop: is called before each step and during validation.
 
     Yields:
-        A `Step` for each update, an `Evaluation` every `eval_every` steps and at the end if there
-        is a validation set, a `GradientSnapshot` where a gradient observer returns one, and last a
-        `Stopped`.
+        A `Step` for each update, a `NonFinite` for each step without one, an `Evaluation` every
+        `eval_every` steps and at the end if there is a validation set, a `GradientSnapshot` where a
+        gradient observer returns one, and last a `Stopped`.
 
     Raises:
-        DivergedError: if the loss or the gradient is not finite.
+        DivergedError: if the loss or the gradient is not finite, and `config.on_nonfinite` is
+            `stop` or cannot help.
     """
     config, progress = trainer.config, trainer.progress
     while True:
         if not trainer.dataset.validation_size:
             progress.evaluated = progress.step
         elif progress.validation_due(config):
-            evaluation = trainer.evaluate(stop)
+            try:
+                evaluation = trainer.evaluate(stop)
+            except DivergedError as error:
+                yield trainer.recover(error, in_step=False)
+                continue
             if evaluation is None:
                 yield Stopped(progress.step, "interrupted")
                 return
@@ -244,6 +337,19 @@ def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
         if stop():
             yield Stopped(progress.step, "interrupted")
             return
-        yield trainer.step()
+        try:
+            step = trainer.step()
+        except DivergedError as error:
+            yield trainer.recover(error, in_step=True)
+            continue
+        recovery = None
+        if trainer.rollback and progress.step % ROLLBACK_EVERY == 0:
+            try:
+                trainer.add_rollback_point()
+            except DivergedError as error:
+                recovery = trainer.recover(error, in_step=False)
+        yield step
+        if recovery is not None:
+            yield recovery
         if trainer.gradient_snapshot is not None:
             yield trainer.gradient_snapshot

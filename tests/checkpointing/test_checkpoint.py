@@ -147,7 +147,7 @@ def test_plain_numpy_reads_keys_that_explain_themselves(tmp_path: Path) -> None:
     assert metadata["format"] == 1
     assert metadata["step"] == 5
     assert metadata["vocabulary"] == {"characters": CHARACTERS, "as_bytes": False}
-    assert set(metadata["training"]) == {"config", "progress", "updates"}
+    assert set(metadata["training"]) == {"config", "progress", "updates", "rollback"}
 
 
 def test_what_is_only_to_be_used_holds_no_training(tmp_path: Path) -> None:

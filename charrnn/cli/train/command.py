@@ -33,6 +33,7 @@ from charrnn.training.presets import (
     WEIGHT_DECAY,
     Budget,
 )
+from charrnn.training.trainer import MAX_NONFINITE
 from charrnn.training_config import BACKENDS, TrainingConfig
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
@@ -237,6 +238,15 @@ def train_network(
             "sampling starts from this zero state. Default: 0.05.",
         ),
     ] = None,
+    on_nonfinite: Annotated[
+        str | None,
+        option(
+            OPTIMISATION,
+            "At a loss or gradient that is not finite: stop, skip (make no update), or rollback "
+            "(restore the weights of 100 to 200 steps before and halve the learning rate); after "
+            f"{MAX_NONFINITE} in a row a run stops. Default: stop.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         option(RUN, f"Approximate wall time of the whole command. Default: {DEFAULT_MINUTES:g}."),
@@ -339,7 +349,7 @@ def train_network(
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
-        resume_run(resume, corpus or [], run_options)
+        resume_run(resume, corpus or [], run_options, on_nonfinite)
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)

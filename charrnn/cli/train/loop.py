@@ -18,7 +18,7 @@ from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.reports import reports_of
 from charrnn.cli.train.saves import Saves
 from charrnn.errors import DivergedError, StorageError, WorkerError
-from charrnn.training.events import Evaluation, GradientSnapshot, Step, Stopped
+from charrnn.training.events import Evaluation, GradientSnapshot, NonFinite, Step, Stopped
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.trainer import Trainer, train
 from charrnn.types import JSON
@@ -26,6 +26,9 @@ from charrnn.types import JSON
 LN2 = math.log(2)
 SAVE_SECONDS = 30.0
 MAX_ROWS = 5_000
+MAX_NONFINITE_NOTES = 5
+"""Notes about steps without an update; further ones go to metrics.jsonl only."""
+
 RESUME = ("charrnn", "train", "--resume")
 
 
@@ -65,6 +68,7 @@ class Run:
             trainer.watch = GradientMonitor(trainer)
         self.saves = Saves(folder, trainer, prepared)
         self._metrics_failed = False
+        self._nonfinite = 0
         self._log_every = max(1, trainer.config.steps // MAX_ROWS)
 
     def go(self) -> None:
@@ -119,6 +123,8 @@ class Run:
             match event:
                 case Step():
                     self._on_step(event)
+                case NonFinite():
+                    self._on_nonfinite(event)
                 case Evaluation():
                     self._on_evaluation(event)
                 case GradientSnapshot():
@@ -145,10 +151,35 @@ class Run:
         every = self.run_options.sample_every
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
-        every = self.run_options.save_every
-        due = event.step % every == 0 if every else self.saves.seconds_since_last >= SAVE_SECONDS
-        if due and event.step < event.steps:
+        self._save_if_due()
+
+    def _save_if_due(self) -> None:
+        step, every = self.trainer.progress.step, self.run_options.save_every
+        due = step % every == 0 if every else self.saves.seconds_since_last >= SAVE_SECONDS
+        if due and step < self.trainer.config.steps:
             self.saves.last(self.run_options.keep)
+
+    def _on_nonfinite(self, event: NonFinite) -> None:
+        """Log a step without an update, and say so for the first few of them."""
+        self._log(
+            {
+                "step": event.step,
+                "nonfinite": event.problem,
+                "restored_step": event.restored,
+                "lr_scale": event.lr_scale,
+            }
+        )
+        self._nonfinite += 1
+        if self._nonfinite <= MAX_NONFINITE_NOTES:
+            done = (
+                "no update was made"
+                if event.restored is None
+                else f"went back to the weights of step {event.restored:,}, learning rate "
+                f"× {event.lr_scale:g}"
+            )
+            last = self._nonfinite == MAX_NONFINITE_NOTES
+            warn(f"{event.problem}; {done}{'; further ones are only logged' if last else ''}")
+        self._save_if_due()
 
     def _on_look(self, event: GradientSnapshot) -> None:
         row: dict[str, JSON] = {

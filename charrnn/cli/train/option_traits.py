@@ -53,6 +53,7 @@ TRAITS = {
     "watch_gradients": RESUME_OK,
     "json": RESUME_OK,
     "quiet": RESUME_OK,
+    "on_nonfinite": RESUME_OK,
     # Settings that the line "chosen" shows elsewhere, or that have no option:
     **dict.fromkeys(("inputs", "outputs", "readout_init", "loss"), NEVER),
     **dict.fromkeys(("steps", "workers", "seed", "backend"), NEVER),

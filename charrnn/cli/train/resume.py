@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
 
 
-def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
+def resume_run(
+    path: str, paths: list[str], run_options: RunOptions, on_nonfinite: str | None = None
+) -> None:
     """Continue an unfinished run to its planned end, exactly as if it had never stopped.
 
-    Of a finished run, an interrupted final scoring is repeated.
+    Of a finished run, an interrupted final scoring is repeated. `on_nonfinite` replaces the run's
+    own setting of that name.
     """
     threadpool_limits(1, user_api="blas")
     source = resumable_in(Path(path))
@@ -59,7 +63,10 @@ def resume_run(path: str, paths: list[str], run_options: RunOptions) -> None:
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": [source_path(one) for one in paths]})
         parameters = checkpoint.parameters
-        trainer = Trainer(checkpoint.config, state.config, prepared.dataset, parameters)
+        config = state.config
+        if on_nonfinite is not None:
+            config = replace(config, on_nonfinite=on_nonfinite)
+        trainer = Trainer(checkpoint.config, config, prepared.dataset, parameters)
         stack.callback(trainer.close)
         restore(trainer, checkpoint)
         stop = stack.enter_context(StopOnSignal())

@@ -604,3 +604,34 @@ class TestInitFrom:
         mixed = run_cli("train", "corpus.txt", *tiny, "--init-from", finished_run, "--bytes")
         assert mixed.exit_code == 2
         assert "--bytes" in mixed.stderr
+
+
+# Losses that are not finite
+
+DIVERGING = ("--lr", "3000", "--weight-decay", "0.002", "--batch-size", "4", "--seq-length", "16")
+
+
+def test_rollback_finishes_a_run_that_diverges(
+    run_cli: Call, corpus: Path, rows: Callable[[Path], list[dict[str, Any]]]
+) -> None:
+    options = (
+        *("--hidden", "8", "--steps", "300", "--workers", "1", "-q", *DIVERGING),
+        *("--backend", "numpy", "--warmup-steps", "0", "--cell", "rnn", "--eval-every", "100"),
+    )
+    stopped = run_cli("train", "corpus.txt", *options, "--save-every", "5")
+    assert stopped.exit_code == 6
+    result = run_cli("train", "corpus.txt", *options, "--on-nonfinite", "rollback", "--out", "back")
+    assert result.exit_code == 0, result.stderr
+    assert "went back to the weights of step 0, learning rate × 0.5" in result.stderr
+    found = [row for row in rows(Path("back")) if "nonfinite" in row]
+    assert 1 <= len(found) <= 3
+    assert [row["lr_scale"] for row in found] == [0.5, 0.25, 0.125][: len(found)]
+    resumed = run_cli("train", "--resume", "checkpoints/corpus", "--on-nonfinite", "rollback", "-q")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "learning rate × 0.5" in resumed.stderr
+
+
+def test_a_policy_for_losses_that_are_not_finite_has_a_name(run_cli: Call, corpus: Path) -> None:
+    result = run_cli("train", "corpus.txt", "--on-nonfinite", "ignore")
+    assert result.exit_code == 2
+    assert "there are stop, skip, rollback" in result.stderr
