@@ -126,13 +126,34 @@ OPTION_WORDS = {
 """Fields and parameters whose option is spelt differently."""
 
 
-def check_fields(limits: dict[str, Limits], settings: object) -> None:
+KINDS: dict[type, str] = {Integral: "a whole number", Real: "a number", str: "a text"}
+
+
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Raise `UsageError` unless an argument is of a kind.
+
+    Args:
+        name: the name of the argument.
+        value: the argument.
+        kind: `numbers.Integral`, `numbers.Real` or `str`. A bool is no number.
+
+    Example:
+        >>> check_kind("prime", "To be", str)
+        >>> check_kind("length", 2.5, Integral)
+        Traceback (most recent call last):
+        charrnn.errors.UsageError: length is 2.5; it must be a whole number
+    """
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UsageError(f"{name} is {format_value(value)}; it must be {KINDS[kind]}")
+
+
+def check_fields(limits: dict[str, Limits], settings: object, *, none_allowed: bool = True) -> None:
     """Raise `UsageError` for the first attribute of `settings` outside its limits.
 
-    An attribute that is None passes.
+    An attribute that is None passes if `none_allowed`.
     """
     for name, limit in limits.items():
-        if (value := getattr(settings, name)) is not None:
+        if (value := getattr(settings, name)) is not None or not none_allowed:
             limit.check(name if name in NOT_OPTIONS else option_name(name), value)
 
 

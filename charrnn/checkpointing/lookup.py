@@ -5,13 +5,28 @@ as nothing has been validated, or the newest numbered save. Training is resumed 
 from the newest numbered save.
 """
 
+import os
 from pathlib import Path
 
-from charrnn.errors import CheckpointError
+from charrnn.checkpointing.npz_format import bounded_repr
+from charrnn.errors import CheckpointError, StorageError, UsageError
+from charrnn.limits import format_value
 from charrnn.run_files import NUMBERED, is_run
 
 RUNS = Path("checkpoints")
 """Where runs are made and looked for."""
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Return an argument as a path; `UsageError` for one that no file can have."""
+    try:
+        checked = Path(path)
+        encoded = os.fsencode(checked)
+    except (TypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{format_value(path)} is no path; it must be a str or a Path") from error
+    if b"\0" in encoded:
+        raise UsageError(f"{bounded_repr(checked)} is no path: it holds a NUL character")
+    return checked
 
 
 def numbered_saves(folder: Path) -> list[Path]:
@@ -26,9 +41,17 @@ def step_of(path: Path) -> int:
 
 
 def checkpoint_in(path: Path) -> Path:
-    """Return the file to use a model from. Raises `CheckpointError` for a folder without one."""
-    if not path.is_dir():
-        return path
+    """Return the file to use a model from.
+
+    Raises `CheckpointError` for a folder without one, and `StorageError` if the system cannot look
+    for it, as for a name that is too long.
+    """
+    try:
+        if not path.is_dir():
+            return path
+    except OSError as error:
+        problem = f"cannot read {bounded_repr(path)}: {error.strerror}"
+        raise StorageError(problem, "another path") from error
     for candidate in (path / "best.npz", path / "last.npz", *reversed(numbered_saves(path))):
         if candidate.exists():
             return candidate

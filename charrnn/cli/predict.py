@@ -204,8 +204,6 @@ class AnswerWriter:
         problem: TextError | None = None
         for empty, field, place in inputs:
             try:
-                if not field:
-                    raise TextError("an input is empty; try at least one character")
                 self.predictor.prompt(field)
             except TextError as error:
                 problem = TextError(f"{place}{error.problem}", *error.advice)

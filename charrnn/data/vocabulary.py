@@ -121,7 +121,7 @@ class Vocabulary:
         ids = np.asarray(ids)
         if not ids.size:
             return ""
-        if ids.min() < 0 or ids.max() >= len(self):
+        if ids.dtype.kind not in "ui" or ids.min() < 0 or ids.max() >= len(self):
             raise ValueError(f"an id is not within 0 and {len(self) - 1}")
         chunks = np.split(ids, range(CHUNK_CHARS, len(ids), CHUNK_CHARS))
         return "".join(_characters(self._code_points[chunk]) for chunk in chunks)

@@ -4,18 +4,20 @@ import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
+from numbers import Integral
 
 import numpy as np
 
 from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
-from charrnn.checkpointing.lookup import checkpoint_in
+from charrnn.checkpointing.lookup import checked_path, checkpoint_in
+from charrnn.checkpointing.npz_format import bounded_repr
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.text import Score, evaluate
-from charrnn.inference.sampling import Sampling, generate
+from charrnn.inference.sampling import Sampling, check_sampling, generate
+from charrnn.limits import check_kind, format_value
 from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
 
@@ -65,9 +67,10 @@ class Model:
         Args:
             character: the id of the character read, from 0 to V − 1; `UsageError` for another.
         """
+        check_kind("character", character, Integral)
         if not 0 <= character < len(self.vocabulary):
             last = len(self.vocabulary) - 1
-            raise UsageError(f"no character {character}; ids go from 0 to {last}")
+            raise UsageError(f"no character {format_value(character)}; ids go from 0 to {last}")
         logits = self._network.forward(np.full((1, 1), character))
         self._network.carry_state()
         return np.array(logits[0, 0])
@@ -109,7 +112,11 @@ class Model:
         yield from next(iter(self.samples(prime, length, sampling, stop=stop)))
 
     def typed(self, text: str) -> str:
-        """Return `text` normalised as the training text was; see `charrnn.data.typed_text`."""
+        """Return `text` normalised as the training text was; see `charrnn.data.typed_text`.
+
+        Raises `UsageError` for what is not a `str`.
+        """
+        check_kind("a text", text, str)
         return typed(text, self.vocabulary, self.checkpoint.corpus.normalise)
 
     def samples(
@@ -127,9 +134,12 @@ class Model:
             count: the number of texts.
             stop: as `typed` returns it; each text ends before its first occurrence.
 
-        Raises `UsageError` if `length` or `count` is out of range.
+        Raises `UsageError` if `length` or `count` is out of range or an argument of another type,
+        and `TextError` for unknown characters.
         """
         check_size(length, count)
+        check_sampling(sampling)
+        check_kind("stop", stop, str)
         steps = generate(self.config, self.parameters, self.start(prime), sampling, count)
         drawn: list[Ids] = []
 
@@ -149,8 +159,10 @@ class Model:
     def start(self, prime: str) -> Ids:
         """Return the ids (n,) of `prime`, or of a newline if it is empty.
 
-        If the vocabulary has no newline, a space or else its first character is used.
+        If the vocabulary has no newline, a space or else its first character is used. Raises
+        `UsageError` for what is not a `str` and `TextError` for unknown characters.
         """
+        check_kind("prime", prime, str)
         if not prime:
             known = [c for c in "\n " if c in self.vocabulary]
             prime = known[0] if known else self.vocabulary.characters[0]
@@ -164,31 +176,58 @@ class Model:
         return self.score(self.vocabulary.encode(self.typed(text)))
 
     def score(self, ids: Ids) -> Score:
-        """Return the loss of ids (N,), as `evaluate` that of a text."""
-        nats = evaluate(self.config, self.parameters, ids)
+        """Return the loss of ids (N,), as `evaluate` that of a text.
+
+        Raises `UsageError` for what is no vector of ids, and `TextError` for fewer than two.
+        """
+        nats = evaluate(self.config, self.parameters, self._checked_ids(ids))
         if nats is None:
             raise ValueError("nothing asked the evaluation to stop")
         return Score(nats, len(ids))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as a checkpoint, atomically; `StorageError` if that fails."""
-        save_checkpoint(Path(path), self.checkpoint)
+        """Write the model as a checkpoint, atomically.
+
+        Raises `StorageError` if that fails, and `UsageError` for a path that no file can have.
+        """
+        target = checked_path(path)
+        if not target.name:
+            raise UsageError(f"{bounded_repr(target)} is no name of a file", "one ending in .npz")
+        save_checkpoint(target, self.checkpoint)
+
+    def _checked_ids(self, ids: Ids) -> Ids:
+        """Return ids as an array (N,); `UsageError` for another shape, type or range."""
+        try:
+            array = np.asarray(ids)
+        except ValueError as error:
+            raise UsageError("the ids have rows of different lengths") from error
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "ui"):
+            raise UsageError(
+                f"the ids are an array {array.shape} of type {array.dtype}; they must be whole "
+                "numbers (N,)"
+            )
+        last = len(self.vocabulary) - 1
+        if array.size and not (array.min() >= 0 and array.max() <= last):
+            raise UsageError(f"an id is not within 0 and {last}")
+        return array
 
 
 def check_size(length: int, count: int) -> None:
     """Raise `UsageError` for a length or a number of samples that cannot be drawn."""
+    check_kind("length", length, Integral)
+    check_kind("count", count, Integral)
     if length < 0:
-        raise UsageError(f"--length is {length}; it must be 0 or more")
+        raise UsageError(f"--length is {format_value(length)}; it must be 0 or more")
     if count < 1:
-        raise UsageError(f"--count is {count}; it must be 1 or more")
+        raise UsageError(f"--count is {format_value(count)}; it must be 1 or more")
     if count > 1 and (count > MAX_SAMPLES or length * count > MAX_SAMPLED_CHARACTERS):
         raise UsageError(
-            f"--count {count} with --length {length} is more than {MAX_SAMPLES:,} samples or "
-            f"{MAX_SAMPLED_CHARACTERS:,} characters side by side",
+            f"--count {format_value(count)} with --length {format_value(length)} is more than "
+            f"{MAX_SAMPLES:,} samples or {MAX_SAMPLED_CHARACTERS:,} characters side by side",
             "fewer at a time, each time with another --seed",
         )
     if length > sys.maxsize:
-        raise UsageError(f"--length is {length}; it must be at most {sys.maxsize}")
+        raise UsageError(f"--length is {format_value(length)}; it must be at most {sys.maxsize}")
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -198,8 +237,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         path: a checkpoint file, or the folder of a run: then `best.npz`, or `last.npz` if there is
             no best one.
 
-    Raises `CheckpointError` if there is none or it cannot be trusted, and `UsageError` if it is a
-    model of pairs (see `Predictor.load`).
+    Raises `CheckpointError` if there is none or it cannot be trusted, `StorageError` if it cannot
+    be read, and `UsageError` if it is a model of pairs (see `Predictor.load`) or no path.
 
     Example:
         >>> import charrnn
@@ -207,7 +246,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         >>> for character in model.generate("the", length=3, seed=1):
         ...     assert character in model.vocabulary
     """
-    return Model(load_checkpoint(checkpoint_in(Path(path))))
+    return Model(load_checkpoint(checkpoint_in(checked_path(path))))
 
 
 def before(stop: str, characters: Iterator[str]) -> Iterator[str]:

@@ -6,20 +6,21 @@ symbol of its own input. Then every answer grows by one symbol per step, which i
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from numbers import Integral
 from typing import Self
 
 import numpy as np
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.checkpointing.lookup import checkpoint_in
+from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
-from charrnn.data.layouts import PairVocabulary
-from charrnn.errors import UsageError
+from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
+from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.pairs import group_by_length
-from charrnn.inference.sampling import Sampling, draw, probabilities
+from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
+from charrnn.limits import SEED, check_kind, format_value
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
@@ -50,14 +51,20 @@ ANSWER_LENGTH_FACTOR, EXTRA_SYMBOLS = 2, 10
 
 def check_beam(beam: int) -> None:
     """Raise `UsageError` for a beam width out of range."""
+    check_kind("beam", beam, Integral)
     if not 1 <= beam <= MAX_BEAM:
-        raise UsageError(f"--beam is {beam}; it must be at least 1 and at most {MAX_BEAM:,}")
+        raise UsageError(
+            f"--beam is {format_value(beam)}; it must be at least 1 and at most {MAX_BEAM:,}"
+        )
 
 
 def check_count(count: int) -> None:
     """Raise `UsageError` for a number of answers out of range."""
+    check_kind("count", count, Integral)
     if not 1 <= count <= MAX_ANSWERS:
-        raise UsageError(f"--count is {count}; it must be at least 1 and at most {MAX_ANSWERS:,}")
+        raise UsageError(
+            f"--count is {format_value(count)}; it must be at least 1 and at most {MAX_ANSWERS:,}"
+        )
 
 
 class Predictor:
@@ -97,10 +104,10 @@ class Predictor:
             path: a checkpoint file, or the folder of a run: then `best.npz`, or `last.npz` if
                 there is no best one.
 
-        Raises `CheckpointError` if there is none or it cannot be trusted, and `UsageError` if it
-        is a language model (see `charrnn.load`).
+        Raises `CheckpointError` if there is none or it cannot be trusted, `StorageError` if it
+        cannot be read, and `UsageError` if it is a language model (see `charrnn.load`) or no path.
         """
-        return cls.of(load_checkpoint(checkpoint_in(Path(path))))
+        return cls.of(load_checkpoint(checkpoint_in(checked_path(path))))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
@@ -112,8 +119,11 @@ class Predictor:
         """Return the ids (n,) that are read for the input `field`.
 
         A byte order mark is dropped unless the model knows it. Raises `TextError` for symbols that
-        the model does not know.
+        the model does not know and for an empty input, and `UsageError` for what is not a `str`.
         """
+        check_kind("an input", field, str)
+        if not field:
+            raise TextError("an input is empty; try at least one character")
         return self.pairing.prompt(self.pairing.typed(field, self.normalise))
 
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
@@ -124,11 +134,11 @@ class Predictor:
             beam: the number of unfinished answers that are kept at each step, up to `MAX_BEAM`; 1
                 is greedy search. Layouts whose answers are not fed back need no search.
 
-        Raises `TextError` for symbols that the model does not know and `UsageError` for a width
-        out of range.
+        Raises `TextError` for symbols that the model does not know and for an empty input, and
+        `UsageError` for a width out of range or inputs that are no sequence of texts.
         """
         check_beam(beam)
-        prompts = [self.prompt(field) for field in inputs]
+        prompts = self._prompts(inputs)
         answers: list[Answer] = [Answer("", 0.0)] * len(prompts)
         for chosen, _ in group_by_length(np.array([max(1, len(p)) * beam for p in prompts])):
             group = [prompts[number] for number in chosen]
@@ -141,12 +151,14 @@ class Predictor:
         return answers
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
-        """Return the probability of each answer symbol after each whole input, (n, answers).
+        """Return the probability of each label after each whole input, (n, answers).
 
-        Raises `TextError` for symbols that the model does not know.
+        Raises `UsageError` for layouts whose answers are texts, and errors as `answer` does.
         """
-        found = np.zeros((len(inputs), self.config.outputs))
-        prompts = [self.prompt(field) for field in inputs]
+        if self.pairing.layout_spec.answer_is_text:
+            raise self._unfit("label_probabilities", lambda one: not one.answer_is_text)
+        prompts = self._prompts(inputs)
+        found = np.zeros((len(prompts), self.config.outputs))
         for chosen, _ in group_by_length(np.array([len(prompt) for prompt in prompts])):
             group = [prompts[number] for number in chosen]
             log_p, _ = self._read(group)
@@ -155,7 +167,7 @@ class Predictor:
         return found
 
     def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
-        """Return `count` answers to one input, drawn from the model.
+        """Return `count` answers of open length to one input, drawn from the model.
 
         Args:
             field: the input.
@@ -163,10 +175,14 @@ class Predictor:
             count: the number of answers, up to `MAX_ANSWERS`.
             which: the number of the input: inputs with one seed draw different numbers.
 
-        Raises `TextError` for symbols that the model does not know and `UsageError` for a count
-        out of range.
+        Raises `TextError` for symbols that the model does not know and for an empty input, and
+        `UsageError` for a number out of range and for layouts whose answers have no open length.
         """
+        if not self.pairing.layout_spec.feeds_back:
+            raise self._unfit("sample", lambda one: one.feeds_back)
+        check_sampling(sampling)
         check_count(count)
+        SEED.check("which", which)
         rng = generator(sampling.seed, Purpose.SAMPLING, which)
         prompt = self.prompt(field)
         log_p, states = self._read([prompt] * count)
@@ -186,6 +202,21 @@ class Predictor:
     def limit(self) -> int:
         """Most symbols of an answer: one that has not ended by then is cut."""
         return ANSWER_LENGTH_FACTOR * self.pairing.longest + EXTRA_SYMBOLS
+
+    def _prompts(self, inputs: Sequence[str]) -> list[Ids]:
+        """Return the ids read for each input; `UsageError` for a single text or no sequence."""
+        if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+            raise UsageError(
+                f"inputs is {format_value(inputs)}; it must be a sequence of texts", "a list"
+            )
+        return [self.prompt(field) for field in inputs]
+
+    def _unfit(self, method: str, fits: Callable[[Layout], bool]) -> UsageError:
+        """Return the error for a method that only other layouts have."""
+        names = " and ".join(one.name for one in LAYOUTS.values() if fits(one))
+        return UsageError(
+            f"{method} is for {names}, this model is {self.pairing.layout}", "the method answer"
+        )
 
     def _read(self, prompts: Sequence[Ids]) -> tuple[Array, dict[str, Array]]:
         """Read prompts as one batch; return ln p (T, B, V) and the states after each prompt's end.

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Integral, Real
 
 import numpy as np
 
 from charrnn.errors import UsageError
 from charrnn.inference.fast_step import SingleStep, single_step
+from charrnn.limits import check_kind, format_value
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
@@ -38,17 +40,40 @@ class Sampling:
     """Seed of the draws, 0 or more."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
+        for name in ("temperature", "top_p"):
+            check_kind(name, getattr(self, name), Real)
+        for name in ("top_k", "seed"):
+            check_kind(name, getattr(self, name), Integral)
+        if not 0 <= _as_float(self.temperature) < math.inf:
             raise UsageError(
-                f"temperature is {self.temperature}; it must be a finite number, 0 or more",
+                f"temperature is {format_value(self.temperature)}; it must be a finite number, 0 "
+                "or more",
                 "--temperature 0.8",
             )
         if self.top_k < 0:
-            raise UsageError(f"top-k is {self.top_k}; it must be 1 or more, or 0 for no limit")
+            top_k = format_value(self.top_k)
+            raise UsageError(f"top-k is {top_k}; it must be 1 or more, or 0 for no limit")
         if not 0 < self.top_p <= 1:
-            raise UsageError(f"top-p is {self.top_p}; it must be above 0 and at most 1")
+            top_p = format_value(self.top_p)
+            raise UsageError(f"top-p is {top_p}; it must be above 0 and at most 1")
         if self.seed < 0:
-            raise UsageError(f"the seed is {self.seed}; it must be 0 or more")
+            raise UsageError(f"the seed is {format_value(self.seed)}; it must be 0 or more")
+
+
+def _as_float(number: float) -> float:
+    """Return a number as a float; infinity for an integer that is too large for one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def check_sampling(sampling: object) -> None:
+    """Raise `UsageError` unless an argument is a `Sampling`."""
+    if not isinstance(sampling, Sampling):
+        raise UsageError(
+            f"sampling is {format_value(sampling)}; it must be of charrnn.inference.sampling"
+        )
 
 
 def probabilities(logits: Array, sampling: Sampling) -> Array:

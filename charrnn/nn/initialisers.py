@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.errors import UsageError
-from charrnn.limits import INIT_SCALE, format_value, unknown
+from charrnn.limits import INIT_SCALE, check_kind, format_value, unknown
 from charrnn.types import Array
 
 
@@ -78,6 +78,7 @@ class Initialiser:
         Raises `UsageError` for an unknown name, for a number where the initialiser takes none, and
         for a number outside `charrnn.limits.INIT_SCALE`.
         """
+        check_kind("an initialiser", text, str)
         name, colon, scale = text.partition(":")
         if name not in INITIALISERS:
             raise unknown("initialiser", name, INITIALISERS)

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.limits import MODEL_LIMITS, check_fields, unknown
+from charrnn.limits import MODEL_LIMITS, check_fields, check_kind, unknown
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.initialisers import Initialiser
 from charrnn.nn.ops import (
@@ -77,12 +77,14 @@ class ModelConfig:
     """Initial bias of the forget gate of an LSTM. Other biases, and other cells, begin at 0."""
 
     def __post_init__(self) -> None:
+        check_kind("cell", self.cell, str)
         if self.cell not in CELLS:
             raise unknown("cell", self.cell, CELLS)
-        check_fields(MODEL_LIMITS, self)
-        for init in (self.init, self.input_init, self.readout_init):
-            if init is not None:
-                Initialiser.parse(init)
+        check_fields(MODEL_LIMITS, self, none_allowed=False)
+        for init in (self.init, self.readout_init):
+            Initialiser.parse(init)
+        if self.input_init is not None:
+            Initialiser.parse(self.input_init)
 
     def shapes(self) -> Shapes:
         """Return the name and shape of every parameter, from the inputs to the outputs."""

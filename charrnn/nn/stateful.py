@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from charrnn.errors import UsageError
-from charrnn.limits import SEED
+from charrnn.limits import SEED, format_value
 from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
 from charrnn.types import Array
 
@@ -30,13 +30,13 @@ class RecurrentNetwork:
         hidden_size: units H of the layer.
         output_size: length V of the output vectors.
         seed: seed of the initial weights.
-        dtype: type of weights and outputs.
+        dtype: type of weights and outputs, of floating-point numbers.
         init: initialiser of W_hh: `orthogonal`, `identity`, `uniform[:LIMIT]` or `normal[:SD]`.
         gain: factor on the initial W_hh.
         input_init: initialiser of W_xh; None means the default of the cell.
         forget_bias: initial bias of the forget gate of an LSTM; other cells ignore it.
 
-    Raises `UsageError` for a size, a seed or an initialiser that is not allowed.
+    Raises `UsageError` for a size, a seed, a type or an initialiser that is not allowed.
 
     `parameters` holds the weights by name (`layers.0.W_xh` (G, D, H), `layers.0.W_hh` (G, H, H),
     `layers.0.b_h` (G, H), `W_hy` (H, V), `b_y` (V,)); what is written into them counts from the
@@ -60,6 +60,12 @@ class RecurrentNetwork:
         forget_bias: float = FORGET_BIAS,
     ) -> None:
         SEED.check("seed", seed)
+        try:
+            floating = np.issubdtype(np.dtype(dtype), np.floating)
+        except TypeError:
+            floating = False
+        if not floating:
+            raise UsageError(f"dtype is {format_value(dtype)}; it must be float32 or float64")
         self.config = ModelConfig(
             input_size,
             output_size,
@@ -79,10 +85,16 @@ class RecurrentNetwork:
         Args:
             x: one vector (D,), or B of them (B, D) that are independent sequences.
 
-        Returns y (V,) or (B, V), a new array. Raises `UsageError` for another shape, or for
-        another B than that of the previous step.
+        Returns y (V,) or (B, V), a new array. Raises `UsageError` for what is no array of real
+        numbers, for another shape, or for another B than that of the previous step.
         """
-        x = np.asarray(x, dtype=self.parameters.vector.dtype)
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise UsageError("x has rows of different lengths") from error
+        if x.dtype.kind not in "buif":
+            raise UsageError(f"x is an array of type {x.dtype}; it must hold real numbers")
+        x = x.astype(self.parameters.vector.dtype)
         if x.ndim not in (1, 2) or x.shape[-1] != self.config.inputs:
             D = self.config.inputs
             raise UsageError(f"x has shape {x.shape}; it must be ({D},) or (B, {D})")
