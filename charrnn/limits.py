@@ -25,6 +25,9 @@ MAX_SEED = 2**63 - 1
 MAX_SCALE = 1e6
 """Largest factor on weights: products of a few of them are finite in float32."""
 
+MAX_LOSS = 1e39
+"""Largest loss in nats: above the difference of any two float32 logits."""
+
 MIN_RATE, MAX_RATE = 1e-30, 3e38
 """Smallest and largest learning rate and clipping threshold: both are normal float32 numbers."""
 
@@ -106,6 +109,20 @@ TRAINING_LIMITS = {
     "weight_decay": Limits(0, 1000, 0.002),
     "state_reset_prob": Limits(0, 1, 0.05),
     "ema_decay": Limits(0, 1, 0.998),
+}
+CORPUS_LIMITS = {
+    "characters": Limits(0, MAX_COUNT, 1_000_000),
+    "val_fraction": Limits(0, 0.5, 0.1),
+    "min_count": Limits(1, MAX_COUNT, 1),
+}
+LOSS = Limits(0, MAX_LOSS, 1.0)
+FRACTION = Limits(0, 1, 0.5)
+METRIC = Limits(-MAX_LOSS, MAX_LOSS, 1.0)
+PROGRESS_LIMITS = {
+    **dict.fromkeys(("step", "best_step", "since_best", "evaluated"), Limits(0, MAX_COUNT, 0)),
+    **dict.fromkeys(("skipped", "nonfinite"), Limits(0, MAX_COUNT, 0)),
+    **dict.fromkeys(("smooth_nats", "best_nats", "last_nats"), LOSS),
+    "lr_scale": Limits(0, 1, 1.0, above=True),
 }
 BUDGET_LIMITS = {
     "minutes": Limits(0, 1e6, 3.0, above=True),

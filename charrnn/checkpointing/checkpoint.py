@@ -28,8 +28,18 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 import numpy as np
 
 from charrnn import __version__
+from charrnn.checkpointing.checkpoint_checks import (
+    check_corpus,
+    check_metrics,
+    check_names,
+    check_range,
+    check_symbols,
+    check_training,
+    check_version,
+    one_line_problem,
+)
 from charrnn.checkpointing.npz_file import read_archive, write_archive
-from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES
+from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES, bounded_repr
 from charrnn.checkpointing.records import (
     MAX_ROLLBACK_POINTS,
     Checkpoint,
@@ -40,6 +50,7 @@ from charrnn.checkpointing.records import (
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
+from charrnn.limits import PROGRESS_LIMITS
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters, Shapes
 from charrnn.optim.optimisers import OPTIMISERS
@@ -48,6 +59,9 @@ from charrnn.types import JSON, Array
 
 FORMAT, PAIR_FORMAT = 1, 2
 """Versions of the format, for texts and for pairs; newer versions are refused."""
+
+KEYS = ("format", "charrnn", "step", "model", "corpus", "validation", "training")
+"""Keys of the metadata, besides that of the symbols."""
 
 ADDED_LATER: dict[str, JSON] = {
     "solved": False,
@@ -145,7 +159,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         return _Reader(arrays, metadata).checkpoint()
     except CheckpointError as error:
-        raise CheckpointError(f"{path.name!r} is no usable checkpoint: {error}") from error
+        problem = one_line_problem(str(error))
+        raise CheckpointError(
+            f"{bounded_repr(path.name, 40)} is no usable checkpoint: {problem}"
+        ) from error
 
 
 class _Reader:
@@ -164,6 +181,8 @@ class _Reader:
             )
         if version < FORMAT:
             raise CheckpointError(f"there is no format {version}")
+        check_names(self.metadata, (*KEYS, "pairs" if version == PAIR_FORMAT else "vocabulary"))
+        check_version(self.metadata["charrnn"])
         config = _build_record(ModelConfig, self._value(self.metadata, "model", dict), "model")
         if config.layers > len(self.arrays):
             raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
@@ -173,37 +192,30 @@ class _Reader:
                 f"model.inputs or model.outputs does not match {symbols.inputs} characters to read "
                 f"and {symbols.outputs} to guess"
             )
+        check_symbols(symbols)
         parameters = self._take("", config.shapes())
         corpus = _build_record(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
+        check_corpus(corpus, symbols)
         step = self._value(self.metadata, "step", int)
-        if step < 0:
-            raise CheckpointError(f"step is {step}")
-        training = self.metadata.get("training")
-        state = None if training is None else self._training(config, training)
-        if state is not None and state.progress.step != step:
-            raise CheckpointError("training.progress.step is not the step")
+        check_range(PROGRESS_LIMITS["step"], "step", step)
+        training = self.metadata["training"]
+        state = None if training is None else self._training(config, training, step)
+        metrics = check_metrics(self._value(self.metadata, "validation", dict))
         if self.arrays:
             raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
-        return Checkpoint(
-            config, symbols, parameters, corpus, step, self._validation_metrics(), state
-        )
+        return Checkpoint(config, symbols, parameters, corpus, step, metrics, state)
 
-    def _training(self, config: ModelConfig, training: Any) -> TrainingState:
+    def _training(self, config: ModelConfig, training: Any, step: int) -> TrainingState:
         if not isinstance(training, dict):
             raise CheckpointError("training is not an object")
+        training = {"rollback": []} | training  # files from before it was added lack it
+        check_names(training, ("config", "progress", "updates", "rollback"), "training.")
         stored = self._value(training, "config", dict, "training.")
         run = _build_record(TrainingConfig, stored, "training.config")
         stored = self._value(training, "progress", dict, "training.")
         progress = _build_record(Progress, stored, "training.progress")
         updates = self._value(training, "updates", int, "training.")
-        counts = (
-            *(progress.step, progress.since_best, progress.best_step, progress.evaluated),
-            *(progress.skipped, progress.nonfinite),
-        )
-        if min(updates, *counts) < 0:
-            raise CheckpointError("training.progress has a negative count")
-        if not 0 < progress.lr_scale <= 1:
-            raise CheckpointError("training.progress.lr_scale is not above 0 and at most 1")
+        check_training(run, progress, updates, step)
         shapes = config.shapes()
         slots = OPTIMISERS[run.optimiser].slots
         return TrainingState(
@@ -213,7 +225,7 @@ class _Reader:
             parameters=self._take("training.parameters.", shapes) if run.ema_decay else None,
             optimiser={slot: self._take(f"training.optimiser.{slot}.", shapes) for slot in slots},
             states=self._take("training.states.", config.state_shapes(run.batch_size)),
-            rollback=self._rollback(training.get("rollback", []), run, progress.step, shapes),
+            rollback=self._rollback(training["rollback"], run, progress.step, shapes),
         )
 
     def _rollback(
@@ -260,6 +272,7 @@ class _Reader:
 
     def _vocabulary(self) -> Vocabulary:
         stored = self._value(self.metadata, "vocabulary", dict)
+        check_names(stored, ("characters", "as_bytes"), "vocabulary.")
         characters = self._value(stored, "characters", str, "vocabulary.")
         as_bytes = self._value(stored, "as_bytes", bool, "vocabulary.")
         try:
@@ -275,12 +288,6 @@ class _Reader:
                 raise CheckpointError(f"pairs.{side} holds something that is not a text")
             stored = stored | {side: tuple(symbols)}
         return _build_record(PairVocabulary, stored, "pairs")
-
-    def _validation_metrics(self) -> dict[str, float]:
-        metrics = self._value(self.metadata, "validation", dict)
-        if not all(type(value) in (int, float) for value in metrics.values()):
-            raise CheckpointError("validation holds something that is not a number")
-        return {name: float(value) for name, value in metrics.items()}
 
     @staticmethod
     def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:
@@ -298,9 +305,7 @@ def _build_record(kind: type[Record], stored: dict[str, Any], where: str) -> Rec
     hints = get_type_hints(kind)
     names = {stored_name(item): item.name for item in _fields_of(kind)}
     stored = {key: value for key, value in ADDED_LATER.items() if key in names} | stored
-    if stored.keys() != names.keys():
-        odd = sorted(stored.keys() ^ names.keys())[0]
-        raise CheckpointError(f"{where}.{odd} is missing or unknown")
+    check_names(stored, names, f"{where}.")
     values = {}
     for key, name in names.items():
         value, hint = stored[key], hints[name]

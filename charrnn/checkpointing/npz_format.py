@@ -25,6 +25,7 @@ from zlib import crc32
 
 import numpy as np
 
+from charrnn.checkpointing.bounded_json import parse_json
 from charrnn.errors import CheckpointError, StorageError
 from charrnn.types import JSON, Array
 
@@ -40,8 +41,6 @@ MAX_ARCHIVE_BYTES = 4 * 2**30 - 2  # from 4 GiB on, a zip needs the longer field
 MAX_MEMBERS = 10_000
 MAX_HEADER_BYTES = 1024  # of an .npy
 MAX_METADATA_BYTES = 2**20
-MAX_CONTAINERS = 10_000  # lists and objects in the metadata; 2 bytes may take 100 in memory
-MAX_DEPTH = 50  # nested lists and objects
 MAX_AXES = 64  # the limit of NumPy
 
 CHECKSUM_TAG, CHECKSUM_DIGITS = b"charrnn sha256 ", 64  # the zip's comment
@@ -248,51 +247,15 @@ def parse_header(name: str, member: memoryview) -> Header:
 def parse_metadata(text: bytes) -> dict[str, Any]:
     """Return the JSON object in `text`; refuse what is not strict JSON, too long or too deep."""
     require(len(text) <= MAX_METADATA_BYTES, f"has metadata over {MAX_METADATA_BYTES:,} bytes")
-    containers = text.count(b"[") + text.count(b"{")
-    require(containers <= MAX_CONTAINERS, f"has metadata of over {MAX_CONTAINERS:,} lists")
     try:
-        metadata = json.loads(
-            text.decode(),
-            object_pairs_hook=reject_duplicate_keys,
-            parse_float=parse_finite_float,
-            parse_constant=parse_finite_float,
-        )
-        nesting = nesting_depth(metadata)
+        metadata = parse_json(text.decode())
     except UnicodeDecodeError as error:
         raise CheckpointError("has metadata that is not UTF-8") from error
     except ValueError as error:
-        reason = str(error).partition(":")[0]
-        raise CheckpointError(f"has metadata that is not strict JSON: {reason}") from error
-    except RecursionError:
-        nesting = MAX_DEPTH + 1
-    require(nesting <= MAX_DEPTH, f"has metadata nested deeper than {MAX_DEPTH}")
+        raise CheckpointError(f"has metadata that {error}") from error
     if not isinstance(metadata, dict):
         raise CheckpointError("has metadata that is not a JSON object")
     return metadata
-
-
-def reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return `pairs` as a dictionary; raise ValueError if a key occurs twice."""
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return mapping
-
-
-def parse_finite_float(number: str) -> float:
-    """Return `number` as a float; raise ValueError for NaN and for what is too large."""
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    return value
-
-
-def nesting_depth(value: Any) -> int:
-    """Return the number of nested lists and objects, plus one for the innermost value."""
-    children = value.values() if isinstance(value, dict) else value
-    return 1 + max(
-        map(nesting_depth, children if isinstance(value, dict | list) else ()), default=0
-    )
 
 
 def bounded_repr(text: Path | str, width: int = 70) -> str:

@@ -4,13 +4,13 @@ The files may be damaged, or made by another program. They must be regular files
 values of an unexpected type or range are left out.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from charrnn.checkpointing.bounded_json import parse_json
 from charrnn.system.files import open_regular_file, read_regular_file
 
 MAX_FACTS_BYTES = 2**20
@@ -36,7 +36,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         content = read_regular_file(folder / "run.json", MAX_FACTS_BYTES)
     except OSError:
         return {}
-    facts = parse_json(content.decode("utf-8", "replace"))
+    facts = parse_or_none(content.decode("utf-8", "replace"))
     return facts if isinstance(facts, dict) else {}
 
 
@@ -76,11 +76,11 @@ def planned_steps(facts: dict[str, Any]) -> int | None:
     return as_count(facts.get("steps"))
 
 
-def parse_json(text: str) -> Any:
-    """Return the value of a JSON text, or None if it is invalid or too deeply nested."""
+def parse_or_none(text: str) -> Any:
+    """Return the value of a JSON text, or None if `bounded_json` refuses it."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return None
 
 
@@ -93,16 +93,13 @@ def as_number(value: object) -> float | None:
     """Return `value` as a float if it is a finite number, else None."""
     if type(value) not in (int, float):
         return None
-    try:
-        found = float(value)  # type: ignore[arg-type]  # an int or a float
-    except OverflowError:
-        return None
+    found = float(value)  # type: ignore[arg-type]  # an int or a float
     return found if math.isfinite(found) else None
 
 
 def parse_row(line: str) -> dict[str, Any] | None:
     """Return the valid fields of a row of metrics.jsonl, or None for a row without a step."""
-    row = parse_json(line)
+    row = parse_or_none(line)
     if not isinstance(row, dict) or (step := as_count(row.get("step"))) is None:
         return None
     found: dict[str, Any] = {"step": step}

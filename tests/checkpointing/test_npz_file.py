@@ -220,7 +220,7 @@ any_array = st.builds(random_array, st.sampled_from(DTYPES), shapes, st.integers
 any_json = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(2**200), 2**200)
+    | st.integers(-(2**128), 2**128)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -463,7 +463,11 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("metadata NaN", with_metadata(b'{"a":NaN}'), "not strict JSON: a number is not finite"),
     ("metadata -Infinity", with_metadata(b'{"a":-Infinity}'), "a number is not finite"),
     ("metadata 1e999", with_metadata(b'{"a":1e999}'), "a number is not finite"),
-    ("metadata digits", with_metadata(b'{"a":' + b"9" * 5000 + b"}"), "not strict JSON: Exceeds"),
+    (
+        "metadata digits",
+        with_metadata(b'{"a":' + b"9" * 5000 + b"}"),
+        "integer has over 40 digits",
+    ),
     ("metadata key twice", with_metadata(b'{"b":{"a":1,"a":2}}'), "a key occurs twice"),
     ("metadata deep", with_metadata(b'{"a":' + b"[" * 60 + b"]" * 60 + b"}"), "nested deeper"),
     ("metadata abyss", with_metadata(b'{"a":' + b"[" * 9000), "nested deeper"),
