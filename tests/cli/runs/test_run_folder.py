@@ -69,6 +69,31 @@ def test_a_lock_that_cannot_be_deleted_while_it_is_open_is_deleted_afterwards(
     assert names(tmp_path) == set()
 
 
+@pytest.fixture
+def ended_process() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("target", ["last.npz", "run.json", "metrics.jsonl"])
+def test_temporary_files_of_a_killed_run_are_removed(
+    target: str, ended_process: int, tmp_path: Path
+) -> None:
+    """Also of one that was killed before its first save, when the next run takes another folder."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("lock", f".{target}.tmp-{ended_process}"):
+        (run / name).touch()
+    with RunFolder(run):
+        assert names(run) == {"lock"}
+    (run / f".{target}.tmp-{ended_process}").touch()
+    with RunFolder.claim(run) as folder:
+        assert folder.path == tmp_path / "run-2"
+    assert names(run) == {"lock"}
+
+
 def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
     with RunFolder(tmp_path), pytest.raises(FolderInUseError, match="another run is writing to"):
         RunFolder(tmp_path)
