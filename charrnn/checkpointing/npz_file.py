@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, bounded_repr, deserialise, serialise
+from charrnn.checkpointing.npz_format import (
+    MAX_ARCHIVE_BYTES,
+    bounded_repr,
+    check_ends,
+    deserialise,
+    serialise,
+)
 from charrnn.errors import CheckpointError, StorageError
 from charrnn.system.files import UnsuitableFileError, read_regular_file, write_atomically
 from charrnn.types import JSON, Array
@@ -36,12 +42,13 @@ def read_archive(
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays, writable and in the order of the file, and the metadata.
 
-    Uses at most twice the size of the file in memory, whatever sizes the file declares. Raises
+    Uses at most twice the size of the file in memory, whatever sizes the file declares, and next to
+    none for a file whose beginning or end is not that of an archive. Raises
     CheckpointError if there is no file, if it is larger than `max_bytes`, or if it is not as
     `write_archive` writes it; StorageError if it cannot be read.
     """
     try:
-        return deserialise(read_regular_file(path, max_bytes))
+        return deserialise(read_regular_file(path, max_bytes, check_ends))
     except (CheckpointError, UnsuitableFileError) as error:
         problem = error.strerror if isinstance(error, UnsuitableFileError) else error
         raise CheckpointError(f"{bounded_repr(path)} {problem}; try another checkpoint") from error

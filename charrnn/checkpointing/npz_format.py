@@ -27,6 +27,7 @@ import numpy as np
 
 from charrnn.checkpointing.bounded_json import parse_json
 from charrnn.errors import CheckpointError, StorageError
+from charrnn.system.files import END_BYTES
 from charrnn.types import JSON, Array
 
 Header: TypeAlias = tuple[np.dtype[Any], tuple[int, ...], memoryview]
@@ -144,6 +145,7 @@ def deserialise(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
 
     Raises CheckpointError as `require` does.
     """
+    check_ends(content[:4], content[-END_BYTES:], len(content))
     check_checksum(content)
     members = find_members(content)
     require(next(iter(members), None) == "metadata", "does not begin with its metadata")
@@ -158,26 +160,40 @@ def deserialise(content: bytes) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, metadata
 
 
-def check_checksum(content: bytes) -> None:
-    """Check the checksum at the end of an archive; without one, report what the file is."""
-    if content[-len(CHECKSUM_TAG) - CHECKSUM_DIGITS : -CHECKSUM_DIGITS] == CHECKSUM_TAG:
-        intact = checksum(memoryview(content)[:-CHECKSUM_DIGITS]) == content[-CHECKSUM_DIGITS:]
-        return require(intact, "is damaged: its content does not match its checksum")
-    require(len(content) > 0, "is empty")
-    require(content.startswith(b"PK\3\4"), "is not an .npz")
-    end = content.rfind(b"PK\5\6") + END_RECORD.size
-    declared = int.from_bytes(content[end - 2 : end], "little")  # length of the comment
+def check_ends(first: bytes, last: bytes, size: int) -> None:
+    """Check the beginning and the end of a file, before the rest of it is read.
+
+    Args:
+        first: its first bytes, at least 4 or all of them.
+        last: its last bytes, at least those of the longest zip comment and the record before it.
+        size: its number of bytes.
+
+    Raises CheckpointError as `require` does; it reports what a file without a checksum is.
+    """
+    require(size > 0, "is empty")
+    if last[-len(CHECKSUM_TAG) - CHECKSUM_DIGITS : -CHECKSUM_DIGITS] == CHECKSUM_TAG:
+        find_directory(last, size)
+        return require(first.startswith(b"PK\3\4"), "does not begin as an .npz")
+    require(first.startswith(b"PK\3\4"), "is not an .npz")
+    end = last.rfind(b"PK\5\6") + END_RECORD.size
+    declared = int.from_bytes(last[end - 2 : end], "little")  # length of the comment
     require(
-        end >= END_RECORD.size and end + declared == len(content),
+        end >= END_RECORD.size and end + declared == len(last),
         "is cut short: its end is missing",
     )
     raise CheckpointError("is an .npz, but not one that charrnn wrote")
 
 
+def check_checksum(content: bytes) -> None:
+    """Check the checksum at the end of an archive."""
+    intact = checksum(memoryview(content)[:-CHECKSUM_DIGITS]) == content[-CHECKSUM_DIGITS:]
+    require(intact, "is damaged: its content does not match its checksum")
+
+
 def find_members(content: bytes) -> dict[str, memoryview]:
     """Return the members by name. Raises CheckpointError unless the layout is `serialise`'s."""
     view = memoryview(content)
-    count, start, end = find_directory(content)
+    count, start, end = find_directory(content, len(content))
     members: dict[str, memoryview] = {}
     cursor, entry = 0, start  # where the next member and its directory entry begin
     for _ in range(count):
@@ -208,14 +224,18 @@ def find_members(content: bytes) -> dict[str, memoryview]:
     return members
 
 
-def find_directory(content: bytes) -> tuple[int, int, int]:
-    """Return the number of entries of the zip's directory, its start and its end."""
-    end = len(content) - CHECKSUM_DIGITS - len(CHECKSUM_TAG) - END_RECORD.size
+def find_directory(last: bytes, size: int) -> tuple[int, int, int]:
+    """Return the number of entries of the zip's directory, its start and its end.
+
+    `last` are the last bytes of the archive, `size` is that of the whole.
+    """
+    behind = CHECKSUM_DIGITS + len(CHECKSUM_TAG) + END_RECORD.size
+    end, record = size - behind, last[-behind : -CHECKSUM_DIGITS - len(CHECKSUM_TAG)]
     require(end >= 0, "has no zip directory")
-    *_, count, size, start, _ = END_RECORD.unpack_from(content, end)
+    *_, count, length, start, _ = END_RECORD.unpack(record)
     require(count <= MAX_MEMBERS, f"declares {count:,} members, more than charrnn writes")
-    in_place = content[end : end + END_RECORD.size] == end_record(count, size, start)
-    require(in_place and start + size == end, "has a misplaced zip directory")
+    in_place = record == end_record(count, length, start) and start + length == end
+    require(in_place, "has a misplaced zip directory")
     return count, start, end
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,10 @@ REPLACE_ATTEMPTS, REPLACE_RETRY_SECONDS = 20, 0.05
 """Attempts to replace a file on Windows, which refuses it while another process reads the file."""
 
 CHUNK_BYTES = 2**20
+
+END_BYTES = 2**16 + 22
+"""Bytes at the beginning and at the end of a file that are checked before the rest is read: those
+of the longest record that can end a zip."""
 
 
 class UnsuitableFileError(OSError):
@@ -189,11 +193,19 @@ def open_regular_file(path: Path, flags: int, *, follow_links: bool = False) -> 
     return descriptor
 
 
-def read_regular_file(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a regular file. Raises OSError.
+def read_regular_file(
+    path: Path, max_bytes: int, check_ends: Callable[[bytes, bytes, int], object] | None = None
+) -> bytes:
+    """Return the content of a regular file.
 
-    That is `UnsuitableFileError` for a directory, pipe, device or socket, for a file larger than
-    `max_bytes`, and for one that changes while it is read.
+    Args:
+        path: the file.
+        max_bytes: the largest size that is read.
+        check_ends: is called with the first and the last bytes, up to `END_BYTES` of each, and the
+            size, before memory is allocated for the rest. An exception of it is passed on.
+
+    Raises OSError: `UnsuitableFileError` for a directory, pipe, device or socket, for a file larger
+    than `max_bytes`, and for one that changes while it is read.
     """
     descriptor = open_regular_file(path, os.O_RDONLY, follow_links=True)
     try:
@@ -201,6 +213,12 @@ def read_regular_file(path: Path, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise UnsuitableFileError(errno.EFBIG, f"is larger than {max_bytes:,} bytes")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
+            if check_ends is not None:
+                count = min(size, END_BYTES)
+                first = file.read(count)
+                file.seek(size - count)
+                check_ends(first, file.read(count), size)
+                file.seek(0)
             content = file.read(size + 1)
     finally:
         os.close(descriptor)

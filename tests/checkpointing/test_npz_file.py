@@ -375,6 +375,11 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("end lost", bytes(serialise(OLD, {}))[:400], "cut short"),
     ("comment lost", bytes(serialise(OLD, {}))[:-79], "cut short"),
     ("last byte lost", bytes(serialise(OLD, {}))[:-1], "cut short"),
+    (
+        "other beginning",
+        sign(b"MZ" + bytes(serialise(OLD, {}))[2:-64]),
+        "does not begin as an .npz",
+    ),
     ("other digits", bytes(serialise(OLD, {}))[:-64] + b"0" * 64, "is damaged"),
     ("seal only", sign(TAG), "no zip directory"),
     ("seal and noise", sign(b"\xff" * 100 + TAG), "misplaced zip directory|members"),
@@ -399,12 +404,13 @@ HOSTILE: list[tuple[str, bytes, str]] = [
     ("zip64", build([EMPTY], count=0xFFFF), "65,535 members"),
     ("fewer members", build([EMPTY, TWO], count=1), "bytes that belong to no member"),
     ("more members", build([EMPTY, TWO], count=3), "more members than it describes"),
-    ("no members", build([]), "does not begin with its metadata"),
+    ("no members", build([]), "does not begin as an .npz"),
     ("no metadata", build([TWO]), "does not begin with its metadata"),
     ("metadata last", build([TWO, EMPTY]), "does not begin with its metadata"),
     ("hole", build([EMPTY, replace(TWO, gap=b"x")]), "gap or an overlap before 'x.npy'"),
     ("overlap", build([EMPTY, replace(TWO, offset=0)]), "gap or an overlap before 'x.npy'"),
-    ("leading bytes", build([replace(EMPTY, gap=b"MZ")]), "gap or an overlap before"),
+    ("leading bytes", build([replace(EMPTY, gap=b"MZ")]), "does not begin as an .npz"),
+    ("leading member", build([replace(EMPTY, gap=b"PK\3\4")]), "gap or an overlap before"),
     ("bytes before directory", build([EMPTY], before_directory=b"x"), "belong to no member"),
     ("bytes after directory", build([EMPTY], after_directory=b"x"), "misplaced zip directory"),
     ("bytes in directory", build([EMPTY], in_directory=b"x"), "belong to no member"),
@@ -566,15 +572,36 @@ def test_a_sparse_file_of_a_terabyte_is_refused_at_once(tmp_path: Path) -> None:
         read_archive(tmp_path / "sparse.npz")
 
 
+@pytest.mark.parametrize(
+    "tail", [b"", b"PK\5\6", TAG + b"0" * 64, bytes(serialise(OLD, {}))[-200:]]
+)
+def test_a_sparse_file_takes_neither_memory_nor_time(tail: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "sparse.npz"
+    with path.open("wb") as file:
+        file.write(b"PK\3\4" if tail else b"")
+        file.truncate(npz.MAX_ARCHIVE_BYTES - len(tail))
+        file.seek(0, os.SEEK_END)
+        file.write(tail)
+    tracemalloc.start()
+    try:
+        with at_most(5), pytest.raises(CheckpointError, match=r"is not an|cut short|zip directory"):
+            read_archive(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+
+
 def test_a_file_that_grows_while_it_is_read_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stale(descriptor: int) -> os.stat_result:
         status = fstat(descriptor)
-        path.write_bytes(path.read_bytes() + b"x")
+        if next(calls) == 2:  # that of the size
+            path.write_bytes(path.read_bytes() + b"x")
         return status
 
-    fstat = os.fstat
+    fstat, calls = os.fstat, itertools.count(1)
     monkeypatch.setattr(os, "fstat", stale)
     with pytest.raises(CheckpointError, match="changed while it was read"):
         read_archive(path)
