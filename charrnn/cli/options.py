@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from charrnn.cli.completion import complete_run
+
 DEFAULT_VAL_FRACTION = 0.1
 """Fraction of a corpus that `train` uses for validation."""
 
@@ -58,6 +60,7 @@ CheckpointArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="[CHECKPOINT]",
+        autocompletion=complete_run,
         help="An .npz file, or the folder of a run (its best.npz). Default: best.npz of the newest "
         "run under ./checkpoints.",
         show_default=False,

@@ -5,15 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
+from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
-from charrnn.cli.train.loop import RunOptions
 from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.cli.train.resume import resume_run
+from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.setup import TrainRequest, start_run
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
 from charrnn.data.builtin_texts import BUILT_IN
-from charrnn.data.decoding import TextOptions
+from charrnn.data.decoding import FORMS, TextOptions
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
 from charrnn.limits import THREADS, option_name
@@ -34,7 +35,7 @@ from charrnn.training.presets import (
     Budget,
 )
 from charrnn.training.trainer import MAX_NONFINITE
-from charrnn.training_config import BACKENDS, TrainingConfig
+from charrnn.training_config import BACKENDS, NONFINITE_POLICIES, TrainingConfig
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
 DEFAULT_MINUTES = 3.0
@@ -67,6 +68,7 @@ def train_network(
             f"Built-in text: {names(BUILT_IN)}, france:GAP; built-in pairs: "
             f"{names(DEMONSTRATIONS)}.",
             option_name("built_in"),
+            autocompletion=complete_from([*BUILT_IN, *DEMONSTRATIONS]),
         ),
     ] = None,
     layout: Annotated[
@@ -77,6 +79,7 @@ def train_network(
             ".jsonl); "
             + "; ".join(f"{name}: {one.meaning}" for name, one in LAYOUTS.items())
             + ".",
+            autocompletion=complete_from(LAYOUTS),
         ),
     ] = None,
     encoding: Annotated[
@@ -92,6 +95,7 @@ def train_network(
             CORPUS,
             "Unicode normal form to convert to, such as nfc, so that é is always one character.",
             option_name("normalise"),
+            autocompletion=complete_from(FORMS),
         ),
     ] = None,
     min_count: Annotated[
@@ -109,10 +113,16 @@ def train_network(
             MODEL,
             f"Source of settings not given: {names(PRESETS)}. The default chooses the size of the "
             "network by the time, and dropout by units, size of the text and epochs.",
+            autocompletion=complete_from(PRESETS),
         ),
     ] = "default",
     cell: Annotated[
-        str | None, option(MODEL, f"Recurrent cell: {names(CELLS)}. Default: lstm.")
+        str | None,
+        option(
+            MODEL,
+            f"Recurrent cell: {names(CELLS)}. Default: lstm.",
+            autocompletion=complete_from(CELLS),
+        ),
     ] = None,
     layers: Annotated[int | None, option(MODEL, "Number of layers. Default: 1.")] = None,
     hidden: Annotated[
@@ -138,6 +148,7 @@ def train_network(
             f"Initialiser of the recurrent weights: {names(INITIALISERS)}; with a scale as in "
             "normal:0.01. Default: orthogonal, which keeps the norm of gradients.",
             option_name("init"),
+            autocompletion=complete_from(INITIALISERS),
         ),
     ] = None,
     gain: Annotated[
@@ -153,6 +164,7 @@ def train_network(
         option(
             MODEL,
             "Initialiser of the input weights. Default: normal:1, for an rnn uniform (±1/√H).",
+            autocompletion=complete_from(INITIALISERS),
         ),
     ] = None,
     input_gain: Annotated[
@@ -170,6 +182,7 @@ def train_network(
             OPTIMISATION,
             f"Optimiser: {names(OPTIMISERS)}. Default: adagrad, the best in our measurements.",
             option_name("optimiser"),
+            autocompletion=complete_from(OPTIMISERS),
         ),
     ] = None,
     lr: Annotated[
@@ -188,6 +201,7 @@ def train_network(
         option(
             OPTIMISATION,
             f"Learning-rate schedule: {names(SCHEDULES)}. Default: cosine, down to 2 % of --lr.",
+            autocompletion=complete_from(SCHEDULES),
         ),
     ] = None,
     warmup_steps: Annotated[
@@ -245,6 +259,7 @@ def train_network(
             "At a loss or gradient that is not finite: stop, skip (make no update), or rollback "
             "(restore the weights of 100 to 200 steps before and halve the learning rate); after "
             f"{MAX_NONFINITE} in a row a run stops. Default: stop.",
+            autocompletion=complete_from(NONFINITE_POLICIES),
         ),
     ] = None,
     minutes: Annotated[
@@ -281,6 +296,7 @@ def train_network(
             f"Compute backend: {' or '.join(BACKENDS)}. Default: numba, which is faster, if "
             "it is "
             "installed (pip install numba). Their results agree to rounding error.",
+            autocompletion=complete_from(BACKENDS),
         ),
     ] = None,
     out: Annotated[
@@ -291,12 +307,21 @@ def train_network(
         option(RUN, "Name of the run. Default: the name of the corpus.", show_default=False),
     ] = None,
     resume: Annotated[
-        str | None, option(RUN, "Continue the interrupted run in this folder.", metavar="RUN")
+        str | None,
+        option(
+            RUN,
+            "Continue the interrupted run in this folder.",
+            metavar="RUN",
+            autocompletion=complete_run,
+        ),
     ] = None,
     init_from: Annotated[
         str | None,
         option(
-            RUN, "Start a new run from the weights and vocabulary of a checkpoint.", metavar="CKPT"
+            RUN,
+            "Start a new run from the weights and vocabulary of a checkpoint.",
+            metavar="CKPT",
+            autocompletion=complete_run,
         ),
     ] = None,
     eval_every: Annotated[

@@ -1,7 +1,6 @@
 """A training run under way: listens to training, shows, logs, saves, and says how it ended."""
 
 import math
-from dataclasses import dataclass
 
 import typer
 
@@ -16,6 +15,7 @@ from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.reports import reports_of
+from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.saves import Saves
 from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.training.events import Evaluation, GradientSnapshot, NonFinite, Step, Stopped
@@ -30,18 +30,6 @@ MAX_NONFINITE_NOTES = 5
 """Notes about steps without an update; further ones go to metrics.jsonl only."""
 
 RESUME = ("charrnn", "train", "--resume")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run behaves while it trains; nothing here changes a single weight."""
-
-    sample_every: int | None
-    save_every: int | None
-    keep: int
-    watch_gradients: bool
-    json: bool
-    quiet: bool
 
 
 class Run:

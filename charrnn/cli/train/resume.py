@@ -17,8 +17,9 @@ from charrnn.cli.runs import load_pairs, load_text
 from charrnn.cli.runs.environment import machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
-from charrnn.cli.train.loop import Run, RunOptions
+from charrnn.cli.train.loop import Run
 from charrnn.cli.train.planning import ScoringLimits
+from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.file_discovery import place as source_path
 from charrnn.data.large_text_files import ids_path

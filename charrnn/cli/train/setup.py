@@ -19,7 +19,7 @@ from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
-from charrnn.cli.train.loop import Run, RunOptions
+from charrnn.cli.train.loop import Run
 from charrnn.cli.train.planning import (
     create_trainer,
     fix_steps,
@@ -28,6 +28,7 @@ from charrnn.cli.train.planning import (
     too_short,
 )
 from charrnn.cli.train.repeat_options import Planner, repeating_options
+from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary

@@ -1,0 +1,73 @@
+"""Shell completion, and the time that a command takes to start."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charrnn.cli.completion import complete_from, complete_run
+
+PROGRAM = [sys.executable, "-c", "from charrnn.__main__ import main; main()"]
+
+
+def completed(line: str) -> list[str]:
+    """Return what bash would offer for the last word of a line."""
+    words = line.split(" ")
+    facts = {
+        "_CHARRNN_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    code = "import sys; sys.argv = ['charrnn']; from charrnn.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=os.environ | facts, check=False
+    )
+    assert done.stderr == b""
+    return done.stdout.decode().split()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("charrnn sa", ["sample"]),
+        ("charrnn train --seq", ["--seq-length"]),
+        ("charrnn train --cell l", ["lstm"]),
+        ("charrnn train --optimizer adagrad", ["adagrad", "adagrad-damped"]),
+        ("charrnn train --on-nonfinite ", ["stop", "skip", "rollback"]),
+        ("charrnn train --builtin py", ["python-docs", "python-source"]),
+        ("charrnn sample --on-unknown s", ["skip"]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_names(line: str, expected: list[str]) -> None:
+    assert completed(line) == expected
+
+
+def test_the_shell_completes_runs_newest_first(tmp_path: Path) -> None:
+    for age, name in enumerate(["shakespeare", "shaw", "other"]):
+        folder = tmp_path / "checkpoints" / name
+        folder.mkdir(parents=True)
+        (folder / "best.npz").write_bytes(b"")
+        os.utime(folder / "best.npz", (10**9 + age, 10**9 + age))
+    assert complete_run("") == [f"checkpoints/{name}" for name in ("other", "shaw", "shakespeare")]
+    assert complete_run("checkpoints/sha") == ["checkpoints/shaw", "checkpoints/shakespeare"]
+    assert completed("charrnn sample checkpoints/o") == ["checkpoints/other"]
+    assert completed("charrnn train --resume checkpoints/o") == ["checkpoints/other"]
+
+
+def test_without_runs_there_is_nothing_to_complete() -> None:
+    assert complete_run("") == []
+    assert complete_from(["a", "b"])("c") == []
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",)])
+def test_a_command_that_does_no_work_starts_quickly(words: tuple[str, ...]) -> None:
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([*PROGRAM, *words], stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) <= 0.25
