@@ -330,7 +330,8 @@ NONSENSE: dict[str, tuple[Change, str]] = {
     "a negative step": (put("step", value=-1), r"step is -1"),
     "half a step": (put("step", value=5.5), r"step is missing or not of type int"),
     "a step that is true": (put("step", value=True), r"step is missing or not of type int"),
-    "another step": (put("step", value=6), r"training\.progress\.step"),
+    "a later step": (put("step", value=6), r"training\.progress\.step"),
+    "an earlier step": (put("step", value=4), r"training\.progress\.step"),
     "an unknown key": (put("unknown", value={"a": 1}), r"unknown is missing or unknown"),
     "a key of escape codes": (put("\x1b[2J", value=1), r"'\\x1b\[2J' is missing or unknown"),
     "a huge key": (put("k" * 10_000, value=1), r"'k{39}… is missing or unknown"),
@@ -379,6 +380,7 @@ NONSENSE: dict[str, tuple[Change, str]] = {
     "no updates": (drop("training", "updates"), r"training\.updates is missing"),
     "negative updates": (put("training", "updates", value=-1), r"training\.updates is -1"),
     "no updates at all": (put("training", "updates", value=0), r"training\.updates is 0"),
+    "more updates than steps": (put("training", "updates", value=6), r"training\.updates is 6"),
     "negative patience": (
         put("training", "progress", "since_best", value=-1),
         r"training\.progress\.since_best is -1",

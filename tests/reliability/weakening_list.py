@@ -30,6 +30,8 @@ FILES = "charrnn/system/files.py"
 LOCK = "charrnn/system/file_lock.py"
 CHILDREN = "charrnn/system/child_processes.py"
 FORMAT = "charrnn/checkpointing/npz_format.py"
+JSON = "charrnn/checkpointing/bounded_json.py"
+CHECKS = "charrnn/checkpointing/checkpoint_checks.py"
 CHECKPOINT = "charrnn/checkpointing/checkpoint.py"
 SNAPSHOT = "charrnn/training/snapshot.py"
 TRAINER = "charrnn/training/trainer.py"
@@ -37,6 +39,7 @@ FOLDER = "charrnn/cli/runs/run_folder.py"
 METRICS = "charrnn/cli/runs/metrics_log.py"
 SIGNALS = "charrnn/cli/runs/signals.py"
 LOOP = "charrnn/cli/train/loop.py"
+SAVES = "charrnn/cli/train/saves.py"
 SAFE_TEXT = "charrnn/cli/output/safe_text.py"
 DECODING = "charrnn/data/decoding.py"
 TEXTS = "charrnn/data/text_files.py"
@@ -114,6 +117,13 @@ SAVING = (
         (
             "checkpointing/test_npz_file.py::test_a_failure_at_any_step_keeps_the_old_file_and_leaves_nothing_else",
         ),
+    ),
+    Weakening(
+        "stale-temporaries-kept",
+        FOLDER,
+        "        remove_stale_temporaries(path)\n",
+        "        remove_stale_temporaries(path / 'nowhere')\n",
+        ("cli/runs/test_run_folder.py::test_temporary_files_of_a_killed_run_are_removed",),
     ),
     Weakening(
         "live-temporaries-removed",
@@ -313,41 +323,6 @@ STRANGERS_FILES = (
         ("checkpointing/test_npz_file.py::test_metadata_that_could_not_be_read_is_not_written",),
     ),
     Weakening(
-        "number-of-lists-not-limited",
-        FORMAT,
-        "    require(containers <= MAX_CONTAINERS, f",
-        "    require(containers >= 0, f",
-        ("checkpointing/test_npz_file.py::test_metadata_that_could_not_be_read_is_not_written",),
-    ),
-    Weakening(
-        "depth-of-metadata-not-limited",
-        FORMAT,
-        "    require(nesting <= MAX_DEPTH, f",
-        "    require(nesting >= 0, f",
-        ("checkpointing/test_npz_file.py::test_metadata_that_could_not_be_read_is_not_written",),
-    ),
-    Weakening(
-        "deep-metadata-is-a-traceback",
-        FORMAT,
-        "    except RecursionError:\n        nesting = MAX_DEPTH + 1\n",
-        "    except ZeroDivisionError:\n        nesting = MAX_DEPTH + 1\n",
-        ("checkpointing/test_npz_file.py::test_each_way_of_being_broken_is_refused_by_name",),
-    ),
-    Weakening(
-        "duplicate-keys-accepted",
-        FORMAT,
-        "            object_pairs_hook=reject_duplicate_keys,\n",
-        "",
-        ("checkpointing/test_npz_file.py::test_each_way_of_being_broken_is_refused_by_name",),
-    ),
-    Weakening(
-        "non-finite-metadata-read",
-        FORMAT,
-        "    if not math.isfinite(value):\n        raise ValueError",
-        "    if value is None:\n        raise ValueError",
-        ("checkpointing/test_npz_file.py::test_each_way_of_being_broken_is_refused_by_name",),
-    ),
-    Weakening(
         "newer-format-accepted",
         CHECKPOINT,
         "        if version > PAIR_FORMAT:\n",
@@ -376,24 +351,10 @@ STRANGERS_FILES = (
         ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
     ),
     Weakening(
-        "unknown-metadata-accepted",
-        CHECKPOINT,
-        "    if stored.keys() != names.keys():\n",
-        "    if not stored.keys() >= names.keys():\n",
-        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
-    ),
-    Weakening(
         "unknown-arrays-accepted",
         CHECKPOINT,
         "        if self.arrays:\n            raise",
         "        if len(self.arrays) > 1:\n            raise",
-        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
-    ),
-    Weakening(
-        "negative-counts-accepted",
-        CHECKPOINT,
-        "        if min(updates, *counts) < 0:\n",
-        "        if min(updates, counts[0]) < 0:\n",
         ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
     ),
     Weakening(
@@ -410,9 +371,114 @@ STRANGERS_FILES = (
         "config.inputs < symbols.inputs",
         ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
     ),
+    Weakening(
+        "number-of-lists-not-limited",
+        JSON,
+        '    if text.count("[") + text.count("{") > MAX_CONTAINERS:\n',
+        '    if text.count("[") + text.count("{") > 1000 * MAX_CONTAINERS:\n',
+        ("checkpointing/test_bounded_json.py::test_what_is_beyond_a_limit_is_refused",),
+    ),
+    Weakening(
+        "depth-of-json-not-limited",
+        JSON,
+        "    if nesting > MAX_DEPTH:\n",
+        "    if nesting > MAX_DEPTH + 10**6:\n",
+        ("checkpointing/test_bounded_json.py::test_what_is_beyond_a_limit_is_refused",),
+    ),
+    Weakening(
+        "deep-json-is-a-traceback",
+        JSON,
+        "    except RecursionError:\n",
+        "    except ZeroDivisionError:\n",
+        ("checkpointing/test_bounded_json.py::test_what_is_beyond_a_limit_is_refused",),
+    ),
+    Weakening(
+        "duplicate-keys-accepted",
+        JSON,
+        "            object_pairs_hook=reject_duplicate_keys,\n",
+        "",
+        ("checkpointing/test_bounded_json.py::test_what_is_beyond_a_limit_is_refused",),
+    ),
+    Weakening(
+        "non-finite-json-accepted",
+        JSON,
+        "    if not math.isfinite(value):\n        raise ValueError",
+        "    if value is None:\n        raise ValueError",
+        ("checkpointing/test_bounded_json.py::test_what_is_beyond_a_limit_is_refused",),
+    ),
+    Weakening(
+        "unknown-metadata-accepted",
+        CHECKS,
+        "    odd = sorted(set(found) ^ set(expected))\n",
+        "    odd = sorted(set(expected) - set(found))\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "two-different-steps-accepted",
+        CHECKS,
+        "    if progress.step != step:\n",
+        "    if progress.step < step:\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "steps-beyond-the-plan-accepted",
+        CHECKS,
+        "    if step > config.steps:\n",
+        "    if step > config.steps + 10**6:\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "control-characters-in-a-field-name",
+        CHECKS,
+        "    return name if PLAIN_NAME.fullmatch(name) else format_value(name)\n",
+        "    return name\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "any-hash-accepted",
+        CHECKS,
+        "    if not SHA256.fullmatch(record.sha256):\n",
+        "    if not record.sha256:\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "any-built-in-text-accepted",
+        CHECKS,
+        "        return name in BUILT_IN\n",
+        "        return bool(name)\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "negative-fractions-accepted",
+        "charrnn/limits.py",
+        '    "val_fraction": Limits(0, 0.5, 0.1),\n',
+        '    "val_fraction": Limits(-1, 0.5, 0.1),\n',
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "negative-losses-accepted",
+        "charrnn/limits.py",
+        "LOSS = Limits(0, MAX_LOSS, 1.0)\n",
+        "LOSS = Limits(-1, MAX_LOSS, 1.0)\n",
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
+    Weakening(
+        "any-encoding-accepted",
+        CHECKS,
+        '    except UsageError as error:\n        raise CheckpointError(f"corpus.encoding',
+        '    except ZeroDivisionError as error:\n        raise CheckpointError(f"corpus.encoding',
+        ("checkpointing/test_checkpoint.py::test_nonsense_is_refused_by_name",),
+    ),
 )
 
 RUNS = (
+    Weakening(
+        "lock-not-taken",
+        LOCK,
+        "                if lock_descriptor(self._descriptor, blocking=False):\n",
+        "                if lock_descriptor(self._descriptor, blocking=False) in (True, False):\n",
+        ("system/test_file_lock.py::test_two_processes_do_not_hold_it_at_once",),
+    ),
     Weakening(
         "lock-of-a-removed-file-accepted",
         LOCK,
@@ -444,35 +510,234 @@ RUNS = (
         ("cli/train/test_exits.py::test_saves_after_resuming_from_an_earlier_one_are_kept",),
     ),
     Weakening(
+        "saves-sorted-by-name",
+        "charrnn/checkpointing/lookup.py",
+        "    return sorted(found, key=step_of)\n",
+        "    return sorted(found)\n",
+        ("cli/train/test_exits.py::test_the_newest_saves_are_kept_whatever_the_number_of_digits",),
+    ),
+    Weakening(
         "files-of-others-removed",
         FOLDER,
         "            if is_run_file(path.name) and path != lock:\n",
         "            if path != lock:\n",
         ("cli/runs/test_run_folder.py::test_files_of_others_and_folders_that_were_there_are_kept",),
     ),
+    Weakening(
+        "failed-run-with-a-save-removed",
+        FOLDER,
+        '        if not self._new or any(self.path.glob("*.npz")):\n',
+        "        if not self._new:\n",
+        ("cli/runs/test_run_folder.py::test_a_failed_run_with_a_checkpoint_is_kept",),
+    ),
+    Weakening(
+        "metrics-written-after-the-checkpoint",
+        FOLDER,
+        "        self.metrics.flush()\n        save_checkpoint(self.path / name, checkpoint)\n",
+        "        save_checkpoint(self.path / name, checkpoint)\n        self.metrics.flush()\n",
+        (
+            "cli/train/test_resume.py::test_ten_interruptions_leave_no_trace",
+            "cli/train/test_saves.py::test_a_kill_after_any_save_leaves_no_trace",
+        ),
+    ),
+    Weakening(
+        "cut-rows-kept",
+        METRICS,
+        "                os.ftruncate(self._descriptor, end)\n",
+        "",
+        (
+            "cli/train/test_exits.py::test_metrics_that_cannot_be_written_wait_and_are_written_later",
+        ),
+    ),
+    Weakening(
+        "rows-lost-on-a-full-disk",
+        METRICS,
+        "            self.failure = error.strerror or type(error).__name__\n",
+        "            self.failure = error.strerror or type(error).__name__\n"
+        "            self._pending_rows.clear()\n",
+        (
+            "cli/train/test_exits.py::test_metrics_that_cannot_be_written_wait_and_are_written_later",
+        ),
+    ),
+    Weakening(
+        "failed-metrics-end-a-run",
+        METRICS,
+        "            self.failure = error.strerror or type(error).__name__\n            return\n",
+        "            raise\n",
+        (
+            "cli/train/test_exits.py::test_metrics_that_cannot_be_written_wait_and_are_written_later",
+        ),
+    ),
+    Weakening(
+        "nothing-saved-on-an-exception",
+        LOOP,
+        "        if self.trainer.updating:  # then",
+        "        if self.trainer.progress.step:  # then",
+        ("cli/train/test_exits.py::test_any_exception_saves_first_and_the_run_goes_on_exactly",),
+    ),
+    Weakening(
+        "half-a-step-saved-on-an-exception",
+        LOOP,
+        "        if self.trainer.updating:  # then",
+        "        if self.trainer.updating is None:  # then",
+        (
+            "cli/train/test_exits.py::test_an_exception_while_weights_change_keeps_the_save_of_before",
+        ),
+    ),
+    Weakening(
+        "another-text-accepted-on-resume",
+        "charrnn/cli/runs/load_text.py",
+        '    if corpus.fingerprint["sha256"] != record.sha256:\n',
+        '    if corpus.fingerprint["sha256"] == record:\n',
+        ("cli/train/test_resume.py::test_another_text_is_refused",),
+    ),
+    Weakening(
+        "other-pairs-accepted-on-resume",
+        "charrnn/cli/runs/load_pairs.py",
+        '    if corpus.fingerprint["sha256"] != record.sha256:\n',
+        '    if corpus.fingerprint["sha256"] == record:\n',
+        ("cli/train/test_pairs.py::test_resume_wants_the_same_pairs",),
+    ),
+    Weakening(
+        "another-machine-not-told",
+        "charrnn/cli/train/resume.py",
+        "if before.get(name) != value)",
+        "if before.get(name) is None and value)",
+        ("cli/train/test_resume.py::test_another_machine_is_told",),
+    ),
+    Weakening(
+        "pipes-as-sources-opened",
+        "charrnn/cli/runs/load_text.py",
+        "Path(source).is_file() or Path(source).is_dir()",
+        "Path(source).exists()",
+        ("cli/runs/test_load_text.py::test_pipes_and_devices_are_no_sources",),
+    ),
+    Weakening(
+        "failed-save-ends-a-run",
+        SAVES,
+        "        if self._failures >= MAX_FAILED_SAVES and unsaved >= MAX_UNSAVED_SECONDS:\n",
+        "        if self._failures and unsaved >= 0:\n",
+        (
+            "cli/train/test_exits.py::test_metrics_that_cannot_be_written_wait_and_are_written_later",
+        ),
+    ),
+    Weakening(
+        "failed-saves-never-end-a-run",
+        SAVES,
+        "        if self._failures >= MAX_FAILED_SAVES and unsaved >= MAX_UNSAVED_SECONDS:\n",
+        "        if self._failures >= MAX_FAILED_SAVES and unsaved < 0:\n",
+        (
+            "cli/train/test_exits.py::test_saves_that_fail_for_long_end_a_run_and_for_a_moment_do_not",
+        ),
+    ),
+    Weakening(
+        "failed-last-save-unnoticed",
+        SAVES,
+        "        failure = attempt(self._write_best, self._write_last)\n"
+        "        if failure is not None:\n"
+        "            raise failure\n",
+        "        attempt(self._write_best, self._write_last)\n",
+        (
+            "cli/train/test_saves.py::test_a_run_whose_best_cannot_be_saved_fails_and_names_no_other_best",
+        ),
+    ),
+    Weakening(
+        "failed-best-not-saved-later",
+        SAVES,
+        "attempt(self._write_best, self._write_last, *numbered)",
+        "attempt(self._write_last, *numbered)",
+        (
+            "cli/train/test_saves.py::test_a_best_that_could_not_be_saved_is_saved_before_the_next_last",
+        ),
+    ),
+    Weakening(
+        "failed-best-not-saved-on-ctrl-c",
+        SAVES,
+        "        attempt(self._write_best)\n        self._write_last()\n",
+        "        self._write_last()\n",
+        (
+            "cli/train/test_saves.py::test_an_interrupted_run_saves_the_best_that_could_not_be_saved",
+        ),
+    ),
+    Weakening(
+        "failed-best-saved-later-with-newer-weights",
+        SAVES,
+        "            self._unsaved_best = copied(self._unsaved_best)\n",
+        "            self._failures += 0\n",
+        (
+            "cli/train/test_saves.py::test_a_best_that_could_not_be_saved_is_saved_before_the_next_last",
+            "cli/train/test_saves.py::test_saves_that_fail_at_random_never_disagree_and_a_resumed_run_ends_well",
+        ),
+    ),
+    Weakening(
+        "last-names-a-best-that-is-not-saved",
+        SAVES,
+        "        progress = replace(progress, best_nats=nats, best_step=step)\n",
+        "        progress = replace(progress, best_nats=nats or progress.best_nats)\n",
+        (
+            "cli/train/test_saves.py::test_saves_that_fail_at_random_never_disagree_and_a_resumed_run_ends_well",
+        ),
+    ),
+    Weakening(
+        "missing-best-unnoticed-on-resume",
+        "charrnn/cli/train/resume.py",
+        "        run.saves.resumed()\n",
+        "",
+        (
+            "cli/train/test_saves.py::test_a_best_that_is_missing_or_older_is_replaced_by_the_best_on_disk",
+        ),
+    ),
+    Weakening(
+        "best-of-another-run-trusted",
+        SAVES,
+        "        return best if same else None\n",
+        "        return best if same or best else None\n",
+        (
+            "cli/train/test_saves.py::test_a_best_that_is_missing_or_older_is_replaced_by_the_best_on_disk",
+        ),
+    ),
+    Weakening(
+        "rows-after-the-checkpoint-kept",
+        METRICS,
+        '                if row is None or row["step"] > step:\n',
+        "                if row is None:\n",
+        (
+            "cli/runs/test_run_records.py::test_rows_after_a_step_and_lines_that_are_none_are_dropped",
+        ),
+    ),
+    Weakening(
+        "validation-row-stands-twice",
+        METRICS,
+        '                if row["step"] <= validated or not VALIDATION_FIELDS & row.keys():\n',
+        '                if row["step"] <= step:\n',
+        (
+            "cli/runs/test_run_records.py::test_rows_after_a_step_and_lines_that_are_none_are_dropped",
+            "cli/train/test_saves.py::test_a_kill_after_any_save_leaves_no_trace",
+        ),
+    ),
+    Weakening(
+        "stale-temporaries-take-a-name",
+        FOLDER,
+        "                remove_stale_temporaries(path)  # of",
+        "                # of",
+        ("cli/runs/test_run_folder.py::test_temporary_files_of_a_killed_run_are_removed",),
+    ),
 )
 
-ENDINGS = ()
-
-RESUME = ()
-
-DIVERGENCE = ()
-
-TERMINALS = ()
-
-READING = ()
-
-NUMBERS = ()
+ENDINGS = (
+    Weakening(
+        "workers-react-to-ctrl-c",
+        CHILDREN,
+        "    ignore_signals()\n    try:\n",
+        "    try:\n",
+        ("system/test_signals.py::test_a_child_ignores_them",),
+    ),
+)
 
 WEAKENINGS = (
     *SAVING,
     *STRANGERS_FILES,
     *RUNS,
     *ENDINGS,
-    *RESUME,
-    *DIVERGENCE,
-    *TERMINALS,
-    *READING,
-    *NUMBERS,
 )
 """Every weakening, by what it concerns."""

@@ -6,6 +6,7 @@ That a crash at every system call leaves the old file or the new one is tested f
 
 import errno
 import os
+import signal
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -221,6 +222,24 @@ def test_on_windows_no_process_is_asked_and_old_temporary_files_are_removed(
 # Opening and reading.
 
 
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """Fail a test that waits for the writer of a pipe: there is none."""
+
+    def fail(*_: object) -> None:
+        pytest.fail("waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, MAX_OPEN_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+MAX_OPEN_SECONDS = 5.0
+
+
+@pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize(
     ("make", "what"),
     [(os.mkfifo, "a pipe or a device"), (os.mkdir, "a directory")],

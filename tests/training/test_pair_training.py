@@ -201,6 +201,18 @@ def test_nonsense_in_a_checkpoint_is_refused(
         load_checkpoint(good)
 
 
+@pytest.mark.parametrize("name", ["languages", "france", "france:40", "../../etc/passwd"])
+def test_a_checkpoint_names_built_in_pairs_of_its_layout(good: Path, name: str) -> None:
+    arrays, metadata = read_archive(good)
+    metadata["corpus"]["built_in"] = "dates"
+    write_archive(good, arrays, metadata)
+    assert load_checkpoint(good).corpus.built_in == "dates"
+    metadata["corpus"]["built_in"] = name
+    write_archive(good, arrays, metadata)
+    with pytest.raises(CheckpointError, match=r"corpus\.built_in is .*, which is not built in"):
+        load_checkpoint(good)
+
+
 # --- what is chosen where nothing is said
 
 

@@ -42,15 +42,6 @@ def test_a_failed_run_with_a_checkpoint_is_kept(tmp_path: Path) -> None:
     assert names(tmp_path / "run") == {"last.npz", "run.json", "lock"}
 
 
-def test_an_opened_folder_loses_the_temporary_files_of_ended_processes_only(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    for process in (ended.pid, os.getpid()):
-        (tmp_path / f".last.npz.tmp-{process}").touch()
-    with RunFolder(tmp_path):
-        assert names(tmp_path) == {"lock", f".last.npz.tmp-{os.getpid()}"}
-
-
 def test_a_lock_that_cannot_be_deleted_while_it_is_open_is_deleted_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,20 @@ def test_another_text_is_refused(run_cli: Call, corpus: Path, interrupted: Path)
     assert (RUN / "last.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("changed", ["numpy", "blas", None])
+def test_another_machine_is_told(run_cli: Call, interrupted: Path, changed: str | None) -> None:
+    path = RUN / "run.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if changed is not None:
+        facts["machine"][changed] = "another"
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    result = run_cli("train", "--resume", RUN)
+    assert result.exit_code == 0
+    note = f"note: another machine or build than before ({changed}): the last bits may differ"
+    assert (note in result.stderr) == (changed is not None)
+    assert ("machine" in result.stderr) == (changed is not None)
+
+
 def test_a_text_that_moved_can_be_named(
     run_cli: Call, corpus: Path, interrupted: Path, empty_folder: Path
 ) -> None:
