@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
+from charrnn.cli.ensemble_arguments import EnsembleOption, load_ensemble
 from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
@@ -27,6 +29,7 @@ from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
 from charrnn.evaluation.text import Score
 from charrnn.inference.model import Model
+from charrnn.types import Ids
 
 
 def evaluate_text(
@@ -35,8 +38,9 @@ def evaluate_text(
         list[str],
         typer.Argument(
             metavar="[CHECKPOINT] FILE",
-            help="First an .npz file or the folder of a run (default: the newest run), then the "
-            "text: files, folders, or - for standard input. For a model of pairs: files of pairs.",
+            help="First an .npz file or the folder of a run (default: the newest run; several with "
+            "--ensemble), then the text: files, folders, or - for standard input. For a model of "
+            "pairs: files of pairs.",
             show_default=False,
         ),
     ],
@@ -48,6 +52,7 @@ def evaluate_text(
             "has been scored on; reported separately from the static loss.",
         ),
     ] = False,
+    ensemble: EnsembleOption = False,
     json: Json = False,
     on_unknown: OnUnknown = Unknown.ERROR,
     encoding: Encoding = "utf-8",
@@ -60,12 +65,29 @@ def evaluate_text(
 
     A model of pairs is scored on pairs: exact matches, accuracy, and F1 where answers are labels.
     Baselines are fitted on the training text of the model, if it can still be read.
+
+    With --ensemble A B FILE the probabilities of several models are averaged; each is scored alone
+    too.
     """
-    checkpoint, files = (
-        (arguments[0], arguments[1:]) if is_checkpoint_argument(arguments[0]) else (None, arguments)
-    )
+    checkpoints = leading_checkpoints(arguments, most=len(arguments) if ensemble else 1)
+    files = arguments[len(checkpoints) :]
     if not files:
         raise UsageError("no text to score; try charrnn eval CHECKPOINT FILE")
+    if ensemble:
+        given = dict(on_the_command_line(context))
+        if dynamic:
+            raise UsageError("--dynamic is for a single model", "it without --ensemble")
+        score_ensemble(
+            checkpoints,
+            files,
+            encoding,
+            on_unknown,
+            json=json,
+            baselines_too=baselines_too,
+            encoding_given="encoding" in given,
+        )
+        return
+    checkpoint = checkpoints[0] if checkpoints else None
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     if checkpoint is None:
@@ -81,15 +103,7 @@ def evaluate_text(
         return
     model = Model(loaded)
     record = loaded.corpus
-    if "encoding" in given and model.vocabulary.as_bytes:
-        raise UsageError(
-            "--encoding is not for a model of bytes, which reads them as they are", "without it"
-        )
-    options = TextOptions(encoding, model.vocabulary.as_bytes, record.normalise)
-    corpus = read_corpus(files, options)
-    for note in corpus.notes:
-        warn(note)
-    ids = model.vocabulary.encode(corpus.text, on_unknown.value)
+    corpus, ids = read_ids(model, files, encoding, on_unknown, encoding_given="encoding" in given)
     skipped = len(corpus.text) - len(ids)
     score = model.score(ids)
     moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
@@ -103,6 +117,83 @@ def evaluate_text(
     note_training_text(corpus, record, path.parent)
 
 
+def leading_checkpoints(arguments: Sequence[str], most: int) -> list[str]:
+    """Return the first arguments that mean checkpoints, at most `most` of them."""
+    return list(takewhile(is_checkpoint_argument, arguments[:most]))
+
+
+def read_ids(
+    model: Model,
+    files: Sequence[str],
+    encoding: str,
+    on_unknown: Unknown,
+    *,
+    encoding_given: bool,
+) -> tuple[Corpus, Ids]:
+    """Return the text of some files and the ids of its characters; notes go to stderr."""
+    if encoding_given and model.vocabulary.as_bytes:
+        raise UsageError(
+            "--encoding is not for a model of bytes, which reads them as they are", "without it"
+        )
+    normalise = model.checkpoint.corpus.normalise
+    corpus = read_corpus(files, TextOptions(encoding, model.vocabulary.as_bytes, normalise))
+    for note in corpus.notes:
+        warn(note)
+    return corpus, model.vocabulary.encode(corpus.text, on_unknown.value)
+
+
+def score_ensemble(
+    checkpoints: Sequence[str],
+    files: Sequence[str],
+    encoding: str,
+    on_unknown: Unknown,
+    *,
+    json: bool,
+    baselines_too: bool,
+    encoding_given: bool,
+) -> None:
+    """Score the averaged probabilities of several models, and each model alone."""
+    ensemble, paths = load_ensemble(checkpoints)
+    if STDIN in files and stdin_is_terminal():
+        say("charrnn: reading the text from the terminal; end it with Ctrl-D")
+    first = ensemble.members[0]
+    records = {
+        model.checkpoint.corpus.sha256: (model, path)
+        for model, path in zip(ensemble.members, paths, strict=True)
+    }
+    corpus, ids = read_ids(first, files, encoding, on_unknown, encoding_given=encoding_given)
+    skipped = len(corpus.text) - len(ids)
+    scores = ensemble.score(ids)
+    table = compare(first, first.checkpoint.corpus, paths[0], ids) if baselines_too else None
+    if table is not None and len(records) > 1:
+        warn(f"the baselines are fitted on the text of {label(str(paths[0]))} only")
+    if json:
+        found = scores_as_json(scores.whole, skipped, table, None)
+        members = zip(paths, scores.members, strict=True)
+        found["combination"] = "arithmetic mean of probabilities"
+        found["members"] = [member_as_json(path, score) for path, score in members]
+        write_plain(f"{to_json(found)}\n")
+    else:
+        title = f"ensemble of {len(paths)} (mean of probabilities)"
+        rows: dict[str, float | None] = {title: scores.whole.nats_per_char}
+        for path, score in zip(paths, scores.members, strict=True):
+            rows[f"{label(str(path))} alone"] = score.nats_per_char
+        unit = "byte" if ensemble.vocabulary.as_bytes else "character"
+        show_losses(rows, title, scores.whole, skipped, table, unit)
+    for model, path in records.values():
+        note_training_text(corpus, model.checkpoint.corpus, path.parent)
+
+
+def member_as_json(path: Path, score: Score) -> dict[str, Any]:
+    """Return the loss of one model alone as JSON values."""
+    return {
+        "checkpoint": str(path),
+        "nats_per_char": score.nats_per_char,
+        "bits_per_char": score.bits_per_char,
+        "perplexity": score.perplexity,
+    }
+
+
 def show_scores(
     score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
 ) -> None:
@@ -111,7 +202,19 @@ def show_scores(
         "this model": score.nats_per_char,
         "this model, dynamic": dynamic,
     }
-    answer(loss_table(rows | (baseline_rows(table) if table else {}), "this model", unit))
+    show_losses(rows, "this model", score, skipped, table, unit)
+
+
+def show_losses(
+    rows: dict[str, float | None],
+    highlighted: str,
+    score: Score,
+    skipped: int,
+    table: Baselines | None,
+    unit: str,
+) -> None:
+    """Print losses by name beside the baselines, and the number of characters or bytes."""
+    answer(loss_table(rows | (baseline_rows(table) if table else {}), highlighted, unit))
     left = f", {skipped:,} unknown ones left out" if skipped else ""
     write_plain(f"{score.characters:,} {unit}s{left}\n")
 

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from charrnn.checkpointing.lookup import find_checkpoint
-from charrnn.cli.options import (
-    CheckpointArgument,
-    Encoding,
-    OnUnknown,
-    Unknown,
-    on_the_command_line,
+from charrnn.cli.ensemble_arguments import (
+    CheckpointArguments,
+    EnsembleOption,
+    load_ensemble,
+    single_checkpoint,
 )
+from charrnn.cli.options import Encoding, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.output.text_columns import listed, listed_bytes
@@ -24,6 +24,7 @@ from charrnn.data.file_discovery import STDIN, find_files
 from charrnn.data.text_files import read_source
 from charrnn.data.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 from charrnn.errors import TextError, UsageError
+from charrnn.inference.ensemble import Ensemble
 from charrnn.inference.model import Model, check_size, load
 from charrnn.inference.sampling import Sampling
 from charrnn.randomness import new_seed
@@ -34,7 +35,7 @@ KEPT = 100_000
 
 def sample(
     context: typer.Context,
-    checkpoint: CheckpointArgument = None,
+    checkpoints: CheckpointArguments = None,
     temp: Annotated[
         float,
         typer.Option(
@@ -73,6 +74,7 @@ def sample(
     stop: Annotated[
         str, typer.Option(help=f"End a sample before this text. Escapes: {ESCAPES_HELP}.")
     ] = "",
+    ensemble: EnsembleOption = False,
     on_unknown: OnUnknown = Unknown.ERROR,
     encoding: Encoding = "utf-8",
     raw: Annotated[
@@ -84,26 +86,34 @@ def sample(
     Into a pipe or file only the text is written, in UTF-8; with --count, a newline after each.
 
     On a terminal, control characters are made visible, and a newline is added at the end.
+
+    With --ensemble A B the probabilities of several models of one vocabulary are averaged.
     """
     check_options(dict(on_the_command_line(context)), count)
     check_size(length, count)
     sampling = Sampling(temp, top_k, top_p, seed=new_seed() if seed is None else seed)
-    path = find_checkpoint(checkpoint)
-    model = load(path)
-    vocabulary, normalise = model.vocabulary, model.checkpoint.corpus.normalise
-    stop = typed_with_escapes(stop, "--stop", vocabulary, normalise)
+    model: Model | Ensemble
+    if ensemble:
+        model, (path, *_) = load_ensemble(checkpoints)
+        first = model.members[0]
+    else:
+        checkpoint = single_checkpoint(checkpoints)
+        path = find_checkpoint(checkpoint)
+        model = first = load(path)
+        if checkpoint is None:
+            say(f"charrnn: sampling from {label(str(path))}")
+    vocabulary = model.vocabulary
+    stop = typed_with_escapes(stop, "--stop", vocabulary, first.checkpoint.corpus.normalise)
     separator = typed_with_escapes(separator, "--separator", vocabulary)
-    if checkpoint is None:
-        say(f"charrnn: sampling from {label(str(path))}")
     skip = on_unknown is Unknown.SKIP
     prime = read_prime(model, prime, prime_file, encoding, skip=skip)
     check_stop(model, stop, skip=skip)
-    if prime:
+    if prime and isinstance(model, Model):
         note_prompt(model, path, prime)
     greedy = temp == 0 or top_k == 1
-    first = Recorder(KEPT if greedy else 0)
+    recorder = Recorder(KEPT if greedy else 0)
     texts = model.samples(prime, length, sampling, count, stop)
-    recorded = (first.watch(text) if number == 0 else text for number, text in enumerate(texts))
+    recorded = (recorder.watch(text) if number == 0 else text for number, text in enumerate(texts))
     write_text(
         with_separators(prime, recorded, separator if count > 1 else None),
         raw=raw,
@@ -112,9 +122,9 @@ def sample(
     if greedy:
         unit = "byte" if vocabulary.as_bytes else "character"
         advice = "--temperature 0.8" if temp == 0 else "a larger --top-k"
-        note_repetition(first.text, unit, advice)
-    if stop and 0 < first.count == length and not vocabulary.unknown(stop):
-        note_stop(model, path, stop, length)
+        note_repetition(recorder.text, unit, advice)
+    if stop and 0 < recorder.count == length and not vocabulary.unknown(stop):
+        note_stop(first, path, stop, length)
 
 
 def check_options(given: dict[str, str], count: int) -> None:
@@ -134,7 +144,7 @@ def check_options(given: dict[str, str], count: int) -> None:
 
 
 def read_prime(
-    model: Model, prime: str, prime_file: str | None, encoding: str, *, skip: bool
+    model: Model | Ensemble, prime: str, prime_file: str | None, encoding: str, *, skip: bool
 ) -> str:
     """Return the text to begin with, in characters that the model knows.
 
@@ -168,7 +178,7 @@ def read_prime_file(path: str, encoding: str, *, as_bytes: bool) -> str:
     return text
 
 
-def check_stop(model: Model, stop: str, *, skip: bool) -> None:
+def check_stop(model: Model | Ensemble, stop: str, *, skip: bool) -> None:
     """Raise `TextError` if the model cannot write the stop text; with `skip` only warn."""
     lacking = model.vocabulary.lacking(stop)
     if not lacking:

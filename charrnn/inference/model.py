@@ -141,20 +141,7 @@ class Model:
         check_sampling(sampling)
         check_kind("stop", stop, str)
         steps = generate(self.config, self.parameters, self.start(prime), sampling, count)
-        drawn: list[Ids] = []
-
-        def first() -> Iterator[str]:
-            characters = self.vocabulary.characters
-            for ids in islice(steps, length):
-                if count > 1:
-                    drawn.append(ids)
-                yield characters[ids[0]]
-
-        yield before(stop, first())
-        drawn.extend(islice(steps, length - len(drawn)) if count > 1 else ())
-        for sample in range(1, count):
-            text = self.vocabulary.decode(np.array([ids[sample] for ids in drawn], dtype=np.int64))
-            yield before(stop, iter(text))
+        yield from texts_of(steps, self.vocabulary, length, count, stop)
 
     def start(self, prime: str) -> Ids:
         """Return the ids (n,) of `prime`, or of a newline if it is empty.
@@ -210,6 +197,30 @@ class Model:
         if array.size and not (array.min() >= 0 and array.max() <= last):
             raise UsageError(f"an id is not within 0 and {last}")
         return array
+
+
+def texts_of(
+    steps: Iterator[Ids], vocabulary: Vocabulary, length: int, count: int, stop: str
+) -> Iterator[Iterator[str]]:
+    """Yield `count` texts of up to `length` characters from steps of ids (count,).
+
+    Each iterator must be exhausted before the next one is taken. The first yields characters while
+    the ids are drawn. Each text ends before the first occurrence of `stop`.
+    """
+    drawn: list[Ids] = []
+
+    def first() -> Iterator[str]:
+        characters = vocabulary.characters
+        for ids in islice(steps, length):
+            if count > 1:
+                drawn.append(ids)
+            yield characters[ids[0]]
+
+    yield before(stop, first())
+    drawn.extend(islice(steps, length - len(drawn)) if count > 1 else ())
+    for sample in range(1, count):
+        text = vocabulary.decode(np.array([ids[sample] for ids in drawn], dtype=np.int64))
+        yield before(stop, iter(text))
 
 
 def check_size(length: int, count: int) -> None:

@@ -136,7 +136,7 @@ def generate(
         yield from _stream(stream, int(prime[-1]), sampling, limited=bool(limited))
     network = Network(config, parameters, 1, count)
     network.load_states(reader.states())
-    chances = chain.from_iterable(_chances(sampling.seed, count))
+    chances = chain.from_iterable(uniform_numbers(sampling.seed, count))
     ids: Ids = np.full(count, prime[-1])
     while True:
         logits = network.forward(ids[None])[0]
@@ -161,7 +161,7 @@ def _stream(stream: SingleStep, id_: int, sampling: Sampling, *, limited: bool) 
     every_id = np.arange(len(heap))[:, None]
     every_id.flags.writeable = False  # each may be yielded again
     ids = list(every_id)
-    blocks = (block.ravel().tolist() for block in _chances(sampling.seed, 1))
+    blocks = (block.ravel().tolist() for block in uniform_numbers(sampling.seed, 1))
     for chance in chain.from_iterable(blocks):
         y = read(id_)
         if limited:
@@ -180,7 +180,7 @@ CHANCES = 256
 """Random numbers that are drawn at a time."""
 
 
-def _chances(seed: int, count: int) -> Iterator[Array]:
+def uniform_numbers(seed: int, count: int) -> Iterator[Array]:
     """Yield blocks of numbers (CHANCES, count) in (0, 1], each column from its own generator."""
     generators = [generator(seed, Purpose.SAMPLING, sample) for sample in range(count)]
     while True:

@@ -375,6 +375,44 @@ CASES = [
         "the folder of a run",
         "inspect-gradients --live run",
     ),
+    Case("sample run twin", "2 checkpoints are named", "--ensemble", "sample --ensemble run twin"),
+    Case(
+        "sample --ensemble run",
+        "at least two checkpoints, and one is named",
+        "--ensemble A B",
+        "sample --ensemble run twin",
+    ),
+    Case(
+        "sample --ensemble run twin run",
+        "has run/best.npz twice",
+        "another one",
+        "sample --ensemble run twin",
+    ),
+    *(
+        Case(
+            f"sample --ensemble run {other}",
+            message,
+            "models trained on one text",
+            "sample --ensemble run twin",
+        )
+        for other, message in (
+            ("bytes", "a model of characters and bytes/best.npz of bytes"),
+            ("greek", "have different vocabularies"),
+            ("normal", "in different Unicode normal forms"),
+        )
+    ),
+    Case(
+        "sample --ensemble run pairs",
+        "pairs/best.npz: this model was trained on pairs",
+        "charrnn predict",
+        "sample --ensemble run twin",
+    ),
+    Case(
+        "eval --ensemble run twin corpus.txt --dynamic",
+        "--dynamic is for a single model",
+        "it without --ensemble",
+        "eval run corpus.txt --dynamic --no-baselines",
+    ),
     Case("inspect-gradients --live", "no run under", "charrnn train in another terminal", ""),
     Case("inspect-gradients --probe a b", "one task at a time", "--probe france", ""),
     Case("inspect-gradients --probe --gaps few", "is not a list of gaps", "--gaps 5,20,80", ""),
@@ -414,6 +452,8 @@ NOT_PROVOKED = {
     "a checkpoint has room for": "15,000 labels: `test_exits`",
     "not enough memory": "takes all memory: `test_exits`",
     "it must be a finite number, 0 or more": "refused before: `test_sampling`",
+    "an ensemble needs at least two models": "only through Python: `test_ensemble`",
+    "number the same characters differently": "a checkpoint made by hand: `test_ensemble`",
     "x has": "only through Python: `test_stateful`",
     "worker processes cannot import": "only through Python: `test_worker_pool`",
     "a context has": "only through Python: `test_context`",
@@ -486,7 +526,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         np.savez("foreign.npz", W=np.zeros(3))
         for words in (
             f"corpus.txt {T} --out run",
+            f"corpus.txt {T} --seed 2 --out twin",
             f"corpus.txt {T} --bytes --out bytes",
+            f"corpus.txt {T} --normalize nfd --out normal",
+            f"greek.txt {T} --out greek",
             f"--builtin vowels {P} --out pairs",
         ):
             assert call(f"train {words}").exit_code == 0
