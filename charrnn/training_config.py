@@ -6,7 +6,7 @@ from typing import Any
 from charrnn.errors import UsageError
 from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.optim.schedules import SCHEDULES
+from charrnn.optim.schedules import SCHEDULES, parse_plans
 
 BACKENDS = ("numpy", "numba")
 """Compute backends by name; `training.backends` has their code."""
@@ -68,6 +68,11 @@ class TrainingConfig:
     """Steps between validations; 0: only one, at the end."""
     patience: int = 0
     """Validations in a row without a new best after which training ends; 0: never."""
+    earlier_plans: str = ""
+    """Earlier numbers of steps, UNTIL:STEPS,…: until then the run was planned to have so many.
+
+    The schedule is that of the plan of the time. See `optim.schedules.lr_at_step`.
+    """
     seed: int = 0
     """Seed of all random numbers, from 0 to 2⁶³ - 1."""
     workers: int = 1
@@ -92,6 +97,7 @@ class TrainingConfig:
         ):
             if (value := getattr(self, name)) not in registry:
                 raise unknown(name, value, registry)
+        parse_plans(self.earlier_plans)
         if self.loss not in ("mean", "sum"):
             raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
         check_fields(TRAINING_LIMITS, self)

@@ -68,6 +68,7 @@ ADDED_LATER: dict[str, JSON] = {
     "recurrent_dropout": 0.0,
     "kernel": "numpy",
     "on_nonfinite": "stop",
+    "earlier_plans": "",
     "skipped": 0,
     "nonfinite": 0,
     "lr_scale": 1.0,

@@ -1,7 +1,12 @@
 """Learning-rate schedules: a linear warm-up, then a constant, cosine or stepwise rate."""
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from charrnn.errors import UsageError
+from charrnn.limits import format_value
 
 FINAL_LR_FRACTION = 0.02
 """Final value of the cosine schedule, as a fraction of the learning rate."""
@@ -39,15 +44,25 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 fraction of the learning rate."""
 
 
-def lr_at_step(lr: float, schedule: str, warmup_steps: int, at: int, steps: int) -> float:
+def lr_at_step(
+    lr: float,
+    schedule: str,
+    warmup_steps: int,
+    at: int,
+    steps: int,
+    earlier_plans: Sequence[tuple[int, int]] = (),
+) -> float:
     """Return the learning rate of one training step: a linear warm-up, then the schedule.
 
     Args:
         lr: the largest learning rate.
         schedule: a key of `SCHEDULES`.
-        warm_up: steps over which the rate rises linearly to `lr`.
+        warmup_steps: steps over which the rate rises linearly to `lr`.
         at: the number of the step, from 0.
         steps: the number of steps of the run.
+        earlier_plans: pairs (until, total) in rising order: before step `until` the run was planned
+            to have `total` steps. Where a plan changes, the schedule goes on from where it is, and
+            reaches its end with the last step of the new plan.
 
     Example:
         >>> [lr_at_step(0.4, "constant", 4, at, 100) for at in (0, 1, 3, 99)]
@@ -55,4 +70,51 @@ def lr_at_step(lr: float, schedule: str, warmup_steps: int, at: int, steps: int)
     """
     if at < warmup_steps:
         return lr * (at + 1) / warmup_steps
-    return lr * SCHEDULES[schedule]((at - warmup_steps) / max(1, steps - warmup_steps))
+    start, done = warmup_steps, 0.0
+    for until, total in earlier_plans:
+        if until > start:
+            if at < until:
+                return lr * SCHEDULES[schedule](advanced(done, at - start, total - start))
+            done = advanced(done, until - start, total - start)
+            start = until
+    return lr * SCHEDULES[schedule](advanced(done, at - start, steps - start))
+
+
+def advanced(done: float, steps: int, of: int) -> float:
+    """Return the fraction of the run after more steps, of those that lead from `done` to 1."""
+    return done + (1 - done) * min(1.0, steps / max(1, of))
+
+
+MAX_PLANS = 1000
+"""Most changes of plan of a run."""
+
+PLAN = re.compile(r"([0-9]{1,15}):([0-9]{1,15})")
+
+
+@lru_cache
+def parse_plans(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of `earlier_plans` from their text.
+
+    Raises:
+        UsageError: if it is no list UNTIL:STEPS,… with rising UNTIL, each below its STEPS.
+
+    Example:
+        >>> parse_plans("300:1500,600:1350")
+        ((300, 1500), (600, 1350))
+    """
+    plans: list[tuple[int, int]] = []
+    for part in text.split(",") if text else ():
+        match = PLAN.fullmatch(part)
+        if match is None or len(plans) >= MAX_PLANS:
+            raise UsageError(
+                f"--earlier-plans has {format_value(part)}; it must be UNTIL:STEPS,UNTIL:STEPS,…",
+                "--earlier-plans 300:1500",
+            )
+        until, total = int(match[1]), int(match[2])
+        if not (plans[-1][0] if plans else 0) < until < total:
+            raise UsageError(
+                f"--earlier-plans has {format_value(part)}; UNTIL must rise, and be below STEPS",
+                "--earlier-plans 300:1500",
+            )
+        plans.append((until, total))
+    return tuple(plans)

@@ -9,7 +9,7 @@ from charrnn.types import Array
 
 @dataclass(frozen=True)
 class Step:
-    """One update: losses in nats per character, norms of the whole gradient."""
+    """One update: losses in nats per character, norms of the whole gradient, its seconds."""
 
     step: int
     steps: int
@@ -20,6 +20,7 @@ class Step:
     gradient_norm: float
     gradient_norm_clipped: float
     lr: float
+    seconds: float
     chars_per_second: float
 
 

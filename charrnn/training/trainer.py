@@ -17,7 +17,7 @@ from charrnn.errors import DivergedError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
-from charrnn.optim.schedules import lr_at_step
+from charrnn.optim.schedules import lr_at_step, parse_plans
 from charrnn.system.memory import require_memory
 from charrnn.training.backends import load_backend
 from charrnn.training.dataset import Dataset
@@ -124,7 +124,12 @@ class Trainer:
                 self.watch.before_update(gradient)
             after = self.clip(gradient, before)
             lr = lr_at_step(
-                config.lr, config.schedule, config.warmup_steps, progress.step, config.steps
+                config.lr,
+                config.schedule,
+                config.warmup_steps,
+                progress.step,
+                config.steps,
+                parse_plans(config.earlier_plans),
             )
             lr *= progress.lr_scale
             self.updating = True
@@ -148,7 +153,8 @@ class Trainer:
             gradient_norm=before,
             gradient_norm_clipped=after,
             lr=lr,
-            chars_per_second=window.num_inputs / (time.perf_counter() - began),
+            seconds=(seconds := time.perf_counter() - began),
+            chars_per_second=window.num_inputs / seconds,
         )
 
     def evaluate(self, stop: StopFlag | None = None) -> Evaluation | None:
@@ -246,6 +252,12 @@ class Trainer:
         self.progress.lr_scale *= ROLLBACK_LR_FACTOR
         return point.step
 
+    def replan(self, steps: int) -> None:
+        """Change the number of steps of the run, which the rest of the schedule is fitted to."""
+        config, step = self.config, self.progress.step
+        plans = f"{config.earlier_plans}," if config.earlier_plans else ""
+        self.config = replace(config, steps=steps, earlier_plans=f"{plans}{step}:{config.steps}")
+
     def close(self) -> None:
         """Stop the worker processes."""
         self.pool.close()
@@ -311,8 +323,9 @@ def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
         DivergedError: if the loss or the gradient is not finite, and `config.on_nonfinite` is
             `stop` or cannot help.
     """
-    config, progress = trainer.config, trainer.progress
+    progress = trainer.progress
     while True:
+        config = trainer.config  # which a caller may replan between two events
         if not trainer.dataset.validation_size:
             progress.evaluated = progress.step
         elif progress.validation_due(config):

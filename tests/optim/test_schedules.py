@@ -39,3 +39,23 @@ def test_a_rate_is_positive_and_at_most_the_one_asked_for(
     schedule: str, warmup_steps: int, steps: int, at: int
 ) -> None:
     assert 0 < lr_at_step(0.5, schedule, warmup_steps, min(at, steps - 1), steps) <= 0.5
+
+
+def test_a_new_plan_goes_on_where_the_schedule_is_and_ends_with_the_run() -> None:
+    def rate(at: int, steps: int, earlier: tuple[tuple[int, int], ...] = ()) -> float:
+        return lr_at_step(1.0, "cosine", 10, at, steps, earlier)
+
+    assert rate(9, 100, ((50, 200),)) == rate(9, 200)
+    assert [rate(at, 100, ((50, 200),)) for at in range(50)] == [rate(at, 200) for at in range(50)]
+    assert rate(50, 100, ((50, 200),)) == pytest.approx(rate(50, 200))
+    assert rate(100, 100, ((50, 200),)) == pytest.approx(FINAL_LR_FRACTION)
+    rates = [rate(at, 90, ((40, 300), (60, 70))) for at in range(10, 91)]
+    assert all(first > second for first, second in pairwise(rates))
+    assert rates[-1] == pytest.approx(FINAL_LR_FRACTION)
+
+
+def test_a_plan_of_the_warmup_changes_nothing() -> None:
+    for at in range(100):
+        assert lr_at_step(1.0, "step", 20, at, 100, ((15, 50),)) == lr_at_step(
+            1.0, "step", 20, at, 100
+        )

@@ -99,7 +99,9 @@ def assert_same(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def timeless(events: list[Event]) -> list[Event]:
-    return [replace(e, chars_per_second=0.0) if isinstance(e, Step) else e for e in events]
+    return [
+        replace(e, seconds=0.0, chars_per_second=0.0) if isinstance(e, Step) else e for e in events
+    ]
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9], ids=["weights", "average"])

@@ -272,6 +272,14 @@ def train_network(
     steps: Annotated[
         int | None, option(RUN, "Train for this many steps (instead of --minutes).")
     ] = None,
+    earlier_plans: Annotated[
+        str | None,
+        option(
+            RUN,
+            "Earlier numbers of steps of a run that was replanned to keep --minutes, as it prints "
+            "them: UNTIL:STEPS,… With --steps they repeat it exactly.",
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         option(

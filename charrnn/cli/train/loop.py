@@ -1,6 +1,7 @@
 """A training run under way: listens to training, shows, logs, saves, and says how it ended."""
 
 import math
+from collections.abc import Callable
 
 import typer
 
@@ -14,6 +15,7 @@ from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
+from charrnn.cli.train.replanning import Replanning
 from charrnn.cli.train.reports import reports_of
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.saves import Saves
@@ -43,8 +45,10 @@ class Run:
         run_options: RunOptions,
         stop: StopOnSignal,
         limits: ScoringLimits,
+        replanning: Replanning | None = None,
+        repeating: Callable[[], str] | None = None,
     ) -> None:
-        self.limits = limits
+        self.limits, self.replanning, self.repeating = limits, replanning, repeating
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
         self.run_options, self.stop = run_options, stop
         self.reports = reports_of(prepared)
@@ -88,7 +92,21 @@ class Run:
             say(f"stopped at step {self.trainer.progress.step:,}; {self._resume_hint()}")
             raise typer.Exit(self.stop.exit_code)
         self.saves.finished()
+        self._tell_plan()
         self.report(reason)
+
+    def _tell_plan(self) -> None:
+        """Say with which options a run that was planned again can be repeated."""
+        config = self.trainer.config
+        if config.earlier_plans and self.repeating is not None:
+            options = self.repeating()
+            self.folder.update_facts({"steps": config.steps, "chosen": options})
+            if not self.run_options.quiet:
+                times = config.earlier_plans.count(",") + 1
+                say(
+                    f"planned again {times} time{'s' * (times > 1)} to keep --minutes: "
+                    f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
+                )
 
     def _rescue(self) -> bool:
         """Save the state before an unexpected end; return whether that was possible."""
@@ -136,6 +154,8 @@ class Run:
             }
             self._log(row)
         self.display.step(event)
+        if self.replanning is not None:
+            self._replan(self.replanning, event)
         every = self.run_options.sample_every
         if every and event.step % every == 0:
             self.display.sample(event.step, self._preview())
@@ -146,6 +166,13 @@ class Run:
         due = step % every == 0 if every else self.saves.seconds_since_last >= SAVE_SECONDS
         if due and step < self.trainer.config.steps:
             self.saves.last(self.run_options.keep)
+
+    def _replan(self, replanning: Replanning, event: Step) -> None:
+        """Change the number of steps if the run would miss its time."""
+        replanning.stepped(event.seconds)
+        steps = replanning.steps(event.step, event.steps, self.trainer.config.eval_every)
+        if steps is not None:
+            self.trainer.replan(steps)
 
     def _on_nonfinite(self, event: NonFinite) -> None:
         """Log a step without an update, and say so for the first few of them."""
@@ -181,6 +208,8 @@ class Run:
         self._log(row)
 
     def _on_evaluation(self, event: Evaluation) -> None:
+        if self.replanning is not None:
+            self.replanning.validated()
         row: dict[str, JSON] = {"step": event.step}
         for name, value in event.metrics.items():
             row[f"validation_{name}"] = value

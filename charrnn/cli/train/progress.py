@@ -40,6 +40,7 @@ class TrainingDisplay:
         if self.live:
             if self._bar is None:
                 self._bar = progress_bar(self.steps, self.done)
+            self._bar.total = event.steps  # a run may be planned again
             describe(self._bar, self._figures(event))
             self._bar.update()
             return

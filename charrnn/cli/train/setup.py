@@ -21,13 +21,16 @@ from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
 from charrnn.cli.train.planning import (
+    closing_seconds,
     create_trainer,
     fix_steps,
     pace,
     scoring_limits,
     too_short,
+    validation_seconds,
 )
 from charrnn.cli.train.repeat_options import Planner, repeating_options
+from charrnn.cli.train.replanning import Expected, Replanning
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -136,10 +139,23 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "scoring_limits": vars(limits),
             }
         )
-        run = Run(folder, trainer, prepared, run_options, stop, limits)
-        options = repeating_options(trainer, prepared, start.planner, request.init_from)
-        screen.print(what_was_chosen(trainer, prepared, speed, folder.path, limits, options))
-        run.go()
+
+        def repeating() -> str:
+            return repeating_options(trainer, prepared, start.planner, request.init_from)
+
+        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, repeating())
+        screen.print(chosen)
+        replanning = None
+        if request.budget.minutes is not None:
+            replanning = Replanning(
+                Expected(
+                    60 * request.budget.minutes,
+                    speed.step,
+                    max(1e-9, validation_seconds(speed, prepared)),
+                    closing_seconds(speed, prepared, limits),
+                )
+            )
+        Run(folder, trainer, prepared, run_options, stop, limits, replanning, repeating).go()
 
 
 def check_destination(request: TrainRequest) -> None:

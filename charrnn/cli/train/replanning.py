@@ -1,0 +1,112 @@
+"""Replanning: a run with `--minutes` changes its number of steps if the machine's speed changes.
+
+The speed is measured before the first step, and a second program on the same cores may come or go
+afterwards. What is decided is part of the configuration (`TrainingConfig.earlier_plans`), so that a
+checkpoint knows the learning rate of every step, and the same options repeat the run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from charrnn.cli.runs.environment import seconds_since_start
+
+CHECK_SHARE = 0.01
+"""Share of the budget between two checks."""
+
+TOLERANCE = 0.01
+"""Predicted deviation from the budget, as a share of it, above which the run is planned again."""
+
+MEMORY_SHARE = 0.04
+"""Share of the budget over which the time of a step is averaged."""
+
+FIRST_SHARE = 0.08
+"""Share of the budget before the first check, in which the speed of steps is learned."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was expected before the first step, in seconds.
+
+    Args:
+        budget: the whole command.
+        step: one step.
+        validation: one validation.
+        closing: the final scoring.
+    """
+
+    budget: float
+    step: float
+    validation: float
+    closing: float
+
+
+class Replanning:
+    """Predicts when a run ends, and says how many steps fit into its budget.
+
+    Args:
+        expected: the expected seconds, with which it begins.
+        clock: returns the seconds since the command was started.
+    """
+
+    def __init__(
+        self, expected: Expected, clock: Callable[[], float] = seconds_since_start
+    ) -> None:
+        self.expected, self._clock = expected, clock
+        self._began = self._last = clock()
+        self._first_check = self._began + FIRST_SHARE * expected.budget
+        self._next_check = self._first_check
+        self._step_seconds = expected.step
+        self._last_validation = expected.validation, expected.step
+        """Seconds of the last validation, and of a step at that time."""
+        self._steps = self._stepping = self._validating = 0.0
+
+    def validated(self) -> None:
+        """Note that a validation has ended; it began where the last step ended."""
+        now = self._clock()
+        self._validating += now - self._last
+        self._last_validation = now - self._last, self._step_seconds
+        self._last = now
+
+    def stepped(self, seconds: float) -> None:
+        """Note that a step has ended, which took `seconds`."""
+        weight = min(1.0, seconds / (MEMORY_SHARE * self.expected.budget))
+        weight = max(weight, 1 / (1 + self._steps))
+        self._step_seconds += weight * (seconds - self._step_seconds)
+        self._steps += 1
+        self._stepping += seconds
+        self._last = self._clock()
+
+    def steps(self, done: int, planned: int, eval_every: int) -> int | None:
+        """Return the new number of steps of the run, or None if the plan is kept.
+
+        Args:
+            done: the steps taken.
+            planned: the steps of the present plan.
+            eval_every: steps between validations.
+        """
+        now = self._clock()
+        if now < self._next_check or done >= planned:
+            return None
+        self._next_check = now + CHECK_SHARE * self.expected.budget
+        a_step = self._step_seconds + self._overhead(now)
+        due = -(-planned // eval_every) - done // eval_every if eval_every else 1
+        left = self.expected.budget - now
+        left -= self._slower() * (due * self.expected.validation + self.expected.closing)
+        fitting = done + max(1, round(left / a_step))
+        if abs(fitting - planned) * a_step <= TOLERANCE * self.expected.budget:
+            return None
+        return fitting
+
+    def _slower(self) -> float:
+        """Return the factor on the expected seconds of validations and of the final scoring.
+
+        It is that of the last validation, which one process does too, times the change of the time
+        of a step since then.
+        """
+        validation, step = self._last_validation
+        return validation / self.expected.validation * self._step_seconds / step
+
+    def _overhead(self, now: float) -> float:
+        """Return the seconds of a step that pass outside training: for saves, rows, the display."""
+        outside = now - self._began - self._stepping - self._validating
+        return max(0.0, outside) / max(1.0, self._steps)
