@@ -8,7 +8,7 @@ import numpy as np
 
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.cli.output.console import warn
-from charrnn.cli.runs.load_text import find_text_again, sources_of
+from charrnn.cli.runs.load_text import find_text_again
 from charrnn.data.typed_text import escaped
 from charrnn.errors import CharRNNError
 from charrnn.evaluation.text import evaluate
@@ -39,17 +39,9 @@ def training_text(record: CorpusRecord, folder: Path) -> str | None:
     if record.characters > MAX_CHARACTERS:
         return None
     try:
-        if record.built_in is None and not all(map(_is_small, sources_of(folder))):
-            return None
         return find_text_again(record, folder).part(0, record.characters)
     except CharRNNError:
         return None
-
-
-def _is_small(source: str) -> bool:
-    """Say whether a source is a folder or a small file; a pipe might never end."""
-    path = Path(source)
-    return path.is_dir() or (path.is_file() and path.stat().st_size <= 8 * MAX_CHARACTERS)
 
 
 def note_prompt(model: Model, path: Path, prompt: str) -> None:

@@ -193,10 +193,14 @@ def is_large(paths: tuple[str, ...] | list[str], options: TextOptions) -> bool:
             place = Path(path)
             if not place.is_file():
                 return False
-            with place.open("rb") as file:
-                packed = file.read(2) == GZIP_MAGIC
-            size += place.stat().st_size * (4 if packed else 1)
+            size += place.stat().st_size * (4 if is_packed(path) else 1)
     return size >= LARGE_TEXT_BYTES
+
+
+def is_packed(path: str) -> bool:
+    """Return whether a file begins as gzip data; what the system refuses names the file."""
+    with naming(path), Path(path).open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
 
 
 def decoded(path: str, options: TextOptions, facts: TextFacts | None = None) -> Iterator[str]:

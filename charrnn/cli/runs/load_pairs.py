@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from charrnn.checkpointing.records import CorpusRecord
-from charrnn.cli.runs.load_text import advising_resume, sources_of
+from charrnn.cli.runs.load_text import Say, advising_resume, announced, nothing, source_names
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, demonstration
 from charrnn.data.builtin_texts import refuse_encoding
 from charrnn.data.corpus_checks import check_pairs
@@ -17,6 +17,12 @@ from charrnn.data.pair_files import (
     refuse_bytes,
 )
 from charrnn.errors import TextError, UsageError
+
+MAX_BYTES_PER_CHARACTER, SPARE_BYTES = 1_000, 2**26
+"""Bytes of a file for each character of different pairs, at most, and for no characters.
+
+A pair that occurs often is counted once.
+"""
 
 
 def read_given_pairs(
@@ -52,7 +58,11 @@ def pairs_remarks(corpus: PairCorpus, layout: str) -> tuple[str, ...]:
 
 
 def find_pairs_again(
-    record: CorpusRecord, layout: str, folder: Path, paths: Sequence[str] = ()
+    record: CorpusRecord,
+    layout: str,
+    folder: Path,
+    paths: Sequence[str] = (),
+    say: Say = nothing,
 ) -> PairCorpus:
     """Read the pairs of an existing run, and verify their SHA-256.
 
@@ -61,6 +71,7 @@ def find_pairs_again(
         layout: the layout of the run.
         folder: the run; its run.json has the paths.
         paths: other paths to read the pairs from.
+        say: is called with a line that names the files of run.json, before they are read.
 
     Raises `TextError` if the pairs are missing, or are others.
     """
@@ -70,10 +81,12 @@ def find_pairs_again(
     else:
         options = TextOptions(record.encoding, normalise=record.normalise)
         with advising_resume(folder, paths):
-            corpus = read_pairs(paths or sources_of(folder), options)
+            most = MAX_BYTES_PER_CHARACTER * record.characters + SPARE_BYTES
+            corpus = read_pairs(paths or announced(folder, most, say), options)
     if corpus.fingerprint["sha256"] != record.sha256:
         raise TextError(
-            f"{corpus.name!r} are not the pairs of this run ({record.characters:,} characters, "
+            f"{source_names(corpus.sources)} are not the pairs of this run "
+            f"({record.characters:,} characters, "
             f"sha256 {record.sha256[:12]}…)",
             "the originals",
             "--init-from for a new run",

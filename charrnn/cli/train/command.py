@@ -293,7 +293,8 @@ def train_network(
         int | None,
         option(
             RUN,
-            "Worker processes that share each batch. Default: measured, up to one per core.",
+            "Worker processes that share each batch. Default: measured, up to one per core; with "
+            "--resume as many as before, up to one per core.",
             **SHARED,
         ),
     ] = None,
@@ -382,7 +383,7 @@ def train_network(
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
-        resume_run(resume, corpus or [], run_options, on_nonfinite)
+        resume_run(resume, corpus or [], run_options, on_nonfinite, workers)
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)

@@ -54,9 +54,10 @@ TRAITS = {
     "json": RESUME_OK,
     "quiet": RESUME_OK,
     "on_nonfinite": RESUME_OK,
+    "workers": Traits(resume_ok=True, shown="never"),
     # Settings that the line "chosen" shows elsewhere, or that have no option:
     **dict.fromkeys(("inputs", "outputs", "readout_init", "loss"), NEVER),
-    **dict.fromkeys(("steps", "workers", "seed", "backend"), NEVER),
+    **dict.fromkeys(("steps", "seed", "backend"), NEVER),
 }
 """Traits by the name of a parameter of `train` or of a field of a configuration."""
 

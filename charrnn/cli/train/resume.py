@@ -1,6 +1,7 @@
 """`charrnn train --resume`: an interrupted run, continued to its planned end."""
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,21 +22,25 @@ from charrnn.cli.train.loop import Run
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.file_discovery import STDIN
-from charrnn.data.file_discovery import place as source_path
 from charrnn.data.large_text_files import ids_path
 from charrnn.errors import CheckpointError
 from charrnn.training.prepared_data import PreparedData, prepare_pairs, prepare_text
 from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
 
 
 def resume_run(
-    path: str, paths: list[str], run_options: RunOptions, on_nonfinite: str | None = None
+    path: str,
+    paths: list[str],
+    run_options: RunOptions,
+    on_nonfinite: str | None = None,
+    workers: int | None = None,
 ) -> None:
     """Continue an unfinished run to its planned end, exactly as if it had never stopped.
 
-    Of a finished run, an interrupted final scoring is repeated. `on_nonfinite` replaces the run's
-    own setting of that name.
+    Of a finished run, an interrupted final scoring is repeated. `on_nonfinite` and `workers`
+    replace the run's own settings of these names.
     """
     threadpool_limits(1, user_api="blas")
     source = resumable_in(Path(path))
@@ -60,11 +65,12 @@ def resume_run(
             return
         if changed := changes(facts.get("machine"), machine_facts()):
             warn(f"another machine or build than before ({changed}): the last bits may differ")
-        prepared = _find_material(checkpoint, state.config.seed, place, paths)
+        show = load_text.nothing if run_options.quiet else say
+        prepared, sources = _find_material(checkpoint, state.config.seed, place, paths, show)
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
-            folder.update_facts({"sources": [source_path(one) for one in paths]})
+            folder.update_facts({"sources": list(sources)})
         parameters = checkpoint.parameters
-        config = state.config
+        config = replace(state.config, workers=workers_here(state.config, workers))
         if on_nonfinite is not None:
             config = replace(config, on_nonfinite=on_nonfinite)
         trainer = Trainer(checkpoint.config, config, prepared.dataset, parameters)
@@ -107,14 +113,33 @@ def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
     return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
 
 
+def workers_here(config: TrainingConfig, wanted: int | None) -> int:
+    """Return how many processes share the batches from now on; a note if it is another number.
+
+    A checkpoint of another person does not decide how many processes this machine starts: without
+    `wanted`, the number from the command line, there are at most as many as cores.
+    """
+    cores = os.cpu_count() or 1
+    workers = min(config.workers, cores) if wanted is None else wanted
+    if workers != config.workers:
+        processes = f"{config.workers} worker process{'es' * (config.workers > 1)}"
+        reason = f" with {cores} core{'s' * (cores > 1)}" if wanted is None else ""
+        warn(
+            f"the run had {processes}, now {workers}{reason}: the last bits may differ; "
+            f"try --workers {config.workers} for the same"
+        )
+    return workers
+
+
 def _find_material(
-    checkpoint: Checkpoint, seed: int, place: Path, paths: list[str]
-) -> PreparedData:
-    """Read what a run was trained on once more."""
+    checkpoint: Checkpoint, seed: int, place: Path, paths: list[str], show: load_text.Say
+) -> tuple[PreparedData, tuple[str, ...]]:
+    """Read what a run was trained on once more; return it, and the files it is in."""
     record, symbols = checkpoint.corpus, checkpoint.symbols
     if symbols.of_pairs:
         known = checkpoint.pairing
-        pairs = load_pairs.find_pairs_again(record, known.layout, place, paths)
-        return prepare_pairs(pairs, known.layout, record, seed, known)
-    corpus = load_text.find_text_again(record, place, paths)
-    return prepare_text(corpus, checkpoint.vocabulary, record, ids_path(place))
+        pairs = load_pairs.find_pairs_again(record, known.layout, place, paths, show)
+        return prepare_pairs(pairs, known.layout, record, seed, known), pairs.sources
+    corpus = load_text.find_text_again(record, place, paths, show)
+    prepared = prepare_text(corpus, checkpoint.vocabulary, record, ids_path(place))
+    return prepared, corpus.sources
