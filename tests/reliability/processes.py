@@ -88,8 +88,15 @@ class Reporting:
 
     def wait_for_reports(self, number: int) -> None:
         """Return once so many reports have come, or the process has ended."""
+        self._wait(lambda: len(self.reports()) >= number)
+
+    def wait_for(self, wanted: Callable[[str, int], bool]) -> None:
+        """Return once a report with such an event and step has come, or the process has ended."""
+        self._wait(lambda: any(wanted(*report) for report in self.reports()))
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + PATIENCE
-        while len(self.reports()) < number and self.process.poll() is None:
+        while not condition() and self.process.poll() is None:
             assert time.monotonic() < until, self.stderr()
             time.sleep(0.002)
 

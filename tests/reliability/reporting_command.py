@@ -3,7 +3,7 @@
 The lines go to the descriptor in the environment variable `CHARRNN_TEST_REPORT`: `save`, `saved`,
 `validate` or `validated`, and the step. With `CHARRNN_TEST_NAIVE`, checkpoints are written straight
 into their files, without a temporary file. With `CHARRNN_TEST_FSYNC`, an fsync takes so many
-seconds.
+seconds; with `CHARRNN_TEST_PAUSE`, each save is followed by so many.
 """
 
 import os
@@ -34,6 +34,7 @@ def reporting_save(save: Callable[..., None]) -> Callable[..., None]:
         report("save", checkpoint.step)
         save(self, name, checkpoint)
         report("saved", checkpoint.step)
+        time.sleep(float(os.environ.get("CHARRNN_TEST_PAUSE", "0")))
 
     return saved
 

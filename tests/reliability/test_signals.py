@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,15 @@ def end_at_random(seed: int, folder: Path) -> Ended:
     return Ended(phase, seconds, twice)
 
 
+@pytest.fixture
+def _default_interrupt() -> Iterator[None]:
+    """Let children end by SIGINT from their first moment, also if a shell's `&` ignores it here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_default_interrupt")
 @pytest.mark.parametrize("number", tries(2, whole=60))
 def test_a_signal_at_any_instant_saves_and_ends_the_run(
     number: int, tmp_path: Path, record_figure: Callable[[str, str], None]

@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class MetricsLog:
         self.failure: str | None = None
         self._pending_rows: deque[str] = deque(maxlen=MAX_PENDING_ROWS)
         self._descriptor: int | None = None
+        self._complete_bytes: int | None = None
+        """Size of the file before a write that failed; None if the last write did not."""
         self._flushed_at = time.monotonic()
 
     def add(self, row: Mapping[str, JSON]) -> None:
@@ -62,17 +65,32 @@ class MetricsLog:
             if self._descriptor is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 self._descriptor = open_regular_file(self.path, flags)
-            end = os.fstat(self._descriptor).st_size
-            try:
-                write_all(self._descriptor, "".join(self._pending_rows).encode())
-            except OSError:
-                os.ftruncate(self._descriptor, end)
-                raise
+            if self._complete_bytes is not None:
+                os.ftruncate(self._descriptor, self._complete_bytes)
+            self._complete_bytes = os.fstat(self._descriptor).st_size
+            write_all(self._descriptor, "".join(self._pending_rows).encode())
+            self._complete_bytes = None
         except OSError as error:
             self.failure = error.strerror or type(error).__name__
+            self._truncate()
             return
         self.failure = None
         self._pending_rows.clear()
+
+    def _truncate(self) -> None:
+        """Remove what a failed write has left; if that fails too, the next `flush` does it."""
+        if self._descriptor is not None and self._complete_bytes is not None:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, self._complete_bytes)
+
+    def sync(self) -> None:
+        """Write the rows in memory and make them survive a loss of power; see `flush`."""
+        self.flush()
+        if self._descriptor is not None and self.failure is None:
+            try:
+                os.fsync(self._descriptor)
+            except OSError as error:
+                self.failure = error.strerror or type(error).__name__
 
     def drop_after(self, step: int, validated: int) -> None:
         """Remove the rows that a killed run wrote after its last checkpoint.

@@ -98,7 +98,7 @@ class RunFolder:
 
         Raises `StorageError` if the checkpoint cannot be written.
         """
-        self.metrics.flush()
+        self.metrics.sync()
         save_checkpoint(self.path / name, checkpoint)
 
     def prune(self, keep: int, step: int | None = None) -> None:
@@ -140,7 +140,8 @@ class RunFolder:
 
     def _release_lock(self) -> None:
         if self._lock is not None:
-            self._lock.release()
+            with contextlib.suppress(OSError):  # nothing was written to it
+                self._lock.release()
 
 
 class FolderInUseError(StorageError):

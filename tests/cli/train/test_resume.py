@@ -15,7 +15,9 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
+from charrnn.cli.runs.environment import machine_facts
 from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.cli.train import resume
 
 Call = Callable[..., Result]
 Rows = Callable[[Path], list[dict[str, Any]]]
@@ -231,6 +233,30 @@ def test_a_run_that_ended_on_a_plateau_is_finished_too(
     result = run_cli("train", "--resume", RUN)
     assert "this run is finished" in result.stderr
     assert load_checkpoint(RUN / "last.npz").step == 6
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, ""),
+        ({"numpy": "1.0"}, "numpy"),
+        ({"blas": ["openblas 0.3 Haswell"]}, "blas"),
+        ({"platform": "Plan9", "blas": []}, "blas, platform"),
+    ],
+)
+def test_a_resumed_run_says_what_of_the_machine_has_changed(
+    changed: dict[str, Any],
+    named: str,
+    run_cli: Call,
+    interrupted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resume, "machine_facts", lambda: machine_facts() | changed)
+    stderr = run_cli("train", "--resume", interrupted, "--quiet").stderr
+    note = (
+        f"charrnn: note: another machine or build than before ({named}): the last bits may differ"
+    )
+    assert stderr == (f"{note}\n" if named else "")
 
 
 @pytest.mark.parametrize(
