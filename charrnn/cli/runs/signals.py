@@ -10,6 +10,7 @@ signal ends the process immediately: saving is atomic, so that nothing is damage
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from charrnn.cli.output.safe_text import stderr_is_terminal
 from charrnn.system.platform import ENDING_SIGNALS
 
 SAME_SIGNAL_SECONDS = 0.2
+
+AGAIN_SECONDS = 0.05
+"""Seconds after which a signal is delivered again whose exception Python has discarded."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,6 +48,7 @@ class _State:
         self.at = 0.0
         self.flags = 0
         """Number of active `StopOnSignal`; while it is 0, a signal raises `Interrupted`."""
+        self.again: threading.Timer | None = None
 
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal; Python calls this in the main thread."""
@@ -59,6 +64,13 @@ class _State:
             if stderr_is_terminal():
                 os.write(2, b"\nstopping after this step; press Ctrl-C again to end at once\n")
 
+    def deliver_again(self, number: int) -> None:
+        """Let the signal arrive a second time, a moment later."""
+        self.received = None
+        self.again = threading.Timer(AGAIN_SECONDS, signal.raise_signal, (number,))
+        self.again.daemon = True
+        self.again.start()
+
 
 _STATE = _State()
 
@@ -67,12 +79,22 @@ _STATE = _State()
 def raise_on_signal() -> Iterator[None]:
     """Raise `Interrupted` for `ENDING_SIGNALS`; SIGHUP stays ignored under `nohup`.
 
-    Does nothing outside the main thread.
+    Python discards an exception in a finaliser, and in a callback of compiled code, for instance of
+    the compiler of Numba; the signal is then delivered again. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
     before: dict[signal.Signals, Any] = {}
+    report_unraisable = sys.unraisablehook
+
+    def on_unraisable(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, Interrupted):
+            _STATE.deliver_again(unraisable.exc_value.number)
+        else:
+            report_unraisable(unraisable)
+
+    sys.unraisablehook = on_unraisable
     _STATE.received = None
     for number in ENDING_SIGNALS:
         usual = signal.getsignal(number)
@@ -82,8 +104,11 @@ def raise_on_signal() -> Iterator[None]:
     try:
         yield
     finally:
+        if _STATE.again is not None:
+            _STATE.again.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = report_unraisable
 
 
 class StopOnSignal:

@@ -23,6 +23,7 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
+from charrnn.cli.runs.signals import Interrupted, raise_on_signal
 
 Call = Callable[..., Result]
 
@@ -285,6 +286,23 @@ def test_a_signal_ends_a_phase_in_one_line(
         assert len(lines) == 1
     assert eventually(lambda: not in_session(running.process.pid))
     assert set(Path("/dev/shm").iterdir()) <= shared
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_python_discards_arrives_again(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a callback of the compiler of Numba."""
+
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    with raise_on_signal():
+        Finalised()
+        with pytest.raises(Interrupted, match=number.name):
+            time.sleep(PATIENCE)
+    assert capsys.readouterr().err == ""
 
 
 def test_twice_ends_at_once_and_leaves_the_last_save_intact(
