@@ -83,12 +83,14 @@ def test_without_a_path_the_newest_run_is_shown(run_cli: Call, finished_run: Pat
 def test_hostile_vocabularies_and_names_are_made_visible(
     run_cli: Call, untrained: Callable[..., Model], dangerous: frozenset[str]
 ) -> None:
-    untrained("".join(sorted(dangerous)) + "[red]:sm").save("hostile\x1b[31m.npz")
-    result = run_cli("info", "hostile\x1b[31m.npz")
+    name = "hostile\x1b[31m\u200b\n.npz"  # the last two are harmless, but would not be seen
+    untrained("".join(sorted(dangerous)) + "[red]:sm").save(name)
+    result = run_cli("info", name)
     assert result.exit_code == 0
     assert not dangerous & set(result.stdout)
+    assert "checkpoint   hostile␛[31m<U+200B>␊.npz\n" in result.stdout
     assert "[red]:sm" in result.stdout.replace("\n", "").replace(" ", "")
-    again = json.loads(run_cli("info", "hostile\x1b[31m.npz", "--json").stdout)
+    again = json.loads(run_cli("info", name, "--json").stdout)
     assert set(again["vocabulary"]["characters"]) == dangerous | set("[red]:sm")
 
 

@@ -90,7 +90,7 @@ def check_weakening(weakening: Weakening, root: Path = ROOT) -> None:
         raise ValueError(f"{weakening.name} changes no code")
     compile(source, weakening.file, "exec", dont_inherit=True)
     for test in weakening.tests:
-        path, _, function = test.partition("::")
+        path, *_, function = test.split("::")
         if f"def {function}(" not in (root / "tests" / path).read_text(encoding="utf-8"):
             raise ValueError(f"{weakening.name}: there is no test {test}")
 

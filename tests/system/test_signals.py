@@ -2,7 +2,10 @@
 
 import runpy
 import signal
+import subprocess
+import sys
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import pytest
 
@@ -33,6 +36,38 @@ def test_they_are_blocked_only_while_a_child_starts() -> None:
     with signals_blocked():
         assert signal.pthread_sigmask(signal.SIG_BLOCK, []) >= set(ENDING_SIGNALS)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+STARTING_TRACKER = """
+import signal
+from multiprocessing import resource_tracker
+from charrnn.system.platform import ENDING_SIGNALS
+from charrnn.system.signals import signals_blocked
+with signals_blocked():
+    resource_tracker.ensure_running()  # as the start of a child does
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) >= set(ENDING_SIGNALS)
+"""
+
+
+def test_they_stay_blocked_where_the_start_of_a_child_starts_the_resource_tracker() -> None:
+    """In a process of its own: in this one the tracker may be running already."""
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING_TRACKER], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_child_is_started_with_the_signals_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It inherits the mask: before it can ignore signals, none can end it."""
+    start, masks = BaseProcess.start, []
+
+    def noted(self: BaseProcess) -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        start(self)
+
+    monkeypatch.setattr(BaseProcess, "start", noted)
+    ChildProcess(survive).close()
+    assert [mask >= set(ENDING_SIGNALS) for mask in masks] == [True]
 
 
 @pytest.mark.parametrize("has_masks", [True, False])

@@ -120,18 +120,20 @@ def test_skip_cannot_help_where_a_weight_is_nan() -> None:
 @pytest.mark.parametrize("name", list(ModelConfig(V, V, cell="gru", hidden=5, layers=2).shapes()))
 def test_rollback_recovers_from_a_nan_in_each_parameter(name: str) -> None:
     with begin(replace(ROLLBACK, ema_decay=0.9, optimiser="adam", lr=0.01)) as trainer:
-        weights = {}
+        state = trainer.optimiser.state
+        arrays = (trainer.parameters.vector, trainer.model.vector, *state.values())
+        known: dict[int, list[Array]] = {}
         for event in train(trainer):
             step = trainer.progress.step
             if isinstance(event, Step):
-                weights[step] = trainer.parameters.vector.copy(), trainer.model.vector.copy()
+                known[step] = [array.copy() for array in arrays]
                 if step == STEPS - 20:
                     trainer.parameters[name][...] = np.nan
             if isinstance(event, NonFinite):
                 assert (event.step, event.restored) == (STEPS - 19, ROLLBACK_EVERY)
                 assert event.lr_scale == 0.5
-                np.testing.assert_array_equal(trainer.parameters.vector, weights[ROLLBACK_EVERY][0])
-                np.testing.assert_array_equal(trainer.model.vector, weights[ROLLBACK_EVERY][1])
+                for array, before in zip(arrays, known[ROLLBACK_EVERY], strict=True):
+                    np.testing.assert_array_equal(array, before)
                 assert trainer.optimiser.updates == ROLLBACK_EVERY
         assert event == Stopped(STEPS, "finished")
         assert trainer.progress.skipped == 1

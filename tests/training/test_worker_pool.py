@@ -1,15 +1,18 @@
 """Worker pool: same results for any number of processes, and no process left behind."""
 
 import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from charrnn.data.text_batches import TextBatchConfig
-from charrnn.errors import CharRNNError, UsageError
+from charrnn.errors import CharRNNError, UsageError, WorkerError
 from charrnn.nn.cells import CELLS, RNNCell
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.nn.parameters import Parameters
@@ -103,6 +106,29 @@ def test_a_killed_worker_is_an_error_and_not_a_hang() -> None:
     assert "--workers 1" in str(caught[0])
 
 
+def test_a_step_that_a_worker_does_not_end_leaves_the_carried_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = model("rnn")
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config), workers=2) as pool:
+        pool.compute(0)
+        before, own = pool.states.vector.copy(), pool._own.compute
+        (process,) = multiprocessing.active_children()
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)  # it must not answer before it is killed
+
+        def kill_meanwhile(step: int) -> float:
+            nats = own(step)
+            assert not np.array_equal(pool.states.vector, before)
+            process.kill()
+            return nats
+
+        monkeypatch.setattr(pool._own, "compute", kill_meanwhile)
+        with pytest.raises(WorkerError):
+            pool.compute(1)
+        np.testing.assert_array_equal(pool.states.vector, before)
+
+
 def test_there_are_never_more_processes_than_rows() -> None:
     config = model("rnn")
     one_row = TextBatchConfig(T, 1, seed=0, state_reset_prob=0.0, loss_weight=1.0)
@@ -147,11 +173,13 @@ def test_reset_rows_start_from_zero_and_others_continue(cell: str) -> None:
 
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
 def test_dropout_masks_are_a_function_of_the_step(cell: str, kind: str) -> None:
-    config = model(cell, **{kind: 0.5})
-    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as pool:
+    """The batches of this text are all the same, so that only the masks can differ."""
+    config, same = model(cell, **{kind: 0.5}), {"ids": np.zeros_like(TEXT)}
+    never_reset = replace(BATCH_CONFIG, state_reset_prob=0.0)
+    with WorkerPool(config, never_reset, same, weights(config)) as pool:
         start = pool.states.vector.copy()
         nats = []
-        for step in (4, 4, 5, 4):
+        for step in (1, 1, 2, 1):
             pool.states.vector[...] = start
             nats.append(pool.compute(step))
     assert nats[0] == nats[1] == nats[3] != nats[2]

@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from charrnn.checkpointing.records import Checkpoint
+from charrnn.cli.runs import run_folder
 from charrnn.cli.runs.run_folder import FolderInUseError, RunFolder
 from charrnn.errors import StorageError
 from charrnn.system import file_lock
@@ -83,6 +86,22 @@ def test_temporary_files_of_a_killed_run_are_removed(
     with RunFolder.claim(run) as folder:
         assert folder.path == tmp_path / "run-2"
     assert names(run) == {"lock"}
+
+
+def test_rows_are_written_before_the_checkpoint_of_their_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the two then costs no row: those after the checkpoint are made again."""
+    written = []
+    monkeypatch.setattr(
+        run_folder,
+        "save_checkpoint",
+        lambda _path, _checkpoint: written.append((tmp_path / "metrics.jsonl").read_text()),
+    )
+    with RunFolder(tmp_path) as folder:
+        folder.metrics.add({"step": 5})
+        folder.save("last.npz", cast(Checkpoint, None))
+    assert written == ['{"step": 5}\n']
 
 
 def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:

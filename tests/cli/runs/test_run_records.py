@@ -123,3 +123,13 @@ def test_rows_after_a_step_and_lines_that_are_none_are_dropped(tmp_path: Path) -
     path.write_bytes("\n".join([good[0], DEEP, good[1], good[2], "{"]).encode() + b"\n\xff\n")
     MetricsLog(path).drop_after(2, 2)
     assert path.read_text(encoding="utf-8") == f"{good[0]}\n{good[1]}\n"
+
+
+@pytest.mark.parametrize("loss", ["validation_nats_per_char", "validation_nats_per_symbol"])
+def test_a_validation_that_is_repeated_has_one_row(tmp_path: Path, loss: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": 2}, {"step": 2, loss: 1.5}, {"step": 4}, {"step": 4, loss: 1.25}]
+    lines = [f"{json.dumps(row)}\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
+    MetricsLog(path).drop_after(4, 2)
+    assert path.read_text(encoding="utf-8") == "".join(lines[:3])

@@ -159,11 +159,18 @@ def interrupted(run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtSte
     return RUN
 
 
+@pytest.mark.parametrize(("stop", "code"), [(interrupt, 130), (terminate, 143)])
 def test_an_interruption_says_how_to_go_on(
-    run_cli: Call, corpus: Path, tiny: Sequence[str], at_step: AtStep
+    run_cli: Call,
+    corpus: Path,
+    tiny: Sequence[str],
+    at_step: AtStep,
+    stop: Callable[[], None],
+    code: int,
 ) -> None:
-    at_step(7, interrupt)
+    at_step(7, stop)
     result = run_cli("train", "corpus.txt", *tiny)
+    assert result.exit_code == code
     assert "stopped at step 7; go on with: charrnn train --resume checkpoints/corpus" in (
         result.stderr
     )
@@ -178,20 +185,6 @@ def test_another_text_is_refused(run_cli: Call, corpus: Path, interrupted: Path)
     assert result.exit_code == 4
     assert "not the text of this run" in result.stderr
     assert (RUN / "last.npz").read_bytes() == before
-
-
-@pytest.mark.parametrize("changed", ["numpy", "blas", None])
-def test_another_machine_is_told(run_cli: Call, interrupted: Path, changed: str | None) -> None:
-    path = RUN / "run.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    if changed is not None:
-        facts["machine"][changed] = "another"
-    path.write_text(json.dumps(facts), encoding="utf-8")
-    result = run_cli("train", "--resume", RUN)
-    assert result.exit_code == 0
-    note = f"note: another machine or build than before ({changed}): the last bits may differ"
-    assert (note in result.stderr) == (changed is not None)
-    assert ("another machine" in result.stderr) == (changed is not None)
 
 
 def test_a_text_that_moved_can_be_named(
@@ -390,7 +383,7 @@ with raise_on_signal(), StopOnSignal() as stop:
     print("goes on" if stop() else "?", flush=True)
     time.sleep(2 * SAME_SIGNAL_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    time.sleep(5)
 """
 
 
