@@ -36,12 +36,12 @@ class PreparedText:
 
 @dataclass(frozen=True)
 class PreparedPairs:
-    """Pairs, ready to train on; `shown` are the first few of the validation set."""
+    """Pairs, ready to train on; `examined` are the first ones of the validation set."""
 
     symbols: PairVocabulary
     dataset: PairDataset
     record: CorpusRecord
-    shown: tuple[Pair, ...]
+    examined: tuple[Pair, ...]
     notes: tuple[str, ...]
 
     planned_validations: ClassVar[int] = 24
@@ -51,6 +51,11 @@ class PreparedPairs:
     def layout(self) -> str:
         """The layout of the pairs."""
         return self.symbols.layout
+
+    @property
+    def shown(self) -> tuple[Pair, ...]:
+        """The first few of the validation set."""
+        return self.examined[:SHOWN]
 
     @property
     def train_characters(self) -> int:
@@ -90,6 +95,9 @@ class PreparedData(Protocol):
 SHOWN = 3
 """Examples whose answers are shown at each validation."""
 
+EXAMINED = 200
+"""Examples among which wrong answers are looked for at the end."""
+
 
 def prepare_text(
     corpus: AnyCorpus, vocabulary: Vocabulary, record: CorpusRecord, where: Path
@@ -117,4 +125,4 @@ def prepare_pairs(
         build_examples(split.pairing, split.train),
         build_examples(split.pairing, split.validation),
     )
-    return PreparedPairs(split.pairing, dataset, record, split.validation[:SHOWN], split.notes)
+    return PreparedPairs(split.pairing, dataset, record, split.validation[:EXAMINED], split.notes)

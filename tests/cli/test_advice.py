@@ -413,6 +413,15 @@ CASES = [
         "it without --ensemble",
         "eval run corpus.txt --dynamic --no-baselines",
     ),
+    *(
+        Case(
+            f"train corpus.txt {T} --earlier-plans {plans}",
+            f"--earlier-plans has '{plans}'",
+            "--earlier-plans 300:1500",
+            f"train corpus.txt {T} --earlier-plans 300:1500",
+        )
+        for plans in ("300", "30:15")
+    ),
     Case("inspect-gradients --live", "no run under", "charrnn train in another terminal", ""),
     Case("inspect-gradients --probe a b", "one task at a time", "--probe france", ""),
     Case("inspect-gradients --probe --gaps few", "is not a list of gaps", "--gaps 5,20,80", ""),
@@ -439,6 +448,7 @@ CASES = [
 NOT_PROVOKED = {
     "{}{} is not finite": "weights that overflow in an update: `test_errors`",
     "{} is not finite at": "weights that overflow before a save: `test_errors`",
+    "{}, after {} {} in a row": "the advice of the first of them: `test_nonfinite`",
     "cannot read": "a file that may not be read: `test_npz_file`, run as another user",
     "try pip install": "without the package: `test_image_plots`, `test_train`",
     "pip install": "without the package: `test_image_plots`, `test_train`",

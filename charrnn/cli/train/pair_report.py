@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import UnknownSymbols
+from charrnn.evaluation.pair_baselines import PairBaseline, pair_baselines
 from charrnn.evaluation.pairs import (
     LabelScore,
     PairScore,
@@ -26,6 +28,7 @@ from charrnn.evaluation.pairs import (
     macro_f1,
     score,
 )
+from charrnn.inference.predictor import Predictor
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.prepared_data import PreparedPairs
@@ -34,6 +37,9 @@ from charrnn.types import JSON, Array, StopFlag
 
 MAX_CONFUSION_LABELS = 12
 """Labels that a confusion matrix on a screen has room for."""
+
+MAX_LABEL_ROWS = 30
+"""Labels whose scores are shown at the end of a run; `charrnn eval` shows all of them."""
 
 MAX_LABEL_COLUMNS = 12
 """Columns of a label in a table."""
@@ -197,6 +203,9 @@ class PairResult:
     training: float
     parameters: int
     pair_metrics: PairMetrics | None
+    baselines: tuple[PairBaseline, ...] = ()
+    wrong: tuple[str, ...] = ()
+    """Some validation examples that were answered wrongly, as lines."""
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the result as JSON values, units in the names."""
@@ -211,6 +220,7 @@ class PairResult:
             "parameters": self.parameters,
             "seconds": round(seconds_since_start(), 1),
             "validation": None if self.pair_metrics is None else self.pair_metrics.as_dict(),
+            "baselines": {one.name: one.as_dict() for one in self.baselines},
         }
 
     def show(self) -> None:
@@ -219,8 +229,13 @@ class PairResult:
         ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
         if self.pair_metrics is not None:
             answer(self.pair_metrics.table())
-            if self.pair_metrics.score.symbol_accuracy <= self.pair_metrics.commonest:
-                answer(Text(NOTHING_LEARNT))
+            answer(baseline_table(self.pair_metrics, self.baselines))
+            answer(Text(comparison(self.pair_metrics, self.baselines)))
+            if len(self.pair_metrics.labels) <= MAX_LABEL_ROWS:
+                for table in confusion_tables(self.pair_metrics):
+                    answer(table)
+            if self.wrong:
+                answer(Text("\n".join(("answered wrongly, for example:", *self.wrong))))
         hint = shell_command("charrnn", "predict", str(self.folder))
         answer(Text(f"{ending}; {duration(seconds_since_start())} in all. Next: {hint}"))
 
@@ -234,10 +249,13 @@ def pair_result(
     stop: StopFlag | None,
 ) -> PairResult:
     """Score the best checkpoint on the validation set."""
-    validation = prepared.dataset.validation
-    found = None
+    validation, pairing = prepared.dataset.validation, prepared.symbols
+    found, compared, wrong = None, [], []
     if len(validation):
-        found = pair_metrics(best.config, best.parameters, prepared.symbols, validation, stop)
+        found = pair_metrics(best.config, best.parameters, pairing, validation, stop)
+    if found is not None:
+        compared = pair_baselines(pairing, prepared.dataset.train, validation)
+        wrong = wrong_answers(best, prepared)
     return PairResult(
         folder,
         reason,
@@ -246,13 +264,91 @@ def pair_result(
         trainer.progress.smooth_nats,
         len(trainer.parameters.vector),
         found,
+        tuple(compared),
+        tuple(wrong),
     )
 
 
-NOTHING_LEARNT = (
-    "It does no better than always giving the commonest answer: try more pairs, more --minutes, "
-    "or see whether the answers follow from the inputs at all."
-)
+def baseline_table(found: PairMetrics, baselines: Sequence[PairBaseline]) -> Table:
+    """Return a table with the model in the first line and a line for each baseline."""
+    rows = [own_figures(found), *baselines]
+    titles = {"nats_per_symbol": "nats", "symbol_accuracy": "accuracy"}
+    titles |= {"exact_match": "exact match", "macro_f1": "macro F1"}
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", overflow="fold")
+    used = [name for name in titles if any(getattr(row, name) is not None for row in rows)]
+    for name in used:
+        table.add_column(titles[name], justify="right", no_wrap=True)
+    for number, row in enumerate(rows):
+        cells = (figure(name, getattr(row, name)) for name in used)
+        table.add_row(row.name, *cells, style="bold" if number == 0 else "")
+    return table
+
+
+def figure(name: str, value: float | None) -> str:
+    """Return a figure of a table, or nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if name in ("nats_per_symbol", "macro_f1") else f"{value:.2%}"
+
+
+def own_figures(found: PairMetrics) -> PairBaseline:
+    """Return the figures of the model as those of a baseline."""
+    answer_is_text = found.pairing.layout_spec.answer_is_text
+    return PairBaseline(
+        "this model",
+        found.score.nats_per_symbol,
+        found.score.symbol_accuracy,
+        found.score.exact_match if found.exact_counts and answer_is_text else None,
+        macro_f1(found.labels) if found.labels else None,
+    )
+
+
+def comparison(found: PairMetrics, baselines: Sequence[PairBaseline]) -> str:
+    """Say which baselines the model beats; each is compared in the first figure that both have.
+
+    That is the share of exact matches, the accuracy where answers are labels, and the loss.
+    """
+    own = own_figures(found)
+    beaten = [one.name for one in baselines if beats(own, one)]
+    others = [one.name for one in baselines if one.name not in beaten]
+    if not others:
+        return f"It beats {', '.join(beaten)}."
+    known = f"It beats {', '.join(beaten)}, but" if beaten else "It"
+    return (
+        f"{known} does no better than {', '.join(others)}: it has learned little. Try more pairs, "
+        "more --minutes, or see whether the answers follow from the inputs at all."
+    )
+
+
+def beats(own: PairBaseline, other: PairBaseline) -> bool:
+    """Return whether the model is better than a baseline in the figure that counts."""
+    for name in ("macro_f1", "exact_match"):
+        if getattr(other, name) is not None and getattr(own, name) is not None:
+            name = "symbol_accuracy" if name == "macro_f1" else name
+            return bool(getattr(own, name) > getattr(other, name))
+    if own.nats_per_symbol is None or other.nats_per_symbol is None:
+        return True
+    return own.nats_per_symbol < other.nats_per_symbol
+
+
+WRONG_SHOWN = 5
+"""Wrong answers that are shown at the end of a run."""
+
+
+def wrong_answers(best: Checkpoint, prepared: PreparedPairs) -> list[str]:
+    """Return lines with some of the first validation examples that the model answers wrongly."""
+    if prepared.symbols.layout_spec.is_sampled:
+        return []
+    predictor = Predictor(best.config, best.parameters, best.pairing)
+    answers = predictor.answer([pair.input for pair in prepared.examined])
+    lines = [
+        f"  {quoted_answers(pair.input, pair.output, one.text)}"
+        for pair, one in zip(prepared.examined, answers, strict=True)
+        if one.text != pair.output
+    ]
+    return lines[:WRONG_SHOWN]
+
 
 QUOTED = 36
 """Columns of an input that are shown beside its answer."""

@@ -427,3 +427,47 @@ def test_a_language_model_cannot_predict(run_cli: Charrnn, finished_run: Path) -
     result = run_cli("predict", finished_run, "x")
     assert result.exit_code == 2
     assert "try charrnn sample" in result.stderr
+
+
+def names_of(language: str, count: int, rng: random.Random) -> list[str]:
+    """Draw names whose letters and endings tell the language, most of the time."""
+    endings = {"no": ("sen", "stad", "vik"), "it": ("ini", "ello", "ucci")}[language]
+    letters = {"no": "abdekls", "it": "abdeklt"}[language]
+    stems = ("".join(rng.choice(letters) for _ in range(rng.randint(2, 5))) for _ in range(count))
+    return [stem + rng.choice(endings) for stem in stems]
+
+
+def test_a_run_compares_itself_with_baselines_and_shows_mistakes(run_cli: Charrnn) -> None:
+    rng = random.Random(4)
+    pairs = [(name, label) for label in ("no", "it") for name in names_of(label, 150, rng)]
+    pairs += [(name, "it") for name in names_of("no", 8, rng)]  # which no model can know
+    rng.shuffle(pairs)
+    Path("n.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    options = ("--layout", "many-to-one", "--hidden", "12", "--workers", "1", "--seed", "1")
+    poor = run_cli("train", "n.tsv", *options, "--steps", "2", "--out", "poor")
+    assert "does no better than naive Bayes, 1- to 4-grams" in " ".join(poor.stdout.split())
+    assert "it has learned little" in " ".join(poor.stdout.split())
+    good = run_cli("train", "n.tsv", *options, "--steps", "300", "--out", "good")
+    assert "answered wrongly, for example:" in good.stdout
+    assert "sen → no   (right: it)" in good.stdout or "(right: " in good.stdout
+    assert "It beats commonest label" in good.stdout
+    facts = json.loads(
+        run_cli("train", "n.tsv", *options, "--steps", "2", "--json", "-q", "--out", "j").stdout
+    )
+    bayes = facts["baselines"]["naive Bayes, 1- to 4-grams"]
+    assert set(bayes) == {"nats_per_symbol", "symbol_accuracy", "macro_f1"}
+    assert bayes["symbol_accuracy"] > 0.85
+    assert 0 < bayes["nats_per_symbol"] < 0.5
+
+
+def test_copying_is_a_baseline_of_sequences(run_cli: Charrnn) -> None:
+    words = [f"{a}{b}{c}" for a in "abcdef" for b in "aeiou" for c in "lmnr"]
+    pairs = [(word, word if number % 3 else word[::-1]) for number, word in enumerate(words)]
+    Path("w.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    options = ("--layout", "many-to-many", "--hidden", "8", "--workers", "1", "--steps", "5")
+    result = run_cli("train", "w.tsv", *options, "--json", "-q")
+    baselines = json.loads(result.stdout)["baselines"]
+    assert baselines["copying the input"]["exact_match"] == pytest.approx(2 / 3, abs=0.25)
+    assert "It beats commonest symbol, but does no better than copying the input" in " ".join(
+        run_cli("train", "w.tsv", *options, "--out", "again").stdout.split()
+    )

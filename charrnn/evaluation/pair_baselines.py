@@ -1,0 +1,281 @@
+"""Baselines for pairs: symbol frequencies, naive Bayes on n-grams, copying, the commonest answer.
+
+Each is fitted on the training pairs alone, smoothing included. What a network is worth on pairs is
+what it adds to these.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.data.layouts import PairVocabulary
+from charrnn.data.pair_batches import Examples
+from charrnn.evaluation.pairs import confusion, label_scores, macro_f1
+from charrnn.types import Array, Ids
+
+MAX_TRAIN_EXAMPLES = 200_000
+"""Training examples that baselines are fitted on: the first ones."""
+
+MAX_ORDER = 4
+"""Longest n-gram of naive Bayes."""
+
+MAX_TABLE = 20_000_000
+"""Most n-grams × labels; of more, the commonest n-grams are used."""
+
+ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+"""Smoothing and temperature of naive Bayes, chosen on a tenth of the training examples."""
+
+TENTH = 10
+CHUNK_EXAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class PairBaseline:
+    """What one baseline reaches on some pairs; None for what it does not define.
+
+    Args:
+        name: as tables show it.
+        nats_per_symbol: the loss.
+        symbol_accuracy: share of right symbols.
+        exact_match: share of examples whose answer is right as a whole.
+        macro_f1: mean F₁ of the labels, where answers are labels.
+    """
+
+    name: str
+    nats_per_symbol: float | None = None
+    symbol_accuracy: float | None = None
+    exact_match: float | None = None
+    macro_f1: float | None = None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the figures by name, without those that are None."""
+        figures = {key: value for key, value in vars(self).items() if key != "name"}
+        return {key: value for key, value in figures.items() if value is not None}
+
+
+def pair_baselines(
+    pairing: PairVocabulary, train: Examples, scored: Examples
+) -> list[PairBaseline]:
+    """Return the baselines that a layout has, of the examples `scored`, fitted on `train`."""
+    train = head(train, MAX_TRAIN_EXAMPLES)
+    layout = pairing.layout_spec
+    found = [frequencies(pairing, train, scored)]
+    if layout.classifies:
+        found.append(naive_bayes(pairing, train, scored))
+    if layout.predicts_while_reading:
+        found.append(by_input_symbol(pairing, train, scored))
+    if layout.source_is_text and layout.answer_is_text:
+        found += [copying(pairing, scored), commonest_answer(train, scored)]
+    return found
+
+
+def head(examples: Examples, count: int) -> Examples:
+    """Return the first `count` examples, or all."""
+    return examples.first(int(examples.starts[min(count, len(examples))]))
+
+
+def frequencies(pairing: PairVocabulary, train: Examples, scored: Examples) -> PairBaseline:
+    """Predict every symbol by how often it occurs in the answers of the training pairs."""
+    counts = np.bincount(train.targets[train.target_mask], minlength=pairing.outputs) + 1.0
+    targets = scored.targets[scored.target_mask]
+    nats = -np.log(counts / counts.sum())[targets].mean()
+    best = int(counts.argmax())
+    f1 = None
+    if pairing.layout_spec.classifies:
+        f1 = f1_of(targets, np.full(len(targets), best), pairing.outputs)
+    return PairBaseline(
+        "commonest symbol" if pairing.layout_spec.answer_is_text else "commonest label",
+        float(nats),
+        float(np.mean(targets == best)),
+        macro_f1=f1,
+    )
+
+
+def by_input_symbol(pairing: PairVocabulary, train: Examples, scored: Examples) -> PairBaseline:
+    """Predict each symbol from the one that is read at the same position."""
+    counts = np.full((pairing.inputs, pairing.outputs), 1 / pairing.outputs)
+    np.add.at(counts, (train.inputs[train.target_mask], train.targets[train.target_mask]), 1)
+    p = counts / counts.sum(axis=1, keepdims=True)
+    read, targets = scored.inputs[scored.target_mask], scored.targets[scored.target_mask]
+    right = np.zeros(len(scored.inputs), bool)
+    right[scored.target_mask] = counts.argmax(axis=1)[read] == targets
+    wrong = np.add.reduceat(scored.target_mask & ~right, scored.starts[:-1])
+    return PairBaseline(
+        "commonest answer to each character",
+        float(-np.log(p[read, targets]).mean()),
+        float(right[scored.target_mask].mean()),
+        float(np.mean(wrong == 0)),
+    )
+
+
+def copying(pairing: PairVocabulary, scored: Examples) -> PairBaseline:
+    """Answer with the input itself."""
+    right = 0
+    for number, target in enumerate(answers_of(scored)):
+        ids = scored.inputs[scored.starts[number] : scored.starts[number + 1]]
+        source = ids[: len(ids) - len(target)] if pairing.go_id is not None else ids
+        right += "".join(pairing.sources[i] for i in source) == pairing.decode(target)
+    return PairBaseline("copying the input", exact_match=right / len(scored))
+
+
+def commonest_answer(train: Examples, scored: Examples) -> PairBaseline:
+    """Give every input the answer that most training pairs have."""
+    counts = Counter(answer.tobytes() for answer in answers_of(train))
+    best, _ = counts.most_common(1)[0]
+    right = sum(answer.tobytes() == best for answer in answers_of(scored))
+    return PairBaseline("commonest answer", exact_match=right / len(scored))
+
+
+def answers_of(examples: Examples) -> list[Ids]:
+    """Return the predicted symbols of each example."""
+    ends = np.cumsum(examples.predictions)[:-1]
+    return np.split(examples.targets[examples.target_mask].astype(np.int64), ends)
+
+
+def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> PairBaseline:
+    """Classify texts by a multinomial naive Bayes model of their n-grams, n = 1 … `MAX_ORDER`.
+
+    log p(label | text) = (log p(label) + Σ log p(n-gram | label)) / τ + const. N-grams of one text
+    depend on each other, so that the plain model (τ = 1) is far too sure; τ and the smoothing α are
+    those of the lowest loss on a tenth of the training examples, of which the counts know nothing.
+    McCallum & Nigam 1998; Guo et al. 2017, arXiv 1706.04599, for the temperature.
+    """
+    V, L = pairing.inputs, pairing.outputs
+    known, labels = Ngrams.of(train, V), labels_of(train)
+    chosen = np.arange(len(train)) % TENTH == TENTH - 1
+    if not chosen.any() or chosen.all():
+        chosen = np.ones(len(train), bool)
+    fitted = Table(known.only(~chosen), labels, L) if not chosen.all() else Table(known, labels, L)
+    best = (np.inf, ALPHAS[-1], TEMPERATURES[-1])
+    for alpha in ALPHAS:
+        logits = fitted.logits(known.only(chosen), alpha)[chosen]
+        for temperature in TEMPERATURES:
+            nats = losses(logits / temperature, labels[chosen]).mean()
+            best = min(best, (float(nats), alpha, temperature))
+    _, alpha, temperature = best
+    truth = labels_of(scored)
+    logits = Table(known, labels, L).logits(Ngrams.of(scored, V), alpha) / temperature
+    answers = logits.argmax(axis=1)
+    return PairBaseline(
+        f"naive Bayes, 1- to {MAX_ORDER}-grams",
+        float(losses(logits, truth).mean()),
+        float(np.mean(answers == truth)),
+        macro_f1=f1_of(truth, answers, L),
+    )
+
+
+def labels_of(examples: Examples) -> Ids:
+    """Return the label of each example (n,)."""
+    return examples.targets[examples.starts[1:] - 1].astype(np.int64)
+
+
+def losses(logits: Array, labels: Ids) -> Array:
+    """Return -log softmax(logits)[label] of each row (n,), in nats."""
+    highest = logits.max(axis=1, keepdims=True)
+    total = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+    found: Array = total - logits[np.arange(len(labels)), labels]
+    return found
+
+
+def f1_of(truth: Ids, answers: Ids, labels: int) -> float:
+    """Return the macro F₁ of answers."""
+    return macro_f1(label_scores(confusion(truth, answers, labels)))
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """The n-grams of some texts, with marks at both ends of each text.
+
+    Args:
+        keys: a number for each n-gram that occurs, by order n = 1 … (m,).
+        owners: the text of each (m,), ascending.
+        count: the number of texts.
+    """
+
+    keys: tuple[Ids, ...]
+    owners: tuple[Ids, ...]
+    count: int
+
+    @classmethod
+    def of(cls, examples: Examples, symbols: int) -> "Ngrams":
+        """Number the n-grams of the inputs of examples, whose ids lie below `symbols`."""
+        base, count = symbols + 1, len(examples)
+        starts = examples.starts + 2 * np.arange(count + 1)
+        stream = np.full(int(starts[-1]), symbols, np.uint64)
+        owner = np.repeat(np.arange(count), np.diff(starts))
+        inside = np.ones(len(stream), bool)
+        inside[starts[:-1]] = inside[starts[1:] - 1] = False
+        stream[inside] = examples.inputs
+        keys, owners = [stream[inside]], [owner[inside]]
+        key = stream
+        for n in range(2, MAX_ORDER + 1):
+            if base**n >= 2**63:
+                break
+            key = key[:-1] * np.uint64(base) + stream[n - 1 :]
+            whole = owner[: len(key)] == owner[n - 1 :]
+            keys.append(key[whole])
+            owners.append(owner[: len(key)][whole])
+        return cls(tuple(keys), tuple(owners), count)
+
+    def only(self, chosen: Array) -> "Ngrams":
+        """Return the n-grams of the chosen texts (a mask); the texts keep their numbers."""
+        kept = [chosen[owner] for owner in self.owners]
+        return Ngrams(
+            tuple(key[mask] for key, mask in zip(self.keys, kept, strict=True)),
+            tuple(owner[mask] for owner, mask in zip(self.owners, kept, strict=True)),
+            self.count,
+        )
+
+
+class Table:
+    """Counts of n-grams by label.
+
+    Args:
+        ngrams: the n-grams of the training texts.
+        labels: the label of each text (n,).
+        L: the number of labels.
+    """
+
+    def __init__(self, ngrams: Ngrams, labels: Ids, L: int) -> None:
+        used = np.unique(np.concatenate(ngrams.owners))
+        self.prior = np.bincount(labels[used], minlength=L) + 1.0
+        self.known: list[Ids] = []
+        self.counts: list[Array] = []
+        most = max(1, MAX_TABLE // (L * len(ngrams.keys)))
+        for keys, owners in zip(ngrams.keys, ngrams.owners, strict=True):
+            different, which, often = np.unique(keys, return_inverse=True, return_counts=True)
+            kept = np.sort(np.argsort(-often, kind="stable")[:most])
+            place = np.full(len(different), -1)
+            place[kept] = np.arange(len(kept))
+            place = place[which]
+            cell = place[place >= 0] * L + labels[owners[place >= 0]]
+            counts = np.bincount(cell, minlength=len(kept) * L).reshape(len(kept), L)
+            self.known.append(different[kept])
+            self.counts.append(counts)
+
+    def logits(self, ngrams: Ngrams, alpha: float) -> Array:
+        """Return log p(label) + Σ log p(n-gram | label) of each text (n, L).
+
+        N-grams that no training text has say nothing, and are left out.
+        """
+        L = len(self.prior)
+        found = np.tile(np.log(self.prior / self.prior.sum()), (ngrams.count, 1))
+        for keys, owners, known, counts in zip(
+            ngrams.keys, ngrams.owners, self.known, self.counts, strict=True
+        ):
+            if not len(known):
+                continue
+            total = counts.sum(axis=0) + alpha * len(known)
+            weight = (np.log(counts + alpha) - np.log(total)).astype(np.float32)
+            place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+            hit = known[place] == keys
+            place, owner = place[hit], owners[hit]
+            edges = np.searchsorted(owner, np.arange(0, ngrams.count + 1, CHUNK_EXAMPLES))
+            for first, last in zip(edges, [*edges[1:], len(owner)], strict=True):
+                if first < last:
+                    begins = np.flatnonzero(np.diff(owner[first:last], prepend=-1))
+                    sums = np.add.reduceat(weight[place[first:last]], begins, axis=0)
+                    found[owner[first:last][begins]] += sums.reshape(-1, L)
+        return found
