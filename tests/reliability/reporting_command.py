@@ -18,8 +18,8 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.training.trainer import Trainer
 
-PIECE = 16
-"""Bytes that the naive writer writes at once."""
+PIECE, PIECE_SECONDS = 1024, 0.001
+"""Bytes that the naive writer writes at once, and what that takes: it is most of the time in it."""
 
 
 def report(event: str, step: int) -> None:
@@ -55,6 +55,7 @@ def write_straight(path: Path, content: bytes | bytearray | Iterable[bytes]) -> 
     with path.open("wb", buffering=0) as file:
         for start in range(0, len(whole), PIECE):
             file.write(whole[start : start + PIECE])
+            time.sleep(PIECE_SECONDS)
 
 
 def slow_fsync(seconds: float) -> Callable[[int], None]:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.__main__ import main
-from charrnn.cli.train import command  # noqa: F401 (imported once here, not in every child)
+from charrnn.cli.app import load_command
 from charrnn.training import speed
 from charrnn.training.backends import default_backend
 
-default_backend()  # imports Numba, if it is there, once
+default_backend()  # what these import is imported once, not in every child
+load_command("train")
 
 OF_PATHS = ("open", "replace", "unlink", "mkdir", "rmdir")
 OF_DESCRIPTORS = ("write", "fsync", "ftruncate", "close")

@@ -7,12 +7,15 @@ of whole runs: checkpoints, run.json and metrics.jsonl (R2, R3, R7, R8).
 import errno
 import itertools
 import json
+import multiprocessing
 import os
 import re
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ SETTINGS = (
 TRAIN = ("train", "corpus.txt", *SETTINGS, "--out", "run")
 RESUME = ("train", "--resume", "run", "--quiet", "--save-every", "2", "--keep", "1")
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EACCES)
+FORK = multiprocessing.get_context("fork")
 TEMPORARY = re.compile(r"\..+\.tmp-[0-9]+")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -173,25 +177,40 @@ def spread(count: int, number: int) -> list[int]:
 ALL = 10_000
 
 
+def own_folder(place: Path) -> Path:
+    """Return a folder for this process, with a text in it."""
+    folder = place / str(os.getpid())
+    if not folder.exists():
+        folder.mkdir()
+        write_corpus(folder)
+    return folder
+
+
+def check_crash(number: int, whole: Whole, place: Path) -> bool:
+    """Let a run die before a system call; return whether it could be resumed."""
+
+    def die(at: int, _function: str) -> None:
+        if at == number:
+            os._exit(DIED)
+
+    folder = own_folder(place)
+    code, output = run_forked(TRAIN, folder, SystemCalls(folder / "run", die).install)
+    assert code == DIED, output
+    check_files(files_in(folder / "run"), whole, whole.saved(number))
+    resumable = (folder / "run" / "last.npz").exists()
+    if resumable:
+        check_resume(folder, whole)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    return resumable
+
+
 @pytest.mark.parametrize("points", tries(5, whole=ALL))
 def test_a_crash_before_any_system_call_of_a_run_leaves_no_trace(
     points: int, whole: Whole, tmp_path: Path, record_figure: Callable[[str, str], None]
 ) -> None:
-    resumed, numbers = 0, spread(len(whole.calls), points)
-    write_corpus(tmp_path)
-    for number in numbers:
-
-        def die(at: int, _function: str) -> None:
-            if at == number:  # noqa: B023 (called in this turn of the loop)
-                os._exit(DIED)
-
-        code, output = run_forked(TRAIN, tmp_path, SystemCalls(tmp_path / "run", die).install)
-        assert code == DIED, output
-        check_files(files_in(tmp_path / "run"), whole, whole.saved(number))
-        if (tmp_path / "run" / "last.npz").exists():
-            resumed += 1
-            check_resume(tmp_path, whole)
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    numbers = spread(len(whole.calls), points)
+    with ProcessPoolExecutor(2, FORK) as pool:
+        resumed = sum(pool.map(partial(check_crash, whole=whole, place=tmp_path), numbers))
     assert resumed > len(numbers) // 2
     record_figure(
         "crash points",
@@ -203,14 +222,21 @@ def test_a_crash_before_any_system_call_of_a_run_leaves_no_trace(
 def test_a_loss_of_power_leaves_old_or_new_files(
     whole: Whole, record_figure: Callable[[str, str], None]
 ) -> None:
-    disk, states = Disk(), 0
+    """Also of metrics.jsonl, which has the rows of all steps before the checkpoint."""
+    disk, states, steps = Disk(), 0, {}
     for number in range(len(whole.calls) + 1):
         for files in disk.after_loss():
             check_files(files, whole, whole.saved(number))
+            if "last.npz" in files:
+                version = whole.versions["last.npz"].index(files["last.npz"])
+                rows = rows_of(files["metrics.jsonl"])
+                steps[version] = len([row for row in rows if "lr" in row])
+                assert steps[version] >= 2 * (version + 1)
             states += 1
         if number < len(whole.calls):
             disk.apply(whole.calls[number])
     assert states > 3 * len(whole.calls)
+    assert set(steps) == {0, 1, 2}
 
 
 def check_failed(folder: Path, whole: Whole, code: int, output: str) -> bool:
@@ -235,23 +261,29 @@ def check_failed(folder: Path, whole: Whole, code: int, output: str) -> bool:
     return code == 0
 
 
+def check_error(case: tuple[int, int], whole: Whole, place: Path) -> bool:
+    """Let one system call of a run fail; return whether the run ended all the same."""
+    number, error = case
+
+    def fail(at: int, _function: str) -> None:
+        if at == number:
+            raise OSError(error, os.strerror(error))
+
+    folder = own_folder(place)
+    code, output = run_forked(TRAIN, folder, SystemCalls(folder / "run", fail).install)
+    ended = check_failed(folder, whole, code, output)
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    return ended
+
+
 @pytest.mark.parametrize("number", tries(6, whole=ALL))
 def test_an_error_of_any_system_call_is_a_note_or_one_line(
     number: int, whole: Whole, tmp_path: Path, record_figure: Callable[[str, str], None]
 ) -> None:
     cases = list(itertools.product(range(len(whole.calls)), ERRORS))
     cases = [cases[n] for n in spread(len(cases), number)]
-    write_corpus(tmp_path)
-    ended = 0
-    for place, error in cases:
-
-        def fail(at: int, _function: str) -> None:
-            if at == place:  # noqa: B023 (called in this turn of the loop)
-                raise OSError(error, os.strerror(error))  # noqa: B023
-
-        code, output = run_forked(TRAIN, tmp_path, SystemCalls(tmp_path / "run", fail).install)
-        ended += check_failed(tmp_path, whole, code, output)
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    with ProcessPoolExecutor(2, FORK) as pool:
+        ended = sum(pool.map(partial(check_error, whole=whole, place=tmp_path), cases))
     assert ended > len(cases) // 3
     record_figure(
         "failing system calls",

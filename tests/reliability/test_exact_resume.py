@@ -190,7 +190,7 @@ def check_combination(settings: Settings, path: Path, seed: int, steps: int = 40
             saved(trainer, data, path)
         trainer = resumed(data, path)
     with trainer:
-        assert trainer.progress.step < steps
+        assert not trainer.progress.finished(trainer.config)
         train_for(trainer)
         assert saved(trainer, data, path) == expected, title(settings)
 

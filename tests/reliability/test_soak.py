@@ -37,12 +37,12 @@ def open_files(process: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
-    "seconds", [3.0, pytest.param(60.0, marks=pytest.mark.reliability)], ids=["quick", "whole"]
+    "seconds", [2.0, pytest.param(60.0, marks=pytest.mark.reliability)], ids=["quick", "whole"]
 )
 def test_a_long_run_takes_no_more_memory_and_no_more_files(
     seconds: float, tmp_path: Path, record_figure: Callable[[str, str], None]
 ) -> None:
-    if seconds > 3 and MINUTES in os.environ:
+    if seconds > 2 and MINUTES in os.environ:
         seconds = 60 * float(os.environ[MINUTES])
     write_corpus(tmp_path)
     options = (
