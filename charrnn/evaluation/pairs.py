@@ -67,9 +67,8 @@ def score(
             return None
         inputs, targets, scored = examples.padded(chosen, T)
         network = Network(config, parameters, T, len(chosen))
-        with np.errstate(over="ignore", invalid="ignore"):
-            predictions = np.argmax(network.forward(inputs), axis=-1)
-            nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))
+        predictions = np.argmax(network.forward(inputs), axis=-1)
+        nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))
         fits = (predictions == targets) & scored
         right += int(fits.sum())
         exact += int(np.all(fits == scored, axis=0).sum())

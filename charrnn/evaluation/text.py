@@ -94,9 +94,8 @@ def evaluate(
                 network.load_states(state)
         at = starts + begin + offsets  # (T + 1, B)
         text = ids[np.clip(at, 0, predictions)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            network.forward(text[:-1])
-            nats = network.loss(text[1:])
+        network.forward(text[:-1])
+        nats = network.loss(text[1:])
         local = begin + offsets[:-1]
         scored = (local >= 0) & (local < part) & (at[:-1] < predictions)
         total += float(np.sum(nats, where=scored, dtype=np.float64))

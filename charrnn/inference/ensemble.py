@@ -23,6 +23,7 @@ from charrnn.inference.sampling import (
     Sampling,
     check_sampling,
     draw,
+    finite_logits,
     probabilities,
     uniform_numbers,
 )
@@ -167,9 +168,8 @@ def nats_by_window(model: Model, ids: Ids) -> Iterator[Array]:
     offsets = np.arange(network.T + 1)[:, None]
     for begin in range(0, predictions, network.T):
         text = ids[np.minimum(begin + offsets, predictions)]  # (T + 1, 1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            network.forward(text[:-1])
-            nats = network.loss(text[1:])[: predictions - begin, 0]
+        network.forward(text[:-1])
+        nats = network.loss(text[1:])[: predictions - begin, 0]
         yield nats.astype(np.float64)
         network.carry_state()
 
@@ -205,7 +205,9 @@ def generate_mean(
         networks.append(network)
     ids: Ids = np.full(count, prime[-1])
     for chance in chain.from_iterable(uniform_numbers(sampling.seed, count)):
-        p = mean_probabilities([network.forward(ids[None])[0] for network in networks])
+        p = mean_probabilities(
+            [finite_logits(network.forward(ids[None])[0]) for network in networks]
+        )
         for network in networks:
             network.carry_state()
         with np.errstate(divide="ignore"):  # a probability of 0 is a logit of −∞

@@ -22,6 +22,9 @@ from charrnn.types import Array
 add, multiply, subtract, tanh = np.add, np.multiply, np.subtract, np.tanh
 """Called as f(x, y, out), which is cheaper than x += y or out=out."""
 
+MAX_SUM = 1e30
+"""Largest sum of weights that is far from the largest float32, also divided by a temperature."""
+
 StepFunction: TypeAlias = Callable[[Array], None]
 
 HALF = np.array(0.5, np.float32)
@@ -161,6 +164,9 @@ class SingleStep(ABC):
     """The logits of the next character divided by the temperature (V,), a buffer."""
     max_logit: float
     """An upper bound of |y|; infinite if none is known."""
+    may_overflow: bool
+    """Whether weights are so large that a sum may exceed float32: then y may not be finite, and
+    NumPy warns."""
 
     @abstractmethod
     def logits_function(self) -> Callable[[int], Array]:
@@ -199,7 +205,7 @@ class NetworkStep(SingleStep):
         self.network.load_states(states)
         self.temperature = parameters.vector.dtype.type(temperature)
         self.y = np.zeros_like(parameters["b_y"])
-        self.max_logit = math.inf
+        self.max_logit, self.may_overflow = math.inf, True
 
     def logits_function(self) -> Callable[[int], Array]:
         """Return a function that reads the id of a character and returns `y`."""
@@ -226,6 +232,19 @@ class FastStep(SingleStep):
         states: Mapping[str, Array],
         temperature: float = 1.0,
     ) -> None:
+        largest = float(np.abs(parameters.vector).max())
+        self.may_overflow = (config.hidden + 2) * largest > MAX_SUM
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._join(config, parameters, states, temperature)
+
+    def _join(
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        states: Mapping[str, Array],
+        temperature: float,
+    ) -> None:
+        """Make the layers, and join the readout matrix with its bias."""
         self.layers = []
         for number in range(config.layers):
             name = f"layers.{number}"
@@ -239,8 +258,7 @@ class FastStep(SingleStep):
         self.W_hy_and_b = np.vstack((parameters["W_hy"], parameters["b_y"])) / dtype(temperature)
         self.y = np.zeros_like(parameters["b_y"])
         # |h| ≤ 1 in these cells, which bounds the logits.
-        with np.errstate(over="ignore"):  # an infinite bound is one too
-            self.max_logit = float(np.abs(self.W_hy_and_b).sum(axis=0).max())
+        self.max_logit = float(np.abs(self.W_hy_and_b).sum(axis=0).max())
 
     def logits_function(self) -> Callable[[int], Array]:
         """Return a function that reads the id of a character and returns `y`."""

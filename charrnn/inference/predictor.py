@@ -19,7 +19,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.pairs import group_by_length
-from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
+from charrnn.inference.sampling import Sampling, check_sampling, draw, finite_logits, probabilities
 from charrnn.limits import SEED, check_kind, format_value
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.ops import log_softmax
@@ -229,8 +229,7 @@ class Predictor:
         for row, prompt in enumerate(prompts):
             inputs[: len(prompt), row] = prompt
         network = Network(self.config, self.parameters, *inputs.shape)
-        with np.errstate(over="ignore"):
-            logits = network.forward(inputs)
+        logits = finite_logits(network.forward(inputs))
         states = {
             f"layers.{number}.{name}": history[lengths, rows]
             for number, layer in enumerate(network.layers)
@@ -259,7 +258,7 @@ class Predictor:
     def _write(self, network: Network, answers: Ids) -> Array:
         """Feed back the symbols of answers (B,), any one for END; return the next logits (B, V)."""
         symbols = np.where(answers == self.pairing.end_id, 0, answers)
-        logits: Array = network.forward(self.pairing.fed_back(symbols)[None])[0]
+        logits = finite_logits(network.forward(self.pairing.fed_back(symbols)[None])[0])
         network.carry_state()
         return logits
 

@@ -1,14 +1,14 @@
 """Sampling: characters drawn from logits with temperature, top-k and top-p, and fed back."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
 
-from charrnn.errors import UsageError
+from charrnn.errors import DivergedError, UsageError
 from charrnn.inference.fast_step import SingleStep, single_step
 from charrnn.limits import check_kind, format_value
 from charrnn.nn.network import ModelConfig, Network
@@ -105,6 +105,22 @@ def _keep_likeliest(p: Array, sampling: Sampling) -> None:
     np.put_along_axis(p, order, np.where(kept, ranked, 0), axis=-1)
 
 
+def quietly(read: Callable[[int], Array], id_: int) -> Array:
+    """Return `read(id_)` without warnings of NumPy about huge weights."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return read(id_)
+
+
+def finite_logits(logits: Array) -> Array:
+    """Return logits; `DivergedError` if one is not finite, because weights are huge."""
+    if not np.isfinite(logits).all():
+        raise DivergedError(
+            "the predictions of this model are not finite: its weights are too large",
+            "another checkpoint",
+        )
+    return logits
+
+
 def draw(p: Array, chance: Array) -> Ids:
     """Return ids (B,) drawn with probabilities p (B, V), by inverting the cumulative sum.
 
@@ -122,7 +138,7 @@ def generate(
     """Read `prime` (N,) from the zero state, then yield ids (count,) without end.
 
     All samples are drawn as one batch; sample number b depends on the seed and on b only. The
-    arrays must not be changed.
+    arrays must not be changed. Raises `DivergedError` if a logit is not finite.
     """
     reader = Network(config, parameters, 1, 1)
     for id_ in prime[:-1]:
@@ -139,7 +155,7 @@ def generate(
     chances = chain.from_iterable(uniform_numbers(sampling.seed, count))
     ids: Ids = np.full(count, prime[-1])
     while True:
-        logits = network.forward(ids[None])[0]
+        logits = finite_logits(network.forward(ids[None])[0])
         network.carry_state()
         ids = draw(probabilities(logits, sampling), next(chances))
         yield ids
@@ -157,13 +173,14 @@ def _stream(stream: SingleStep, id_: int, sampling: Sampling, *, limited: bool) 
     """Yield the ids (1,) of a single sample without end, in fewer NumPy calls than `generate`."""
     read, heap = stream.logits_function(), np.zeros(stream.y.shape)
     accumulate = np.add.accumulate
-    safe = stream.max_logit < MAX_SAFE_LOGIT
+    huge = stream.may_overflow
+    safe = stream.max_logit < MAX_SAFE_LOGIT and not huge
     every_id = np.arange(len(heap))[:, None]
     every_id.flags.writeable = False  # each may be yielded again
     ids = list(every_id)
     blocks = (block.ravel().tolist() for block in uniform_numbers(sampling.seed, 1))
     for chance in chain.from_iterable(blocks):
-        y = read(id_)
+        y = finite_logits(quietly(read, id_)) if huge else read(id_)
         if limited:
             id_ = int(draw(probabilities(y[None], sampling), np.array([chance]))[0])
         else:

@@ -271,6 +271,9 @@ class Network:
     def forward(self, inputs: Ids | Array, rng: np.random.Generator | None = None) -> Array:
         """Return the logits (T, B, V), a buffer, for a batch that starts from `states()`.
 
+        NumPy does not warn: in a shut gate e⁻ˣ overflows where σ is 0, and with huge weights the
+        logits are infinite or NaN, which callers check.
+
         Args:
             inputs: ids (T, B), or vectors (T, B, D).
             rng: the source of the dropout masks; None for no dropout.
@@ -279,23 +282,23 @@ class Network:
         drop = self.config.dropout if rng is not None else 0.0
         self.output_masks = []
         self._drop_recurrent_weights(rng)
-        for number, layer in enumerate(self.layers):
-            if number:
-                layer.project_inputs(self.outputs[number - 1])
-            elif inputs.ndim == 2:
-                layer.embed_ids(inputs)
-            else:
-                layer.project_inputs(inputs)
-            with np.errstate(over="ignore"):  # e⁻ˣ overflows in a shut gate, where σ is 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number, layer in enumerate(self.layers):
+                if number:
+                    layer.project_inputs(self.outputs[number - 1])
+                elif inputs.ndim == 2:
+                    layer.embed_ids(inputs)
+                else:
+                    layer.project_inputs(inputs)
                 h = layer.forward()
-            if drop and rng is not None:
-                self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
-                self.outputs[number] = h * self.output_masks[number]
-            else:
-                self.outputs[number] = h
-        return affine(
-            self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
-        )
+                if drop and rng is not None:
+                    self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
+                    self.outputs[number] = h * self.output_masks[number]
+                else:
+                    self.outputs[number] = h
+            return affine(
+                self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
+            )
 
     def _drop_recurrent_weights(self, rng: np.random.Generator | None) -> None:
         """Copy the recurrent weights, with some of them set to zero if there is a generator."""
@@ -311,7 +314,8 @@ class Network:
 
     def loss(self, targets: Ids) -> Array:
         """Return −ln p of `targets`, ids (T, B), in nats (T, B). To be called after `forward`."""
-        return cross_entropy(self.logits, targets, out=self.log_p)
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `forward`
+            return cross_entropy(self.logits, targets, out=self.log_p)
 
     def backward(self, targets: Ids, weights: Array | float) -> None:
         """Overwrite the gradients with those of Σ weights · nats. To be called after `loss`.

@@ -483,6 +483,7 @@ NOT_PROVOKED = {
     "says where the text was": "a damaged run: `test_eval`",
     "examples are never cut": "an example of 32,768 characters: `test_presets`",
     "the validation loss is": "divergence in validation: `test_trainer`",
+    "predictions of this model are not finite": "weights of 3e38: `test_huge_weights`",
     "in a row": "divergence after skipped updates: `test_nonfinite`",
     "the loss is": "divergence: the case of a weight that is not finite has the same advice",
     "lanes of": "`train` fits the windows to the text: `test_text_batches`",
