@@ -105,17 +105,23 @@ class Reporting:
         self._stderr.seek(0)
         return self._stderr.read().decode("utf-8", "replace")
 
-    def end(self, *signals: signal.Signals, pause: float = 0.0) -> tuple[int, float]:
-        """Send signals to the group; return the exit code and the seconds since the last one.
+    def end(
+        self, *signals: signal.Signals, group: bool = True, pause: float = 0.0
+    ) -> tuple[int, float]:
+        """Send signals; return the exit code and the seconds since the last one.
 
         Args:
             signals: what is sent.
+            group: whether its worker processes get them too.
             pause: seconds between two of them.
         """
         for index, number in enumerate(signals):
             time.sleep(pause if index else 0)
             if self.process.poll() is None:
-                os.killpg(self.process.pid, number)
+                if group:
+                    os.killpg(self.process.pid, number)
+                else:
+                    self.process.send_signal(number)
         began = time.monotonic()
         return self.process.wait(PATIENCE), time.monotonic() - began
 

@@ -24,6 +24,9 @@ RESUME = ("train", "--resume", "run", "--quiet", "--save-every", "2")
 AT_START = 0.15
 """Fraction of the kills that strike before the run has saved anything."""
 
+GROUP = 0.3
+"""Fraction of the kills that strike the worker processes too; of others, they end themselves."""
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
@@ -70,7 +73,7 @@ def kill_and_resume(
                 running.wait_for_reports(1)
                 started = time.monotonic() - began
                 time.sleep(draw.uniform(0, 0.3))
-            code, _ = running.end(signal.SIGKILL)
+            code, _ = running.end(signal.SIGKILL, group=draw.random() < GROUP)
             reports = running.reports()
             if code != -signal.SIGKILL:
                 done.faults.append(f"ended with {code} before it was killed: {running.stderr()}")

@@ -34,6 +34,9 @@ PAUSE, FSYNC_SECONDS = 0.4, "0.5"
 FIRST_SEED = 12
 """Seeds 12 and 13 are runs in training with one process and with two, ended by SIGINT."""
 
+GROUP = 0.7
+"""Fraction of the signals that go to the group, as from a terminal, and not to the process only."""
+
 STARTING = 0.2
 """Fraction of the signals that may strike before the run has begun."""
 
@@ -61,7 +64,7 @@ def phase_of(reports: list[tuple[str, int]]) -> str:
 
 
 def end_at_random(seed: int, folder: Path) -> Ended:
-    """Send a signal, or two, to the group of a run at a random instant, and check what is left."""
+    """Send a signal, or two, to a run at a random instant, and check what is left."""
     draw = random.Random(seed)
     workers, number = 1 + seed % 2, (signal.SIGINT, signal.SIGTERM)[seed // 2 % 2]
     starting = draw.random() < STARTING
@@ -75,7 +78,8 @@ def end_at_random(seed: int, folder: Path) -> Ended:
             running.wait_for_reports(3)
         time.sleep(draw.uniform(0, 1.5 if starting else 0.3))
         phase = phase_of(running.reports())
-        code, seconds = running.end(*[number] * (1 + twice), pause=PAUSE)
+        group = draw.random() < GROUP
+        code, seconds = running.end(*[number] * (1 + twice), group=group, pause=PAUSE)
         reports, stderr = running.reports(), running.stderr()
         assert eventually(lambda: not in_session(running.process.pid))
         assert not list(Path("/dev/shm").glob(f"*-{running.process.pid}-*"))

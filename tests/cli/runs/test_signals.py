@@ -24,6 +24,7 @@ from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.cli.runs.signals import Interrupted, raise_on_signal
+from tests.reliability.processes import eventually, in_session
 
 Call = Callable[..., Result]
 
@@ -191,27 +192,6 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 """Makes the pseudo-terminal the controlling one, so that ^C sends SIGINT to the whole group."""
-
-
-def in_session(session: int) -> list[int]:
-    """Return the processes of a session that are still there."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == session and fields[0] != "Z":
-                found.append(int(entry.name))
-    return found
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 5
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.05)
-    return condition()
 
 
 def cases() -> Iterator[object]:

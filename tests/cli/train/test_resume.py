@@ -1,7 +1,6 @@
 """`charrnn train --resume`: an interrupted run ends as if it had never stopped."""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import Result
 
@@ -396,43 +394,3 @@ def test_a_second_interruption_ends_at_once(
     assert time.monotonic() - began < 20
     assert done.returncode == 130
     assert done.stdout == b"goes on\n"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(30))
-def test_a_kill_at_any_moment_loses_at_most_one_interval(
-    seed: int, corpus: Path, spawn: Spawn, run_cli: Call
-) -> None:
-    draw = random.Random(seed)
-    running = spawn(*LONG, "--save-every", "2")
-    time.sleep(draw.uniform(0.8, 2.0))
-    known = saved_step()
-    running.kill()
-    running.communicate(timeout=60)
-    if not (RUN / "last.npz").exists():
-        return
-    assert saved_step() >= known
-    assert all(
-        np.isfinite(array).all() for array in load_checkpoint(RUN / "last.npz").parameters.values()
-    )
-    assert run_cli(*RESUME).exit_code == 0
-    assert saved_step() == STEPS
-    assert not list(RUN.glob(".*.tmp-*"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(30))
-def test_an_interruption_at_any_moment_is_quick_and_quiet(
-    seed: int, corpus: Path, spawn: Spawn
-) -> None:
-    draw = random.Random(seed)
-    running = spawn(*LONG, "--steps", "100000", "--save-every", "2")
-    time.sleep(draw.uniform(0.6, 2.0))  # before, it is Python itself that starts
-    running.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    _, stderr = running.communicate(timeout=60)
-    assert time.monotonic() - began < 4  # 2 on a machine of one's own
-    assert running.returncode in (130, -signal.SIGINT)
-    assert b"Traceback" not in stderr
-    if (RUN / "last.npz").exists():
-        load_checkpoint(RUN / "last.npz")
