@@ -116,7 +116,7 @@ def quick_commands() -> Iterator[None]:
         yield
 
 
-def on_pty(*arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int, bytes]:
+def on_pty(*arguments: str, **variables: str) -> tuple[int, bytes]:
     """Run a command in its own process, with stdout and stderr at a pseudo-terminal.
 
     Returns the exit code and everything written, its line ends as the command wrote them.
@@ -124,15 +124,12 @@ def on_pty(*arguments: str, stdin: bytes = b"", **environment: str) -> tuple[int
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "charrnn", *arguments],
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "80"} | environment,
+        env=os.environ | {"NO_COLOR": "1", "COLUMNS": "80"} | variables,
     ) as process:
         os.close(theirs)
-        assert process.stdin is not None
-        process.stdin.write(stdin)
-        process.stdin.close()
         written = b""
         while True:
             try:
