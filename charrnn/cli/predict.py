@@ -2,10 +2,12 @@
 
 import codecs
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, islice, repeat
-from typing import Annotated, Any
+from enum import StrEnum
+from itertools import islice, repeat
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,7 +22,20 @@ from charrnn.data.layouts import LAYOUTS, Layout
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.predictor import Predictor, check_beam, check_count
 from charrnn.inference.sampling import Sampling
+from charrnn.limits import option_name
 from charrnn.randomness import new_seed
+from charrnn.types import JSON
+
+
+class OnError(StrEnum):
+    """What is done with a line of standard input that cannot be answered."""
+
+    STOP = "stop"
+    SKIP = "skip"
+
+
+ESCAPED = re.compile("[\udc80-\udcff]")
+"""What stands for a byte that could not be decoded, where errors are skipped."""
 
 CHUNK = 2**16
 """Bytes read from standard input at a time."""
@@ -80,6 +95,14 @@ def predict(
             "--json", help="Print JSON on stdout: an object per line, one for each answer."
         ),
     ] = False,
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            "--on-error",
+            help="At a line of standard input that cannot be answered: stop after the lines "
+            "before it, or skip it (an empty line, with --json its error) and answer the rest.",
+        ),
+    ] = OnError.STOP,
     encoding: Annotated[
         str,
         typer.Option(
@@ -102,8 +125,10 @@ def predict(
         if len(texts) > 1:
             raise UsageError("- is standard input, and there are other inputs; try one of them")
         texts = []
-    if texts and "encoding" in dict(on_the_command_line(context)):
-        raise UsageError("--encoding is for standard input, and there are inputs; try without it")
+    for name in ("encoding", "on_error"):
+        if texts and name in dict(on_the_command_line(context)):
+            flag = option_name(name)
+            raise UsageError(f"{flag} is for standard input, and there are inputs; try without it")
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
     predictor = Predictor.of(loaded)
@@ -131,7 +156,13 @@ def predict(
     if checkpoint is None:
         say(f"charrnn: answering with {label(str(path))}")
     answering = AnswerWriter(
-        predictor, proba=proba, beam=beam, sampling=sampling, count=count, json=json
+        predictor,
+        proba=proba,
+        beam=beam,
+        sampling=sampling,
+        count=count,
+        json=json,
+        skip_errors=on_error is OnError.SKIP,
     )
     try:
         write_text(answering.lines(texts, encoding))
@@ -140,12 +171,24 @@ def predict(
             many = len(answering.empty)
             lines = "1 empty line has" if many == 1 else f"{many:,} empty lines have"
             warn(f"{lines} no answer, first line {answering.empty[0]:,}")
+        if answering.skipped:
+            many = len(answering.skipped)
+            lines = "1 line" if many == 1 else f"{many:,} lines, the first of them"
+            warn(f"skipped {lines}: {answering.skipped[0]}")
 
 
 def unfit(flag: str, layout: str, others: Sequence[Layout]) -> UsageError:
     """Return the error for an option that only other layouts use."""
     names = " and ".join(one.name for one in others)
     return UsageError(f"{flag} is for {names}, this model is {layout}; try without it")
+
+
+class Line(NamedTuple):
+    """An input: how many empty lines come before it, its text, and its number from 1."""
+
+    empty: int
+    text: str
+    number: int
 
 
 class AnswerWriter:
@@ -160,71 +203,83 @@ class AnswerWriter:
         sampling: Sampling,
         count: int,
         json: bool,
+        skip_errors: bool = False,
     ) -> None:
         self.predictor, self.pairing = predictor, predictor.pairing
         self.proba, self.beam, self.json = proba, beam, json
         self.sampling, self.count = sampling, count
         self.empty: list[int] = []
         """Numbers of the empty lines of standard input, those at its end left out."""
+        self.skip_errors = skip_errors
+        self.skipped: list[str] = []
+        """What is wrong with the lines that were skipped, of which only the first are kept."""
 
     def lines(self, texts: Sequence[str], encoding: str) -> Iterator[str]:
         """Yield the answers to some inputs, or to standard input."""
         if texts:
-            yield from self._answer([(0, text, "") for text in texts], 0)
+            yield from self._answer([Line(0, text, at) for at, text in enumerate(texts, 1)], "")
             return
         live = stdin_is_terminal()
-        numbered = filled_lines(read_lines(encoding), self.empty)
+        numbered = filled_lines(read_lines(encoding, skip_errors=self.skip_errors), self.empty)
         size = 1 if live else AT_ONCE
-        answered = 0
         while True:
-            part: list[tuple[int, str, int]] = []
+            part: list[Line] = []
             problem: TextError | None = None
             try:
                 for one in islice(numbered, size):
                     part.append(one)
             except TextError as error:  # the lines before it are answered first
                 problem = error
-            inputs = [(empty, line, f"standard input line {at}: ") for empty, line, at in part]
-            yield from self._answer(inputs, answered)
+            yield from self._answer(part, "standard input line {:,}: ")
             if problem is not None:
                 raise problem
             if not part:
                 return
-            answered = part[-1][2]
 
-    def _answer(self, inputs: Sequence[tuple[int, str, str]], first: int) -> Iterator[str]:
-        """Yield a line for each input; `TextError`, with its place, for one that cannot be read.
+    def _answer(self, inputs: Sequence[Line], place: str) -> Iterator[str]:
+        """Yield the answers to some inputs, in their order, and what stands for those without one.
 
-        Args:
-            inputs: how many empty lines come before it, the input, and its place.
-            first: how many lines came before all of them.
+        `place` names the place of an input, by its number. Raises `TextError`, with the place, for
+        one that cannot be read, after the answers to those before it, unless errors are skipped.
         """
         fields: list[str] = []
-        blanks: list[int] = []
+        numbers: list[int] = []
+        before: list[list[Iterable[str]]] = [[]]
+        """What is written before each answer, and after the last."""
         problem: TextError | None = None
-        for empty, field, place in inputs:
+        each = self.count if self.pairing.layout_spec.is_sampled else 1
+        for line in inputs:
+            before[-1].append(repeat(self._without_answer("", None), line.empty * each))
             try:
-                self.predictor.prompt(field)
+                if self.skip_errors and ESCAPED.search(line.text):
+                    raise TextError("a byte does not fit the encoding", "--encoding NAME")
+                self.predictor.prompt(line.text)
             except TextError as error:
-                problem = TextError(f"{place}{error.problem}", *error.advice)
-                break
-            fields.append(field)
-            blanks.append(empty)
-        yield from self._with_blanks(fields, blanks, first)  # those before a bad one are not lost
+                text = f"{place.format(line.number)}{error.problem}"
+                if not self.skip_errors:
+                    problem = TextError(text, *error.advice)
+                    break
+                self.skipped += [text] if not self.skipped else [""]
+                before[-1].append(repeat(self._without_answer(line.text, error.problem), each))
+                continue
+            fields.append(line.text)
+            numbers.append(line.number - 1)
+            before.append([])
+        answers = self._answers(fields, numbers)
+        for number, texts in enumerate(before):
+            if number < len(fields) or problem is None:
+                for lines in texts:
+                    yield from lines
+            yield from islice(answers, each if number < len(fields) else 0)
         if problem is not None:
             raise problem
 
-    def _with_blanks(
-        self, fields: Sequence[str], blanks: Sequence[int], first: int
-    ) -> Iterator[str]:
-        """Yield the answers, and before each what stands for the empty lines before it."""
-        blank = to_json({"input": "", "output": None}) if self.json else ""
-        each = self.count if self.pairing.layout_spec.is_sampled else 1
-        numbers = [first + number for number in accumulate(1 + empty for empty in blanks)]
-        answers = self._answers(fields, [number - 1 for number in numbers])
-        for empty in blanks:
-            yield from repeat(f"{blank}\n", empty * each)
-            yield from islice(answers, each)
+    def _without_answer(self, text: str, error: str | None) -> str:
+        """Return what stands for an input without an answer."""
+        row: dict[str, JSON] = {"input": text, "output": None}
+        if error is not None:
+            row["error"] = error
+        return f"{to_json(row)}\n" if self.json else "\n"
 
     def _answers(self, fields: Sequence[str], numbers: Sequence[int]) -> Iterator[str]:
         if not fields:
@@ -260,8 +315,8 @@ class AnswerWriter:
                 yield f"{one.text}\t{one.probability:.4f}\n" if self.proba else f"{one.text}\n"
 
 
-def filled_lines(lines: Iterable[str], empty: list[int]) -> Iterator[tuple[int, str, int]]:
-    """Yield how many empty lines come before a line that is not, the line, and its number from 1.
+def filled_lines(lines: Iterable[str], empty: list[int]) -> Iterator[Line]:
+    """Yield the lines that are not empty.
 
     The numbers of the empty ones are appended to `empty`, once a line follows that is not.
     """
@@ -269,24 +324,28 @@ def filled_lines(lines: Iterable[str], empty: list[int]) -> Iterator[tuple[int, 
     for number, line in enumerate(lines, 1):
         if line:
             empty += pending
-            yield len(pending), line, number
+            yield Line(len(pending), line, number)
             pending = []
         else:
             pending.append(number)
 
 
-def read_lines(encoding: str) -> Iterator[str]:
+def read_lines(encoding: str, *, skip_errors: bool = False) -> Iterator[str]:
     """Yield the lines of standard input without their ends, strictly decoded.
 
     A byte order mark at the beginning is dropped. `TextError` for a line that cannot be decoded,
-    after those before it.
+    after those before it; with `skip_errors` it has halves of surrogate pairs, which no model
+    knows, in place of the bytes, and the lines after it follow.
     """
     TextOptions(encoding)
     if sys.stdin is None:
         raise UsageError("standard input is closed; try a text: charrnn predict TEXT")
     if stdin_is_terminal():
         say("charrnn: one input per line; end with Ctrl-D")
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+    errors = "surrogateescape" if skip_errors else "strict"
+    decoder = io.IncrementalNewlineDecoder(
+        codecs.getincrementaldecoder(encoding)(errors), translate=True
+    )
     stream: Any = sys.stdin.buffer  # one that can return what there is, and not wait for more
     number, line, problem = 0, "", False
     while not problem:

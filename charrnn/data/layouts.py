@@ -173,8 +173,7 @@ class PairVocabulary:
             The input without a leading byte order mark, unless the model knows it.
         """
         field = normal_form(repaired(field), normalise)
-        knows_mark = any(MARK in source for source in self.sources)
-        return field if knows_mark else field.removeprefix(MARK)
+        return field if self._reads_marks else field.removeprefix(MARK)
 
     def prompt(self, field: str) -> Ids:
         """Return the ids read before an answer: the input, and GO if there is one."""
@@ -218,6 +217,10 @@ class PairVocabulary:
                 break
             symbols.append(self.answers[id_])
         return "".join(symbols)
+
+    @cached_property
+    def _reads_marks(self) -> bool:
+        return any(MARK in source for source in self.sources)
 
     @cached_property
     def _source_id(self) -> dict[str, int]:

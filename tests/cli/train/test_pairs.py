@@ -366,6 +366,45 @@ def test_a_wrong_line_of_standard_input_is_named(
         assert result.stdout == "does not\n"  # what came before is answered
 
 
+def test_wrong_lines_can_be_skipped_and_the_rest_is_answered_in_order(
+    run_cli: Charrnn, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    command = ("predict", "checkpoints/many-to-one", "--on-error", "skip")
+    stdin = b"ab\nab\xc3\x9f\n\nab\na\xffb\nab\nq\n"
+    result = run_cli(*command, stdin=stdin)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "does not\n\n\ndoes not\n\ndoes not\n\n",
+    )
+    empty, skipped = result.stderr.splitlines()
+    assert "1 empty line has no answer, first line 3" in empty
+    assert "skipped 3 lines, the first of them: standard input line 2: 'ß' never" in skipped
+    rows = [json.loads(row) for row in run_cli(*command, "--json", stdin=stdin).stdout.splitlines()]
+    assert [row["output"] for row in rows] == [
+        *("does not", None, None, "does not", None, "does not", None)
+    ]
+    assert [number for number, row in enumerate(rows, 1) if "error" in row] == [2, 5, 7]
+    assert rows[4]["error"] == "a byte does not fit the encoding"
+    alone = run_cli(*command, stdin="q\n")
+    assert (alone.exit_code, alone.stdout) == (0, "\n")
+    assert "skipped 1 line: standard input line 1: 'q'" in alone.stderr
+    refused = run_cli(*command, "ab")
+    assert refused.exit_code == 2
+    assert "--on-error is for standard input" in refused.stderr
+
+
+def test_skipped_lines_do_not_change_what_is_drawn(
+    run_cli: Charrnn, trained: Callable[[str], Path]
+) -> None:
+    command = ("predict", trained("one-to-many"), "--on-error", "skip", "--seed", "3")
+    label = "L1"
+    first = run_cli(*command, stdin=f"{label}\nunknown\n{label}\n").stdout.split("\n")
+    second = run_cli(*command, stdin=f"{label}\n{label}\n{label}\n").stdout.split("\n")
+    assert first[0] != ""
+    assert (first[0], first[1], first[2]) == (second[0], "", second[2])
+
+
 @pytest.mark.parametrize(
     ("layout", "options"),
     [("many-to-many", "--beam 0"), ("many-to-many", "--beam 99999999999999999999")]
