@@ -175,6 +175,8 @@ def spread(count: int, number: int) -> list[int]:
 
 
 ALL = 10_000
+RESUME_CALLS = 40
+"""A resumed run dies before one of so many of its system calls."""
 
 
 def own_folder(place: Path) -> Path:
@@ -186,19 +188,29 @@ def own_folder(place: Path) -> Path:
     return folder
 
 
-def check_crash(number: int, whole: Whole, place: Path) -> bool:
-    """Let a run die before a system call; return whether it could be resumed."""
+def dying_at(number: int) -> Callable[[int, str], None]:
+    """Return what ends the process before the system call of this number."""
 
     def die(at: int, _function: str) -> None:
         if at == number:
             os._exit(DIED)
 
+    return die
+
+
+def check_crash(number: int, whole: Whole, place: Path) -> bool:
+    """Let a run die before a system call, and a resumed one too; return whether it was resumed."""
     folder = own_folder(place)
-    code, output = run_forked(TRAIN, folder, SystemCalls(folder / "run", die).install)
+    run = folder / "run"
+    code, output = run_forked(TRAIN, folder, SystemCalls(run, dying_at(number)).install)
     assert code == DIED, output
     check_files(files_in(folder / "run"), whole, whole.saved(number))
     resumable = (folder / "run" / "last.npz").exists()
     if resumable:
+        again = SystemCalls(run, dying_at(number % RESUME_CALLS))
+        code, output = run_forked(RESUME, folder, again.install)
+        assert code in (DIED, 0), output
+        check_files(files_in(folder / "run"), whole, whole.saved(number))
         check_resume(folder, whole)
     shutil.rmtree(folder / "run", ignore_errors=True)
     return resumable
@@ -320,11 +332,8 @@ def test_a_limit_on_the_size_of_files_is_one_line_and_keeps_the_old_save(
     whole: Whole, tmp_path: Path
 ) -> None:
     write_corpus(tmp_path)
+    run = tmp_path / "run"
     middle = next(n for n, call in enumerate(whole.calls) if call.target == "step-000004.npz")
-
-    def die(at: int, _function: str) -> None:
-        if at == middle:
-            os._exit(DIED)
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -336,7 +345,7 @@ def test_a_limit_on_the_size_of_files_is_one_line_and_keeps_the_old_save(
     assert os.strerror(errno.EFBIG) in error
     assert len(notes) == 1
     assert not (tmp_path / "run").exists()
-    assert run_forked(TRAIN, tmp_path, SystemCalls(tmp_path / "run", die).install)[0] == DIED
+    assert run_forked(TRAIN, tmp_path, SystemCalls(run, dying_at(middle)).install)[0] == DIED
     before = files_in(tmp_path / "run")
     code, output = run_forked(RESUME, tmp_path, limit)
     assert code == 5

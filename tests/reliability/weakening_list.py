@@ -121,8 +121,8 @@ SAVING = (
     Weakening(
         "stale-temporaries-kept",
         FOLDER,
-        "        remove_stale_temporaries(path)\n",
-        "        remove_stale_temporaries(path / 'nowhere')\n",
+        "            remove_own_temporaries(path)\n",
+        "            remove_own_temporaries(path / 'nowhere')\n",
         ("cli/runs/test_run_folder.py::test_temporary_files_of_a_killed_run_are_removed",),
     ),
     Weakening(

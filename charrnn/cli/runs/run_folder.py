@@ -21,7 +21,12 @@ from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.errors import StorageError, UsageError
 from charrnn.run_files import is_run_file
 from charrnn.system.file_lock import NO_LOCKS, FileLock
-from charrnn.system.files import remove_stale_temporaries, unlink_if_possible, write_atomically
+from charrnn.system.files import (
+    TEMPORARY,
+    remove_stale_temporaries,
+    unlink_if_possible,
+    write_atomically,
+)
 from charrnn.types import JSON
 
 
@@ -42,7 +47,10 @@ class RunFolder:
         """
         self.path, self._new, self._made = path, new, made
         self._lock = lock_folder(path)
-        remove_stale_temporaries(path)
+        if self._lock is None:
+            remove_stale_temporaries(path)
+        else:
+            remove_own_temporaries(path)
         self.metrics = MetricsLog(path / "metrics.jsonl")
 
     @classmethod
@@ -167,6 +175,18 @@ def lock_folder(folder: Path) -> FileLock | None:
                 raise
     warn(f"this file system has no locks: start no second run in {label(str(folder))}")
     return None
+
+
+def remove_own_temporaries(folder: Path) -> None:
+    """Delete the temporary files of run files in a folder that this process has just locked.
+
+    No run is writing there, so that they are left over even if a process has their number: in a
+    container, the next run often has the number of the one that was killed.
+    """
+    for path in list(folder.glob(".*.tmp-*")):
+        target = path.name[1:].rpartition(".tmp-")[0]
+        if TEMPORARY.fullmatch(path.name) and is_run_file(target):
+            unlink_if_possible(path)
 
 
 def make_folders(path: Path) -> tuple[Path, ...]:

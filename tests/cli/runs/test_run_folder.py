@@ -104,6 +104,21 @@ def test_rows_are_written_before_the_checkpoint_of_their_step(
     assert written == ['{"step": 5}\n']
 
 
+def test_temporary_files_of_a_killed_run_are_removed_if_a_process_has_its_number(
+    tmp_path: Path,
+) -> None:
+    """As in containers, where the next run has the number of the one before."""
+    kept = {"lock", f".notes.txt.tmp-{os.getpid()}", ".last.npz.tmp-x", "last.npz.tmp-1"}
+    for name in (*kept, f".step-000010.npz.tmp-{os.getpid()}", ".run.json.tmp-1"):
+        (tmp_path / name).touch()
+    with RunFolder(tmp_path):
+        assert names(tmp_path) == kept
+        (tmp_path / ".last.npz.tmp-1").touch()
+        with pytest.raises(FolderInUseError):
+            RunFolder(tmp_path)
+    assert names(tmp_path) == kept | {".last.npz.tmp-1"}
+
+
 def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
     with RunFolder(tmp_path), pytest.raises(FolderInUseError, match="another run is writing to"):
         RunFolder(tmp_path)
@@ -116,9 +131,14 @@ def test_a_folder_is_locked_by_one_run_at_a_time(tmp_path: Path) -> None:
 def test_a_file_system_without_locks_is_warned_of(
     number: int,
     tmp_path: Path,
+    ended_process: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    kept, stale = f".last.npz.tmp-{os.getpid()}", f".last.npz.tmp-{ended_process}"
+    for name in (kept, stale):
+        (tmp_path / name).touch()
+
     def refuse(_descriptor: int, *, blocking: bool) -> bool:
         raise OSError(number, os.strerror(number))
 
@@ -126,6 +146,7 @@ def test_a_file_system_without_locks_is_warned_of(
     with RunFolder(tmp_path) as folder:
         folder.write_facts({})
     assert "has no locks" in capsys.readouterr().err
+    assert names(tmp_path) == {"lock", "run.json", kept}
 
 
 def test_a_lock_that_fails_otherwise_is_an_error(
