@@ -64,6 +64,7 @@ KEYS = ("format", "charrnn", "step", "model", "corpus", "validation", "training"
 """Keys of the metadata, besides that of the symbols."""
 
 ADDED_LATER: dict[str, JSON] = {
+    "evaluated": 0,
     "solved": False,
     "recurrent_dropout": 0.0,
     "kernel": "numpy",
