@@ -115,6 +115,7 @@ CORPUS_LIMITS = {
     "val_fraction": Limits(0, 0.5, 0.1),
     "min_count": Limits(1, MAX_COUNT, 1),
 }
+LONGEST_ANSWER = Limits(1, 2**16, 10)
 LOSS = Limits(0, MAX_LOSS, 1.0)
 FRACTION = Limits(0, 1, 0.5)
 METRIC = Limits(-MAX_LOSS, MAX_LOSS, 1.0)

@@ -19,6 +19,7 @@ from charrnn.errors import CheckpointError, UsageError
 from charrnn.limits import (
     CORPUS_LIMITS,
     FRACTION,
+    LONGEST_ANSWER,
     LOSS,
     METRIC,
     PROGRESS_LIMITS,
@@ -92,6 +93,7 @@ def check_symbols(symbols: Vocabulary | PairVocabulary) -> None:
     """Check the symbols of pairs, beyond what their class does."""
     if isinstance(symbols, Vocabulary):
         return
+    check_range(LONGEST_ANSWER, "pairs.longest", symbols.longest)
     for side, texts in (("sources", symbols.sources), ("answers", symbols.answers)):
         if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
             raise CheckpointError(f"pairs.{side} holds half of a surrogate pair")
