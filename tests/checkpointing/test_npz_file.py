@@ -30,6 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from charrnn.checkpointing import npz_file
 from charrnn.checkpointing import npz_format as npz
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import deserialise, serialise
@@ -590,6 +591,15 @@ def test_a_sparse_file_takes_neither_memory_nor_time(tail: bytes, tmp_path: Path
     finally:
         tracemalloc.stop()
     assert peak < 2**20
+
+
+def test_the_ends_of_a_file_are_checked_before_the_rest_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(npz_file, "deserialise", lambda _content: pytest.fail("all of it is read"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="is cut short"):
+        read_archive(path)
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from charrnn.checkpointing.run_records import open_metrics, parse_row, read_facts, sources_in
+from charrnn.checkpointing import run_records
+from charrnn.checkpointing.run_records import (
+    complete_lines,
+    open_metrics,
+    parse_row,
+    read_facts,
+    sources_in,
+)
 from charrnn.cli.output.gradient_panel import GradientPanel
+from charrnn.cli.runs import metrics_log
 from charrnn.cli.runs.metrics_log import MetricsLog
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.errors import StorageError
@@ -132,4 +140,24 @@ def test_a_validation_that_is_repeated_has_one_row(tmp_path: Path, loss: str) ->
     lines = [f"{json.dumps(row)}\n" for row in rows]
     path.write_text("".join(lines), encoding="utf-8")
     MetricsLog(path).drop_after(4, 2)
+    assert path.read_text(encoding="utf-8") == "".join(lines[:3])
+
+
+def test_a_line_is_read_up_to_a_largest_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_records, "MAX_ROW_CHARACTERS", 12)
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{"x" * 30}\n{{"step": 2}}\n')
+    with open_metrics(tmp_path / "metrics.jsonl") as file:
+        assert list(complete_lines(file)) == ['{"step": 1}\n']
+
+
+def test_rows_are_read_up_to_a_largest_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [f'{{"step": {step}}}\n' for step in range(1, 6)]
+    monkeypatch.setattr(metrics_log, "MAX_METRICS_BYTES", 3 * len(lines[0]))
+    path.write_text("".join(lines), encoding="utf-8")
+    MetricsLog(path).drop_after(5, 5)
     assert path.read_text(encoding="utf-8") == "".join(lines[:3])
