@@ -91,7 +91,12 @@ class Run:
             self.saves.interrupted()
             say(f"stopped at step {self.trainer.progress.step:,}; {self._resume_hint()}")
             raise typer.Exit(self.stop.exit_code)
-        self.saves.finished()
+        try:
+            self.saves.finished()
+        except StorageError:
+            if (self.folder.path / "last.npz").exists():
+                say(self._resume_hint())
+            raise
         self._tell_plan()
         self.report(reason)
 

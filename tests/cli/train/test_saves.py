@@ -171,7 +171,9 @@ def test_a_run_whose_best_cannot_be_saved_fails_and_names_no_other_best(
     saving(lambda name, at: name == "best.npz" and at == 12)
     result = run_cli(*command)
     assert result.exit_code == 5
-    assert result.stderr.splitlines()[-1].startswith("charrnn: error: cannot write 'best.npz'")
+    *_, hint, error = result.stderr.splitlines()
+    assert hint == "go on with: charrnn train --resume checkpoints/corpus"
+    assert error.startswith("charrnn: error: cannot write 'best.npz'")
     assert load_checkpoint(RUN / "best.npz").step == 8
     assert progress_of(RUN / "last.npz").best_step == 8
     saving(lambda _name, _at: False)
