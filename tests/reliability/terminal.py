@@ -116,14 +116,20 @@ def quick_commands() -> Iterator[None]:
         yield
 
 
-def on_pty(*arguments: str, **variables: str) -> tuple[int, bytes]:
+def on_pty(*arguments: str, folder: Path | None = None, **variables: str) -> tuple[int, bytes]:
     """Run a command in its own process, with stdout and stderr at a pseudo-terminal.
+
+    Args:
+        arguments: the words after `charrnn`.
+        folder: the working directory.
+        variables: of the environment.
 
     Returns the exit code and everything written, its line ends as the command wrote them.
     """
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "charrnn", *arguments],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,

@@ -9,8 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, cycle, product, repeat
 from pathlib import Path
 
 import pytest
@@ -103,35 +104,22 @@ def charrnn(
     )
 
 
-def stream_cases() -> list[object]:
-    """Return every command with every stream, the consoles and terminals in turn."""
-    consoles, terminals = cycle(CONSOLES), cycle(TERMINALS)
-    return [
-        pytest.param(
-            line,
-            streams,
-            next(consoles),
-            next(terminals),
-            marks=() if (line, streams) in QUICK else pytest.mark.reliability,
-        )
-        for line in LINES
-        for streams in STREAMS
-    ]
+def side_by_side(check: Callable[..., None], *columns: Iterable[object]) -> int:
+    """Call a check for each row of arguments, one on each processor; return the number of rows."""
+    rows = list(zip(*columns, strict=False))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda row: check(*row), rows))
+    return len(rows)
 
 
-@pytest.mark.parametrize(("line", "streams", "console", "terminal"), stream_cases())
-def test_no_stream_ends_a_command_in_a_traceback(
-    line: str,
-    streams: str,
-    console: str,
-    terminal: str,
-    place: Path,
-    tmp_path: Path,
-    record_figure: Callable[[str, str], None],
+def check_streams(
+    line: str, streams: str, place: Path, folder: Path, console: str, terminal: str
 ) -> None:
-    log = tmp_path / "stderr"
+    """Run a command with its streams redirected, and check how it ends."""
+    folder.mkdir()
+    log = folder / "stderr"
     where = STREAMS[streams] if "2>" in STREAMS[streams] else f"2>{log} {STREAMS[streams]}"
-    extra = f" --out {shlex.quote(str(tmp_path / 'new'))}" if line.startswith("train") else ""
+    extra = f" --out {shlex.quote(str(folder / 'new'))}" if line.startswith("train") else ""
     program = shlex.join([sys.executable, "-X", "faulthandler", "-m", "charrnn"])
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {program} {LINES[line]}{extra} {where}"],
@@ -144,48 +132,75 @@ def test_no_stream_ends_a_command_in_a_traceback(
     )
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     said += done.stderr.decode("utf-8", "replace")
-    assert done.returncode in CODES, said
+    what = f"{line}, {streams}, {console}, {terminal}: exit {done.returncode}: {said}"
+    assert done.returncode in CODES, what
     for forbidden in ("Traceback", "Warning", "AttributeError", "ValueError", "Exception ignored"):
-        assert forbidden not in said
-    assert said.count("charrnn: error: ") <= 1
+        assert forbidden not in said, what
+    assert said.count("charrnn: error: ") <= 1, what
     # Those below depend on how `app` and `training_run` treat streams that cannot be written.
     if line == "train" and "stderr" in streams:
-        assert (tmp_path / "new" / "best.npz").exists()
+        assert (folder / "new" / "best.npz").exists(), what
     plain = not line.startswith("train") and line not in ("help", "an error", "a usage error")
     if streams == "stdout closed" and plain and line != "predict, standard input":
-        assert done.returncode == 5, said
-        assert said.count("charrnn: error: ") == 1, said
+        assert done.returncode == 5, what
+        assert said.count("charrnn: error: ") == 1, what
     if streams == "one line read" and plain:
-        assert done.returncode == 0, said
-    record_figure("commands × streams, consoles and terminals in turn", f"{len(stream_cases())}")
+        assert done.returncode == 0, what
+
+
+def test_the_likeliest_broken_streams_end_no_command_in_a_traceback(
+    place: Path, tmp_path: Path
+) -> None:
+    folders = (tmp_path / str(number) for number in count())
+    lines, streams = zip(*sorted(QUICK), strict=True)
+    tried = side_by_side(
+        check_streams, lines, streams, repeat(place), folders, cycle(CONSOLES), cycle(TERMINALS)
+    )
+    assert tried == len(QUICK)
 
 
 @pytest.mark.reliability
-@pytest.mark.parametrize("terminal", TERMINALS)
-@pytest.mark.parametrize("console", CONSOLES)
-def test_no_console_or_narrow_terminal_ends_a_command(
-    console: str,
-    terminal: str,
-    place: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    record_figure: Callable[[str, str], None],
+def test_no_stream_ends_a_command_in_a_traceback(
+    place: Path, tmp_path: Path, record_figure: Callable[[str, str], None]
 ) -> None:
-    monkeypatch.chdir(place)
-    for line, words in LINES.items():
-        extra = ("--out", str(tmp_path / line)) if line.startswith("train") else ()
-        code, written = on_pty(
-            *shlex.split(words), *extra, **CONSOLES[console], **TERMINALS[terminal]
-        )
-        text = written.decode("cp1252" if console == "cp1252" else "utf-8", "replace")
-        assert code == {"an error": 4, "a usage error": 2}.get(line, 0), (line, text)
-        for forbidden in ("Traceback", "Error:"):
-            assert forbidden not in text, (line, text)
-        assert written.strip() or line == "predict, standard input", line
-    record_figure(
-        "commands × consoles × terminals, at a pseudo-terminal",
-        f"{len(LINES)} × {len(CONSOLES)} × {len(TERMINALS)}",
+    folders = (tmp_path / str(number) for number in count())
+    lines, streams = zip(*product(LINES, STREAMS), strict=True)
+    tried = side_by_side(
+        check_streams, lines, streams, repeat(place), folders, cycle(CONSOLES), cycle(TERMINALS)
     )
+    assert tried == len(LINES) * len(STREAMS)
+    record_figure(
+        "commands × streams, consoles and terminals in turn", f"{len(LINES)} × {len(STREAMS)}"
+    )
+
+
+def check_terminal(line: str, console: str, terminal: str, place: Path, folder: Path) -> None:
+    """Run a command at a pseudo-terminal, and check how it ends."""
+    extra = ("--out", str(folder)) if line.startswith("train") else ()
+    arguments = (*shlex.split(LINES[line]), *extra)
+    code, written = on_pty(*arguments, folder=place, **CONSOLES[console], **TERMINALS[terminal])
+    text = written.decode("cp1252" if console == "cp1252" else "utf-8", "replace")
+    what = f"{line}, {console}, {terminal}: exit {code}: {text}"
+    assert code == {"an error": 4, "a usage error": 2}.get(line, 0), what
+    for forbidden in ("Traceback", "Error:"):
+        assert forbidden not in text, what
+    assert written.strip() or line == "predict, standard input", what
+
+
+@pytest.mark.reliability
+def test_no_console_or_narrow_terminal_ends_a_command(
+    place: Path, tmp_path: Path, record_figure: Callable[[str, str], None]
+) -> None:
+    lines, consoles = zip(*product(LINES, CONSOLES), strict=True)
+    terminals = [tuple(TERMINALS)[(n + n // len(CONSOLES)) % 2] for n in range(len(lines))]
+    folders = (tmp_path / str(number) for number in count())
+    tried = side_by_side(check_terminal, lines, consoles, terminals, repeat(place), folders)
+    assert len({*zip(consoles, terminals, strict=True)}) == len(CONSOLES) * len(TERMINALS)
+    record_figure(
+        "commands × consoles at a pseudo-terminal, dumb and of 20 columns in turn",
+        f"{len(LINES)} × {len(CONSOLES)}",
+    )
+    assert tried == len(LINES) * len(CONSOLES)
 
 
 def without_privileges() -> list[str]:
@@ -271,7 +286,7 @@ def test_a_clock_that_jumps_changes_neither_budget_nor_saves(
     plain, shown = time.time, TrainingDisplay.step
 
     def step(self: TrainingDisplay, event: Step) -> None:
-        if event.step == 3:
+        if event.step == 1:
             monkeypatch.setattr(time, "time", lambda: plain() + jump)
         shown(self, event)
 
