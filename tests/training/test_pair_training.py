@@ -183,6 +183,7 @@ def test_a_model_of_pairs_is_not_one_of_a_text(good: Path) -> None:
         ({"answers": ["a", "a"]}, "pairs: the answers must be different symbols"),
         ({"answers": ["ab"]}, "pairs: the answers must be single characters"),
         ({"longest": 0}, "pairs: the longest answer"),
+        ({"longest": 2**16 + 1}, r"pairs\.longest is 65537; it must be"),
         ({"longest": "7"}, r"pairs\.longest has a value of the wrong type"),
         ({"more": 1}, r"pairs\.more is missing or unknown"),
         (None, "pairs is missing"),
