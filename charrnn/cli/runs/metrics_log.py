@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from charrnn.checkpointing.run_records import (
     open_metrics,
     parse_row,
 )
-from charrnn.system.files import open_regular_file, write_all, write_atomically
+from charrnn.system.files import CHUNK_BYTES, open_regular_file, write_all, write_atomically
 from charrnn.types import JSON
 
 VALIDATION_FIELDS = {"validation_nats_per_char", "validation_nats_per_symbol"}
@@ -103,8 +103,11 @@ class MetricsLog:
         """
         if not self.path.exists():
             return
-        kept = []
-        size = 0
+        write_atomically(self.path, self._rows_until(step, validated))
+
+    def _rows_until(self, step: int, validated: int) -> Iterator[bytes]:
+        """Yield the rows that `drop_after` keeps, about `CHUNK_BYTES` at a time."""
+        kept, waiting, size = [], 0, 0
         with open_metrics(self.path) as file:
             for line in complete_lines(file):  # the last line of a killed run may be incomplete
                 size += len(line)
@@ -115,7 +118,11 @@ class MetricsLog:
                     continue
                 if row["step"] <= validated or not VALIDATION_FIELDS & row.keys():
                     kept.append(line)
-        write_atomically(self.path, "".join(kept).encode())
+                    waiting += len(line)
+                if waiting > CHUNK_BYTES:
+                    yield "".join(kept).encode()
+                    kept, waiting = [], 0
+        yield "".join(kept).encode()
 
     def close(self) -> None:
         """Write the rows in memory, and close the file."""

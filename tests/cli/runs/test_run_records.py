@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,18 @@ def test_rows_are_read_up_to_a_largest_size(
     path.write_text("".join(lines), encoding="utf-8")
     MetricsLog(path).drop_after(5, 5)
     assert path.read_text(encoding="utf-8") == "".join(lines[:3])
+
+
+def test_rows_are_dropped_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    row = json.dumps({"step": 1, "x": "x" * 10_000}) + "\n"
+    path.write_text(row * 2_000 + '{"step": 9}\n', encoding="utf-8")
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        MetricsLog(path).drop_after(2, 2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size == size - len('{"step": 9}\n')
+    assert peak < size / 3
