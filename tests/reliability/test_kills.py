@@ -16,11 +16,11 @@ from tests.reliability.processes import Reporting, eventually, in_session, write
 from tests.reliability.scale import tries
 
 RUN = (
-    *("train", "corpus.txt", "--out", "run", "--steps", "1000000", "--hidden", "8", "--quiet"),
+    *("train", "corpus.txt", "--out", "run", "--steps", "1000000", "--hidden", "48", "--quiet"),
     *("--batch-size", "4", "--seq-length", "8", "--backend", "numpy", "--dropout", "0"),
-    *("--eval-every", "5", "--save-every", "2"),
+    *("--eval-every", "20", "--save-every", "1", "--optimizer", "adam"),
 )
-RESUME = ("train", "--resume", "run", "--quiet", "--save-every", "2")
+RESUME = ("train", "--resume", "run", "--quiet", "--save-every", "1")
 AT_START = 0.15
 """Fraction of the kills that strike before the run has saved anything."""
 
