@@ -29,6 +29,7 @@ ALLOWED = {
     "checkpointing": {*CORE, "system", "training_config"},
     "evaluation": {*CORE, "system"},
     "inference": {*CORE, "checkpointing", "evaluation"},
+    "compression": {*CORE, "system", "checkpointing", "evaluation", "inference"},
     "training": {*CORE, "system", "training_config", "checkpointing", "evaluation"},
     "analysis": {*CORE, "system", "training_config", "evaluation", "training"},
 }

@@ -40,6 +40,8 @@ COMMANDS = {
         "Measure how far the characters of a text depend on each other.",
     ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
+    "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
+    "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
 MAX_LINE = 200

@@ -422,6 +422,97 @@ CASES = [
         )
         for plans in ("300", "30:15")
     ),
+    Case(
+        "compress run",
+        "no file follows it",
+        "charrnn compress CHECKPOINT FILE",
+        "compress run corpus.txt --output packed",
+    ),
+    Case(
+        "compress run corpus.txt --output none/packed",
+        "no folder none",
+        "another --output",
+        "compress run corpus.txt --output packed",
+    ),
+    Case(
+        f"compress run corpus.txt --output {'x' * 300}",
+        "cannot write",
+        "another --output",
+        "compress run corpus.txt --output packed",
+    ),
+    Case(
+        "compress run corpus.txt --output /dev/null",
+        "/dev/null is no file to write to",
+        "another --output",
+        "compress run corpus.txt --output packed",
+    ),
+    Case(
+        "compress run corpus.txt --output run/best.npz",
+        "run/best.npz exists",
+        "--force",
+        "compress run corpus.txt --output packed --force",
+    ),
+    Case(
+        "compress run corpus.txt --output ''",
+        "--output is empty",
+        "--output FILE",
+        "compress run corpus.txt --output packed",
+    ),
+    Case(
+        "compress run corpus.txt --output - --json",
+        "both for stdout",
+        "--output FILE",
+        "compress run corpus.txt --output packed --json",
+    ),
+    Case(
+        "compress bytes corpus.txt --encoding utf-16",
+        "not for a model of bytes",
+        "without it",
+        "compress bytes corpus.txt --output packed",
+    ),
+    Case(
+        "compress run greek.txt",
+        "the vocabulary lacks",
+        "a model of bytes, from charrnn train --bytes",
+        "compress bytes corpus.txt --output packed",
+    ),
+    Case("compress run empty", "is a checkpoint or a folder", "charrnn compress", ""),
+    Case(
+        "decompress run corpus.txt --output out",
+        "is no file of charrnn compress",
+        "a file that it wrote",
+        "decompress run packed.charrnn --output out",
+    ),
+    Case(
+        "decompress run cut.charrnn",
+        "is truncated or altered",
+        "an undamaged copy",
+        "decompress run packed.charrnn --output out",
+    ),
+    Case(
+        "decompress run corpus.txt",
+        "does not end in .charrnn",
+        "--output FILE",
+        "decompress run packed.charrnn --output out",
+    ),
+    Case(
+        "decompress run packed.charrnn --output - --json",
+        "both for stdout",
+        "--output FILE",
+        "decompress run packed.charrnn --output out --json",
+    ),
+    Case(
+        "decompress twin packed.charrnn --output out",
+        "is not among the checkpoints named",
+        "that checkpoint",
+        "decompress run packed.charrnn --output out",
+    ),
+    Case(
+        "decompress packed.charrnn --output out",
+        "is not under checkpoints",
+        "the path of that checkpoint",
+        "decompress run packed.charrnn --output out",
+    ),
     Case("inspect-gradients --live", "no run under", "charrnn train in another terminal", ""),
     Case("inspect-gradients --probe a b", "one task at a time", "--probe france", ""),
     Case("inspect-gradients --probe --gaps few", "is not a list of gaps", "--gaps 5,20,80", ""),
@@ -462,6 +553,17 @@ NOT_PROVOKED = {
     "a checkpoint has room for": "15,000 labels: `test_exits`",
     "not enough memory": "takes all memory: `test_exits`",
     "it must be a finite number, 0 or more": "refused before: `test_sampling`",
+    "too large to compress with": "weights of a billion: `test_fixed_point`",
+    "has no fixed-point form": "a cell of another program: `test_fixed_point`",
+    "is not exact on this machine": "a faulty BLAS: `test_fixed_point`",
+    "computes other frequencies": "another machine's numbers: `test_compressor`",
+    "changed while it was read": "a file that changes: `test_compressor`",
+    "cannot be restored exactly": "an encoding with several spellings: `test_compressor`",
+    "was compressed with another model": "only through Python: `test_compressor`",
+    "is of version {}, not": "a file of the future: `test_compressor`",
+    "a compressed file is not for a terminal": "on a terminal: `test_compress`",
+    "another Python": "a codec of another Python: `test_compressor`",
+    "cannot write {} ({})": "a full disk",
     "an ensemble needs at least two models": "only through Python: `test_ensemble`",
     "number the same characters differently": "a checkpoint made by hand: `test_ensemble`",
     "x has": "only through Python: `test_stateful`",
@@ -545,6 +647,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
             f"--builtin vowels {P} --out pairs",
         ):
             assert call(f"train {words}").exit_code == 0
+        assert call("compress run corpus.txt --output packed.charrnn").exit_code == 0
+        Path("cut.charrnn").write_bytes(Path("packed.charrnn").read_bytes()[:-1])
     return place
 
 

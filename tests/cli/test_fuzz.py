@@ -37,7 +37,7 @@ TEXTS = (
     *("nowhere", "nowhere/x.npz", "folder", "corpus.txt", "corpus.txt/x", "broken.npz", "a,b"),
     *(",", "5,20", "normal:1e40", "normal:-1", "orthogonal", "utf-16", "france:99999", "a" * 300),
 )
-PATHS = ("--out", "--name", "--plot")
+PATHS = ("--out", "--name", "--plot", "--output")
 """Options that make files: only places inside the folder of the test are tried."""
 
 SAFE_PLACES = ("", "\0", "a\0b", ".", "x" * 300, "\x1b[31m", "corpus.txt", "corpus.txt/x", "\n")
@@ -52,6 +52,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),
     "inspect-text": ("corpus.txt", "--lags", "3"),
     "eval": ("run", "corpus.txt", "--no-baselines"),
+    "compress": ("run", "corpus.txt", "--output", "-"),
+    "decompress": ("run", "packed.charrnn", "--output", "-"),
     "info": ("run",),
 }
 UNTRIED = {
@@ -121,6 +123,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         runner = CliRunner()
         for words in (("corpus.txt", "--out", "run"), ("--builtin", "vowels", "--out", "pairs")):
             assert runner.invoke(app, ["train", *words, *small]).exit_code == 0
+        packed = ("compress", "run", "corpus.txt", "--output", "packed.charrnn")
+        assert runner.invoke(app, packed).exit_code == 0
     finally:
         os.chdir(before)
     return place

@@ -49,6 +49,7 @@ LINES = {
     "inspect --live": "inspect-gradients run --live",
     "inspect-text": "inspect-text corpus.txt",
     "eval": "eval run corpus.txt --no-baselines",
+    "compress": "compress run corpus.txt --output -",
     "info": "info run",
     "help": "train --help",
     "an error": "train nowhere.txt",
