@@ -57,7 +57,7 @@ def charrnn(
     return subprocess.run(
         [*prefix, sys.executable, "-m", "charrnn", *arguments],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
         preexec_fn=limit_memory,
         input=stdin,
