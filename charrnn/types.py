@@ -20,6 +20,9 @@ Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.integer[Any]]
 """Characters as positions in a vocabulary: unsigned integers, as small as the vocabulary allows."""
 
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+"""The shapes of arrays by name."""
+
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A JSON value; numbers are finite, and a tuple comes back as a list."""
 

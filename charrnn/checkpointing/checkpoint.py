@@ -52,10 +52,10 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.limits import PROGRESS_LIMITS
 from charrnn.nn.network import ModelConfig
-from charrnn.nn.parameters import Parameters, Shapes
+from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training_config import Progress, TrainingConfig, stored_name
-from charrnn.types import JSON, Array
+from charrnn.types import JSON, Array, Shapes
 
 FORMAT, PAIR_FORMAT = 1, 2
 """Versions of the format, for texts and for pairs; newer versions are refused."""

@@ -23,9 +23,9 @@ from charrnn.nn.ops import (
     cross_entropy_backward,
     dropout_mask,
 )
-from charrnn.nn.parameters import Parameters, Shapes
+from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import require_memory
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, Shapes
 
 FORGET_BIAS = 1.0
 """Default initial bias of the LSTM's forget gate (Jozefowicz, Zaremba & Sutskever 2015, ICML)."""

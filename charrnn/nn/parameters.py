@@ -6,15 +6,11 @@ processes one addition, and a checkpoint a loop over names.
 
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from charrnn.types import Array
-
-Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
-"""The shapes of arrays by name."""
+from charrnn.types import Array, Shapes
 
 
 class Parameters(Mapping[str, Array]):

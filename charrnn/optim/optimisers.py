@@ -6,11 +6,15 @@ adds the L2 term to the gradient: g ← g + decay · w.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from typing import ClassVar
 
 import numpy as np
 
-from charrnn.types import Array
+from charrnn.optim.newton_schulz import Orthogonaliser
+from charrnn.types import Array, Shapes
 
 
 class Optimiser(ABC):
@@ -21,6 +25,8 @@ class Optimiser(ABC):
     Args:
         parameters: the weights (n,), for their size and dtype; they are not kept.
         weight_decay: 0 or more; see the top of this module.
+        shapes: the shapes of the parameters in the vector by name; most optimisers need none.
+        threads: threads that may share the work of an update.
 
     Example:
         >>> w = np.array([1.0, 1.0])
@@ -34,8 +40,16 @@ class Optimiser(ABC):
     """Names of the running arrays that it needs besides the weights; checkpoints store them."""
     default_lr: ClassVar[float]
     """Default learning rate, before the factor of the cell (`Cell.lr_scale`)."""
+    period: int = 1
+    """Updates after which their cost repeats: some do more work at every so many."""
 
-    def __init__(self, parameters: Array, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        parameters: Array,
+        weight_decay: float = 0.0,
+        shapes: Shapes | None = None,
+        threads: int = 1,
+    ) -> None:
         self.weight_decay = weight_decay
         self.state = {name: np.zeros_like(parameters) for name in self.slots}
         """The running arrays by name, each (n,), zero at first."""
@@ -102,6 +116,111 @@ class DampedAdagrad(Adagrad):
         np.add(s, self.epsilon, out=scratch)
         np.sqrt(scratch, out=scratch)
         w -= np.multiply(np.divide(g, scratch, out=scratch), lr, out=scratch)
+
+
+HIDDEN_PER_PERIOD = 64
+"""Hidden units per update of the period: the iterations cost H times as much per unit as a step."""
+
+MATRIX_SCALE = 0.125
+"""Learning rate of the matrices, as a factor on Adagrad's."""
+
+FULL_LR_HIDDEN = 256
+
+
+class Muon(Adagrad):
+    """Muon for the matrices between hidden units, Adagrad for all other parameters.
+
+    Of every gate's matrix W (H, H), in W_hh and in the W_xh of upper layers:
+
+        M ← μ M + G at every update;  W ← W − p η O(M) at every p-th update,
+
+    where O(M) is M with its singular values brought near 1 by Newton–Schulz iterations, so that a
+    step changes every direction by as much, also those in which gradients are small. p is `period`:
+    O changes slowly and costs as much as a step of training. η is the learning rate times
+    `MATRIX_SCALE`, and does not depend on H as that of Adagrad does.
+
+    Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; Bernstein & Newhouse 2024, arXiv
+    2409.20325. Duchi, Hazan & Singer 2011 for Adagrad. `accumulator` holds M of these matrices and
+    the sums of squares of the other parameters. Without the shapes of the parameters it is Adagrad.
+    """
+
+    slots: ClassVar = ("accumulator",)
+    default_lr: ClassVar = 0.4
+    mu: ClassVar = 0.95
+
+    def __init__(
+        self,
+        parameters: Array,
+        weight_decay: float = 0.0,
+        shapes: Shapes | None = None,
+        threads: int = 1,
+    ) -> None:
+        super().__init__(parameters, weight_decay)
+        self._blocks: list[slice] = []
+        """Where each gate's matrix lies in the vector."""
+        self._others: list[slice] = []
+        self._H = 0
+        start = 0
+        for name, shape in (shapes or {"": parameters.shape}).items():
+            stop = start + prod(shape)
+            if is_between_hidden_units(name, shape):
+                self._H = shape[-1]
+                size = self._H**2
+                self._blocks += [slice(at, at + size) for at in range(start, stop, size)]
+            elif self._others and self._others[-1].stop == start:
+                self._others[-1] = slice(self._others[-1].start, stop)
+            else:
+                self._others.append(slice(start, stop))
+            start = stop
+        if self._H:
+            self.period = max(1, round(self._H / HIDDEN_PER_PERIOD))
+        threads = max(1, min(threads, len(self._blocks)))
+        self._orthogonalisers = [Orthogonaliser(self._H, parameters.dtype) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def step(self, w: Array, g: Array, lr: float) -> None:
+        a = self.state["accumulator"]
+        for part in self._others:
+            self.adagrad(w[part], g[part], a[part], self._scratch[part], lr)
+        for block in self._blocks:
+            a[block] *= self.mu
+            a[block] += g[block]
+        if self._blocks and self.updates % self.period == 0:
+            rate = self.period * lr * MATRIX_SCALE * max(1.0, self._H / FULL_LR_HIDDEN)
+            self._update_matrices(w, a, rate)
+
+    def adagrad(self, w: Array, g: Array, s: Array, scratch: Array, lr: float) -> None:
+        """Update parameters that are not matrices between hidden units."""
+        s += np.multiply(g, g, out=scratch)
+        np.sqrt(s, out=scratch)
+        scratch += self.epsilon
+        w -= np.multiply(np.divide(g, scratch, out=scratch), lr, out=scratch)
+
+    def _update_matrices(self, w: Array, a: Array, rate: float) -> None:
+        """Update all matrices, shared out over the threads; each is computed by one of them."""
+        threads = len(self._orthogonalisers)
+
+        def work(number: int) -> None:
+            for block in self._blocks[number::threads]:
+                change = self._orthogonalisers[number](a[block].reshape(self._H, self._H))
+                np.multiply(change, rate, out=change)
+                w[block] -= change.ravel()
+
+        if self._pool is None:
+            work(0)
+        else:
+            list(self._pool.map(work, range(threads)))
+
+
+def is_between_hidden_units(name: str, shape: Sequence[int]) -> bool:
+    """Return whether a parameter (G, H, H) multiplies hidden units and gives hidden units."""
+    square = len(shape) == 3 and shape[1] == shape[2]
+    return square and (name.endswith(".W_hh") or is_upper_input(name))
+
+
+def is_upper_input(name: str) -> bool:
+    """Return whether a parameter is the input matrix of a layer above the first."""
+    return name.endswith(".W_xh") and not name.startswith("layers.0.")
 
 
 class RMSprop(Optimiser):
@@ -176,6 +295,7 @@ class SGD(Optimiser):
 OPTIMISERS: dict[str, type[Optimiser]] = {
     "adagrad": Adagrad,
     "adagrad-damped": DampedAdagrad,
+    "muon": Muon,
     "adam": Adam,
     "adamw": AdamW,
     "rmsprop": RMSprop,

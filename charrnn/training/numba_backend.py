@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 from charrnn.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
-from charrnn.optim.optimisers import Adagrad, DampedAdagrad, Optimiser
+from charrnn.optim.optimisers import Adagrad, DampedAdagrad, Muon, Optimiser
 from charrnn.types import Array
 
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
@@ -289,6 +289,14 @@ class CompiledDampedAdagrad(DampedAdagrad):
         adagrad_step(w, g, s, np.float32(lr), ZERO, np.float32(self.epsilon))
 
 
+class CompiledMuon(Muon):
+    """Muon whose Adagrad part is compiled."""
+
+    def adagrad(self, w: Array, g: Array, s: Array, scratch: Array, lr: float) -> None:
+        """Run all operations in one loop."""
+        adagrad_step(w, g, s, np.float32(lr), np.float32(self.epsilon), ZERO)
+
+
 COMPILED_CELLS: dict[type[Cell], type[Cell]] = {
     RNNCell: CompiledRNN,
     LSTMCell: CompiledLSTM,
@@ -299,5 +307,6 @@ COMPILED_CELLS: dict[type[Cell], type[Cell]] = {
 COMPILED_OPTIMISERS: dict[type[Optimiser], type[Optimiser]] = {
     Adagrad: CompiledAdagrad,
     DampedAdagrad: CompiledDampedAdagrad,
+    Muon: CompiledMuon,
 }
 """The compiled form of an optimiser: of those that presets use. Others run in NumPy."""

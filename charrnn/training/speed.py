@@ -50,33 +50,44 @@ def measure_speed(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
     """
     pool, parts = trainer.pool, trainer.pool.size
     states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
-    optimiser = type(trainer.optimiser)(trainer.parameters.vector, trainer.config.weight_decay)
+    optimiser = trainer.new_optimiser()
     batcher = pool.batcher
     usual = mean(map(batcher.positions, range(min(MAX_CALLS, batcher.steps_per_epoch))))
 
-    def update() -> None:
-        """Update with a learning rate of zero: the weights are written but keep their values."""
-        trainer.clip(pool.gradient, norm(pool.gradient))
-        optimiser.update(trainer.parameters.vector, pool.gradient, 0.0)
-
     def whole(call: int) -> float:
         pool.compute(call)
-        update()  # workers copy the weights after each update
+        update_once()  # workers copy the weights after each update
         return usual / batcher.positions(call)
 
     def own(call: int) -> float:
         pool.compute_own(call)
         return usual / batcher.positions(call)
 
-    def update_alone(_: int) -> float:
-        update()
+    def update_once() -> None:
+        """Update with a learning rate of zero: the weights are written but keep their values."""
+        trainer.clip(pool.gradient, norm(pool.gradient))
+        optimiser.update(trainer.parameters.vector, pool.gradient, 0.0)
+
+    def update(_: int) -> float:
+        update_once()
         return 1.0
+
+    def updates(_: int) -> float:
+        """Make as many updates as their cost takes to repeat."""
+        for _ in range(optimiser.period):
+            update_once()
+        return 1 / optimiser.period
 
     with np.errstate(all="ignore"):
         together = _seconds(whole, stop)
-        alone = together
+        usually, alone = 0.0, together
+        if parts > 1 or optimiser.period > 1:
+            usually = _seconds(update, stop)
         if parts > 1:
-            alone = parts * _seconds(own, stop) + _seconds(update_alone, stop)
+            alone = parts * _seconds(own, stop) + usually
+        if optimiser.period > 1:  # medians do not see the work of every so many updates
+            more = max(0.0, _seconds(updates, stop) - usually)
+            together, alone = together + more, alone + more
     trainer.states.vector[...], trainer.parameters.vector[...] = states, weights
     model, parameters = trainer.model_config, trainer.parameters
     many = _forward_seconds(model, parameters, VALIDATION_BATCH_SIZE, stop)

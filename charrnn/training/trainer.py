@@ -17,6 +17,7 @@ from charrnn.errors import DivergedError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
+from charrnn.optim.optimisers import Optimiser
 from charrnn.optim.schedules import lr_at_step, parse_plans
 from charrnn.system.memory import require_memory
 from charrnn.training.backends import load_backend
@@ -81,8 +82,7 @@ class Trainer:
         )
         self.parameters = self.pool.parameters
         self.states = self.pool.states
-        optimiser = load_backend(config.backend).optimisers[config.optimiser]
-        self.optimiser = optimiser(self.parameters.vector, config.weight_decay)
+        self.optimiser = self.new_optimiser()
         self.model = self.parameters
         if config.ema_decay:
             self.model = initial.like(initial.vector.copy())
@@ -103,6 +103,12 @@ class Trainer:
         self.gradient_snapshot: GradientSnapshot | None = None
         self.steps_per_epoch = self.pool.batcher.steps_per_epoch
         self.characters_per_step = self.pool.batcher.characters_per_step
+
+    def new_optimiser(self) -> Optimiser:
+        """Return an optimiser of the run's settings that has seen no gradient."""
+        kind = load_backend(self.config.backend).optimisers[self.config.optimiser]
+        parameters = self.parameters
+        return kind(parameters.vector, self.config.weight_decay, parameters.shapes, self.pool.size)
 
     def step(self) -> Step:
         """Compute the gradient of one batch; update weights, optimiser and states.

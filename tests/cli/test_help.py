@@ -60,7 +60,7 @@ def test_the_names_of_all_registries_are_on_the_page(run_cli: Call) -> None:
     page = words(run_cli("train", "--help").stdout)
     for name in (
         "rnn, lstm, gru",
-        "adagrad, adagrad-damped, adam, adamw, rmsprop, sgd",
+        "adagrad, adagrad-damped, muon, adam, adamw, rmsprop, sgd",
         "min-char-rnn",
     ):
         assert name in page

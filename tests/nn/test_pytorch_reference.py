@@ -8,7 +8,7 @@ import pytest
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
-from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.optim.optimisers import MATRIX_SCALE, OPTIMISERS, Muon
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -106,9 +106,24 @@ def test_an_optimiser_takes_the_steps_of_pytorch(path: str, lr: float, decay: fl
     assert np.abs(w - GOLDEN["start"]).max() > 0.05
 
 
+def test_muon_takes_the_steps_of_pytorch_within_its_precision() -> None:
+    """PyTorch iterates in bfloat16, whose numbers have three significant digits."""
+    w = GOLDEN["muon.start"].ravel().copy()
+    side = len(GOLDEN["muon.start"])
+    optimiser = Muon(w, 0.0, {"layers.0.W_hh": (1, side, side)})
+    before = GOLDEN["muon.start"]
+    for gradient, expected in zip(GOLDEN["muon.gradients"], GOLDEN["muon.path"], strict=True):
+        optimiser.update(w, gradient.ravel().copy(), 0.1 / MATRIX_SCALE)
+        change = np.linalg.norm(expected - before)
+        assert np.linalg.norm(w.reshape(side, side) - expected) < 0.05 * change
+        before = expected
+        w[...] = expected.ravel()
+    assert change > 0.3 * 0.1 * np.sqrt(side)
+
+
 def test_every_optimiser_that_pytorch_has_too_has_a_golden_path() -> None:
     paths = {name.removesuffix(".path") for name in GOLDEN if name.endswith(".path")}
-    assert {"adagrad", "adam", "adamw", "rmsprop", "sgd"} <= paths & set(OPTIMISERS)
+    assert {"adagrad", "adam", "adamw", "muon", "rmsprop", "sgd"} <= paths & set(OPTIMISERS)
 
 
 FIRST_LOSSES: dict[str, list[float]] = {

@@ -25,7 +25,7 @@ def descend(name: str, lr: float, steps: int) -> Array:
 
 @every_optimiser
 def test_it_converges_on_a_quadratic(name: str) -> None:
-    lr = {"adagrad": 0.8, "adagrad-damped": 0.8, "sgd": 0.02}.get(name, 0.1)
+    lr = {"adagrad": 0.8, "adagrad-damped": 0.8, "muon": 0.8, "sgd": 0.02}.get(name, 0.1)
     way = descend(name, lr, 400)
     start, end = np.linalg.norm(MINIMUM), np.linalg.norm(way[-1] - MINIMUM)
     assert end < 1e-2 * start

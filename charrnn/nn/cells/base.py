@@ -17,9 +17,8 @@ import numpy as np
 
 from charrnn.nn.initialisers import chrono_bias
 from charrnn.nn.ops import lookup, lookup_backward, rows
-from charrnn.nn.parameters import Shapes
 from charrnn.nn.recurrent_matmul import RecurrentProduct
-from charrnn.types import Array, Ids
+from charrnn.types import Array, Ids, Shapes
 
 if TYPE_CHECKING:
     from charrnn.nn.network import ModelConfig

@@ -15,8 +15,7 @@ import numpy as np
 
 from charrnn.nn.cells.base import Cell
 from charrnn.nn.ops import sigmoid, sigmoid_slope, tanh_slope
-from charrnn.nn.parameters import Shapes
-from charrnn.types import Array
+from charrnn.types import Array, Shapes
 
 
 class GRUCell(Cell):

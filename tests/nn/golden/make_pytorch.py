@@ -6,6 +6,7 @@
 
 NETWORK.w.NAME  weights as PyTorch stores them   NETWORK.s.h, .s.c  the state carried in (L, B, H)
 NETWORK.g.NAME  their gradients                  NETWORK.logits (T, B, V), NETWORK.loss (mean nats)
+muon.path       the matrix after each step, from `muon.start`, under `muon.gradients`
 OPTIMISER.path  the weights after each step (steps, n), under the gradients `gradients`
 """
 
@@ -17,6 +18,7 @@ from torch import nn
 
 T, B, V, H = 7, 3, 5, 4
 STEPS, SIZE = 25, 6
+MATRIX, MUON_STEPS = 12, 5
 
 torch.manual_seed(2015)
 torch.set_default_dtype(torch.float64)
@@ -71,6 +73,18 @@ path("adamw_decay", torch.optim.AdamW, lr=0.01, weight_decay=0.1, **betas)
 path("rmsprop", torch.optim.RMSprop, lr=0.01, alpha=0.95, eps=1e-8)
 path("sgd", torch.optim.SGD, lr=0.01, momentum=0.9)
 path("adagrad", torch.optim.Adagrad, lr=0.1, eps=1e-8)
+
+# PyTorch's Muon takes matrices only, and its Newton-Schulz iterations work in bfloat16.
+arrays["muon.start"] = torch.randn(MATRIX, MATRIX)
+arrays["muon.gradients"] = torch.randn(MUON_STEPS, MATRIX, MATRIX)
+w = nn.Parameter(arrays["muon.start"].clone())
+muon = torch.optim.Muon([w], lr=0.1, momentum=0.95, nesterov=False, weight_decay=0.0)
+steps = []
+for gradient in arrays["muon.gradients"]:
+    w.grad = gradient.clone()
+    muon.step()
+    steps.append(w.detach().clone())
+arrays["muon.path"] = torch.stack(steps)
 
 target = Path(__file__).with_name("pytorch.npz")
 np.savez_compressed(target, **{name: array.detach().numpy() for name, array in arrays.items()})
