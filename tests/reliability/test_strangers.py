@@ -70,12 +70,13 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.parametrize("resumable", tries(0, whole=1))
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_flipped_bit_and_every_truncation_is_refused(
-    cell: str, tmp_path: Path, record_figure: Record
+    cell: str, resumable: int, tmp_path: Path, record_figure: Record
 ) -> None:
-    """R11, of a whole checkpoint of each cell."""
-    write_checkpoint(tmp_path / "a.npz", cell, resumable=False)
+    """R11, of a whole checkpoint of each cell, one with a training state if `resumable`."""
+    write_checkpoint(tmp_path / "a.npz", cell, resumable=bool(resumable))
     original = (tmp_path / "a.npz").read_bytes()
     deserialise(original)
     damaged, refused = bytearray(original), 0
@@ -189,7 +190,7 @@ def test_a_mutant_ends_a_command_with_one_line(
         command = ("info", "sample", "inspect-gradients")[seed % 3]
         done = call_program(folder, command, "a.npz", *(["--length", "5"] * (command == "sample")))
         out, err = done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
-        assert done.returncode in (0, 2, 3, 6), err
+        assert done.returncode in (0, 2, 3, 4, 6), err
         assert "Traceback" not in err
         assert "Warning" not in err
         assert not CONTROL.search(err)
@@ -215,7 +216,7 @@ from charrnn.errors import CharRNNError
 
 folder, good = Path(sys.argv[1]), Path(sys.argv[2])
 load_checkpoint(good)
-resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]) * 2**30,) * 2)
 events, watching = [], True
 
 def watch(event, arguments):
@@ -242,10 +243,11 @@ print(json.dumps({"events": events, "refusals": refusals, "peak": peak}))
 """
 
 
+@pytest.mark.parametrize("gibibytes", tries(2, whole=1))
 def test_the_gallery_is_refused_without_a_trace(
-    originals: list[Path], tmp_path: Path, record_figure: Record
+    gibibytes: int, originals: list[Path], tmp_path: Path, record_figure: Record
 ) -> None:
-    """R12, with 1 GiB of address space: nothing is executed, imported, opened or written."""
+    """R12, with little address space: nothing is executed, imported or written."""
     gallery = tmp_path / "gallery"
     gallery.mkdir()
     for number, (_, content, _) in enumerate(HOSTILE):
@@ -262,7 +264,7 @@ def test_the_gallery_is_refused_without_a_trace(
     for number, text in enumerate(RAW):
         (gallery / f"text-{number}.npz").write_bytes(seal(arrays, b'{"format":' + text + b"}"))
     done = subprocess.run(
-        [sys.executable, "-c", WATCH, gallery, originals[0]],
+        [sys.executable, "-c", WATCH, gallery, originals[0], str(gibibytes)],
         capture_output=True,
         timeout=120,
         check=False,
@@ -407,7 +409,8 @@ sys.addaudithook(_watch)
 """
 
 
-def test_no_command_opens_a_socket(tmp_path: Path, record_figure: Record) -> None:
+@pytest.mark.parametrize("workers", tries(1, whole=2))
+def test_no_command_opens_a_socket(workers: int, tmp_path: Path, record_figure: Record) -> None:
     """R26, in every process of every command; the pipes between workers are no network."""
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "sitecustomize.py").write_text(HOOK, "utf-8")
@@ -431,7 +434,17 @@ def test_no_command_opens_a_socket(tmp_path: Path, record_figure: Record) -> Non
     log.unlink()
     short = ("--hidden", "4", "--batch-size", "2", "--quiet", "--steps", "3")
     training = (
-        ("train", "corpus.txt", *short, "--seq-length", "8", "--workers", "2", "--out", "run"),
+        (
+            "train",
+            "corpus.txt",
+            *short,
+            "--seq-length",
+            "8",
+            "--workers",
+            str(workers),
+            "--out",
+            "run",
+        ),
         ("train", "pairs.tsv", "--layout", "many-to-one", *short, "--workers", "1", "--out", "p"),
     )
     using = (
