@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability import weakenings
 from tests.reliability.weakening_list import WEAKENINGS, Weakening
 from tests.reliability.weakenings import check_weakening, main, run_weakenings, weakened
 
@@ -41,7 +42,8 @@ def test_a_weakening_is_caught_by_a_test_and_not_by_ordinary_use() -> None:
         Weakening("unseen", clipping, "1e-20", "1e-21", tests),
         Weakening("crash", clipping, "if norm_before <= max_norm:", "if 1 / 0:", tests),
     )
-    results = {result.weakening.name: result for result in run_weakenings(chosen, 1)}
+    found = run_weakenings(chosen, check_first=False)
+    results = {result.weakening.name: result for result in found}
     caught = "optim/test_clipping.py::test_clipping_by_norm_keeps_the_direction_and_the_limit"
     assert {name: result.caught_by for name, result in results.items()} == {
         "seen": caught,
@@ -50,6 +52,18 @@ def test_a_weakening_is_caught_by_a_test_and_not_by_ordinary_use() -> None:
     }
     assert results["unseen"].problem.startswith("pytest ends with 0")
     assert results["crash"].problem.startswith("ordinary use fails")
+
+
+@pytest.mark.parametrize("failing", ["ordinary_use", "pytest"])
+def test_nothing_is_weakened_if_the_tests_fail_already(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_python(_tree: Path, *arguments: str) -> tuple[int, str]:
+        return (1, "1 failed") if failing in arguments[1] else (0, "")
+
+    monkeypatch.setattr(weakenings, "run_python", run_python)
+    with pytest.raises(RuntimeError, match=r"without any weakening, (.|\n)*1 failed"):
+        next(run_weakenings(WEAKENINGS[:3]))
 
 
 @pytest.mark.reliability

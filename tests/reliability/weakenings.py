@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -84,15 +85,20 @@ def check_weakening(weakening: Weakening, root: Path = ROOT) -> None:
     Raises ValueError if its text does not occur exactly once, if it changes nothing, or if a test
     that it names does not exist, and SyntaxError if the weakened file does not compile.
     """
-    source = weakened(weakening, root)
-    before = (root / weakening.file).read_text(encoding="utf-8")
-    if ast.dump(ast.parse(source)) == ast.dump(ast.parse(before)):
+    changed = ast.parse(weakened(weakening, root))
+    if ast.dump(changed) == dumped((root / weakening.file).read_text(encoding="utf-8")):
         raise ValueError(f"{weakening.name} changes no code")
-    compile(source, weakening.file, "exec", dont_inherit=True)
+    compile(changed, weakening.file, "exec", dont_inherit=True)
     for test in weakening.tests:
         path, *_, function = test.split("::")
         if f"def {function}(" not in (root / "tests" / path).read_text(encoding="utf-8"):
             raise ValueError(f"{weakening.name}: there is no test {test}")
+
+
+@cache
+def dumped(source: str) -> str:
+    """Return the syntax tree of a source as text, without comments and positions."""
+    return ast.dump(ast.parse(source))
 
 
 def copy_tree(target: Path) -> None:
