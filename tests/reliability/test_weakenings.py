@@ -58,7 +58,7 @@ def test_a_weakening_is_caught_by_a_test_and_not_by_ordinary_use() -> None:
 def test_nothing_is_weakened_if_the_tests_fail_already(
     failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_python(_tree: Path, *arguments: str) -> tuple[int, str]:
+    def run_python(_tree: Path, *arguments: str, seconds: float = 0.0) -> tuple[int, str]:
         return (1, "1 failed") if failing in arguments[1] else (0, "")
 
     monkeypatch.setattr(weakenings, "run_python", run_python)

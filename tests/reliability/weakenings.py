@@ -14,12 +14,14 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -40,8 +42,14 @@ OF_WORKERS = (
 )
 """Files that matter for ordinary use with two processes, which takes longer."""
 
-MAX_SECONDS = 90.0
+MAX_SECONDS = 180.0
 """Time after which the tests of a weakening are ended; it then counts as not caught."""
+
+MAX_UNCHANGED_SECONDS, UNCHANGED_TESTS = 900.0, 20
+"""Time for some of the tests in the unchanged tree, and how many are run at a time."""
+
+RUNNING: set["subprocess.Popen[bytes]"] = set()
+"""The processes of this module that have not ended yet."""
 
 FAILED = re.compile(r"^FAILED tests/(\S+?)(?:\[.*)?(?: - .*)?$", re.MULTILINE)
 TESTS_FAILED = 1
@@ -123,10 +131,10 @@ def write_source(path: Path, source: bytes) -> None:
     os.utime(path, (stamp, stamp))
 
 
-def run_python(tree: Path, *arguments: str) -> tuple[int, str]:
+def run_python(tree: Path, *arguments: str, seconds: float = MAX_SECONDS) -> tuple[int, str]:
     """Run Python in a copy of the tree; return the exit code and the output.
 
-    Raises TimeoutError after `MAX_SECONDS`.
+    Raises TimeoutError after so many seconds.
     """
     environment = os.environ | {
         "PYTHONPATH": str(tree),
@@ -142,20 +150,29 @@ def run_python(tree: Path, *arguments: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+    RUNNING.add(process)
     try:
-        output, _ = process.communicate(timeout=MAX_SECONDS)
+        output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, 9)  # with the processes that the tests have started
+        kill(process)
         process.communicate()
-        raise TimeoutError(f"no end after {MAX_SECONDS:.0f} s") from error
+        raise TimeoutError(f"no end after {seconds:.0f} s") from error
+    finally:
+        RUNNING.discard(process)
     return process.returncode, output.decode("utf-8", "replace")
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, str]:
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process of `run_python`, with the processes that the tests in it have started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run_tests(tree: Path, tests: Sequence[str], seconds: float = MAX_SECONDS) -> tuple[int, str]:
     """Run tests in a copy of the tree up to the first failure."""
     paths = [f"tests/{test}" for test in tests]
     quiet = ("-q", "-x", "-rf", "--tb=line", "-p", "no:cacheprovider", "--hypothesis-seed=0")
-    return run_python(tree, "-m", "pytest", *quiet, *paths)
+    return run_python(tree, "-m", "pytest", *quiet, *paths, seconds=seconds)
 
 
 def use_ordinarily(tree: Path, workers: int) -> str:
@@ -202,7 +219,7 @@ def run_weakenings(
     Raises RuntimeError if they do not, or if ordinary use fails there.
     """
     workers = max(1, min(workers, len(weakenings)))
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
+    with tempfile.TemporaryDirectory() as folder, processes(workers) as pool:
         trees: SimpleQueue[Path] = SimpleQueue()
         for number in range(workers):
             tree = Path(folder) / str(number)
@@ -219,21 +236,36 @@ def run_weakenings(
 
         if check_first:
             named = sorted({test for weakening in weakenings for test in weakening.tests})
-            check_unchanged(tree, named, pool, workers)
+            check_unchanged(tree, named, pool)
         for done in as_completed([pool.submit(in_a_tree, one) for one in weakenings]):
             yield done.result()
 
 
-def check_unchanged(
-    tree: Path, tests: Sequence[str], pool: ThreadPoolExecutor, workers: int
-) -> None:
+@contextmanager
+def processes(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield an executor; if it is left early, as by Ctrl-C, end what it is running."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(RUNNING):
+            kill(process)
+        pool.shutdown()
+
+
+def check_unchanged(tree: Path, tests: Sequence[str], pool: ThreadPoolExecutor) -> None:
     """Raise RuntimeError unless ordinary use and all `tests` succeed in an unchanged copy."""
-    if problem := use_ordinarily(tree, 2):
-        raise RuntimeError(f"without any weakening, {problem}")
-    parts = [tests[number::workers] for number in range(workers)]
-    for code, output in pool.map(lambda part: run_tests(tree, part), parts):
+
+    def succeed(some: Sequence[str]) -> None:
+        code, output = run_tests(tree, some, MAX_UNCHANGED_SECONDS)
         if code:
             raise RuntimeError(f"without any weakening, the tests fail:\n{output}")
+
+    if problem := use_ordinarily(tree, 2):
+        raise RuntimeError(f"without any weakening, {problem}")
+    starts = range(0, len(tests), UNCHANGED_TESTS)
+    list(pool.map(succeed, [tests[start : start + UNCHANGED_TESTS] for start in starts]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -259,7 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for result in run_weakenings(chosen, options.workers):
             print(result, flush=True)
             caught += result.caught_by is not None
-    except RuntimeError as error:
+    except (RuntimeError, TimeoutError) as error:
         print(error)
         return 1
     print(f"{caught} of {len(chosen)} caught in {time.perf_counter() - began:.0f} s")
