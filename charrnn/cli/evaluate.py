@@ -6,6 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
@@ -29,6 +30,7 @@ from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
 from charrnn.evaluation.text import Score
 from charrnn.inference.model import Model
+from charrnn.inference.sampling import finite_logits
 from charrnn.types import Ids
 
 
@@ -253,6 +255,7 @@ def score_pairs(
     found = pair_metrics(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
     if found is None:
         raise RuntimeError("nothing asked the scoring to stop")
+    finite_logits(np.array(found.score.nats_per_symbol))
     if json:
         write_plain(f"{to_json(found.as_dict())}\n")
         return

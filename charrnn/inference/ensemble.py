@@ -105,7 +105,7 @@ class Ensemble:
         K = len(self.members)
         totals, whole = np.zeros(K), 0.0
         for windows in zip(*(nats_by_window(model, ids) for model in self.members), strict=True):
-            nats = np.stack(windows)  # (K, T)
+            nats = finite_logits(np.stack(windows))  # (K, T)
             totals += nats.sum(axis=1)
             whole += float((math.log(K) - np.logaddexp.reduce(-nats, axis=0)).sum())
         predictions = len(ids) - 1

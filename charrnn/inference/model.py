@@ -16,7 +16,7 @@ from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.text import Score, evaluate
-from charrnn.inference.sampling import Sampling, check_sampling, generate
+from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
 from charrnn.limits import check_kind, format_value
 from charrnn.nn.network import Network
 from charrnn.types import Array, Ids
@@ -165,11 +165,13 @@ class Model:
     def score(self, ids: Ids) -> Score:
         """Return the loss of ids (N,), as `evaluate` that of a text.
 
-        Raises `UsageError` for what is no vector of ids, and `TextError` for fewer than two.
+        Raises `UsageError` for what is no vector of ids, `TextError` for fewer than two, and
+        `DivergedError` if weights are so large that the loss is not finite.
         """
         nats = evaluate(self.config, self.parameters, self._checked_ids(ids))
         if nats is None:
             raise ValueError("nothing asked the evaluation to stop")
+        finite_logits(np.array(nats))
         return Score(nats, len(ids))
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import LAYOUTS, vocabulary_of_pairs
+from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError
 from charrnn.evaluation.text import evaluate
+from charrnn.inference.ensemble import Ensemble
 from charrnn.inference.fast_step import MAX_SUM, single_step
+from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling, generate
 from charrnn.nn.cells import CELLS
@@ -116,3 +120,13 @@ def test_usual_weights_are_read_the_fast_way() -> None:
     assert not single_step(config, parameters, states).may_overflow
     parameters["b_y"][0] = MAX_SUM
     assert single_step(config, parameters, states).may_overflow
+
+
+def test_a_loss_that_is_not_finite_is_an_error() -> None:
+    config, parameters = network(fill, cell="lstm")
+    record = CorpusRecord("letters", "0" * 64, 0, 0.1)
+    model = Model(Checkpoint(config, Vocabulary("abcde"), parameters, record, 0))
+    with pytest.raises(DivergedError, match="predictions of this model are not finite"):
+        model.score(np.arange(5))
+    with pytest.raises(DivergedError, match="predictions of this model are not finite"):
+        Ensemble([model, model]).score(np.arange(5))
