@@ -19,6 +19,7 @@ from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.output.text_columns import listed, listed_bytes
 from charrnn.cli.sample_notes import note_prompt, note_repetition, note_stop
+from charrnn.cli.sample_prompt import converse
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN, find_files
 from charrnn.data.text_files import read_source
@@ -27,6 +28,7 @@ from charrnn.errors import TextError, UsageError
 from charrnn.inference.ensemble import Ensemble
 from charrnn.inference.model import Model, check_size, load
 from charrnn.inference.sampling import Sampling
+from charrnn.inference.session import Session
 from charrnn.randomness import new_seed
 
 KEPT = 100_000
@@ -74,6 +76,13 @@ def sample(
     stop: Annotated[
         str, typer.Option(help=f"End a sample before this text. Escapes: {ESCAPES_HELP}.")
     ] = "",
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive",
+            help="Read lines and continue each; /help lists commands such as /temp and /undo.",
+        ),
+    ] = False,
     ensemble: EnsembleOption = False,
     on_unknown: OnUnknown = Unknown.ERROR,
     encoding: Encoding = "utf-8",
@@ -87,9 +96,11 @@ def sample(
 
     On a terminal, control characters are made visible, and a newline is added at the end.
 
+    With --interactive the text is continued line by line, from a terminal or a pipe.
+
     With --ensemble A B the probabilities of several models of one vocabulary are averaged.
     """
-    check_options(dict(on_the_command_line(context)), count)
+    check_options(dict(on_the_command_line(context)), count, prime_file)
     check_size(length, count)
     sampling = Sampling(temp, top_k, top_p, seed=new_seed() if seed is None else seed)
     model: Model | Ensemble
@@ -108,6 +119,10 @@ def sample(
     skip = on_unknown is Unknown.SKIP
     prime = read_prime(model, prime, prime_file, encoding, skip=skip)
     check_stop(model, stop, skip=skip)
+    if interactive:
+        session = Session(model, sampling, length, stop)
+        converse(session, prime, first.checkpoint.corpus.normalise, raw=raw)
+        return
     if prime and isinstance(model, Model):
         note_prompt(model, path, prime)
     greedy = temp == 0 or top_k == 1
@@ -127,10 +142,16 @@ def sample(
         note_stop(first, path, stop, length)
 
 
-def check_options(given: dict[str, str], count: int) -> None:
+def check_options(given: dict[str, str], count: int, prime_file: str | None) -> None:
     """Raise `UsageError` for options that contradict each other or would not be read."""
     if "prime" in given and "prime_file" in given:
         raise UsageError("--prime and --prime-file contradict each other; try one of them")
+    if "interactive" in given:
+        for name in ("count", "separator"):
+            if name in given:
+                raise UsageError(f"{given[name]} is not for --interactive", "it without")
+        if prime_file == STDIN:
+            raise UsageError("--interactive reads standard input itself", "--prime", "a file")
     if "encoding" in given and "prime_file" not in given:
         raise UsageError("--encoding is for --prime-file, which is not given; try without it")
     if "on_unknown" in given and not {"prime", "prime_file", "stop"} & given.keys():

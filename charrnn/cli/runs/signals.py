@@ -111,6 +111,17 @@ def raise_on_signal() -> Iterator[None]:
         sys.unraisablehook = report_unraisable
 
 
+def continue_after_interrupt(error: KeyboardInterrupt) -> bool:
+    """Return whether an interrupt was Ctrl-C, and forget it: the next signal is a first one again.
+
+    For a command that Ctrl-C does not end. SIGTERM and SIGHUP are not forgotten.
+    """
+    if isinstance(error, Interrupted) and error.number != signal.SIGINT:
+        return False
+    _STATE.received = None
+    return True
+
+
 class StopOnSignal:
     """Context manager in which signals set a flag; calling it returns the flag, as a `StopFlag`."""
 
