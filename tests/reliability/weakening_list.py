@@ -595,6 +595,13 @@ STRANGERS_FILES = (
         "                if waiting > 10**6 * CHUNK_BYTES:\n",
         ("cli/runs/test_run_records.py::test_rows_are_dropped_in_bounded_memory",),
     ),
+    Weakening(
+        "losses-that-are-nan-reported",
+        "charrnn/inference/model.py",
+        "        finite_logits(np.array(nats))\n",
+        "        np.array(nats)\n",
+        ("inference/test_huge_weights.py::test_a_loss_that_is_not_finite_is_an_error",),
+    ),
 )
 
 RUNS = (

@@ -172,7 +172,9 @@ def run_tests(tree: Path, tests: Sequence[str], seconds: float = MAX_SECONDS) ->
     """Run tests in a copy of the tree up to the first failure."""
     paths = [f"tests/{test}" for test in tests]
     quiet = ("-q", "-x", "-rf", "--tb=line", "-p", "no:cacheprovider", "--hypothesis-seed=0")
-    return run_python(tree, "-m", "pytest", *quiet, *paths, seconds=seconds)
+    with tempfile.TemporaryDirectory() as folder:  # not that of other runs of the tests
+        own = f"--basetemp={folder}/tests"
+        return run_python(tree, "-m", "pytest", *quiet, own, *paths, seconds=seconds)
 
 
 def use_ordinarily(tree: Path, workers: int) -> str:
