@@ -127,9 +127,9 @@ def sizes_table(measured: Measured, length: CodeLength, paths: list[Path], unit:
     The members of an ensemble alone have the length of their code and the same header.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("", overflow="fold")
-    for heading in ("bytes", f"bits per {unit}", "of the file"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(f"bits per {unit}", overflow="fold", min_width=12)
+    for heading in ("bits", "bytes", "share"):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=6)
     this = "this file" if len(paths) == 1 else f"this file, ensemble of {len(paths)}"
     rows = {this: length.written, **measured.packed, "uncompressed": measured.size}
     for path, size in zip(paths, member_sizes(length), strict=bool(length.member_bits)):
@@ -138,7 +138,7 @@ def sizes_table(measured: Measured, length: CodeLength, paths: list[Path], unit:
         share = f"{size / measured.size:.1%}" if measured.size else "-"
         bits = f"{8 * size / measured.characters:.4f}" if measured.characters else "-"
         style = "bold green" if name == this else ""
-        table.add_row(name, f"{size:,}", bits, share, style=style)
+        table.add_row(name, bits, f"{size:,}", share, style=style)
     return table
 
 

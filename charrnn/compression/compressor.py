@@ -243,7 +243,7 @@ def decompressed(
             digest.update(part)
             size += len(part)
             yield part
-    except UnicodeEncodeError as error:
+    except UnicodeError as error:
         raise altered(name) from error
     if (size, digest.digest()) != (header.size, header.sha256):
         raise altered(name)

@@ -106,17 +106,21 @@ def measure(
         file.seek(0)
         return read_in_chunks(file)
 
+    inexact = TextError(
+        f"{name} cannot be restored exactly from its characters in {codec.upper()}",
+        "another --encoding",
+        "a model of bytes",
+    )
     for text in decoded(chunks(), codec, mark, name, whole):
         check_known(text, count, name, vocabulary)
-        again.update(encode(text))
+        try:
+            again.update(encode(text))
+        except UnicodeError as error:
+            raise inexact from error
         count += len(text)
     again.update(encode("", True))
     if again.digest() != digest.digest():
-        raise TextError(
-            f"{name} cannot be restored exactly from its characters in {codec.upper()}",
-            "another --encoding",
-            "a model of bytes",
-        )
+        raise inexact
     return Measured(codec, mark, count, size, digest.digest(), packers.sizes())
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,10 +47,10 @@ def test_the_summary_stands_beside_other_compressors(run_cli: Call, text: Path) 
     split = [line.rsplit(maxsplit=3) for line in shown.splitlines()[1:6]]
     rows = {name.strip(): figures for name, *figures in split}
     assert set(rows) == {"bzip2 -9", "gzip -9", "xz -6", "this file", "uncompressed"}
-    sizes = [int(row[0].replace(",", "")) for row in rows.values()]
+    sizes = [int(row[1].replace(",", "")) for row in rows.values()]
     assert sizes == sorted(sizes)
     size = Path("out").stat().st_size
-    assert rows["this file"] == [f"{size:,}", f"{8 * size / 1200:.4f}", f"{size / 1203:.1%}"]
+    assert rows["this file"] == [f"{8 * size / 1200:.4f}", f"{size:,}", f"{size / 1203:.1%}"]
     assert "1,200 characters in" in shown
     figures = json.loads(run_cli("compress", "one.npz", "text.txt", "-o", "out2", "--json").stdout)
     assert (figures["bytes"], figures["characters"], figures["compressed_bytes"]) == (
@@ -60,6 +61,18 @@ def test_the_summary_stands_beside_other_compressors(run_cli: Call, text: Path) 
     assert figures["bits_per_char"] == 8 * size / 1200
     assert list(figures["other_compressors"]) == ["gzip -9", "bzip2 -9", "xz -6"]
     assert "members" not in figures
+
+
+def test_every_row_has_its_name_on_a_narrow_terminal(
+    run_cli: Call, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = run_cli("compress", "--ensemble", "one.npz", "two.npz", "text.txt").stdout
+    assert all(len(line) <= 40 for line in shown.splitlines())
+    for name in ("this file,", "bzip2 -9", "gzip -9", "xz -6", "uncompressed"):
+        assert re.search(rf"^{name} +[\d.]+ ", shown, re.MULTILINE)
+    for word in ("one.npz", "two.npz"):
+        assert word in shown
 
 
 def test_streams(text: Path, process: Process) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -293,6 +294,30 @@ def test_the_golden_file_is_the_known_text() -> None:
     assert pack(CONTENT, CodingModel(models), division=header.division) == packed
     committed = [*FOLDER.glob("*.npz"), *FOLDER.glob("*.charrnn")]
     assert sum(path.stat().st_size for path in committed) <= 10_240
+
+
+def test_memory_does_not_grow_with_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charrnn.compression.text_codec.READ_CHUNK_BYTES", 1024)
+    monkeypatch.setattr("charrnn.compression.range_coder.CHUNK_BYTES", 1024)
+    division, model = Division(8, 100, 2000), CODERS["rnn"]
+    peaks = []
+    for repeats in (20, 100):
+        content = ("abc abd\r\nace dead\n" * 11 * repeats).encode()
+        file, packed = io.BytesIO(content), pack(content, model, division=division)
+        measured = measure(file, "file", model.vocabulary, TextOptions())
+        code = io.BytesIO(packed)
+        header = read_header(code, "file")
+        tracemalloc.start()
+        try:
+            for _ in compressed(file, "file", measured, model, CodeLength(), division=division):
+                pass
+            for _ in decompressed(code, "file", header, model):
+                pass
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert len(content) > 3 * division.block_characters
+    assert peaks[1] < peaks[0] + 5_000  # a file of five times the size
 
 
 MACHINES = {
