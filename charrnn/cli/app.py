@@ -44,6 +44,13 @@ COMMANDS = {
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
+PANELS = {
+    "Train": ("train",),
+    "Use a model": ("sample", "predict", "eval", "compress", "decompress"),
+    "Look inside": ("inspect-gradients", "inspect-text", "info"),
+}
+"""Headings of the list of commands in `charrnn --help`."""
+
 MAX_LINE = 200
 """Most characters of an error line; longer ones lose their middle."""
 MEMORY_ADVICE = (
@@ -65,7 +72,10 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return a stub of a command for the list of commands, without importing its code."""
-        return TyperCommand(name, help=COMMANDS[name][1]) if name in COMMANDS else None
+        if name not in COMMANDS:
+            return None
+        panel = next((title for title, names in PANELS.items() if name in names), None)
+        return TyperCommand(name, help=COMMANDS[name][1], rich_help_panel=panel)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, stub, rest = super().resolve_command(ctx, args)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from charrnn import __version__
-from charrnn.cli.app import COMMANDS, load_command
+from charrnn.cli.app import COMMANDS, PANELS, load_command
 
 Call = Callable[..., Result]
 
@@ -100,3 +100,12 @@ finally:
     loaded = set(done.stderr.split())
     assert "typer" in loaded
     assert not HEAVY & loaded
+
+
+def test_the_list_of_commands_has_each_under_one_heading(run_cli: Call) -> None:
+    listed = [name for names in PANELS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    page = run_cli("--help").stdout
+    places = [page.index(title) for title in PANELS]
+    assert places == sorted(places)
+    assert all(f"│ {name} " in page for name in COMMANDS)
