@@ -19,6 +19,13 @@ from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
 from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
+from charrnn.cli.surprisal_output import (
+    check_endings,
+    csv_parts,
+    html_parts,
+    save,
+    show_surprisal,
+)
 from charrnn.cli.train.pair_report import confusion_tables, pair_metrics
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
@@ -28,10 +35,14 @@ from charrnn.data.text_files import Corpus, read_corpus, validation_start
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
+from charrnn.evaluation.surprisal import mean_surprisal
 from charrnn.evaluation.text import Score
 from charrnn.inference.model import Model
 from charrnn.inference.sampling import finite_logits
 from charrnn.types import Ids
+
+SURPRISAL_OPTIONS = ("surprise", "html", "csv", "window")
+"""Parameters of the command that a single model of texts takes."""
 
 
 def evaluate_text(
@@ -62,6 +73,33 @@ def evaluate_text(
         bool,
         typer.Option("--baselines/--no-baselines", help="Also score count tables and compressors."),
     ] = True,
+    surprise: Annotated[
+        bool,
+        typer.Option(
+            "--surprise",
+            help="Show the text, each character coloured (or marked) by its surprisal, with the "
+            "five likeliest under one that surprised.",
+        ),
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write what --surprise shows as a web page."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Write the surprisals as CSV, one row a character."
+        ),
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            "--window",
+            min=1,
+            metavar="N",
+            help="Also report the loss if the state is set to zero after every N characters.",
+        ),
+    ] = None,
 ) -> None:
     """Score a text of N characters: N - 1 predictions in sequence, from the zero state.
 
@@ -77,8 +115,9 @@ def evaluate_text(
         raise UsageError("no text to score; try charrnn eval CHECKPOINT FILE")
     if ensemble:
         given = dict(on_the_command_line(context))
-        if dynamic:
-            raise UsageError("--dynamic is for a single model", "it without --ensemble")
+        for name in ("dynamic", *SURPRISAL_OPTIONS):
+            if name in given:
+                raise UsageError(f"{given[name]} is for a single model", "it without --ensemble")
         score_ensemble(
             checkpoints,
             files,
@@ -89,6 +128,9 @@ def evaluate_text(
             encoding_given="encoding" in given,
         )
         return
+    check_endings((("--html", html), ("--csv", csv)))
+    if json and surprise:
+        raise UsageError("--surprise and --json both write to stdout", "--csv FILE with --json")
     checkpoint = checkpoints[0] if checkpoints else None
     path = find_checkpoint(checkpoint)
     loaded = load_checkpoint(path)
@@ -98,7 +140,7 @@ def evaluate_text(
         say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
     if loaded.symbols.of_pairs:
-        for name in ("dynamic", "on_unknown", "baselines_too"):
+        for name in ("dynamic", "on_unknown", "baselines_too", *SURPRISAL_OPTIONS):
             if name in given:
                 raise UsageError(f"{given[name]} is for models of texts; try without it")
         score_pairs(loaded, loaded.pairing, files, encoding, json=json)
@@ -109,13 +151,34 @@ def evaluate_text(
     skipped = len(corpus.text) - len(ids)
     score = model.score(ids)
     moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
+    windows = mean_surprisal(model.config, model.parameters, ids, window) if window else None
     table = compare(model, record, path, ids) if baselines_too else None
+    unit = "byte" if model.vocabulary.as_bytes else "character"
+    if csv is not None:
+        save("--csv", csv, lambda: csv_parts(model, ids))
+    if html is not None:
+        left = f", {skipped:,} unknown ones left out" if skipped else ""
+        facts = f"{score.characters:,} {unit}s{left}. {total_line(score, unit)}."
+        save("--html", html, lambda: html_parts(model, ids, facts))
     if json:
-        write_plain(f"{to_json(scores_as_json(score, skipped, table, moving))}\n")
+        found = scores_as_json(score, skipped, table, moving)
+        if windows is not None:
+            found |= {
+                "window": window,
+                "window_nats_per_char": windows,
+                "window_bits_per_char": windows / math.log(2),
+            }
+        write_plain(f"{to_json(found)}\n")
     else:
-        show_scores(
-            score, skipped, table, moving, "byte" if model.vocabulary.as_bytes else "character"
-        )
+        if surprise:
+            show_surprisal(model, ids)
+        rows: dict[str, float | None] = {
+            "this model": score.nats_per_char,
+            "this model, dynamic": moving,
+            f"this model, windows of {window}": windows,
+        }
+        show_losses(rows, "this model", score, skipped, table, unit)
+        write_plain(f"{total_line(score, unit)}\n")
     note_training_text(corpus, record, path.parent)
 
 
@@ -196,15 +259,16 @@ def member_as_json(path: Path, score: Score) -> dict[str, Any]:
     }
 
 
-def show_scores(
-    score: Score, skipped: int, table: Baselines | None, dynamic: float | None, unit: str
-) -> None:
-    """Print the losses of one text next to its baselines, per character or byte."""
-    rows: dict[str, float | None] = {
-        "this model": score.nats_per_char,
-        "this model, dynamic": dynamic,
-    }
-    show_losses(rows, "this model", score, skipped, table, unit)
+def total_line(score: Score, unit: str) -> str:
+    """Return the bits of the whole text; its first character is not predicted."""
+    predictions = score.characters - 1
+    plural = "" if predictions == 1 else "s"
+    return f"{total_bits(score):,.4f} bits in total for {predictions:,} predicted {unit}{plural}"
+
+
+def total_bits(score: Score) -> float:
+    """Return the sum of the surprisals of N - 1 predictions."""
+    return score.bits_per_char * (score.characters - 1)
 
 
 def show_losses(
@@ -285,6 +349,7 @@ def scores_as_json(
         "nats_per_char": score.nats_per_char,
         "bits_per_char": score.bits_per_char,
         "perplexity": score.perplexity,
+        "total_bits": total_bits(score),
         "characters": score.characters,
         "skipped_characters": skipped,
         "baselines": None if table is None else table.as_dict(),

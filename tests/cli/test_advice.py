@@ -413,6 +413,24 @@ CASES = [
         "it without --ensemble",
         "eval run corpus.txt --dynamic --no-baselines",
     ),
+    Case(
+        "eval run corpus.txt --no-baselines --csv table.txt",
+        "--csv is for a file that ends in .csv",
+        "--csv surprisal.csv",
+        "eval run corpus.txt --no-baselines --csv surprisal.csv",
+    ),
+    Case(
+        "eval run corpus.txt --no-baselines --surprise --json",
+        "--surprise and --json both write to stdout",
+        "--csv FILE with --json",
+        "eval run corpus.txt --no-baselines --csv a.csv --json",
+    ),
+    Case(
+        "eval run corpus.txt --no-baselines --html missing/page.html",
+        "cannot write missing/page.html",
+        "another file for --html",
+        "eval run corpus.txt --no-baselines --html page.html",
+    ),
     *(
         Case(
             f"train corpus.txt {T} --earlier-plans {plans}",

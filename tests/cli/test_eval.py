@@ -22,6 +22,7 @@ KEYS = [
     "nats_per_char",
     "bits_per_char",
     "perplexity",
+    "total_bits",
     "characters",
     "skipped_characters",
     "baselines",

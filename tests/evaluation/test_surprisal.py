@@ -52,7 +52,7 @@ def test_surprisals_equal_a_loop_over_characters(
     ]
     expected = [-math.log(row[i]) for row, i in zip(p, ids[1:], strict=True)]
     np.testing.assert_allclose(nats, expected, rtol=1e-10)
-    best = [sorted(range(V), key=lambda i, row=row: -row[i])[:3] for row in p]
+    best = [sorted(range(V), key=row.__getitem__, reverse=True)[:3] for row in p]
     np.testing.assert_array_equal(np.concatenate([c.likeliest for c in chunks]), best)
     np.testing.assert_allclose(
         np.concatenate([c.probabilities for c in chunks]),
