@@ -174,7 +174,7 @@ def show_surprisal(model: Model, ids: Ids) -> None:
     columns = max(MIN_COLUMNS, min(screen.width, MAX_COLUMNS))
     colour = supports_colour(screen)
     names = "cyan, yellow, red" if colour else ", ".join(mark for *_, mark in reversed(LEVELS))
-    write_plain(f"{names}: {LEGEND}\n\n")
+    answer(Text(f"{names}: {LEGEND}\n"))
     lines = terminal_lines(glyphs_of(model, ids), columns, colour=colour)
     while block := list(islice(lines, LINES_AT_ONCE)):
         answer(Text("\n", no_wrap=True).join(block))
