@@ -120,6 +120,33 @@ def test_to_say_what_a_preset_means_changes_nothing(preset: str) -> None:
     assert plan(preset, said, 60, LARGE, THREE_MINUTES) == silent
 
 
+@pytest.mark.parametrize(
+    ("given", "budget", "optimiser"),
+    [
+        ({}, Budget(epochs=2), "muon"),
+        ({}, Budget(epochs=20), "adagrad"),  # which needs dropout
+        ({"cell": "gru"}, Budget(epochs=2), "adagrad"),
+        ({"cell": "lstm", "layers": 1}, Budget(epochs=2), "muon"),
+        ({"layers": 2}, Budget(epochs=2), "muon"),
+        ({"layers": 3}, Budget(epochs=2), "adagrad"),
+        ({"hidden": 768}, Budget(epochs=0.1), "adagrad"),
+        ({"optimiser": "sgd"}, Budget(epochs=2), "sgd"),
+    ],
+)
+def test_muon_is_the_default_where_it_was_compared(
+    given: dict[str, Any], budget: Budget, optimiser: str
+) -> None:
+    planned = plan("default", given, 60, LARGE, budget)
+    assert planned.training.optimiser == optimiser
+    assert (planned.training.lr == 0.5) == (optimiser == "sgd")
+
+
+def test_adagrad_keeps_the_weight_decay_of_muon() -> None:
+    muon = plan("default", {}, 60, LARGE, Budget(epochs=2)).training
+    adagrad = plan("default", {"optimiser": "adagrad"}, 60, LARGE, Budget(epochs=2)).training
+    assert (adagrad.lr, adagrad.weight_decay) == (muon.lr, muon.weight_decay)
+
+
 def test_more_units_never_mean_a_higher_rate() -> None:
     rates = [
         plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr

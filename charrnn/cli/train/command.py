@@ -28,6 +28,7 @@ from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_HIDDEN_AT_FULL_LR,
+    MAX_MUON_HIDDEN,
     MAX_PRESET_HIDDEN,
     MIN_PRESET_HIDDEN,
     PRESETS,
@@ -180,7 +181,8 @@ def train_network(
         str | None,
         option(
             OPTIMISATION,
-            f"Optimiser: {names(OPTIMISERS)}. Default: adagrad, the best in our measurements.",
+            f"Optimiser: {names(OPTIMISERS)}. Default: adagrad; muon for a text "
+            f"and an lstm of up to {MAX_MUON_HIDDEN} units without dropout.",
             option_name("optimiser"),
             autocompletion=complete_from(OPTIMISERS),
         ),
@@ -215,7 +217,8 @@ def train_network(
         float | None,
         option(
             OPTIMISATION,
-            f"Decoupled weight decay. Default: texts with adagrad {WEIGHT_DECAY:g} or more.",
+            "Decoupled weight decay. Default: texts with adagrad or muon "
+            f"{WEIGHT_DECAY:g} or more.",
         ),
     ] = None,
     ema_decay: Annotated[

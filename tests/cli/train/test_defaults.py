@@ -52,13 +52,14 @@ FIGURES: dict[str, Callable[[], object]] = {
     "optimiser": lambda: planned()["optimiser"],
     "schedule": lambda: planned()["schedule"],
     "warmup_steps": lambda: f"{planned()['warmup_steps']}, at most a third",
-    "weight_decay": lambda: f"texts with adagrad {WEIGHT_DECAY:g} or more",
+    "weight_decay": lambda: f"texts with adagrad or muon {WEIGHT_DECAY:g} or more",
     "ema_decay": lambda: f"{planned()['ema_decay']:g}",
     "clip_norm": lambda: f"{planned()['clip_norm']:g}",
     "seq_length": lambda: f"{planned()['seq_length']}",
     "batch_size": lambda: f"{planned()['batch_size']}",
     "state_reset_prob": lambda: f"{planned()['state_reset_prob']:g}",
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
+    "on_nonfinite": lambda: planned()["on_nonfinite"],
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
         f"{PreparedText.planned_validations} validations "

@@ -82,7 +82,7 @@ def test_the_options_that_a_replanned_run_prints_repeat_it(
 
     monkeypatch.setattr(Replanning, "steps", changed)
     options = [word for word in tiny if word not in ("--steps", "20", "--quiet")]
-    options += ["--minutes", "0.5", "--backend", "numpy", "--warmup-steps", "4"]
+    options += ["--minutes", "1000", "--backend", "numpy", "--warmup-steps", "4"]
     result = run_cli("train", "corpus.txt", *options, "--out", "first")
     assert result.exit_code == 0, result.stderr
     assert "planned again 3 times to keep --minutes: 45 steps" in result.stderr
