@@ -12,6 +12,8 @@ from charrnn.cli.output.safe_text import (
     stdin_is_terminal,
     stdout_is_terminal,
     write_message,
+    write_plain,
+    write_prompt,
     write_text,
 )
 from charrnn.cli.runs.signals import continue_after_interrupt
@@ -184,13 +186,12 @@ def read_line() -> str | None:
         try:
             return input(PROMPT)
         except EOFError:
-            sys.stdout.write("\n")
+            write_plain("\n")
             return None
         except UnicodeDecodeError as error:
             raise TextError("the line is not in the encoding of the terminal") from error
     if stdin_is_terminal():
-        sys.stderr.write(PROMPT)
-        sys.stderr.flush()
+        write_prompt(PROMPT)
     line = sys.stdin.buffer.readline()
     if not line:
         return None

@@ -177,6 +177,12 @@ def write_message(line: str) -> None:
     sys.stderr.flush()
 
 
+def write_prompt(prompt: str) -> None:
+    """Print a prompt on stderr, without a line end."""
+    sys.stderr.write(visible(prompt))
+    sys.stderr.flush()
+
+
 def write_text(chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
     """Write generated text to stdout: `visible` and unbuffered on a terminal, exact elsewhere.
 

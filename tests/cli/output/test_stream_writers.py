@@ -37,6 +37,7 @@ WRITERS = {
 CONSTANT = {
     ("__main__.py", "print('charrnn: interrupted', file=sys.stderr)"),
     ("cli/runs/signals.py", "os.write"),
+    ("cli/sample_prompt.py", "input"),
 }
 """Calls elsewhere; what they write does not depend on any input."""
 
