@@ -19,6 +19,10 @@ TOLERANCE = 0.01
 MEMORY_SHARE = 0.04
 """Share of the budget over which the time of a step is averaged."""
 
+FIXED_SECONDS = 0.1
+"""Added to the seconds of a validation and to what was expected, before they are compared: a short
+one says little about the speed of the final scoring, which one process does too."""
+
 FIRST_SHARE = 0.08
 """Share of the budget before the first check, in which the speed of steps is learned."""
 
@@ -90,21 +94,14 @@ class Replanning:
         self._next_check = now + CHECK_SHARE * self.expected.budget
         a_step = self._step_seconds + self._overhead(now)
         due = -(-planned // eval_every) - done // eval_every if eval_every else 1
-        left = self.expected.budget - now
-        left -= self._slower() * (due * self.expected.validation + self.expected.closing)
+        validation, step = self._last_validation
+        validation *= self._step_seconds / step
+        slower = (validation + FIXED_SECONDS) / (self.expected.validation + FIXED_SECONDS)
+        left = self.expected.budget - now - due * validation - slower * self.expected.closing
         fitting = done + max(1, round(left / a_step))
         if abs(fitting - planned) * a_step <= TOLERANCE * self.expected.budget:
             return None
         return fitting
-
-    def _slower(self) -> float:
-        """Return the factor on the expected seconds of validations and of the final scoring.
-
-        It is that of the last validation, which one process does too, times the change of the time
-        of a step since then.
-        """
-        validation, step = self._last_validation
-        return validation / self.expected.validation * self._step_seconds / step
 
     def _overhead(self, now: float) -> float:
         """Return the seconds of a step that pass outside training: for saves, rows, the display."""

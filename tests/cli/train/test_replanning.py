@@ -61,6 +61,22 @@ def test_a_run_ends_within_five_percent_of_its_time(speed: Callable[[float], flo
     assert times <= 100
 
 
+def test_a_short_validation_that_takes_far_longer_cuts_no_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"{__name__}.EXPECTED", Expected(10.0, 0.01, 0.0001, 1.0))
+    machine = Machine(lambda now: 1.0)
+    replanning = Replanning(EXPECTED, lambda: machine.now)
+    for step in range(1, 101):
+        machine.now += 0.01
+        replanning.stepped(0.01)
+        if step % 20 == 0:
+            machine.now += 0.02  # a sample is written and a checkpoint is saved
+            replanning.validated()
+    planned = replanning.steps(100, 700, 20)
+    assert planned is None or planned > 500
+
+
 def test_without_replanning_a_slower_machine_would_miss_it() -> None:
     assert 2 + 850 * EXPECTED.step * 1.6 > 1.2 * EXPECTED.budget
 
