@@ -18,7 +18,7 @@ from charrnn.training_config import TrainingConfig
 EVALUATION_SHARE = 0.05
 """Largest share of the time for validation; two validations are made in any case."""
 
-BASELINE_SECONDS = 3.5e-6
+BASELINE_SECONDS = 1.5e-6
 """Approximate seconds per character that count tables and compressors take."""
 
 SCORING_SHARE, CLOSING_SHARE = 0.2, 1 / 3
@@ -140,7 +140,7 @@ def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits)
         return validation_seconds(speed, prepared)
     scored = min(prepared.dataset.validation_size, limits.scored)
     read = min(prepared.train_characters, limits.fitted) + scored
-    return scored * speed.stream_character + read * BASELINE_SECONDS + 0.5
+    return scored * speed.stream_character + read * BASELINE_SECONDS + 0.3
 
 
 def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -> float:
