@@ -93,10 +93,11 @@ class TrainingConfig:
             ("optimiser", OPTIMISERS),
             ("schedule", SCHEDULES),
             ("backend", BACKENDS),
-            ("on_nonfinite", NONFINITE_POLICIES),
         ):
             if (value := getattr(self, name)) not in registry:
                 raise unknown(name, value, registry)
+        if self.on_nonfinite not in NONFINITE_POLICIES:
+            raise unknown("policy for --on-nonfinite", self.on_nonfinite, NONFINITE_POLICIES)
         parse_plans(self.earlier_plans)
         if self.loss not in ("mean", "sum"):
             raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")

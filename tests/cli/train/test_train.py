@@ -634,4 +634,4 @@ def test_rollback_finishes_a_run_that_diverges(
 def test_a_policy_for_losses_that_are_not_finite_has_a_name(run_cli: Call, corpus: Path) -> None:
     result = run_cli("train", "corpus.txt", "--on-nonfinite", "ignore")
     assert result.exit_code == 2
-    assert "there are stop, skip, rollback" in result.stderr
+    assert "no policy for --on-nonfinite called 'ignore'; there are stop, skip" in result.stderr
