@@ -15,17 +15,12 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.ensemble_arguments import EnsembleOption, load_ensemble
 from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
+from charrnn.cli.output.output_files import check_endings, save
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_plain
 from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
-from charrnn.cli.surprisal_output import (
-    check_endings,
-    csv_parts,
-    html_parts,
-    save,
-    show_surprisal,
-)
+from charrnn.cli.surprisal_output import csv_parts, html_parts, show_surprisal
 from charrnn.cli.train.pair_report import confusion_tables, pair_metrics
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
@@ -128,7 +123,7 @@ def evaluate_text(
             encoding_given="encoding" in given,
         )
         return
-    check_endings((("--html", html), ("--csv", csv)))
+    check_endings((("--html", html), ("--csv", csv)), "surprisal")
     if json and surprise:
         raise UsageError("--surprise and --json both write to stdout", "--csv FILE with --json")
     checkpoint = checkpoints[0] if checkpoints else None

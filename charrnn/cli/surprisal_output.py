@@ -9,21 +9,17 @@ import csv
 import html
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
-from rich.cells import cell_len
 from rich.text import Text
 
-from charrnn.cli.output.console import MAX_COLUMNS, MIN_COLUMNS, Screen, answer
-from charrnn.cli.output.safe_text import decode_utf_8, label, write_plain
-from charrnn.cli.output.text_plots import supports_colour
-from charrnn.errors import StorageError, UsageError
+from charrnn.cli.output.console import answer
+from charrnn.cli.output.marked_text import Glyph, has_colour, picture, show_marked
+from charrnn.cli.output.output_files import MAX_HTML_CHARACTERS, PAGE_END, page_head
+from charrnn.cli.output.safe_text import decode_utf_8, write_plain
 from charrnn.evaluation.surprisal import LIKELIEST, surprisals
 from charrnn.inference.model import Model
-from charrnn.system.files import write_atomically
 from charrnn.types import Ids
 
 SURPRISED_BITS = 6
@@ -33,11 +29,6 @@ LEVELS = ((6, "white on red", "#"), (4, "black on yellow", "+"), (2, "black on c
 """Least bits of each level, most first; its style, and its mark where there is no colour."""
 
 LEGEND = f"2, 4, 6 bits or more; under 6 or more, the {LIKELIEST} likeliest instead"
-
-MAX_HTML_CHARACTERS = 200_000
-"""Characters of an HTML page; a browser is slow with more."""
-
-LINES_AT_ONCE = 200
 
 
 @dataclass(frozen=True)
@@ -97,13 +88,6 @@ def decoded(symbols: Iterable[Scored]) -> Iterator[Scored]:
         pending.clear()
 
 
-def picture(symbol: str, *, as_bytes: bool, blank: str = "␣") -> str:
-    """Return a symbol as it is shown by itself: no control, hidden or combining character."""
-    if as_bytes and len(symbol) == 1 and "\x80" <= symbol <= "\xff":
-        return f"\\x{ord(symbol):02x}"
-    return blank if symbol == " " else label(symbol)
-
-
 def glyphs_of(model: Model, ids: Ids) -> Iterator[Scored]:
     """Yield the symbols as they are shown: bytes decoded, each text and likeliest a picture."""
     as_bytes = model.vocabulary.as_bytes
@@ -120,93 +104,34 @@ def style_and_mark(bits: float) -> tuple[str, str]:
     return next(((style, mark) for least, style, mark in LEVELS if bits >= least), ("", " "))
 
 
-def width_of(glyph: Scored) -> int:
-    """Return the columns of a glyph: as wide as the likeliest under it, if it has them."""
-    others = [cell_len(other) for other, _ in glyph.likeliest] if glyph.surprised else []
-    return max(cell_len(glyph.text), *others, 1)
-
-
-def terminal_lines(glyphs: Iterable[Scored], columns: int, *, colour: bool) -> Iterator[Text]:
-    """Yield lines of at most `columns`: the text, marks if not `colour`, and the likeliest."""
-    row: list[Scored] = []
-    used = 0
-    for glyph in glyphs:
-        width = width_of(glyph)
-        if row and used + width > columns:
-            yield from row_lines(row, colour=colour)
-            row, used = [], 0
-        row.append(glyph)
-        used += width
-        if glyph.text == "␊":
-            yield from row_lines(row, colour=colour)
-            row, used = [], 0
-    if row:
-        yield from row_lines(row, colour=colour)
-
-
-def row_lines(row: list[Scored], *, colour: bool) -> Iterator[Text]:
-    """Yield one line of text and what stands under it."""
-    text, marks = Text(no_wrap=True), Text(no_wrap=True)
-    under = [Text(no_wrap=True, style="dim") for _ in range(LIKELIEST)]
-    for glyph in row:
-        width = width_of(glyph)
-        style, mark = style_and_mark(glyph.bits)
-        text.append(padded(glyph.text, width), style if colour else "")
-        marks.append(padded(mark, width))
-        for rank, line in enumerate(under):
-            has = glyph.surprised and rank < len(glyph.likeliest)
-            line.append(padded(glyph.likeliest[rank][0] if has else "", width))
-    yield text
-    for line in under if colour else [marks, *under]:
-        line.rstrip()
-        if line.plain:
-            yield line
-
-
-def padded(text: str, columns: int) -> str:
-    """Return a text with blanks after it up to a width."""
-    return text + " " * (columns - cell_len(text))
+def marked(glyph: Scored) -> Glyph:
+    """Return a glyph with its style, its mark and the likeliest under it."""
+    under = tuple(other for other, _ in glyph.likeliest) if glyph.surprised else ()
+    return Glyph(glyph.text, *style_and_mark(glyph.bits), under)
 
 
 def show_surprisal(model: Model, ids: Ids) -> None:
     """Print the text, coloured or marked by surprisal, on stdout."""
-    screen = Screen(highlight=False)
-    columns = max(MIN_COLUMNS, min(screen.width, MAX_COLUMNS))
-    colour = supports_colour(screen)
-    names = "cyan, yellow, red" if colour else ", ".join(mark for *_, mark in reversed(LEVELS))
+    marks = ", ".join(mark for *_, mark in reversed(LEVELS))
+    names = "cyan, yellow, red" if has_colour() else marks
     answer(Text(f"{names}: {LEGEND}\n"))
-    lines = terminal_lines(glyphs_of(model, ids), columns, colour=colour)
-    while block := list(islice(lines, LINES_AT_ONCE)):
-        answer(Text("\n", no_wrap=True).join(block))
+    show_marked(map(marked, glyphs_of(model, ids)))
     write_plain("\n")
 
 
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Surprisal by character</title>
-<style>
-:root { color-scheme: light dark; --page: #fff; --ink: #1b1b1b; --dim: #595959;
-  --a: #d3ecf5; --b: #ffdf80; --c: #ffa8a0; }
-@media (prefers-color-scheme: dark) { :root { --page: #16181c; --ink: #e8e8e8; --dim: #a8a8a8;
-  --a: #164456; --b: #6a4d00; --c: #8d221c; } }
-body { background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
-  max-width: 60rem; margin: 0 auto; padding: 1rem; }
-pre { font: 0.95rem/1.5 ui-monospace, monospace; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
+STYLES = """:root { --a: #d3ecf5; --b: #ffdf80; --c: #ffa8a0; }
+@media (prefers-color-scheme: dark) { :root { --a: #164456; --b: #6a4d00; --c: #8d221c; } }
 .a { background: var(--a); } .b { background: var(--b); } .c { background: var(--c); }
 .w { display: inline-block; vertical-align: top; }
 .w span { display: block; }
 .w small { display: block; font-size: 0.8em; line-height: 1.15; color: var(--dim);
   white-space: pre; }
-</style></head><body>
-<h1>Surprisal by character</h1>
 """
 
 
 def html_parts(model: Model, ids: Ids, facts: str) -> Iterator[str]:
     """Yield a self-contained page without scripts; `facts` is a line of figures."""
-    yield f"{PAGE}<p>{html.escape(facts)}</p>\n<p>"
+    yield f"{page_head('Surprisal by character', STYLES)}<p>{html.escape(facts)}</p>\n<p>"
     names = ("6 bits or more", "4 to 6 bits", "2 to 4 bits")
     for css, name in reversed(tuple(zip("cba", names, strict=True))):
         yield f'<span class="{css}">{name}</span> '
@@ -219,7 +144,7 @@ def html_parts(model: Model, ids: Ids, facts: str) -> Iterator[str]:
     yield "<pre>\n"
     for glyph in glyphs_of(model, ids[:MAX_HTML_CHARACTERS]):
         yield html_glyph(glyph)
-    yield "</pre>\n</body></html>\n"
+    yield f"</pre>\n{PAGE_END}"
 
 
 def html_glyph(glyph: Scored) -> str:
@@ -264,24 +189,3 @@ def csv_parts(model: Model, ids: Ids) -> Iterator[str]:
             buffer.seek(0)
             buffer.truncate()
     yield buffer.getvalue()
-
-
-def check_endings(outputs: Iterable[tuple[str, Path | None]]) -> None:
-    """Raise `UsageError` unless the file of an option such as --csv ends in its name."""
-    for option, path in outputs:
-        ending = f".{option.removeprefix('--')}"
-        if path is not None and path.suffix.lower() != ending:
-            raise UsageError(
-                f"{option} is for a file that ends in {ending}", f"{option} surprisal{ending}"
-            )
-
-
-def save(option: str, path: Path, parts: Callable[[], Iterable[str]]) -> None:
-    """Write a file atomically; `StorageError` if that fails."""
-    try:
-        write_atomically(path, (part.encode("utf-8", "backslashreplace") for part in parts()))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise StorageError(
-            f"cannot write {label(str(path))} ({reason})", f"another file for {option}"
-        ) from error

@@ -13,7 +13,8 @@ from rich.cells import cell_len
 from typer.testing import Result
 
 from charrnn import load
-from charrnn.cli.surprisal_output import Scored, decoded, html_glyph, terminal_lines
+from charrnn.cli.output.marked_text import marked_lines
+from charrnn.cli.surprisal_output import Scored, decoded, html_glyph, marked
 from charrnn.evaluation.surprisal import mean_surprisal
 from charrnn.inference.model import Model
 
@@ -71,10 +72,11 @@ def test_windows_are_reported_beside_the_stream(
 
 
 def test_marks_and_the_likeliest_stand_under_their_character() -> None:
-    glyphs = [Scored("a", None), Scored("b", 2.1, BEST), Scored("c", 5.0, BEST), Scored("d", 3.0)]
-    lines = [line.plain for line in terminal_lines(glyphs, 40, colour=False)]
+    scored = [Scored("a", None), Scored("b", 2.1, BEST), Scored("c", 5.0, BEST), Scored("d", 3.0)]
+    glyphs = list(map(marked, scored))
+    lines = [line.plain for line in marked_lines(glyphs, 40, colour=False)]
     assert lines == ["abc d", " .# +", "  o", "  ␣", "  界", "  x", "  y"]
-    coloured = list(terminal_lines(glyphs, 40, colour=True))
+    coloured = list(marked_lines(glyphs, 40, colour=True))
     assert [line.plain for line in coloured] == ["abc d", *lines[2:]]
     assert [str(span.style) for span in coloured[0].spans] == [
         "black on cyan",
