@@ -73,6 +73,7 @@ ADDED_LATER: dict[str, JSON] = {
     "skipped": 0,
     "nonfinite": 0,
     "lr_scale": 1.0,
+    "imported": None,
 }
 """Fields that were added to the format later, and their values in files that lack them."""
 
@@ -167,6 +168,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from error
 
 
+def parse_corpus_record(
+    stored: dict[str, Any], symbols: Vocabulary | PairVocabulary
+) -> CorpusRecord:
+    """Return the record of a corpus from its JSON object.
+
+    Raises `CheckpointError` for unknown or missing fields, values of another type or out of range,
+    and a record that contradicts the symbols.
+    """
+    record = _build_record(CorpusRecord, stored, "corpus")
+    check_corpus(record, symbols)
+    return record
+
+
 class _Reader:
     """Validates the contents of an archive; raises `CheckpointError` for the first flaw."""
 
@@ -196,8 +210,7 @@ class _Reader:
             )
         check_symbols(symbols)
         parameters = self._take("", config.shapes())
-        corpus = _build_record(CorpusRecord, self._value(self.metadata, "corpus", dict), "corpus")
-        check_corpus(corpus, symbols)
+        corpus = parse_corpus_record(self._value(self.metadata, "corpus", dict), symbols)
         step = self._value(self.metadata, "step", int)
         check_range(PROGRESS_LIMITS["step"], "step", step)
         training = self.metadata["training"]

@@ -103,6 +103,8 @@ def check_corpus(record: CorpusRecord, symbols: Vocabulary | PairVocabulary) -> 
     """Check `corpus`."""
     if not 0 < len(record.name) <= MAX_NAME_CHARACTERS:
         raise CheckpointError(f"corpus.name has {len(record.name):,} characters")
+    if record.imported is not None and not 0 < len(record.imported) <= MAX_NAME_CHARACTERS:
+        raise CheckpointError(f"corpus.imported has {len(record.imported):,} characters")
     if not SHA256.fullmatch(record.sha256):
         raise CheckpointError(
             f"corpus.sha256 is {format_value(record.sha256)}, not 64 hexadecimal digits"

@@ -24,6 +24,8 @@ class CorpusRecord:
         as_bytes: whether the text was read as bytes, with a vocabulary of bytes.
         normalise: Unicode normal form that was applied, or None.
         built_in: name of the built-in corpus, or None for files.
+        imported: name of the file that the weights were imported from, or None if charrnn trained
+            them. If nothing is known of their corpus, it is the empty text.
     """
 
     name: str
@@ -35,6 +37,7 @@ class CorpusRecord:
     as_bytes: bool = False
     normalise: str | None = None
     built_in: str | None = None
+    imported: str | None = None
 
 
 MAX_ROLLBACK_POINTS = 2

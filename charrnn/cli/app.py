@@ -42,11 +42,13 @@ COMMANDS = {
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
     "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
+    "export": ("charrnn.cli.export:export", "Write a model for PyTorch."),
+    "import": ("charrnn.cli.import_weights:import_weights", "Read the weights of a PyTorch model."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
 PANELS = {
     "Train": ("train",),
-    "Use a model": ("sample", "predict", "eval", "compress", "decompress"),
+    "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
     "Look inside": ("inspect-gradients", "inspect-text", "info"),
 }
 """Headings of the list of commands in `charrnn --help`."""

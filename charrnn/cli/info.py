@@ -83,6 +83,11 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         "fingerprint": f"sha256 {corpus['sha256'][:16]}…",
         "step": f"{facts['step']:,}",
     }
+    if corpus["imported"] is not None:
+        lines |= imported_lines(corpus)
+        del lines["initialised"], lines["step"]  # neither came with the weights
+        if not corpus["characters"]:
+            del lines["fingerprint"]
     for unit, name in (("char", per), ("symbol", "symbol")):
         nats = facts["validation"].get(f"nats_per_{unit}")
         if nats is not None:
@@ -105,6 +110,14 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
         if facts["finished"]
         else f"{place}: charrnn train --resume continues it"
     )
+    return lines
+
+
+def imported_lines(corpus: dict[str, Any]) -> dict[str, str]:
+    """Return the lines of a model that charrnn did not train, or that was elsewhere meanwhile."""
+    lines = {"imported": f"from {corpus['imported']}"}
+    if not corpus["characters"]:
+        lines["corpus"] = "not known"
     return lines
 
 

@@ -1,0 +1,101 @@
+"""`charrnn export`: the weights of a model in the file format of another program."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from charrnn.checkpointing.checkpoint import load_checkpoint
+from charrnn.checkpointing.lookup import find_checkpoint
+from charrnn.checkpointing.records import Checkpoint
+from charrnn.cli.compressed_files import Force, check_output, write_output
+from charrnn.cli.options import CheckpointArgument, Json, Quiet
+from charrnn.cli.output.console import say
+from charrnn.cli.output.safe_text import label, write_plain
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.errors import UsageError
+from charrnn.export.exchange import metadata_of
+from charrnn.export.pytorch_weights import to_pytorch
+from charrnn.export.safetensors_file import write_tensors
+from charrnn.export.snippets import pytorch_snippet
+from charrnn.run_files import NUMBERED
+
+
+class Target(StrEnum):
+    """File formats of `charrnn export`, each also the ending of the file."""
+
+    SAFETENSORS = "safetensors"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model in a format.
+
+    Attributes:
+        content: the bytes of the file.
+        answer: what is printed on stdout.
+        figures: what is known of it, as JSON values.
+    """
+
+    content: bytes
+    answer: str
+    figures: dict[str, Any]
+
+
+def export(
+    to: Annotated[
+        Target,
+        typer.Option("--to", help="Format: safetensors (PyTorch).", show_default=False),
+    ],
+    checkpoint: CheckpointArgument = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="File to write. Default: the name of the run and the format."
+        ),
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model for another program: charrnn export --to safetensors.
+
+    Prints Python code that loads the file. charrnn import takes safetensors back.
+    """
+    path = find_checkpoint(checkpoint)
+    target = f"{name_of(path)}.{to}" if output is None else output
+    if not target or target == "-":
+        raise UsageError("--output is not the name of a file", "--output FILE")
+    check_output(target, force=force)
+    made = EXPORTERS[to](load_checkpoint(path), target)
+    write_output(target, [made.content])
+    size = len(made.content)
+    if json:
+        facts = {"checkpoint": str(path), "output": target, "to": str(to), "bytes": size}
+        write_plain(f"{to_json(facts | made.figures)}\n")
+    elif not quiet:
+        say(f"charrnn: {label(str(path))} is now in {label(target)}, {size:,} bytes")
+        write_plain(made.answer)
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a checkpoint: that of its run, or of its file."""
+    in_run = path.name in ("best.npz", "last.npz") or NUMBERED.fullmatch(path.name)
+    return path.absolute().parent.name if in_run else path.stem
+
+
+def export_safetensors(checkpoint: Checkpoint, target: str) -> Exported:
+    """Return a model as a safetensors file for PyTorch, and the code that loads it."""
+    metadata = metadata_of(checkpoint)
+    tensors = to_pytorch(checkpoint.config, checkpoint.parameters)
+    snippet = pytorch_snippet(checkpoint.config, target, as_bytes=checkpoint.vocabulary.as_bytes)
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    return Exported(write_tensors(tensors, metadata), snippet, {"tensors": shapes})
+
+
+EXPORTERS: dict[Target, Callable[[Checkpoint, str], Exported]] = {
+    Target.SAFETENSORS: export_safetensors,
+}

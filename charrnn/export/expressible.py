@@ -1,0 +1,48 @@
+"""Checks that a file format can express a network: its cell, and its options."""
+
+from dataclasses import fields
+from typing import Any
+
+from charrnn.errors import UsageError
+from charrnn.limits import format_value, option_name
+from charrnn.nn.network import ModelConfig
+
+GATES: dict[str, tuple[str, ...]] = {
+    "rnn": ("h",),
+    "lstm": ("i", "f", "o", "g"),
+    "gru": ("r", "z", "n"),
+}
+"""The cells that PyTorch, ONNX and the web page have too, and the order of gates here."""
+
+NO_EFFECT = {
+    *("inputs", "outputs", "cell", "hidden", "layers"),  # these are in the shapes
+    *("dropout", "recurrent_dropout"),  # only in training
+    *("init", "gain", "input_init", "input_gain", "readout_init", "forget_bias"),  # only at first
+}
+"""Fields of `ModelConfig` that need no form of their own: the weights say all of them."""
+
+
+def require_expressible(config: ModelConfig, target: str) -> None:
+    """Raise `UsageError` for a network whose outputs a target would not compute.
+
+    Args:
+        config: the network.
+        target: the name of the target, for the message.
+
+    A field of `ModelConfig` that is not in `NO_EFFECT` must have its default value.
+
+    Example:
+        >>> require_expressible(ModelConfig(65, 65, cell="gru", layers=2), "ONNX")
+    """
+    if config.cell not in GATES:
+        known = ", ".join(GATES)
+        raise UsageError(
+            f"{target} has no form of the cell {format_value(config.cell)}; it has {known}",
+            "a model of one of these",
+        )
+    for field in fields(config):
+        value: Any = getattr(config, field.name)
+        if field.name not in NO_EFFECT and value != field.default:
+            raise UsageError(
+                f"{target} has no form of {option_name(field.name)}", "a model trained without it"
+            )

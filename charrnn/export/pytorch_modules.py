@@ -1,0 +1,183 @@
+"""Recognition of a character model among the tensors of a PyTorch file.
+
+Read are the tensors of one `nn.RNN` (with tanh), `nn.LSTM` or `nn.GRU`, of one `nn.Linear` behind
+it, and of an `nn.Embedding` before it, if there is one, whatever the modules are called. An
+embedding E is multiplied into the input weights, which changes no output: x E Wᵀ = x (E Wᵀ) for
+one-hot x.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.export.expressible import GATES
+from charrnn.export.pytorch_weights import from_pytorch
+from charrnn.limits import format_value
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array
+
+RECURRENT = re.compile(r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh|hr))_l([0-9]{1,4})(_reverse)?")
+PLAIN = re.compile(r"(?:(.*)\.)?(weight|bias)")
+CELL_OF_GATES = {len(gates): cell for cell, gates in GATES.items()}
+
+
+@dataclass
+class Linear:
+    """The tensors of a module that is not recurrent."""
+
+    name: str
+    tensors: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def weight(self) -> Array:
+        """The matrix; an empty one if there is none."""
+        return self.tensors.get("weight", np.zeros((0, 0), np.float32))
+
+
+def recognise(tensors: Mapping[str, Array]) -> tuple[ModelConfig, Parameters]:
+    """Return the network of a file and its parameters, float32.
+
+    Args:
+        tensors: the tensors of the file by name, of any floating-point type.
+
+    Raises `CheckpointError`, which names the tensor, for one that has no place in a network of
+    charrnn, for one that is missing or of another shape, and for numbers that are not finite.
+
+    Example:
+        >>> from charrnn.export.pytorch_weights import to_pytorch
+        >>> config = ModelConfig(7, 7, cell="gru", hidden=4, layers=2)
+        >>> found, parameters = recognise(to_pytorch(config, Parameters(config.shapes())))
+        >>> found.cell, found.hidden, found.layers, found.inputs
+        ('gru', 4, 2, 7)
+    """
+    layers, others = sort_by_module(tensors)
+    H, G, D = recurrent_sizes(layers)
+    readout, embedding = find_readout(others, H, D)
+    V = len(readout.weight)
+    try:
+        config = ModelConfig(V, V, cell=CELL_OF_GATES[G], hidden=H, layers=len(layers))
+    except CharRNNError as error:
+        raise CheckpointError(f"its sizes are no network: {error.problem}") from error
+    found = {"readout.weight": readout.weight}
+    found["readout.bias"] = readout.tensors.get("bias", np.zeros(V, np.float32))
+    require_shape(f"{readout.name}.bias", found["readout.bias"], (V,))
+    for layer, own in layers.items():
+        below = H if layer else D
+        for kind, shape in layer_shapes(G, H, below).items():
+            missing = None if kind.startswith("weight") else np.zeros(shape, np.float32)
+            tensor = own.get(kind, missing)
+            if tensor is None:
+                raise CheckpointError(f"{kind}_l{layer} is missing")
+            require_shape(f"{kind}_l{layer}", tensor, shape)
+            found[f"rnn.{kind}_l{layer}"] = tensor
+    if embedding is not None:
+        product = found["rnn.weight_ih_l0"].astype(np.float64) @ embedding.weight.T
+        found["rnn.weight_ih_l0"] = product
+    require_finite(found)
+    return config, from_pytorch(config, found)
+
+
+def sort_by_module(
+    tensors: Mapping[str, Array],
+) -> tuple[dict[int, dict[str, Array]], dict[str, Linear]]:
+    """Return the tensors of each recurrent layer by kind, and the other modules by name."""
+    layers: dict[int, dict[str, Array]] = {}
+    others: dict[str, Linear] = {}
+    homes: set[str] = set()
+    for name, tensor in tensors.items():
+        if match := RECURRENT.fullmatch(name):
+            home, kind, layer, reverse = match.groups()
+            homes.add(home or "")
+            if reverse:
+                raise CheckpointError(f"{format_value(name)} is of a bidirectional network")
+            if kind.endswith("hr"):
+                raise CheckpointError(f"{format_value(name)} is of a projection (proj_size)")
+            layers.setdefault(int(layer), {})[kind] = tensor
+        elif match := PLAIN.fullmatch(name):
+            module = others.setdefault(match[1] or "", Linear(match[1] or ""))
+            module.tensors[match[2]] = tensor
+        else:
+            raise CheckpointError(f"{format_value(name)} has no place in a network of charrnn")
+    if len(homes) > 1:
+        raise CheckpointError(f"there are {len(homes)} recurrent modules, charrnn has one")
+    if sorted(layers) != list(range(len(layers))) or not layers:
+        raise CheckpointError("there is no weight_ih_l0, or a layer between others is missing")
+    return dict(sorted(layers.items())), others
+
+
+def recurrent_sizes(layers: Mapping[int, Mapping[str, Array]]) -> tuple[int, int, int]:
+    """Return units H, gates G and inputs D by the shapes of the first layer."""
+    shapes = []
+    for kind in ("weight_hh", "weight_ih"):
+        tensor = layers[0].get(kind)
+        if tensor is None:
+            raise CheckpointError(f"{kind}_l0 is missing")
+        if tensor.ndim != 2 or not tensor.size:
+            raise CheckpointError(f"{kind}_l0 has shape {tensor.shape}, not that of a matrix")
+        shapes.append(tensor.shape)
+    (rows, H), (_, D) = shapes
+    if rows % H or rows // H not in CELL_OF_GATES:
+        raise CheckpointError(
+            f"weight_hh_l0 has shape {(rows, H)}; its rows are not 1, 3 or 4 times its columns"
+        )
+    return H, rows // H, D
+
+
+def layer_shapes(G: int, H: int, D: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a recurrent layer, by its kind."""
+    return {
+        "weight_ih": (G * H, D),
+        "weight_hh": (G * H, H),
+        "bias_ih": (G * H,),
+        "bias_hh": (G * H,),
+    }
+
+
+def find_readout(others: Mapping[str, Linear], H: int, D: int) -> tuple[Linear, Linear | None]:
+    """Return the linear module that reads out H units, and the embedding into D inputs or None."""
+    for name, module in others.items():
+        if module.weight.ndim != 2 or not module.weight.size:
+            raise CheckpointError(f"{format_value(name)} is no linear module and no embedding")
+    names = ", ".join(map(format_value, others))
+    if len(others) == 1:
+        (readout,) = others.values()
+        embedding = None
+    elif len(others) == 2:
+        embedding, readout = sorted(others.values(), key=lambda module: readout_score(module, H))
+        if readout_score(embedding, H) == readout_score(readout, H):
+            raise CheckpointError(f"of {names}, none is clearly the readout; rename one embedding")
+        if "bias" in embedding.tensors or embedding.weight.shape[1] != D:
+            raise CheckpointError(f"{format_value(embedding.name)} is no embedding into {D} inputs")
+    else:
+        raise CheckpointError(f"beside the recurrent module are {len(others)} others: {names}")
+    V = len(readout.weight)
+    require_shape(f"{readout.name}.weight", readout.weight, (V, H))
+    inputs = D if embedding is None else len(embedding.weight)
+    if inputs != V:
+        raise CheckpointError(f"it reads {inputs} characters and predicts {V}")
+    return readout, embedding
+
+
+def readout_score(module: Linear, H: int) -> tuple[bool, bool, bool]:
+    """Return how much a module looks like the readout: by its bias, its shape, its name."""
+    named = re.search("emb|enc", module.name, re.IGNORECASE) is None
+    return "bias" in module.tensors, module.weight.shape[1] == H, named
+
+
+def require_shape(name: str, tensor: Array, shape: tuple[int, ...]) -> None:
+    """Raise `CheckpointError` for a tensor of another shape."""
+    if tensor.shape != shape:
+        raise CheckpointError(f"{format_value(name)} has shape {tensor.shape}, expected {shape}")
+
+
+def require_finite(tensors: dict[str, Array]) -> None:
+    """Turn tensors into float32; `CheckpointError` for numbers that are not finite in it."""
+    for name, tensor in tensors.items():
+        with np.errstate(over="ignore"):
+            tensors[name] = tensor.astype(np.float32)
+        if not np.isfinite(tensors[name]).all():
+            raise CheckpointError(f"{name} holds numbers that are not finite in float32")

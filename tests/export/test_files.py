@@ -1,0 +1,183 @@
+"""Files that leave and come back: safetensors, vocabularies, metadata; hostile ones are refused."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
+from charrnn.data.layouts import PairVocabulary
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.errors import CharRNNError, CheckpointError, UsageError
+from charrnn.export import optional
+from charrnn.export.exchange import imported_checkpoint, metadata_of
+from charrnn.export.pytorch_weights import to_pytorch
+from charrnn.export.safetensors_file import read_tensors, write_tensors
+from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
+from charrnn.nn.network import ModelConfig, initialise
+
+RECORD = CorpusRecord("poems", "ab" * 32, 1000, 0.1, normalise="nfc", min_count=2)
+
+
+def checkpoint(characters: str = "abc\n<é", **settings: Any) -> Checkpoint:
+    """Return a model with random weights."""
+    V = len(characters)
+    config = ModelConfig(V, V, **{"hidden": 4} | settings)
+    parameters = initialise(config, np.random.default_rng(0))
+    return Checkpoint(config, Vocabulary(characters), parameters, RECORD, 7, {"nats_per_char": 2.0})
+
+
+def exported(model: Checkpoint) -> bytes:
+    """Return the safetensors file of a model."""
+    return write_tensors(to_pytorch(model.config, model.parameters), metadata_of(model))
+
+
+def test_the_package_reads_the_names_and_shapes_of_pytorch() -> None:
+    tensors = load(exported(checkpoint(cell="gru")))
+    assert {name: tensor.shape for name, tensor in tensors.items()} == {
+        "rnn.weight_ih_l0": (12, 6),
+        "rnn.weight_hh_l0": (12, 4),
+        "rnn.bias_ih_l0": (12,),
+        "rnn.bias_hh_l0": (12,),
+        "readout.weight": (6, 4),
+        "readout.bias": (6,),
+    }
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_a_model_comes_back_without_its_training(as_bytes: bool) -> None:
+    before = checkpoint("abc\n<é", cell="lstm", layers=2, dropout=0.3)
+    before = replace(
+        before,
+        symbols=Vocabulary("abc\n<é", as_bytes),
+        corpus=replace(RECORD, as_bytes=as_bytes, normalise=None if as_bytes else "nfc"),
+    )
+    after = imported_checkpoint(*read_tensors(exported(before)), "m.safetensors")
+    assert np.array_equal(after.parameters.vector, before.parameters.vector)
+    assert after.symbols == before.symbols
+    assert after.corpus == replace(before.corpus, imported="m.safetensors")
+    assert (after.step, after.validation, after.training) == (0, {}, None)
+    assert after.config == replace(before.config, dropout=0.0)
+
+
+def test_a_corpus_that_is_not_known_is_the_empty_text() -> None:
+    tensors, _ = read_tensors(exported(checkpoint()))
+    after = imported_checkpoint(tensors, {}, "m.safetensors", Vocabulary("abcdef"))
+    assert after.corpus.characters == 0
+    assert after.corpus.sha256.startswith("e3b0c44298fc1c149afbf4c8996fb924")
+    assert after.corpus.imported == "m.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "no vocabulary, which says what its 6 ids"),
+        ({"vocabulary": '["a"]'}, "the vocabulary has 1 characters, the model 6"),
+        ({"vocabulary": "abcdef"}, "is not JSON"),
+        ({"vocabulary": '"abcdef"', "corpus": "{"}, "its corpus is not strict JSON"),
+        ({"vocabulary": '"abcdef"', "corpus": "[]"}, "its corpus is no JSON object"),
+        ({"vocabulary": '"abcdef"', "corpus": "{}"}, "corpus.as_bytes is missing"),
+    ],
+)
+def test_metadata_that_do_not_fit_are_refused(metadata: dict[str, str], message: str) -> None:
+    tensors, _ = read_tensors(exported(checkpoint()))
+    with pytest.raises(CheckpointError, match=message):
+        imported_checkpoint(tensors, metadata, "m.safetensors")
+
+
+def test_a_record_in_the_metadata_is_checked() -> None:
+    tensors, metadata = read_tensors(exported(checkpoint()))
+    record = json.loads(metadata["corpus"])
+    for field, value in (("sha256", "x"), ("as_bytes", True), ("characters", -1), ("name", "")):
+        wrong = metadata | {"corpus": json.dumps(record | {field: value})}
+        with pytest.raises(CheckpointError, match="corpus"):
+            imported_checkpoint(tensors, wrong, "m.safetensors")
+
+
+def test_a_model_of_pairs_is_refused() -> None:
+    pairs = PairVocabulary("many-to-one", ("a", "b"), ("x", "y"), 1)
+    with pytest.raises(UsageError, match="was trained on pairs"):
+        metadata_of(replace(checkpoint(), symbols=pairs))
+
+
+def bfloat16() -> bytes:
+    """Return a file with the numbers 1 and -2 as BF16."""
+    tensor = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
+    header = json.dumps({"w": tensor}).encode()
+    return len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\xc0"
+
+
+def test_tensors_of_every_floating_point_type_are_read() -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        tensors, _ = read_tensors(save({"w": np.array([[1, -2]], dtype)}))
+        assert tensors["w"].tolist() == [[1, -2]]
+    assert read_tensors(bfloat16())[0]["w"].tolist() == [1, -2]
+    with pytest.raises(CheckpointError, match="tensor 'w' of the type I64"):
+        read_tensors(save({"w": np.array([1])}))
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_damaged_file_is_refused_or_read_as_what_it_says(data: st.DataObject) -> None:
+    content = bytearray(CONTENT)
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    try:
+        model = imported_checkpoint(*read_tensors(bytes(content)), "m.safetensors")
+    except CharRNNError:
+        return
+    assert np.isfinite(model.parameters.vector).all()
+
+
+CONTENT = exported(checkpoint(cell="rnn", hidden=2))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_a_vocabulary_comes_back_from_each_form(text: str) -> None:
+    characters = "".join(dict.fromkeys(text))
+    vocabulary = Vocabulary(characters)
+    assert parse_vocabulary(vocabulary_json(vocabulary)) == vocabulary
+    assert parse_vocabulary(json.dumps(characters)) == vocabulary
+    by_character = {c: number for number, c in enumerate(characters)}
+    assert parse_vocabulary(json.dumps(by_character)) == vocabulary
+    by_id = {str(number): c for number, c in reversed(list(enumerate(characters)))}
+    assert parse_vocabulary(json.dumps(by_id)) == vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abc", "is not JSON"),
+        ("9" * 5000, "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("3", "no list, text or object"),
+        ('["a", "bc"]', "not a single character"),
+        ('["a", 1]', "not a single character"),
+        ('["a", "a"]', "repeats some"),
+        ("[]", "at least one character"),
+        ('["\\ud800"]', "halves of surrogate pairs"),
+        ('{"a": 0, "b": 2}', "does not number its entries 0 to 1"),
+        ('{"a": 0, "b": 0}', "does not number its entries 0 to 1"),
+        ('{"a": true, "b": 0}', "does not number its entries"),
+        ('{"1": "a", "x": "b"}', "does not number its entries"),
+        ('{"' + "1" * 5000 + '": "a"}', "does not number its entries"),
+    ],
+)
+def test_what_is_no_vocabulary_is_refused(text: str, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        parse_vocabulary(text)
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(optional, "import_module", missing)
+    with pytest.raises(UsageError, match="needs the package safetensors; try pip install"):
+        write_tensors({}, {})
