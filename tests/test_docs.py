@@ -113,6 +113,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "train --builtin france:100 --layout many-to-one",
         ):
             run(["charrnn", *line.split(), "--quiet"])
+        run(["charrnn", *["export", "checkpoints/corpus", "--to", "safetensors"]])
     finally:
         os.chdir(before)
     return folder

@@ -1,5 +1,7 @@
 """`charrnn import`: a checkpoint from the weights of a PyTorch model in a safetensors file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -48,8 +50,8 @@ def import_weights(
 ) -> None:
     """Read weights of a PyTorch model: charrnn import model.safetensors.
 
-    FILE has the tensors of one nn.RNN (tanh), nn.LSTM or nn.GRU, of the nn.Linear behind it, and
-    of an nn.Embedding if there is one.
+    FILE has the tensors of one nn.RNN (tanh), nn.LSTM or nn.GRU and of the
+    nn.Linear behind it; also of an nn.Embedding before it, if there is one.
     """
     target = str(Path(file).with_suffix(".npz")) if output is None and file else output or ""
     if not target.endswith(".npz"):
@@ -71,9 +73,22 @@ def read_checkpoint(file: str, vocabulary: str | None) -> Checkpoint:
     """Return the checkpoint made of a safetensors file and a vocabulary file, or None."""
     content = read(file, MAX_ARCHIVE_BYTES, "FILE")
     known = None if vocabulary is None else read_vocabulary(vocabulary)
-    try:
+    with naming(file):
         tensors, metadata = read_tensors(content)
+    if known is None and "vocabulary" not in metadata:
+        raise CheckpointError(
+            f"{label(file)} has no vocabulary, which says what its ids stand for",
+            "--vocabulary FILE",
+        )
+    with naming(file):
         return imported_checkpoint(tensors, metadata, label(Path(file).name), known)
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Add the name of the file to a `CheckpointError`."""
+    try:
+        yield
     except CheckpointError as error:
         problem = f"{label(file)} cannot be imported: {error.problem}"
         raise CheckpointError(problem, *error.advice) from error

@@ -73,10 +73,7 @@ def imported_checkpoint(
     config, parameters = recognise(tensors)
     if vocabulary is None:
         if "vocabulary" not in metadata:
-            raise CheckpointError(
-                f"it has no vocabulary, which says what its {config.inputs} ids stand for",
-                "--vocabulary FILE",
-            )
+            raise CheckpointError(f"it does not say what its {config.inputs} ids stand for")
         vocabulary = parse_vocabulary(
             metadata["vocabulary"], as_bytes=metadata.get("as_bytes") == "true"
         )

@@ -46,8 +46,9 @@ def pytorch_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -
         as_bytes: whether the characters stand for bytes.
 
     Example:
-        >>> print(pytorch_snippet(ModelConfig(5, 5, hidden=4), "a.safetensors")[181:232])
-                self.rnn = nn.LSTM(5, 4, num_layers=1)
+        >>> code = pytorch_snippet(ModelConfig(5, 5, hidden=4), "a.safetensors")
+        >>> "self.rnn = nn.LSTM(5, 4, num_layers=1)" in code
+        True
     """
     return PYTORCH.format(
         module=MODULES[config.cell],

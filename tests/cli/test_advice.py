@@ -5,6 +5,7 @@ Every error in the source that gives advice is either provoked by a case, or lis
 """
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save_file
 from typer.testing import CliRunner, Result
 
 import charrnn
@@ -136,6 +139,54 @@ CASES = [
         "--recurrent-init has no effect",
         "without it",
         "train corpus.txt --init-from run --steps 2 -q",
+    ),
+    Case(
+        "export run --to safetensors -o ''",
+        "--output is not the name of a file",
+        "--output FILE",
+        "export run --to safetensors -o file",
+    ),
+    Case(
+        "export run --to safetensors -o corpus.txt",
+        "corpus.txt exists",
+        "another --output",
+        "export run --to safetensors -o other.safetensors",
+    ),
+    Case(
+        "import run.safetensors -o model.bin",
+        "a checkpoint ends in .npz, unlike model.bin",
+        "--output FILE.npz",
+        "import run.safetensors -o model.npz",
+    ),
+    Case(
+        "import gone.safetensors",
+        "no file gone.safetensors",
+        "another FILE",
+        "import run.safetensors",
+    ),
+    Case(
+        "import empty -o model.npz",
+        "empty is a directory",
+        "another FILE",
+        "import run.safetensors",
+    ),
+    Case(
+        "import bare.safetensors",
+        "bare.safetensors has no vocabulary",
+        "--vocabulary FILE",
+        "import bare.safetensors --vocabulary characters.json",
+    ),
+    Case(
+        "import bare.safetensors --vocabulary broken.npz",
+        "broken.npz is no vocabulary",
+        '--vocabulary FILE with ["a", "b"]',
+        "import bare.safetensors --vocabulary characters.json",
+    ),
+    Case(
+        "import bare.safetensors --vocabulary latin.json",
+        "latin.json is not UTF-8",
+        "--vocabulary FILE",
+        "import bare.safetensors --vocabulary characters.json",
     ),
     Case("info empty", "no checkpoint in the folder", "the path of an .npz", "info run/last.npz"),
     Case(
@@ -560,7 +611,7 @@ NOT_PROVOKED = {
     "{}, after {} {} in a row": "the advice of the first of them: `test_nonfinite`",
     "cannot read": "a file that may not be read: `test_npz_file`, run as another user",
     "try pip install": "without the package: `test_image_plots`, `test_train`",
-    "pip install": "without the package: `test_image_plots`, `test_train`",
+    "pip install": "without the package: `test_image_plots`, `test_train`, `test_files`",
     "a NUL character": "no shell can type one: `test_fuzz`",
     "processes is": "only through Python",
     "to measure dependence between them": "only through Python",
@@ -579,6 +630,7 @@ NOT_PROVOKED = {
     "cannot be restored exactly": "an encoding with several spellings: `test_compressor`",
     "was compressed with another model": "only through Python: `test_compressor`",
     "is of version {}, not": "a file of the future: `test_compressor`",
+    "has no form of": "a cell or an option of another program: `test_pytorch_weights`",
     "a compressed file is not for a terminal": "on a terminal: `test_compress`",
     "another Python": "a codec of another Python: `test_compressor`",
     "cannot write {} ({})": "a full disk",
@@ -666,6 +718,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         ):
             assert call(f"train {words}").exit_code == 0
         assert call("compress run corpus.txt --output packed.charrnn").exit_code == 0
+        assert call("export run --to safetensors").exit_code == 0
+        save_file(load_tensors(Path("run.safetensors").read_bytes()), "bare.safetensors")
+        characters = list(charrnn.load("run").vocabulary.characters)
+        Path("characters.json").write_text(json.dumps(characters), encoding="utf-8")
+        Path("latin.json").write_bytes(b'["\xe9"]')
         Path("cut.charrnn").write_bytes(Path("packed.charrnn").read_bytes()[:-1])
     return place
 

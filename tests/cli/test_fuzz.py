@@ -54,6 +54,8 @@ QUICK: dict[str, tuple[str, ...]] = {
     "eval": ("run", "corpus.txt", "--no-baselines"),
     "compress": ("run", "corpus.txt", "--output", "-"),
     "decompress": ("run", "packed.charrnn", "--output", "-"),
+    "export": ("run", "--to", "safetensors", "--force"),
+    "import": ("run.safetensors", "--force"),
     "info": ("run",),
 }
 UNTRIED = {
@@ -125,6 +127,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
             assert runner.invoke(app, ["train", *words, *small]).exit_code == 0
         packed = ("compress", "run", "corpus.txt", "--output", "packed.charrnn")
         assert runner.invoke(app, packed).exit_code == 0
+        assert runner.invoke(app, ["export", "run", "--to", "safetensors"]).exit_code == 0
     finally:
         os.chdir(before)
     return place

@@ -1,4 +1,4 @@
-"""Options at random: sample, predict, eval and info end in an answer or in one line, always."""
+"""Options at random: commands that use a model end in an answer or in one line, always."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from safetensors.numpy import load, save_file
 from typer.testing import CliRunner, Result
 
 from charrnn.cli.app import app
@@ -46,8 +47,29 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
         "--no-baselines": (),
     },
     "info": {"--json": (), "--arrays": ()},
+    "export": {
+        "--to": ("safetensors", "onnx", "html", ""),
+        "--output": ("exported", ".", "nowhere/x", "-", "a\x1b[2J"),
+        "--force": (),
+        "--json": (),
+        "--quiet": (),
+    },
+    "import": {
+        "--vocabulary": ("words.txt", "vocabulary.json", "nowhere", "."),
+        "--output": ("imported.npz", "x.npz", "nowhere/x.npz", "x.bin"),
+        "--force": (),
+        "--json": (),
+    },
 }
-INPUTS = {"sample": (), "predict": TEXTS, "eval": FILES, "info": ()}
+EXPORTED = ("text.safetensors", "bytes.safetensors", "bare.safetensors", "words.txt", ".")
+INPUTS = {
+    "sample": (),
+    "predict": TEXTS,
+    "eval": FILES,
+    "info": (),
+    "export": (),
+    "import": EXPORTED,
+}
 STDIN = (b"", b"a\n\nb\n", b"\xef\xbb\xbfab\n", b"\xff\n", b"\x00", "é\r\n".encode("utf-16"))
 
 
@@ -77,6 +99,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = CliRunner().invoke(app, command)
         assert result.exit_code == 0, result.stderr
         (place / f"{name}.npz").write_bytes((folder / "best.npz").read_bytes())
+    for name in ("text", "bytes"):
+        made = place / f"{name}.safetensors"
+        words = ["export", str(place / f"{name}.npz"), "--to", "safetensors", "-o", str(made)]
+        assert CliRunner().invoke(app, words).exit_code == 0
+    tensors = load((place / "text.safetensors").read_bytes())
+    save_file(tensors, place / "bare.safetensors")
+    (place / "vocabulary.json").write_text('"\\n acehmnost"', encoding="utf-8")
     return place
 
 
@@ -131,6 +160,7 @@ def test_every_command_survives_its_streams(
         "eval labels.npz labels.tsv --json",
         "info bytes.npz",
         "info text.npz --json",
+        "export text.npz --to safetensors --force",
     ):
         done = process(f"charrnn {line} {redirection}")
         told = done.stderr.decode()

@@ -76,7 +76,7 @@ def test_a_corpus_that_is_not_known_is_the_empty_text() -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({}, "no vocabulary, which says what its 6 ids"),
+        ({}, "does not say what its 6 ids stand for"),
         ({"vocabulary": '["a"]'}, "the vocabulary has 1 characters, the model 6"),
         ({"vocabulary": "abcdef"}, "is not JSON"),
         ({"vocabulary": '"abcdef"', "corpus": "{"}, "its corpus is not strict JSON"),

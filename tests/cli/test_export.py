@@ -1,0 +1,196 @@
+"""`charrnn export` and `charrnn import`: files, refusals, what is said, what is kept."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save_file
+from typer.testing import Result
+
+import charrnn
+from charrnn.checkpointing.checkpoint import load_checkpoint
+from charrnn.run_files import NUMBERED
+
+Call = Callable[..., Result]
+Untrained = Callable[..., charrnn.Model]
+
+
+def facts_of(shown: str) -> dict[str, str]:
+    """Return the lines of `charrnn info` by their titles, without continuations."""
+    lines = (line.partition("  ") for line in shown.splitlines() if line[0] != " ")
+    return {title: value.strip() for title, _, value in lines}
+
+
+@pytest.fixture
+def model(untrained: Untrained) -> charrnn.Model:
+    """Return a model, stored as m.npz and as the run `poems`."""
+    made = untrained("abc\n", cell="gru", layers=2)
+    made.save("m.npz")
+    folder = Path("checkpoints/poems")
+    folder.mkdir(parents=True)
+    made.save(folder / "best.npz")
+    made.save(folder / "step-000007.npz")
+    assert NUMBERED.fullmatch("step-000007.npz")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        ("m.npz", "m"),
+        ("checkpoints/poems", "poems"),
+        ("checkpoints/poems/step-000007.npz", "poems"),
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_the_file_is_named_after_the_run(argument: str, name: str, run_cli: Call) -> None:
+    result = run_cli("export", argument, "--to", "safetensors")
+    assert result.exit_code == 0, result.stderr
+    size = Path(f"{name}.safetensors").stat().st_size
+    source = argument if argument.endswith("npz") else f"{argument}/best.npz"
+    assert result.stderr == f"charrnn: {source} is now in {name}.safetensors, {size:,} bytes\n"
+    assert f"safe_open('{name}.safetensors', \"pt\")" in result.stdout
+    compile(result.stdout, "snippet", "exec")
+
+
+@pytest.mark.usefixtures("model")
+def test_a_file_that_exists_is_kept_unless_forced(run_cli: Call) -> None:
+    for words, kept in (
+        (("export", "m.npz", "--to", "safetensors", "-o", "kept"), "kept"),
+        (("import", "m.safetensors", "-o", "kept.npz"), "kept.npz"),
+    ):
+        run_cli("export", "m.npz", "--to", "safetensors", "-q", "--force")
+        Path(kept).write_text("a letter", encoding="utf-8")
+        refused = run_cli(*words)
+        assert refused.exit_code == 5
+        assert f"{kept} exists; try another --output, or --force" in refused.stderr
+        assert Path(kept).read_text(encoding="utf-8") == "a letter"
+        assert run_cli(*words, "--force").exit_code == 0
+        assert Path(kept).stat().st_size > 100
+
+
+def test_a_model_comes_back_and_says_that_it_was_imported(
+    model: charrnn.Model, run_cli: Call
+) -> None:
+    assert run_cli("export", "m.npz", "--to", "safetensors", "--quiet").output == ""
+    result = run_cli("import", "m.safetensors", "-o", "again.npz")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == ""
+    assert result.stderr == (
+        "charrnn: m.safetensors is now in again.npz: 2 × 8 gru, 4 characters\n"
+        "charrnn: try charrnn sample again.npz\n"
+    )
+    again = charrnn.load("again.npz")
+    assert np.array_equal(again.parameters.vector, model.parameters.vector)
+    sampled = run_cli("sample", "again.npz", "--length", "20", "--seed", "1")
+    assert sampled.stdout == run_cli("sample", "m.npz", "--length", "20", "--seed", "1").stdout
+    lines = facts_of(run_cli("info", "again.npz").stdout)
+    assert lines["imported"] == "from m.safetensors"
+    assert lines["training"].startswith("no training state")
+    absent = facts_of(run_cli("info", "m.npz").stdout).keys() - lines.keys()
+    assert absent == {"initialised", "step", "fingerprint"}
+
+
+def test_a_corpus_that_is_not_known_is_said_to_be(model: charrnn.Model, run_cli: Call) -> None:
+    run_cli("export", "m.npz", "--to", "safetensors", "-q")
+    save_file(load(Path("m.safetensors").read_bytes()), "bare.safetensors")
+    refused = run_cli("import", "bare.safetensors")
+    assert refused.exit_code == 3
+    assert "no vocabulary, which says what its ids stand for; try --vocabulary" in refused.stderr
+    Path("v.json").write_text(json.dumps(list(model.vocabulary.characters)), encoding="utf-8")
+    assert run_cli("import", "bare.safetensors", "--vocabulary", "v.json").exit_code == 0
+    lines = facts_of(run_cli("info", "bare.npz").stdout)
+    assert lines["corpus"] == "not known"
+    assert "fingerprint" not in lines
+    record = load_checkpoint(Path("bare.npz")).corpus
+    assert (record.characters, record.imported) == (0, "bare.safetensors")
+    facts = json.loads(run_cli("info", "bare.npz", "--json").stdout)
+    assert facts["corpus"]["imported"] == "bare.safetensors"
+
+
+@pytest.mark.usefixtures("model")
+def test_an_imported_model_can_be_scored_and_trained_further(run_cli: Call) -> None:
+    run_cli("export", "m.npz", "--to", "safetensors", "-q")
+    run_cli("import", "m.safetensors", "-o", "again.npz", "-q")
+    Path("t.txt").write_text("abc\n" * 200, encoding="utf-8")
+    scored = run_cli("eval", "again.npz", "t.txt", "--no-baselines")
+    assert scored.exit_code == 0, scored.stderr
+    assert scored.stdout == run_cli("eval", "m.npz", "t.txt", "--no-baselines").stdout
+    small = ("--steps", "2", "--workers", "1", "--quiet", "--out", "further")
+    further = run_cli("train", "t.txt", "--init-from", "again.npz", *small)
+    assert further.exit_code == 0, further.stderr
+    assert load_checkpoint(Path("further/best.npz")).corpus.imported is None
+    resumed = run_cli("train", "--resume", "again.npz")
+    assert resumed.exit_code in (2, 3)
+    assert "training state" in resumed.stderr
+
+
+@pytest.mark.usefixtures("model")
+def test_the_figures_are_json_on_request(run_cli: Call) -> None:
+    result = run_cli("export", "m.npz", "--to", "safetensors", "--json")
+    assert result.stderr == ""
+    facts = json.loads(result.stdout)
+    assert facts["bytes"] == Path(facts["output"]).stat().st_size
+    assert facts["tensors"]["rnn.weight_ih_l0"] == [24, 4]
+    facts = json.loads(run_cli("import", "m.safetensors", "-o", "n.npz", "--json").stdout)
+    assert facts["model"]["cell"] == "gru"
+    assert facts["vocabulary"]["characters"] == "abc\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("export m.npz", 2, "--to"),
+        ("export m.npz --to torch", 2, "--to is 'torch'; it must be"),
+        ("export gone.npz --to safetensors", 3, "no checkpoint at 'gone.npz'"),
+        ("export m.npz --to safetensors -o folder", 5, "folder is no file to write to"),
+        ("export m.npz --to safetensors -o gone/x", 5, "no folder gone to write to"),
+        ("export m.npz --to safetensors -o -", 2, "is not the name of a file"),
+        ("import gone.safetensors", 3, "no file gone.safetensors"),
+        ("import folder", 3, "folder is a directory, not a file"),
+        ("import empty", 3, "empty cannot be imported: is no safetensors file"),
+        ("import m.npz -o n.npz", 3, "m.npz cannot be imported: is no safetensors file"),
+        ("import m.npz", 5, "m.npz exists"),
+        ("import empty -o n.bin", 2, "a checkpoint ends in .npz, unlike n.bin"),
+        ("import empty --vocabulary gone", 3, "no file gone; try another --vocabulary FILE"),
+        ("import empty --vocabulary latin", 3, "latin is not UTF-8"),
+        ("import empty --vocabulary empty", 3, "empty is no vocabulary: the vocabulary is not"),
+        ("import '' -o n.npz", 3, "is a directory"),
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_careless_uses_end_in_one_line(words: str, code: int, message: str, run_cli: Call) -> None:
+    Path("folder").mkdir()
+    Path("empty").touch()
+    Path("latin").write_bytes(b'["\xe9"]')
+    before = sorted(Path().rglob("*"))
+    result = run_cli(*(word.strip("'") for word in words.split()))
+    assert result.exit_code == code, result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_model_of_pairs_is_refused(run_cli: Call) -> None:
+    small = ("--steps", "2", "--hidden", "4", "--workers", "1", "--quiet", "--out", "pairs")
+    assert run_cli("train", "--builtin", "vowels", *small).exit_code == 0
+    refused = run_cli("export", "pairs", "--to", "safetensors")
+    assert refused.exit_code == 2
+    assert "this model was trained on pairs" in refused.stderr
+    assert not Path("pairs.safetensors").exists()
+
+
+def test_names_reach_a_terminal_without_control_codes(
+    untrained: Untrained, run_cli: Call, dangerous: frozenset[str]
+) -> None:
+    untrained("ab\n").save("a\x1b]0;x\x07.npz")
+    exported = run_cli("export", "a\x1b]0;x\x07.npz", "--to", "safetensors")
+    assert exported.exit_code == 0, exported.stderr
+    assert r"safe_open('a\x1b]0;x\x07.safetensors'" in exported.stdout
+    imported = run_cli("import", "a\x1b]0;x\x07.safetensors", "-o", "b.npz")
+    shown = run_cli("info", "b.npz")
+    assert facts_of(shown.stdout)["imported"] == "from a␛]0;x␇.safetensors"
+    for text in (exported.output, imported.output, shown.output):
+        assert not dangerous & set(text)
