@@ -18,9 +18,10 @@ from charrnn.cli.output.safe_text import label, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
 from charrnn.export.exchange import metadata_of
+from charrnn.export.onnx_model import OPSET, onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.safetensors_file import write_tensors
-from charrnn.export.snippets import pytorch_snippet
+from charrnn.export.snippets import onnx_snippet, pytorch_snippet
 from charrnn.run_files import NUMBERED
 
 
@@ -28,6 +29,7 @@ class Target(StrEnum):
     """File formats of `charrnn export`, each also the ending of the file."""
 
     SAFETENSORS = "safetensors"
+    ONNX = "onnx"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Exported:
 def export(
     to: Annotated[
         Target,
-        typer.Option("--to", help="Format: safetensors (PyTorch).", show_default=False),
+        typer.Option("--to", help="Format: safetensors (PyTorch), or onnx.", show_default=False),
     ],
     checkpoint: CheckpointArgument = None,
     output: Annotated[
@@ -96,6 +98,16 @@ def export_safetensors(checkpoint: Checkpoint, target: str) -> Exported:
     return Exported(write_tensors(tensors, metadata), snippet, {"tensors": shapes})
 
 
+def export_onnx(checkpoint: Checkpoint, target: str) -> Exported:
+    """Return a model as an ONNX file, and code that runs it with onnxruntime."""
+    config = checkpoint.config
+    metadata = metadata_of(checkpoint)
+    content = onnx_model(config, checkpoint.parameters, metadata)
+    snippet = onnx_snippet(config, target, as_bytes=checkpoint.vocabulary.as_bytes)
+    return Exported(content, snippet, {"opset": OPSET})
+
+
 EXPORTERS: dict[Target, Callable[[Checkpoint, str], Exported]] = {
     Target.SAFETENSORS: export_safetensors,
+    Target.ONNX: export_onnx,
 }

@@ -34,6 +34,27 @@ logits, state = model(torch.zeros(1, 1, dtype=torch.long))
 print("most probable after", repr(characters[0]), "is", repr(characters[logits.argmax()]))
 '''
 
+ONNX = """import json
+
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession({path})
+metadata = session.get_modelmeta().custom_metadata_map
+characters = json.loads(metadata["vocabulary"])  # of each id{note}
+state = {{
+    node.name: np.zeros(({layers}, 1, {hidden}), np.float32)  # (L, B, H)
+    for node in session.get_inputs()[1:]
+}}
+ids = np.zeros((1, 1), np.int64)  # (T, B)
+for _ in range(20):
+    logits, *states = session.run(None, {{"ids": ids, **state}})  # logits (T, B, {outputs})
+    state = dict(zip(state, states))
+    ids = logits.argmax(-1)
+    print(repr(characters[ids[0, 0]]), end=" ")
+print()
+"""
+
 BYTES_NOTE = "; U+0000 to U+00FF stand for bytes"
 
 
@@ -53,6 +74,25 @@ def pytorch_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -
     return PYTORCH.format(
         module=MODULES[config.cell],
         inputs=config.inputs,
+        outputs=config.outputs,
+        hidden=config.hidden,
+        layers=config.layers,
+        path=ascii(path),
+        note=BYTES_NOTE if as_bytes else "",
+    )
+
+
+def onnx_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -> str:
+    """Return code that runs an ONNX file step by step with onnxruntime.
+
+    The arguments are those of `pytorch_snippet`.
+
+    Example:
+        >>> code = onnx_snippet(ModelConfig(5, 5, hidden=4), "a.onnx")
+        >>> "InferenceSession('a.onnx')" in code
+        True
+    """
+    return ONNX.format(
         outputs=config.outputs,
         hidden=config.hidden,
         layers=config.layers,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,18 @@ def test_the_file_is_named_after_the_run(argument: str, name: str, run_cli: Call
     assert result.stderr == f"charrnn: {source} is now in {name}.safetensors, {size:,} bytes\n"
     assert f"safe_open('{name}.safetensors', \"pt\")" in result.stdout
     compile(result.stdout, "snippet", "exec")
+
+
+def test_an_onnx_file_has_the_model_and_its_vocabulary(
+    model: charrnn.Model, run_cli: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_cli("export", "m.npz", "--to", "onnx")
+    assert result.exit_code == 0, result.stderr
+    names: dict[str, Any] = {}
+    exec(result.stdout, names)
+    assert names["characters"] == list("abc\n")
+    greedy = "".join(model.generate("a", 20, temperature=0))
+    assert capsys.readouterr().out == " ".join(map(repr, greedy)) + " \n"
 
 
 @pytest.mark.usefixtures("model")

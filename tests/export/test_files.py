@@ -16,6 +16,7 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.export import optional
 from charrnn.export.exchange import imported_checkpoint, metadata_of
+from charrnn.export.onnx_model import onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.safetensors_file import read_tensors, write_tensors
 from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
@@ -181,3 +182,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optional, "import_module", missing)
     with pytest.raises(UsageError, match="needs the package safetensors; try pip install"):
         write_tensors({}, {})
+    config = ModelConfig(3, 3, hidden=2)
+    with pytest.raises(UsageError, match="needs the package onnx; try pip install onnx"):
+        onnx_model(config, initialise(config, np.random.default_rng(0)), {})

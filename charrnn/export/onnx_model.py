@@ -1,0 +1,180 @@
+"""ONNX models: a network as a graph with its state as inputs and outputs.
+
+    ids (T, B) int64, h0 (L, B, H), for an LSTM c0 (L, B, H)
+        → logits (T, B, V), hn (L, B, H), for an LSTM cn (L, B, H)
+
+Each layer is an operator RNN, LSTM or GRU. ONNX has its gates in the order i, o, f, c and z, r, h;
+its GRU with `linear_before_reset` is the reset-after form. T and B are free.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from charrnn import __version__
+from charrnn.errors import UsageError
+from charrnn.export.expressible import GATES, require_expressible
+from charrnn.export.optional import import_package
+from charrnn.export.pytorch_weights import stack_gates
+from charrnn.nn.cells import CELLS
+from charrnn.nn.network import ModelConfig
+from charrnn.types import Array
+
+ONNX_GATES: dict[str, tuple[str, ...]] = {
+    **GATES,
+    "lstm": ("i", "o", "f", "g"),
+    "gru": ("z", "r", "n"),
+}
+"""The order in which ONNX stacks the gates of each cell, in the names of charrnn."""
+
+OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+
+OPSET, IR_VERSION = 17, 8
+"""Versions of ONNX of 2022: the operators have not changed since for this graph."""
+
+MAX_WEIGHT_BYTES = 2**31 - 2**24
+"""Bytes of weights: a protobuf message is shorter than 2 GiB."""
+
+
+def onnx_model(
+    config: ModelConfig, parameters: Mapping[str, Array], metadata: Mapping[str, str]
+) -> bytes:
+    """Return a network as an ONNX model, which the package `onnx` has checked.
+
+    Args:
+        config: the network.
+        parameters: its weights by name, float32.
+        metadata: texts by name, to be stored with the model.
+
+    Raises `UsageError` for a cell or an option that ONNX lacks, for weights of 2 GiB, and if the
+    package `onnx` is not installed.
+    """
+    require_expressible(config, "ONNX")
+    if 4 * config.size > MAX_WEIGHT_BYTES:
+        raise UsageError(f"{config.size:,} weights are too many for ONNX, whose limit is 2 GiB")
+    onnx = import_package("onnx")
+    model = onnx.helper.make_model(
+        _Graph(onnx, config).finished(parameters),
+        producer_name="charrnn",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+    )
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def layer_weights(cell: str, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Return W (1, G·H, D), R (1, G·H, H) and B (1, 2·G·H) of an operator.
+
+    Args:
+        cell: rnn, lstm or gru.
+        weights: `W_xh` (G, D, H), `W_hh` (G, H, H), `b_h` (G, H), and `b_n` (H,) of a GRU.
+    """
+    order = [GATES[cell].index(gate) for gate in ONNX_GATES[cell]]
+    second = np.zeros_like(weights["b_h"])
+    if cell == "gru":
+        second[-1] = weights["b_n"]
+    biases = [biases[order].reshape(-1) for biases in (weights["b_h"], second)]
+    return {
+        "W": stack_gates(weights["W_xh"], order)[None],
+        "R": stack_gates(weights["W_hh"], order)[None],
+        "B": np.concatenate(biases)[None],
+    }
+
+
+class _Graph:
+    """Nodes, constants and the graph that they make."""
+
+    def __init__(self, onnx: Any, config: ModelConfig) -> None:
+        self.onnx = onnx
+        self.config = config
+        self.states = CELLS[config.cell].states
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def finished(self, parameters: Mapping[str, Array]) -> Any:
+        """Build everything, and return the graph."""
+        x = self.one_hot()
+        last: dict[str, list[str]] = {state: [] for state in self.states}
+        for layer in range(self.config.layers):
+            name = f"layers.{layer}"
+            weights = {
+                key.removeprefix(f"{name}."): array
+                for key, array in parameters.items()
+                if key.startswith(f"{name}.")
+            }
+            x = self.layer(name, layer_weights(self.config.cell, weights), x, layer, last)
+        for state, names in last.items():
+            self.add("Concat", names, [f"{state}n"], axis=0)
+        W_hy = self.constant("W_hy", parameters["W_hy"])
+        b_y = self.constant("b_y", parameters["b_y"])
+        self.add("MatMul", [x, W_hy], ["products"])
+        self.add("Add", ["products", b_y], ["logits"])
+        helper = self.onnx.helper
+        return helper.make_graph(
+            self.nodes, "charrnn", self.inputs(), self.outputs(), self.constants
+        )
+
+    def one_hot(self) -> str:
+        """Add the one-hot vectors (T, B, V) of the ids."""
+        depth = self.constant("depth", np.array(self.config.inputs))
+        values = self.constant("off_on", np.array([0, 1], np.float32))
+        self.add("OneHot", ["ids", depth, values], ["x"], axis=-1)
+        return "x"
+
+    def layer(
+        self,
+        name: str,
+        weights: Mapping[str, Array],
+        x: str,
+        layer: int,
+        last: dict[str, list[str]],
+    ) -> str:
+        """Add a recurrent layer; add its states to `last`, and return its outputs (T, B, H)."""
+        first = []
+        span = [self.constant(f"{name}.{at}", np.array([layer + at])) for at in (0, 1)]
+        for state in self.states:
+            first.append(f"{name}.{state}0")
+            self.add("Slice", [f"{state}0", *span], [first[-1]])
+            last[state].append(f"{name}.{state}n")
+        inputs = [x, *(self.constant(f"{name}.{key}", array) for key, array in weights.items())]
+        outputs = [f"{name}.Y", *(names[-1] for names in last.values())]
+        more = {"linear_before_reset": 1} if self.config.cell == "gru" else {}
+        hidden_size = self.config.hidden
+        operator = OPERATORS[self.config.cell]
+        self.add(operator, [*inputs, "", *first], outputs, hidden_size=hidden_size, **more)
+        axis = self.constant(f"{name}.direction", np.array([1]))
+        self.add("Squeeze", [outputs[0], axis], [f"{name}.h"])
+        return f"{name}.h"
+
+    def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: int) -> None:
+        """Add a node."""
+        node = self.onnx.helper.make_node(operator, inputs, outputs, outputs[0], **attributes)
+        self.nodes.append(node)
+
+    def constant(self, name: str, array: Array) -> str:
+        """Add an array, and return its name."""
+        self.constants.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def inputs(self) -> list[Any]:
+        """Return the types of ids and states."""
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        ids = helper.make_tensor_value_info("ids", kinds.INT64, ["T", "B"])
+        return [ids, *(self.state_value(f"{state}0") for state in self.states)]
+
+    def outputs(self) -> list[Any]:
+        """Return the types of logits and states."""
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        shape = ["T", "B", self.config.outputs]
+        logits = helper.make_tensor_value_info("logits", kinds.FLOAT, shape)
+        return [logits, *(self.state_value(f"{state}n") for state in self.states)]
+
+    def state_value(self, name: str) -> Any:
+        """Return the type of a state (L, B, H)."""
+        shape = [self.config.layers, "B", self.config.hidden]
+        return self.onnx.helper.make_tensor_value_info(name, self.onnx.TensorProto.FLOAT, shape)
