@@ -36,6 +36,9 @@ UNTRAINED_DEVIATIONS = 4.0
 """Standard deviations above the mean of the untrained networks, in Fisher's z = artanh r. With 8
 networks another one exceeds it with a probability of 0.3 % for each feature."""
 
+MIN_CORRELATION = 0.3
+"""Least |r| of a unit that is said to follow a feature: 9 % of the variance."""
+
 MAX_PARTS, MIN_PART_CHARS = 32, 200
 """Parallel sequences that the text is cut into for untrained networks, and their least length."""
 
@@ -82,8 +85,9 @@ class FollowedFeature:
 
     @property
     def followed(self) -> bool:
-        """Whether the best unit is above both controls."""
-        return abs(self.best.correlation) > self.control
+        """Whether |r| of the best unit is above both controls, and at least `MIN_CORRELATION`."""
+        r = abs(self.best.correlation)
+        return r >= MIN_CORRELATION and r > self.control
 
 
 def followed_features(
@@ -142,26 +146,42 @@ def correlated_features(
     untrained: int = UNTRAINED,
     seed: int = 0,
 ) -> tuple[FollowedFeature, ...]:
-    """Do as `followed_features` with the states (N, H) of each layer that are known already."""
+    """Do as `followed_features` with the states of some or all layers, which are known already.
+
+    Args:
+        config: the network.
+        states: arrays (N, H) of `unit_states`, of one state; untrained networks are measured on the
+            same layers.
+        ids: the text (N,).
+        features: arrays (N,) by name.
+        shifts: number of shifted copies, at least 1.
+        untrained: number of untrained networks, at least 2; 0 to leave out this control.
+        seed: chooses the shifts and the untrained networks.
+
+    Raises TextError for a text that is too short.
+    """
     N = len(ids)
     if N < MIN_CHARACTERS:
         raise TextError(
             f"{N:,} characters are too few for correlations, {MIN_CHARACTERS} are needed",
             "a longer text",
+            "--unit N",
         )
     rows = {name: row for name, values in features.items() if (row := _standardised(values)).any()}
+    layers = [int(key.split(".")[1]) for key in states]
     units = _standardised(np.concatenate(list(states.values()), axis=1))  # (N, L · H)
     margin = N // 10
     drawn = np.random.default_rng((seed, 1)).integers(margin, N - margin + 1, shifts)
-    state = next(iter(states)).rpartition(".")[2]
-    others = list(_untrained_maxima(config, ids, rows, state, untrained, seed))
+    others = list(_untrained_maxima(config, ids, rows, tuple(states), untrained, seed))
     found = []
     for name, row in rows.items():
         correlations = _bounded(row @ units)
         order = np.argsort(-np.abs(correlations), kind="stable")[:BEST_UNITS]
         best = tuple(
-            UnitCorrelation(*divmod(int(unit), config.hidden), float(correlations[unit]))
-            for unit in order
+            UnitCorrelation(
+                layers[column // config.hidden], column % config.hidden, float(correlations[column])
+            )
+            for column in order.tolist()
         )
         bound = _upper_bound([maxima[name] for maxima in others]) if others else None
         found.append(FollowedFeature(name, best, _shifted_maximum(row, units, drawn), bound))
@@ -196,14 +216,19 @@ def _shifted_maximum(row: Array, units: Array, shifts: Ids) -> float:
 
 
 def _untrained_maxima(
-    config: ModelConfig, ids: Ids, rows: Mapping[str, Array], state: str, count: int, seed: int
+    config: ModelConfig,
+    ids: Ids,
+    rows: Mapping[str, Array],
+    keys: tuple[str, ...],
+    count: int,
+    seed: int,
 ) -> Iterator[dict[str, float]]:
     """Yield the largest |r| of any unit with each feature, for each untrained network."""
     parts = max(1, min(MAX_PARTS, len(ids) // MIN_PART_CHARS))
     for number in range(count):
         parameters = initialise(config, generator(seed, Purpose.WEIGHTS, 1 + number))
-        states = unit_states(config, parameters, ids, (state,), parts=parts)
-        units = _standardised(np.concatenate(list(states.values()), axis=1))
+        states = unit_states(config, parameters, ids, (keys[0].rpartition(".")[2],), parts=parts)
+        units = _standardised(np.concatenate([states[key] for key in keys], axis=1))
         yield {name: float(np.abs(_bounded(row @ units)).max()) for name, row in rows.items()}
 
 

@@ -39,6 +39,10 @@ COMMANDS = {
         "charrnn.cli.inspect_text:inspect_text",
         "Measure how far the characters of a text depend on each other.",
     ),
+    "neurons": (
+        "charrnn.cli.neurons.command:neurons",
+        "Colour a text by hidden units, and find what they follow.",
+    ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
     "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
@@ -49,7 +53,7 @@ COMMANDS = {
 PANELS = {
     "Train": ("train",),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
-    "Look inside": ("inspect-gradients", "inspect-text", "info"),
+    "Look inside": ("inspect-gradients", "inspect-text", "neurons", "info"),
 }
 """Headings of the list of commands in `charrnn --help`."""
 

@@ -62,22 +62,25 @@ def seekable(source: str) -> Iterator[BinaryIO]:
             file.close()
 
 
-def check_output(path: str, *, force: bool) -> None:
-    """Raise `StorageError` for an output that exists, unless forced, or cannot be a file."""
+def check_output(path: str, *, force: bool, option: str = "--output") -> None:
+    """Raise `StorageError` for an output that exists, unless forced, or cannot be a file.
+
+    `option` is the option that names it.
+    """
     target = Path(path)
     try:
         mode = target.lstat().st_mode
     except FileNotFoundError:
         if not target.parent.is_dir():
             problem = f"no folder {label(str(target.parent))} to write to"
-            raise StorageError(problem, "another --output") from None
+            raise StorageError(problem, f"another {option}") from None
         return
     except (OSError, ValueError) as error:
-        raise StorageError(f"cannot write {label(path)}", "another --output") from error
+        raise StorageError(f"cannot write {label(path)}", f"another {option}") from error
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-        raise StorageError(f"{label(path)} is no file to write to", "another --output")
+        raise StorageError(f"{label(path)} is no file to write to", f"another {option}")
     if not force:
-        raise StorageError(f"{label(path)} exists", "another --output", "--force")
+        raise StorageError(f"{label(path)} exists", f"another {option}", "--force")
 
 
 def write_output(path: str, parts: Iterable[bytes]) -> None:

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from charrnn.analysis.text_features import FEATURES, text_features
 from charrnn.analysis.unit_features import (
     MIN_CHARACTERS,
+    MIN_CORRELATION,
+    FollowedFeature,
+    UnitCorrelation,
     correlated_features,
     followed_features,
 )
+from charrnn.analysis.unit_spans import span_activity
 from charrnn.analysis.unit_states import unit_states
 from charrnn.errors import DivergedError, TextError, UsageError
 from charrnn.nn.cells import CELLS
@@ -220,3 +224,31 @@ def test_features_depend_on_the_past_only_and_bytes_have_those_of_their_characte
 
 def test_bytes_that_are_no_utf_8_have_a_value_each() -> None:
     assert text_features("\xff\xe9A", as_bytes=True)["capital letter"].tolist() == [0, 0, 1]
+
+
+def test_a_feature_is_followed_above_both_controls_and_by_enough() -> None:
+    def found(r: float, shifted: float, untrained: float | None) -> bool:
+        return FollowedFeature("x", (UnitCorrelation(0, 0, r),), shifted, untrained).followed
+
+    assert found(-0.5, 0.4, 0.4)
+    assert found(0.5, 0.4, None)
+    assert not found(0.5, 0.5, 0.4)
+    assert not found(-0.5, 0.4, 0.5)
+    assert not found(MIN_CORRELATION - 0.01, 0.0, 0.0)
+
+
+def test_a_span_needs_units_that_are_active_at_every_character_of_it() -> None:
+    states = np.zeros((100, 3))
+    states[20:25, 0] = states[60:65, 0] = 1  # high
+    states[20:25, 1] = states[80:84, 1] = -1  # low
+    states[22, 2] = 1
+    found = span_activity({"layers.1.h": states}, 20, 25)
+    assert {(unit.layer, unit.unit) for unit in found.units} == {(1, 0), (1, 1)}
+    assert [unit.inside > 0 for unit in sorted(found.units, key=lambda u: u.unit)] == [True, False]
+    first, second, *_ = found.places
+    assert (first.begin, first.end, first.share) == (60, 65, 0.5)
+    assert (second.begin <= 80, second.end >= 84, second.share) == (True, True, 0.4)
+    assert span_activity({"layers.0.h": states}, 30, 35).units == ()
+    for begin, end in ((5, 5), (-1, 3), (90, 101), (0, 100)):
+        with pytest.raises(UsageError, match="is not a part of the 100 characters"):
+            span_activity({"layers.0.h": states}, begin, end)

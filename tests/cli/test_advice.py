@@ -593,6 +593,66 @@ CASES = [
     ),
     Case("train --resume empty", "to resume from", "another run", "train --resume run"),
     Case("inspect-text ab.txt", "too few", "a longer text", "inspect-text corpus.txt"),
+    Case(
+        "neurons run ab.txt",
+        "2 characters are too few for correlations",
+        "--unit N",
+        "neurons run ab.txt --unit 0",
+    ),
+    Case(
+        "neurons run corpus.txt --state x",
+        "the cell lstm has no state 'x'",
+        "--state c",
+        "neurons run corpus.txt --state c",
+    ),
+    Case(
+        "neurons run corpus.txt --span 5:5",
+        "the span 5:5 is not a part of",
+        "a span within 0:",
+        "neurons run corpus.txt --span 0:5",
+    ),
+    Case(
+        "neurons run corpus.txt --span zebra",
+        "--span 'zebra' does not occur",
+        "positions such as --span 20:30",
+        "neurons run corpus.txt --span 20:30",
+    ),
+    Case(
+        "neurons run corpus.txt --states states",
+        "--states is for a file that ends in .npz",
+        "--states states.npz",
+        "neurons run corpus.txt --states states.npz",
+    ),
+    Case(
+        "neurons run corpus.txt --states run/best.npz",
+        "run/best.npz exists",
+        "another --states",
+        "neurons run corpus.txt --states states.npz",
+    ),
+    Case(
+        "neurons run --encoding latin-1",
+        "--encoding is for a FILE",
+        "without it",
+        "neurons run",
+    ),
+    Case(
+        "neurons run greek.txt --on-unknown skip",
+        "the model knows no character of",
+        "another text",
+        "neurons run corpus.txt",
+    ),
+    Case(
+        "neurons bytes corpus.txt --encoding latin-1",
+        "not for a model of bytes",
+        "without it",
+        "neurons bytes corpus.txt",
+    ),
+    Case(
+        "neurons loose.npz",
+        "says where the text was",
+        "charrnn neurons CHECKPOINT FILE",
+        "neurons loose.npz corpus.txt",
+    ),
     Case("info nowhere.npz", "nowhere.npz", "the path of an .npz", "info run/best.npz"),
     Case("info broken.npz", "broken.npz", "another checkpoint", "info run/best.npz"),
     Case(
@@ -656,6 +716,9 @@ NOT_PROVOKED = {
     "examples are never cut": "an example of 32,768 characters: `test_presets`",
     "the validation loss is": "divergence in validation: `test_trainer`",
     "predictions of this model are not finite": "weights of 3e38: `test_huge_weights`",
+    "states of this model are not finite": "weights that overflow: `test_neurons`",
+    "the cell {} has no state": "only through Python: `test_unit_features`",
+    "there is no character to read": "only through Python: `test_unit_features`",
     "in a row": "divergence after skipped updates: `test_nonfinite`",
     "the loss is": "divergence: the case of a weight that is not finite has the same advice",
     "lanes of": "`train` fits the windows to the text: `test_text_batches`",
@@ -723,6 +786,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         characters = list(charrnn.load("run").vocabulary.characters)
         Path("characters.json").write_text(json.dumps(characters), encoding="utf-8")
         Path("latin.json").write_bytes(b'["\xe9"]')
+        Path("loose.npz").write_bytes(Path("run/best.npz").read_bytes())
         Path("cut.charrnn").write_bytes(Path("packed.charrnn").read_bytes()[:-1])
     return place
 

@@ -52,6 +52,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),
     "inspect-text": ("corpus.txt", "--lags", "3"),
     "eval": ("run", "corpus.txt", "--no-baselines"),
+    "neurons": ("run", "corpus.txt"),
     "compress": ("run", "corpus.txt", "--output", "-"),
     "decompress": ("run", "packed.charrnn", "--output", "-"),
     "export": ("run", "--to", "safetensors", "--force"),

@@ -41,6 +41,7 @@ COMMANDS = {
     "large": "train {}",
     "train --layout": "train {} --layout many-to-one",
     "eval": "eval RUN {}",
+    "neurons": "neurons RUN {} --unit 0",
     "sample": "sample RUN --prime-file {} --length 3",
     "inspect": "inspect-gradients RUN --text {} --quiet",
 }
