@@ -46,7 +46,7 @@ COMMANDS = {
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
     "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
-    "export": ("charrnn.cli.export:export", "Write a model for PyTorch or ONNX."),
+    "export": ("charrnn.cli.export:export", "Write a model for PyTorch, ONNX or a browser."),
     "import": ("charrnn.cli.import_weights:import_weights", "Read the weights of a PyTorch model."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }

@@ -12,6 +12,7 @@ from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.compressed_files import Force, check_output, write_output
+from charrnn.cli.measured_text import held_out
 from charrnn.cli.options import CheckpointArgument, Json, Quiet
 from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label, write_plain
@@ -20,8 +21,10 @@ from charrnn.errors import UsageError
 from charrnn.export.exchange import metadata_of
 from charrnn.export.onnx_model import OPSET, onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
+from charrnn.export.quantisation import MAX_ADDED_NATS, smallest
 from charrnn.export.safetensors_file import write_tensors
 from charrnn.export.snippets import onnx_snippet, pytorch_snippet
+from charrnn.export.web_page import require_page, web_page
 from charrnn.run_files import NUMBERED
 
 
@@ -30,6 +33,7 @@ class Target(StrEnum):
 
     SAFETENSORS = "safetensors"
     ONNX = "onnx"
+    HTML = "html"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,11 @@ class Exported:
 def export(
     to: Annotated[
         Target,
-        typer.Option("--to", help="Format: safetensors (PyTorch), or onnx.", show_default=False),
+        typer.Option(
+            "--to",
+            help="Format: safetensors (PyTorch), onnx, or html: a page that writes text.",
+            show_default=False,
+        ),
     ],
     checkpoint: CheckpointArgument = None,
     output: Annotated[
@@ -65,14 +73,16 @@ def export(
 ) -> None:
     """Write a model for another program: charrnn export --to safetensors.
 
-    Prints Python code that loads the file. charrnn import takes safetensors back.
+    Prints Python code that loads the file, or for html the loss of its weights.
+
+    charrnn import takes safetensors back.
     """
     path = find_checkpoint(checkpoint)
     target = f"{name_of(path)}.{to}" if output is None else output
     if not target or target == "-":
         raise UsageError("--output is not the name of a file", "--output FILE")
     check_output(target, force=force)
-    made = EXPORTERS[to](load_checkpoint(path), target)
+    made = EXPORTERS[to](load_checkpoint(path), path, target)
     write_output(target, [made.content])
     size = len(made.content)
     if json:
@@ -89,7 +99,7 @@ def name_of(path: Path) -> str:
     return path.absolute().parent.name if in_run else path.stem
 
 
-def export_safetensors(checkpoint: Checkpoint, target: str) -> Exported:
+def export_safetensors(checkpoint: Checkpoint, _: Path, target: str) -> Exported:
     """Return a model as a safetensors file for PyTorch, and the code that loads it."""
     metadata = metadata_of(checkpoint)
     tensors = to_pytorch(checkpoint.config, checkpoint.parameters)
@@ -98,7 +108,7 @@ def export_safetensors(checkpoint: Checkpoint, target: str) -> Exported:
     return Exported(write_tensors(tensors, metadata), snippet, {"tensors": shapes})
 
 
-def export_onnx(checkpoint: Checkpoint, target: str) -> Exported:
+def export_onnx(checkpoint: Checkpoint, _: Path, target: str) -> Exported:
     """Return a model as an ONNX file, and code that runs it with onnxruntime."""
     config = checkpoint.config
     metadata = metadata_of(checkpoint)
@@ -107,7 +117,30 @@ def export_onnx(checkpoint: Checkpoint, target: str) -> Exported:
     return Exported(content, snippet, {"opset": OPSET})
 
 
-EXPORTERS: dict[Target, Callable[[Checkpoint, str], Exported]] = {
+def export_html(checkpoint: Checkpoint, path: Path, _: str) -> Exported:
+    """Return a model as a web page, and what its rounded weights cost."""
+    require_page(checkpoint)
+    ids, text = held_out(checkpoint, path)
+    quantised = smallest(checkpoint.config, checkpoint.parameters, ids)
+    measured_on = f"{len(ids):,} {text}"
+    page = web_page(checkpoint, quantised, measured_on)
+    losses = ", ".join(f"{name} {nats:.4f}" for name, nats in quantised.nats.items())
+    added = round(quantised.added_nats, 4) + 0.0  # not minus zero
+    answer = (
+        f"weights stored as {quantised.precision}: {added:+.4f} nats per character (at most "
+        f"{MAX_ADDED_NATS:+g})\nlosses, on {measured_on}: {losses}\n"
+    )
+    facts = {
+        "precision": quantised.precision,
+        "added_nats_per_char": quantised.added_nats,
+        "nats_per_char": quantised.nats,
+        "measured_on": measured_on,
+    }
+    return Exported(page.encode("utf-8", "backslashreplace"), answer, facts)
+
+
+EXPORTERS: dict[Target, Callable[[Checkpoint, Path, str], Exported]] = {
     Target.SAFETENSORS: export_safetensors,
     Target.ONNX: export_onnx,
+    Target.HTML: export_html,
 }

@@ -1,6 +1,7 @@
 """`charrnn export` and `charrnn import`: files, refusals, what is said, what is kept."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,45 @@ def test_the_figures_are_json_on_request(run_cli: Call) -> None:
     facts = json.loads(run_cli("import", "m.safetensors", "-o", "n.npz", "--json").stdout)
     assert facts["model"]["cell"] == "gru"
     assert facts["vocabulary"]["characters"] == "abc\n"
+
+
+def test_a_page_states_what_its_weights_cost(run_cli: Call) -> None:
+    Path("poems.txt").write_text("the cat sat on a mat, all by itself\n" * 400, encoding="utf-8")
+    small = ("--steps", "20", "--hidden", "8", "--workers", "1", "--quiet")
+    assert run_cli("train", "poems.txt", *small).exit_code == 0
+    result = run_cli("export", "--to", "html")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    stated = re.fullmatch(
+        r"weights stored as int8: ([+-]0\.00\d\d) nats per character \(at most \+0\.01\)", lines[0]
+    )
+    assert stated is not None
+    measured = re.fullmatch(
+        r"losses, on 1,440 characters of the held-out part of poems: "
+        r"float32 (\d\.\d{4}), int8 (\d\.\d{4})",
+        lines[1],
+    )
+    assert measured is not None
+    assert abs(float(measured[2]) - float(measured[1]) - float(stated[1])) < 2e-4
+    Path("tail.txt").write_text(Path("poems.txt").read_text(encoding="utf-8")[-1440:])
+    score = run_cli("eval", "checkpoints/poems", "tail.txt", "--json", "--no-baselines")
+    nats = json.loads(score.stdout)["nats_per_char"]
+    assert abs(nats - float(measured[1])) < 0.01  # as one stream there, in parts here
+    page = Path("poems.html").read_text(encoding="utf-8")
+    assert f"loss {measured[2]} nats per character, {measured[1]} without rounding" in page
+    assert run_cli("export", "--to", "html").exit_code == 5
+    facts = json.loads(run_cli("export", "--to", "html", "--json", "--force").stdout)
+    assert facts["precision"] == "int8"
+    assert facts["added_nats_per_char"] <= 0.01
+    assert set(facts["nats_per_char"]) == {"float32", "int8"}
+
+
+@pytest.mark.usefixtures("model")
+def test_a_page_without_the_text_is_measured_on_the_models_own(run_cli: Call) -> None:
+    result = run_cli("export", "m.npz", "--to", "html")
+    assert result.exit_code == 0, result.stderr
+    assert "; measuring the loss on text of the model itself" in result.stderr
+    assert "losses, on 20,000 characters that the model wrote: float32 " in result.stdout
 
 
 @pytest.mark.parametrize(
