@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     DROPOUT = 3
     SAMPLING = 4
     SPLIT = 5
+    SEARCH = 6
 
 
 def generator(seed: int, purpose: Purpose, *when: int) -> np.random.Generator:

@@ -29,6 +29,10 @@ COMMANDS = {
         "charrnn.cli.train.command:train_network",
         "Train a character-level network on a text.",
     ),
+    "sweep": (
+        "charrnn.cli.sweep.command:sweep",
+        "Compare settings: grid or random search over options of train.",
+    ),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
     "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model trained on pairs."),
     "inspect-gradients": (
@@ -51,7 +55,7 @@ COMMANDS = {
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
 PANELS = {
-    "Train": ("train",),
+    "Train": ("train", "sweep"),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
     "Look inside": ("inspect-gradients", "inspect-text", "neurons", "info"),
 }

@@ -1,5 +1,6 @@
 """`charrnn train`: options and help of the command."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any
 
@@ -377,10 +378,7 @@ def train_network(
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
     Ctrl-C saves the run; --resume continues it to exactly the same result.
     """
-    said = {name: value for name, value in context.params.items() if value is not None}
-    given = {name: value for name, value in said.items() if name in SETTING_FIELDS}
-    given.setdefault("backend", default_backend())
-    budgeted = any(value is not None for value in (minutes, epochs, steps))
+    given = settings_given(context.params)
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other", "one of them")
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
@@ -400,10 +398,24 @@ def train_network(
         val_fraction=val_fraction,
         preset=preset,
         given=given,
-        budget=Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps),
+        budget=budget_given(minutes, epochs, steps),
         workers=workers,
         out=out,
         name=name,
         init_from=init_from,
     )
     start_run(request, run_options)
+
+
+def settings_given(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of both configurations that the parameters of the command set."""
+    said = {name: value for name, value in params.items() if value is not None}
+    given = {name: value for name, value in said.items() if name in SETTING_FIELDS}
+    given.setdefault("backend", default_backend())
+    return given
+
+
+def budget_given(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
+    """Return the budget of a run: `DEFAULT_MINUTES` unless one is given."""
+    budgeted = any(value is not None for value in (minutes, epochs, steps))
+    return Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps)

@@ -1,0 +1,125 @@
+"""A sweep under way: runs its trials, reports each as it ends, and prints the table."""
+
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from charrnn.cli.output.console import answer, duration, progress_bar, say
+from charrnn.cli.output.safe_text import label, shell_command, write_plain
+from charrnn.cli.runs.metrics_log import to_json
+from charrnn.cli.runs.run_folder import lock_folder
+from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.sweep.plan import SweepPlan
+from charrnn.cli.sweep.results import (
+    Row,
+    failures,
+    plain,
+    results_as_csv,
+    results_table,
+    row_of,
+    rows_of,
+)
+from charrnn.cli.trials.scheduler import run_trials
+from charrnn.cli.trials.trial import INTERRUPTED, WAITING, read_outcome
+from charrnn.errors import CharRNNError
+
+
+class TrialsFailedError(CharRNNError):
+    """No trial of a sweep has a result; the exit code is that of the first one."""
+
+
+def run_sweep(folder: Path, plan: SweepPlan, jobs: int, *, json: bool, as_csv: bool) -> None:
+    """Run the trials that are not finished, `jobs` at a time, and print the results.
+
+    Raises typer.Exit after a signal, once the running trials are saved, and `TrialsFailedError` if
+    no trial has a result.
+    """
+    lock = lock_folder(folder)
+    try:
+        with StopOnSignal() as stop:
+            run_open_trials(folder, plan, jobs, stop)
+            if stop():
+                rows = rows_of(folder, plan)
+                done = sum(row.outcome.is_final for row in rows)
+                command = shell_command("charrnn", "sweep", "--resume", str(folder))
+                say(f"stopped; {done} of {len(rows)} trials have ended; go on with: {command}")
+                raise typer.Exit(stop.exit_code)
+    finally:
+        if lock is not None:
+            lock.release()
+    show_results(folder, plan, json=json, as_csv=as_csv)
+    rows = rows_of(folder, plan)
+    if all(row.nats is None for row in rows):
+        raise failed(folder, rows)
+
+
+def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal) -> None:
+    """Run the trials that are not finished; report each in a line."""
+    trials = plan.trials(folder)
+    waiting = [trial for trial in trials if not read_outcome(Path(trial.folder)).is_final]
+    if not waiting:
+        return
+    kept = len(trials) - len(waiting)
+    known = f", {kept} of {len(trials)} have ended before" if kept else ""
+    count = f"{len(waiting)} trial{'s' * (len(waiting) > 1)}"
+    say(f"{count}, {min(jobs, len(waiting))} at a time, in {label(str(folder))}{known}")
+    bar = progress_bar(len(trials), kept)
+    try:
+        for number, outcome in run_trials(waiting, jobs, stop):
+            bar.update()
+            if outcome.status != WAITING and not (stop() and outcome.status == INTERRUPTED):
+                trial = trials[number - 1]
+                row = row_of(number, Path(trial.folder), plan.points[number - 1], "char")
+                say(f"trial {number} of {len(trials)}: {described(row)}")
+    finally:
+        bar.close()
+
+
+def described(row: Row) -> str:
+    """Say in a few words what came of a trial."""
+    settings = " ".join(f"{plain(flag)}={value}" for flag, value in row.point.items())
+    result = row.outcome.status if row.nats is None else f"{row.nats:.4f} nats"
+    return f"{label(settings)}: {result}, {duration(row.outcome.seconds)}"
+
+
+def show_results(folder: Path, plan: SweepPlan, *, json: bool, as_csv: bool) -> None:
+    """Print the results so far: the table and what to type next, or JSON, or CSV."""
+    rows = rows_of(folder, plan)
+    best = rows[0] if rows[0].nats is not None else None
+    final = None if best is None else shell_command(*plan.final_words(best.point))
+    if json:
+        found = {
+            "sweep": str(folder),
+            "hold_out": plan.hold_out,
+            "best": None if best is None else best.number,
+            "command": final,
+            "trials": [row.as_dict() for row in rows],
+        }
+        write_plain(f"{to_json(found)}\n")
+        return
+    if as_csv:
+        write_plain(results_as_csv(rows, plan.flags))
+        return
+    answer(results_table(rows, plan.flags))
+    for line in failures(rows):
+        answer(Text(line))
+    if any(not row.outcome.is_final for row in rows):
+        command = shell_command("charrnn", "sweep", "--resume", str(folder))
+        answer(Text(f"not all trials are finished; go on with: {command}"))
+    if best is not None:
+        answer(Text(f"best: trial {best.number}, {label(str(best.folder))}"))
+        answer(Text(f"on the whole corpus: {final}"))
+
+
+def failed(folder: Path, rows: list[Row]) -> TrialsFailedError:
+    """Return the error of a sweep without any result."""
+    first = min(rows, key=lambda row: row.number)
+    error = TrialsFailedError(
+        f"no trial has a result; the first one {first.outcome.status}: "
+        f"{label(first.outcome.error) or 'see its log.txt'}",
+        "other settings",
+    )
+    code = first.outcome.exit_code
+    error.exit_code = code if code is not None and 1 < code < 7 else 5
+    return error
