@@ -43,6 +43,9 @@ COMMANDS_MAY_IMPORT = {"output": set(), "runs": {"output"}}
 
 TERMINAL = {"matplotlib", "rich", "tqdm", "typer"}
 DANGEROUS = {"ctypes", "dill", "joblib", "marshal", "pickle", "shelve", "yaml"}
+SAFE_PARTS = {"joblib.Parallel", "joblib.delayed", "joblib.parallel_config"}
+"""Parts of these packages that read no file: they only start functions."""
+
 DANGEROUS_CALLS = {"__import__", "compile", "eval", "exec"}
 
 
@@ -85,6 +88,15 @@ def imports(module: str) -> Iterator[str]:
             for alias in node.names:
                 inner = f"{home}.{alias.name}"
                 yield inner if inner in SOURCES else home
+
+
+def imported_names(module: str) -> Iterator[str]:
+    """Yield what a module imports: a package with the name that is taken from it."""
+    for node in at_run_time(TREES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def called(node: ast.Call) -> str:
@@ -161,7 +173,8 @@ def test_only_the_command_line_talks_to_the_terminal(module: str) -> None:
 
 @every_module
 def test_no_module_can_run_what_it_reads(module: str) -> None:
-    assert not DANGEROUS & {name.split(".")[0] for name in imports(module)}
+    found = {name for name in imported_names(module) if name.split(".")[0] in DANGEROUS}
+    assert found <= SAFE_PARTS
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Call):
             name = called(node)

@@ -8,6 +8,7 @@ import ast
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,16 @@ T = "--hidden 4 --steps 2 --workers 1 --backend numpy -q --batch-size 2 --seq-le
 P = "--hidden 4 --steps 2 --workers 1 --backend numpy -q"
 I = "--lags 3 --windows 2"  # noqa: E741  # beside T and P
 FRESH = f"--text corpus.txt --hidden 4 {I}"
+
+S = "--grid hidden=4 --steps 2 --jobs 1 --set backend=numpy --set batch-size=2 --set seq-length=8"
+LATER = "sweep nowhere.txt --grid lr=0.05,0.1"
+"""A sweep whose settings are right, so that it comes to the reading of its text."""
+
+
+def sweep_case(words: str, message: str, advice: str, cure: str = LATER) -> Case:
+    """Return the case of a sweep with wrong settings."""
+    return Case(f"sweep corpus.txt {words}", message, advice, cure, 4)
+
 
 CASES = [
     Case(
@@ -106,6 +117,80 @@ CASES = [
         "GB of memory",
         "a smaller --hidden",
         f"inspect-gradients {FRESH}",
+    ),
+    Case("sweep corpus.txt", "no option to search over", "--grid hidden=64,128", f"{LATER}", 4),
+    sweep_case(
+        "--grid hidden=4 --random 0", "--random is 0", "--random 10", f"{LATER} --random 10"
+    ),
+    sweep_case("--range lr=0.1:1", "for a random search", "--random 10", f"{LATER} --random 10"),
+    sweep_case("--grid lr=0.1,,1", "has an empty value", "--grid lr=0.05,0.1"),
+    sweep_case("--grid lr=1 --set lr=2", "lr is given twice", "one of them"),
+    sweep_case(
+        "--grid lr", "is not NAME=VALUE", "--grid lr=0.1", "sweep nowhere.txt --grid lr=0.1"
+    ),
+    sweep_case("--grid lrr=1", "is no option of train", "--grid lr=VALUE"),
+    sweep_case("--set min-count=2 --grid lr=1", "min-count is refused", "another option"),
+    sweep_case(
+        "--grid encoding=utf-8,latin-1",
+        "with different values",
+        "--set encoding=VALUE",
+        f"{LATER} --set encoding=utf-8",
+    ),
+    sweep_case(
+        "--grid lr=1 --set bytes=perhaps",
+        "must be true or false",
+        "--set bytes=true",
+        f"{LATER} --set bytes=true",
+    ),
+    sweep_case("--grid hidden=many", "trial 1 (hidden=many): ", "charrnn train --help"),
+    sweep_case("--grid lr=1e99", "trial 1 (lr=1e99): ", "charrnn train --help"),
+    *(
+        sweep_case(f"--random 2 --range {wrong}", message, advice, f"{LATER} --random 2")
+        for wrong, message, advice in (
+            ("cell=1:2", "its values are no numbers", "--grid cell=VALUE,VALUE"),
+            ("lr=1:2:lag", "ends in 'lag'", "--range lr=LOW:HIGH:log"),
+            ("lr=1:two", "has no two numbers", "--range lr=LOW:HIGH"),
+            ("lr=2:1", "does not go from a number", "LOW:HIGH"),
+            ("lr=0:1:log", "begins at 0 or below", "LOW:HIGH without :log"),
+            ("hidden=4.2:4.8", "holds no whole number", "a wider range"),
+        )
+    ),
+    sweep_case("--random 1001 --grid lr=1", "--random is 1001", "--random 10"),
+    sweep_case(
+        f"--grid lr={','.join(map(str, range(1, 1002)))}", "are more than 1,000", "fewer values"
+    ),
+    sweep_case("--grid lr=1 --out /", "is no folder for a sweep", "--out DIR"),
+    sweep_case("--grid lr=1 --steps 1 --epochs 1", "contradict each other", "one of them"),
+    sweep_case("--grid lr=1 --hold-out 0.9", "--hold-out is 0.9", "--hold-out 0.1"),
+    sweep_case("--grid lr=1 --json --csv", "contradict each other", "one of them"),
+    sweep_case(
+        "--grid lr=1 --set val-fraction=0",
+        "without validation",
+        "--set val-fraction=0.1",
+        f"{LATER} --set val-fraction=0.1",
+    ),
+    Case(
+        "sweep --builtin vowels --grid seed=1,2",
+        "pairs are held out by seed",
+        "--set seed=1",
+        "sweep nowhere.tsv --set layout=many-to-one --set seed=1 --grid lr=0.1",
+        4,
+    ),
+    Case(
+        f"sweep corpus.txt {S} --resume swept",
+        "is for a sweep that has its settings",
+        "it without",
+        "sweep --resume swept",
+    ),
+    Case("sweep --show run", "no sweep in", "the folder of a sweep", "sweep --show swept"),
+    Case("sweep --show torn", "is damaged", "a new sweep", f"sweep corpus.txt {S}"),
+    Case("sweep --resume changed", "is not what the sweep began with", "a new sweep", ""),
+    Case("sweep --resume lost", "cannot be read", "a new sweep", ""),
+    Case(
+        f"sweep corpus.txt {S.replace('hidden=4', 'lr=1e30')}",
+        "no trial has a result",
+        "other settings",
+        "",
     ),
     Case(
         f"train corpus.txt {T} --out /", "no folder for a run", "--out DIR", f"train corpus.txt {T}"
@@ -780,6 +865,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
             f"--builtin vowels {P} --out pairs",
         ):
             assert call(f"train {words}").exit_code == 0
+        assert call(f"sweep corpus.txt {S} --out swept").exit_code == 0
+        for name in ("torn", "changed", "lost"):
+            shutil.copytree("swept", name)
+        Path("torn/sweep.json").write_text('{"format": 1}', encoding="utf-8")
+        Path("changed/training-part.txt").write_text("another text", encoding="utf-8")
+        Path("lost/training-part.txt").unlink()
         assert call("compress run corpus.txt --output packed.charrnn").exit_code == 0
         assert call("export run --to safetensors").exit_code == 0
         save_file(load_tensors(Path("run.safetensors").read_bytes()), "bare.safetensors")

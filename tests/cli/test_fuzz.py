@@ -47,6 +47,10 @@ QUICK: dict[str, tuple[str, ...]] = {
         *("corpus.txt", "--hidden", "4", "--steps", "2", "--workers", "1", "--batch-size", "2"),
         *("--seq-length", "8", "--eval-every", "2", "--backend", "numpy"),
     ),
+    "sweep": (
+        *("corpus.txt", "--grid", "hidden=4", "--steps", "2", "--set", "backend=numpy"),
+        *("--set", "batch-size=2", "--set", "seq-length=8", "--jobs", "1"),
+    ),
     "sample": ("run", "--length", "5", "--seed", "1"),
     "predict": ("pairs", "the cat"),
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),

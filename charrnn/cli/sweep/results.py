@@ -13,7 +13,15 @@ from charrnn.checkpointing.run_records import as_count, as_number
 from charrnn.cli.output.console import duration
 from charrnn.cli.output.safe_text import label
 from charrnn.cli.sweep.plan import SweepPlan, trial_folder
-from charrnn.cli.trials.trial import FINISHED, Outcome, read_outcome, read_result
+from charrnn.cli.trials.trial import (
+    DIVERGED,
+    FAILED,
+    FINISHED,
+    KILLED,
+    Outcome,
+    read_outcome,
+    read_result,
+)
 from charrnn.training.search_space import Point
 from charrnn.types import JSON
 
@@ -131,7 +139,7 @@ def failures(rows: Sequence[Row]) -> list[str]:
     return [
         f"trial {row.number} {row.outcome.status}: {label(row.outcome.error) or 'no message'}"
         for row in sorted(rows, key=lambda row: row.number)
-        if row.outcome.error and row.outcome.status != FINISHED
+        if row.outcome.status in (DIVERGED, FAILED, KILLED)
     ]
 
 

@@ -117,7 +117,7 @@ def failed(folder: Path, rows: list[Row]) -> TrialsFailedError:
     first = min(rows, key=lambda row: row.number)
     error = TrialsFailedError(
         f"no trial has a result; the first one {first.outcome.status}: "
-        f"{label(first.outcome.error) or 'see its log.txt'}",
+        f"{label(first.outcome.error.partition('; try ')[0]) or 'see its log.txt'}",
         "other settings",
     )
     code = first.outcome.exit_code

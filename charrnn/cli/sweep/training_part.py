@@ -22,7 +22,6 @@ from charrnn.data.pair_files import PairCorpus, split_pairs
 from charrnn.data.pair_formats import Pair
 from charrnn.data.text_files import validation_start
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.errors import TextError
 from charrnn.training.pair_presets import plan_pairs
 from charrnn.training.prepared_data import prepare_pairs
 from charrnn.training.presets import plan
@@ -83,12 +82,7 @@ class TextPart:
         """Yield the text in UTF-8, or its bytes."""
         left = self.end
         for chunk in characters(self.corpus):
-            try:
-                yield chunk[:left].encode("latin-1" if self.as_bytes else "utf-8")
-            except UnicodeEncodeError as error:
-                raise TextError(
-                    "the text holds half a surrogate pair, which UTF-8 cannot express", "--bytes"
-                ) from error
+            yield chunk[:left].encode("latin-1" if self.as_bytes else "utf-8")
             left -= len(chunk)
             if left <= 0:
                 return

@@ -96,7 +96,7 @@ def option_called(name: str, given_as: str, *, varied: bool) -> TrainOption:
         )
     if found.parameter in REFUSED:
         raise UsageError(
-            f"{given_as} {found.name}: {REFUSED[found.parameter]}", f"{given_as} with another one"
+            f"{given_as} {found.name} is refused: {REFUSED[found.parameter]}", "another option"
         )
     if found.parameter not in allowed:
         why = "losses cannot be compared" if found.parameter in READING else "it is no setting"
