@@ -108,6 +108,7 @@ def test_a_trial_is_the_run_that_train_makes_of_the_training_part(
     assert_same(folder / "trial-001", Path("run"))
 
 
+@pytest.mark.slow
 def test_no_trial_reads_what_train_validates_on_by_default(swept: Path, sentences: str) -> None:
     begin = int(len(sentences) * 0.9)
     secret = sentences[:begin] + "Q" * (len(sentences) - begin)
@@ -136,6 +137,7 @@ def test_nothing_is_trained_if_one_trial_has_a_setting_that_train_refuses(
         assert not Path("checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_without_any_result_ends_with_the_code_of_its_trials(
     run_cli: Call, corpus: Path
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_signal_to_the_sweep_saves_its_trials_and_says_how_to_go_on(
     assert "on the whole corpus" not in shown
 
 
+@pytest.mark.slow
 def test_the_trials_of_a_killed_sweep_save_and_end_by_themselves(
     started: "subprocess.Popen[bytes]",
 ) -> None:
@@ -278,6 +281,7 @@ def test_pairs_that_train_would_validate_on_are_held_out(run_cli: Call) -> None:
     assert {pair[:2] for pair in split.validation}
 
 
+@pytest.mark.slow
 def test_a_sweep_over_bytes_reads_the_same_bytes(run_cli: Call) -> None:
     Path("latin.txt").write_bytes(b"caf\xe9 \x00 " * 90)
     words = ("--grid", "hidden=4", "--steps", "2", "--set", "bytes=true", *SMALL)
@@ -288,6 +292,7 @@ def test_a_sweep_over_bytes_reads_the_same_bytes(run_cli: Call) -> None:
     assert "--bytes" in results(run_cli, Path("checkpoints/latin-sweep"))["command"]
 
 
+@pytest.mark.slow
 def test_another_sweep_of_the_same_text_gets_a_folder_of_its_own(
     swept: Path, run_cli: Call, corpus: Path
 ) -> None:
@@ -328,6 +333,7 @@ def test_minutes_are_compared_with_a_note(run_cli: Call, corpus: Path) -> None:
     assert "take different numbers of steps, by the load of the machine" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_second_sweep_in_one_folder_is_refused(
     started: "subprocess.Popen[bytes]", run_cli: Call
 ) -> None:
