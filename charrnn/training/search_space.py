@@ -122,7 +122,7 @@ def random_points(space: Sequence[Choices | Range], count: int, seed: int) -> li
 
     Example:
         >>> random_points([Choices("--cell", ("gru", "lstm"))], 5, seed=0)
-        [{'--cell': 'lstm'}, {'--cell': 'gru'}]
+        [{'--cell': 'gru'}, {'--cell': 'lstm'}]
     """
     check_count(count)
     found: list[Point] = []
