@@ -48,6 +48,7 @@ COMMANDS = {
         "Colour a text by hidden units, and find what they follow.",
     ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
+    "novelty": ("charrnn.cli.novelty:novelty", "Check whether a model copies its training text."),
     "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
     "export": ("charrnn.cli.export:export", "Write a model for PyTorch, ONNX or a browser."),
@@ -57,7 +58,7 @@ COMMANDS = {
 PANELS = {
     "Train": ("train", "sweep"),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
-    "Look inside": ("inspect-gradients", "inspect-text", "neurons", "info"),
+    "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info"),
 }
 """Headings of the list of commands in `charrnn --help`."""
 

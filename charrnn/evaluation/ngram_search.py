@@ -91,7 +91,7 @@ class Ngrams:
         sizes = [len(text) for text in texts]
         self.longest = max(sizes, default=0)
         if not self.longest:
-            raise TextError("there are no characters to compare", "a larger --length")
+            raise TextError("there are no characters to compare", "longer texts")
         ids = np.concatenate(texts)
         self.sizes = np.array(sizes)
         self.text = np.repeat(np.arange(len(texts)), sizes)  # (Q,)

@@ -295,6 +295,12 @@ CASES = [
         "sample run --temperature 1 --length 3",
     ),
     Case("inof run", "No such command", "charrnn info", "info run"),
+    Case(
+        "novelty alone/best.npz",
+        "nothing in 'alone' says where the text was",
+        "--text FILE with the text of the run",
+        "novelty alone/best.npz --text corpus.txt --samples 2 --length 20",
+    ),
     Case("info run run", "unexpected extra", "charrnn info --help", "info --help"),
     Case(
         f"train corpus.txt {T} --out a --name b",
@@ -759,6 +765,7 @@ NOT_PROVOKED = {
     "pip install": "without the package: `test_image_plots`, `test_train`, `test_files`",
     "a NUL character": "no shell can type one: `test_fuzz`",
     "processes is": "only through Python",
+    "no characters to compare": "only through Python",
     "to measure dependence between them": "only through Python",
     "bytes do not fit into a checkpoint": "takes gigabytes: `test_npz_file`",
     "holds a run already": "in the folder of a run: `test_exits`",
@@ -852,6 +859,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         patch.chdir(place)
         Path("corpus.txt").write_text(sentences, encoding="utf-8")
         Path("greek.txt").write_text("αβγδ" * 20, encoding="utf-8")
+        Path("alone").mkdir()
         Path("ab.txt").write_text("ab", encoding="utf-8")
         Path("empty").mkdir()
         Path("broken.npz").write_bytes(b"PK\3\4" + bytes(100))
@@ -865,6 +873,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
             f"--builtin vowels {P} --out pairs",
         ):
             assert call(f"train {words}").exit_code == 0
+        Path("alone/best.npz").write_bytes(Path("run/best.npz").read_bytes())
         assert call(f"sweep corpus.txt {S} --out swept").exit_code == 0
         for name in ("torn", "changed", "lost"):
             shutil.copytree("swept", name)

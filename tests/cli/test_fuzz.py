@@ -57,6 +57,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "inspect-text": ("corpus.txt", "--lags", "3"),
     "eval": ("run", "corpus.txt", "--no-baselines"),
     "neurons": ("run", "corpus.txt"),
+    "novelty": ("run", "--samples", "2", "--length", "20"),
     "compress": ("run", "corpus.txt", "--output", "-"),
     "decompress": ("run", "packed.charrnn", "--output", "-"),
     "export": ("run", "--to", "safetensors", "--force"),

@@ -54,6 +54,12 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
         "--on-unknown": UNKNOWN,
         "--json": (),
     },
+    "novelty": {
+        **dict.fromkeys(("--temperature", "--top-k", "--top-p", "--seed", "--samples"), NUMBERS),
+        "--length": ("20", "0", "-1", "x", ""),
+        "--text": FILES,
+        "--json": (),
+    },
     "info": {"--json": (), "--arrays": ()},
     "export": {
         "--to": ("safetensors", "onnx", "html", ""),
@@ -75,6 +81,7 @@ INPUTS = {
     "predict": TEXTS,
     "eval": FILES,
     "neurons": FILES,
+    "novelty": (),
     "info": (),
     "export": (),
     "import": EXPORTED,

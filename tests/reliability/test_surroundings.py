@@ -48,6 +48,7 @@ LINES = {
     "inspect --show": "inspect-gradients run --show 'the cat' --csv",
     "inspect --live": "inspect-gradients run --live",
     "inspect-text": "inspect-text corpus.txt",
+    "novelty": "novelty run --samples 2 --length 40",
     "eval": "eval run corpus.txt --no-baselines",
     "compress": "compress run corpus.txt --output -",
     "info": "info run",
