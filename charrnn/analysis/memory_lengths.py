@@ -91,6 +91,4 @@ def dependence(ids: Ids, seed: int = 0) -> TextMemory | None:
 
 def _median_gap(examples: Examples) -> int:
     """Return the median over examples of the position of the first predicted symbol."""
-    targets = np.flatnonzero(examples.target_mask)
-    first = targets[np.searchsorted(targets, examples.starts[:-1])]
-    return int(np.median(first - examples.starts[:-1]))
+    return int(np.median(examples.first_targets))

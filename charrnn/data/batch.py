@@ -23,6 +23,10 @@ class Batch:
     """Predictions that count, in all rows of the step."""
     num_inputs: int
     """Characters read in all rows of the step, without padding."""
+    lengths: Ids | None = None  # (B,)
+    """Positions of each row without padding; None if all have T."""
+    first_targets: Ids | None = None  # (B,)
+    """First position of each row that has a target; None if it is 0 in all."""
 
 
 class Batcher(Protocol):

@@ -79,6 +79,18 @@ class Layout:
         return self.feeds_back and not self.is_sampled
 
     @property
+    def backward_use(self) -> str | None:
+        """How cells that read an input from its end are used (`charrnn.nn.bidirectional`).
+
+        None where there is no input of several symbols that is known before the first prediction.
+        """
+        if not self.source_is_text:
+            return None
+        if self.feeds_back:
+            return "context"
+        return "each" if self.answer_is_text else "last"
+
+    @property
     def label_side(self) -> int | None:
         """Which field of a pair is a label beside a text: 0, 1, or None."""
         return 1 if self.classifies else 0 if self.is_sampled else None

@@ -1,8 +1,8 @@
 """Batches (T, B) of examples of any length, as a function of the step alone.
 
-Examples start at time 0 from the zero state; shorter ones are padded at their end. A network only
-looks back, so that padding changes no state and no prediction of a real position, and its weight of
-zero keeps it out of loss and gradient. A batch holds examples of similar length; which ones, and in
+Examples start at time 0 from the zero state; shorter ones are padded at their end. A cell only
+looks back, or reads each example reversed within its own length, so that padding changes no state
+and no prediction of a real position; its weight of zero keeps it out of loss and gradient. A batch holds examples of similar length; which ones, and in
 which order batches come, is drawn in each epoch.
 """
 
@@ -57,6 +57,13 @@ class Examples:
     def lengths(self) -> Ids:
         """Positions of each example (n,)."""
         return np.diff(self.starts)
+
+    @cached_property
+    def first_targets(self) -> Ids:
+        """First scored position within each example (n,), which has at least one."""
+        scored = np.flatnonzero(self.target_mask)
+        found: Ids = scored[np.searchsorted(scored, self.starts[:-1])] - self.starts[:-1]
+        return found
 
     @cached_property
     def predictions(self) -> Ids:
@@ -141,6 +148,8 @@ class PairBatches:
             (scored / count).astype(np.float32),
             count,
             int(self.examples.lengths[chosen].sum()),
+            self.examples.lengths[chosen[rows]],
+            self.examples.first_targets[chosen[rows]],
         )
 
     def positions(self, step: int) -> int:

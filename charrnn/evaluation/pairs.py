@@ -67,7 +67,8 @@ def score(
             return None
         inputs, targets, scored = examples.padded(chosen, T)
         network = Network(config, parameters, T, len(chosen))
-        predictions = np.argmax(network.forward(inputs), axis=-1)
+        lengths = config.read_lengths(examples.lengths[chosen], examples.first_targets[chosen])
+        predictions = np.argmax(network.forward(inputs, lengths=lengths), axis=-1)
         nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))
         fits = (predictions == targets) & scored
         right += int(fits.sum())

@@ -224,17 +224,13 @@ class Predictor:
         The states (B, H) are named as `Network.states` names them.
         """
         lengths = np.array([len(prompt) for prompt in prompts])
-        rows = np.arange(len(prompts))
         inputs = np.zeros((lengths.max(), len(prompts)), np.int64)
         for row, prompt in enumerate(prompts):
             inputs[: len(prompt), row] = prompt
         network = Network(self.config, self.parameters, *inputs.shape)
-        logits = finite_logits(network.forward(inputs))
-        states = {
-            f"layers.{number}.{name}": history[lengths, rows]
-            for number, layer in enumerate(network.layers)
-            for name, history in layer.state_history.items()
-        }
+        read = self.config.read_lengths(lengths, lengths - 1)
+        logits = finite_logits(network.forward(inputs, lengths=read))
+        states = network.states_at(lengths)
         return log_softmax(logits.astype(np.float64), np.empty(logits.shape)), states
 
     def _read_off(self, prompts: Sequence[Ids]) -> list[Answer]:
@@ -258,7 +254,8 @@ class Predictor:
     def _write(self, network: Network, answers: Ids) -> Array:
         """Feed back the symbols of answers (B,), any one for END; return the next logits (B, V)."""
         symbols = np.where(answers == self.pairing.end_id, 0, answers)
-        logits = finite_logits(network.forward(self.pairing.fed_back(symbols)[None])[0])
+        inputs = self.pairing.fed_back(symbols)[None]
+        logits = finite_logits(network.forward(inputs, lengths=np.zeros(len(symbols), int))[0])
         network.carry_state()
         return logits
 

@@ -2,6 +2,8 @@
 
     ids (T, B) → layer 0 → … → layer L−1 → h W_hy + b_y = logits (T, B, V)
 
+With `ModelConfig.bidirectional` every layer also reads from the end (`charrnn.nn.bidirectional`).
+
 The same code trains and evaluates (B sequences of T steps) and samples (T = 1): a `Network` is a
 set of buffers of one size over `Parameters`, which any number of networks may share.
 """
@@ -14,6 +16,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charrnn.limits import MODEL_LIMITS, check_fields, check_kind, unknown
+from charrnn.nn.bidirectional import (
+    USES,
+    BackwardReading,
+    write_inputs,
+    write_inputs_backward,
+)
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.initialisers import Initialiser
 from charrnn.nn.ops import (
@@ -75,34 +83,66 @@ class ModelConfig:
     """Initialiser of the readout matrix W_hy."""
     forget_bias: float = FORGET_BIAS
     """Initial bias of the forget gate of an LSTM. Other biases, and other cells, begin at 0."""
+    bidirectional: str | None = None
+    """How a second cell in each layer, which reads from the end, is used: one of
+    `charrnn.nn.bidirectional.USES`, by the layout of pairs. None for no such cells."""
 
     def __post_init__(self) -> None:
         check_kind("cell", self.cell, str)
         if self.cell not in CELLS:
             raise unknown("cell", self.cell, CELLS)
         check_fields(MODEL_LIMITS, self, none_allowed=False)
+        if self.bidirectional is not None:
+            check_kind("bidirectional", self.bidirectional, str)
+            if self.bidirectional not in USES:
+                raise unknown("use of backward states", self.bidirectional, USES)
         for init in (self.init, self.readout_init):
             Initialiser.parse(init)
         if self.input_init is not None:
             Initialiser.parse(self.input_init)
+
+    @property
+    def output_size(self) -> int:
+        """Length of a layer's output: H, or 2H if a second cell reads from the end."""
+        return self.hidden if self.bidirectional is None else 2 * self.hidden
+
+    def cell_names(self, layer: int) -> tuple[str, ...]:
+        """Return the prefixes of the parameters of a layer's cells, the forward one first."""
+        name = f"layers.{layer}"
+        return (name,) if self.bidirectional is None else (name, f"{name}_reverse")
 
     def shapes(self) -> Shapes:
         """Return the name and shape of every parameter, from the inputs to the outputs."""
         shapes: dict[str, tuple[int, ...]] = {}
         cell = CELLS[self.cell]
         for layer in range(self.layers):
-            D = self.hidden if layer else self.inputs
-            for name, shape in cell.shapes(D, self.hidden).items():
-                shapes[f"layers.{layer}.{name}"] = shape
-        return shapes | {"W_hy": (self.hidden, self.outputs), "b_y": (self.outputs,)}
+            D = self.output_size if layer else self.inputs
+            for prefix in self.cell_names(layer):
+                for name, shape in cell.shapes(D, self.hidden).items():
+                    shapes[f"{prefix}.{name}"] = shape
+        if self.bidirectional == "context":
+            shapes["W_ctx"] = (len(cell.gates), self.hidden, self.hidden)
+        return shapes | {"W_hy": (self.output_size, self.outputs), "b_y": (self.outputs,)}
 
     def state_shapes(self, B: int) -> Shapes:
         """Return the name and shape (B, H) of every state that B sequences carry along."""
-        return {
-            f"layers.{layer}.{state}": (B, self.hidden)
-            for layer in range(self.layers)
-            for state in CELLS[self.cell].states
-        }
+        shapes = {}
+        for layer in range(self.layers):
+            for state in CELLS[self.cell].states:
+                shapes[f"layers.{layer}.{state}"] = (B, self.hidden)
+            if self.bidirectional == "context":
+                shapes[f"layers.{layer}.context"] = (B, self.hidden)
+        return shapes
+
+    def read_lengths(self, lengths: Ids | None, first_targets: Ids | None) -> Ids | None:
+        """Return the inputs (B,) of each row that backward cells read, for `Network.forward`.
+
+        Args:
+            lengths: positions of each row, without padding; None for T.
+            first_targets: the first position of each row that has a target: where an answer of
+                open length begins.
+        """
+        return first_targets if self.bidirectional == "context" else lengths
 
     @property
     def size(self) -> int:
@@ -140,14 +180,18 @@ def initialise(
     cell, H = CELLS[config.cell], config.hidden
     recurrent = Initialiser.parse(config.init)
     for layer in range(config.layers):
-        weights = parameters.subset(f"layers.{layer}")
         default = "uniform" if layer else cell.input_init
         input_init = Initialiser.parse(config.input_init or default)
-        weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
-        weights["W_hh"][...] = recurrent.draw(weights["W_hh"].shape, config.gain, H, rng)
-        cell.initialise_biases(weights, config.forget_bias)
+        for name in config.cell_names(layer):
+            weights = parameters.subset(name)
+            weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
+            weights["W_hh"][...] = recurrent.draw(weights["W_hh"].shape, config.gain, H, rng)
+            cell.initialise_biases(weights, config.forget_bias)
+    if "W_ctx" in parameters:
+        context = parameters["W_ctx"]
+        context[...] = Initialiser.parse("uniform").draw(context.shape, 1.0, H, rng)
     readout = Initialiser.parse(config.readout_init)
-    parameters["W_hy"][...] = readout.draw((H, config.outputs), 1.0, H, rng)
+    parameters["W_hy"][...] = readout.draw((config.output_size, config.outputs), 1.0, H, rng)
     return parameters
 
 
@@ -160,7 +204,8 @@ def require_window(
     """
     gates = len(CELLS[config.cell].gates)
     arrays = 1 + (2 * gates if backward else gates)
-    numbers = T * B * (config.layers * config.hidden * arrays + 2 * config.outputs)
+    units = config.layers * config.output_size  # with those of the cells that read from the end
+    numbers = T * B * (units * arrays + 2 * config.outputs)
     require_memory(
         numbers * np.dtype(dtype).itemsize,
         f"a batch of {B:,} sequences of {T:,} characters",
@@ -219,35 +264,59 @@ class Network:
         self.parameters = parameters
         self.gradients = gradients
         self.T, self.B = T, B
+        self.dropped_W_hh: dict[str, Array] = {}
+        """By name, each W_hh (G, H, H) after dropout; empty without recurrent dropout."""
         self.layers: list[Cell] = []
-        self.dropped_W_hh: list[Array] = []
-        """Each layer's W_hh (G, H, H) after dropout; empty without recurrent dropout."""
+        backward_cells: list[Cell] = []
         for layer in range(config.layers):
-            name = f"layers.{layer}"
-            weights = dict(parameters.subset(name))
-            own = None if gradients is None else gradients.subset(name)
-            if config.recurrent_dropout and gradients is not None:  # others only evaluate
-                weights["W_hh"] = weights["W_hh"].copy()
-                self.dropped_W_hh.append(weights["W_hh"])
-            self.layers.append(cells[config.cell](weights, own, T, B))
+            made = [self._cell(name, cells[config.cell]) for name in config.cell_names(layer)]
+            self.layers.append(made[0])
+            backward_cells += made[1:]
+        self.reading: BackwardReading | None = None
+        """The cells that read from the end; None without them."""
+        if config.bidirectional is not None:
+            W_ctx, dW_ctx = (
+                None if arrays is None else arrays.get("W_ctx")
+                for arrays in (parameters, gradients)
+            )
+            self.reading = BackwardReading(backward_cells, config.bidirectional, W_ctx, dW_ctx)
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.output_masks: list[Array] = []
-        self.recurrent_masks: list[Array] = []
+        self.recurrent_masks: dict[str, Array] = {}
         self.logits = np.zeros((T, B, config.outputs), dtype)
         self.log_p = np.zeros_like(self.logits)
         if gradients is not None:
-            self.dh = np.zeros((T, B, config.hidden), dtype)
+            self.dh = np.zeros((T, B, config.output_size), dtype)
+
+    def _cell(self, name: str, kind: type[Cell]) -> Cell:
+        """Return the cell whose parameters have this prefix."""
+        weights = dict(self.parameters.subset(name))
+        own = None if self.gradients is None else self.gradients.subset(name)
+        if self.config.recurrent_dropout and own is not None:  # others only evaluate
+            weights["W_hh"] = weights["W_hh"].copy()
+            self.dropped_W_hh[f"{name}.W_hh"] = weights["W_hh"]
+        return kind(weights, own, self.T, self.B)
 
     def states(self) -> dict[str, Array]:
         """Return the states that the next batch starts from: `layers.0.h` and so on, (B, H).
 
         The arrays are views: writing to them changes the state of the network.
         """
-        return {
-            f"layers.{number}.{name}": history[0]
-            for number, layer in enumerate(self.layers)
-            for name, history in layer.state_history.items()
-        }
+        return self.states_at(0)
+
+    def states_at(self, slots: Ids | int) -> dict[str, Array]:
+        """Return the states (B, H) in a slot from 0 to T, one for all rows or (B,), by name.
+
+        With `bidirectional="context"` also the context of each layer, which belongs to no slot.
+        """
+        found: dict[str, Array] = {}
+        where = slots if isinstance(slots, int) else (slots, np.arange(self.B))
+        for number, layer in enumerate(self.layers):
+            for name, history in layer.state_history.items():
+                found[f"layers.{number}.{name}"] = history[where]
+            if self.reading is not None and self.reading.use == "context":
+                found[f"layers.{number}.context"] = self.reading.contexts[number]
+        return found
 
     def load_states(self, states: Mapping[str, Array]) -> None:
         """Copy `states`, named as `states()` names them, each (B, H), (1, H) or (H,).
@@ -267,8 +336,15 @@ class Network:
         """Set the state to zero for the sequences that `mask` (B,) selects; for all by default."""
         for layer in self.layers:
             layer.reset_state(mask)
+        for context in [] if self.reading is None else self.reading.contexts:
+            context[mask] = 0
 
-    def forward(self, inputs: Ids | Array, rng: np.random.Generator | None = None) -> Array:
+    def forward(
+        self,
+        inputs: Ids | Array,
+        rng: np.random.Generator | None = None,
+        lengths: Ids | None = None,
+    ) -> Array:
         """Return the logits (T, B, V), a buffer, for a batch that starts from `states()`.
 
         NumPy does not warn: in a shut gate e⁻ˣ overflows where σ is 0, and with huge weights the
@@ -277,20 +353,26 @@ class Network:
         Args:
             inputs: ids (T, B), or vectors (T, B, D).
             rng: the source of the dropout masks; None for no dropout.
+            lengths: inputs (B,) of each row that cells read from the end; T by default. A row
+                without any goes on with the context of `states()`.
         """
         self.inputs = inputs
+        reading = self.reading
+        if reading is not None:
+            reading.begin(lengths)
         drop = self.config.dropout if rng is not None else 0.0
         self.output_masks = []
         self._drop_recurrent_weights(rng)
         with np.errstate(over="ignore", invalid="ignore"):
             for number, layer in enumerate(self.layers):
-                if number:
-                    layer.project_inputs(self.outputs[number - 1])
-                elif inputs.ndim == 2:
-                    layer.embed_ids(inputs)
-                else:
-                    layer.project_inputs(inputs)
+                x = self.outputs[number - 1] if number else inputs
+                write_inputs(layer, x)
+                if reading is not None:
+                    reading.read(number, x)
+                    reading.add_context(number, layer)
                 h = layer.forward()
+                if reading is not None:
+                    h = reading.join(number, h)
                 if drop and rng is not None:
                     self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
                     self.outputs[number] = h * self.output_masks[number]
@@ -302,15 +384,15 @@ class Network:
 
     def _drop_recurrent_weights(self, rng: np.random.Generator | None) -> None:
         """Copy the recurrent weights, with some of them set to zero if there is a generator."""
-        self.recurrent_masks = []
-        for number, dropped in enumerate(self.dropped_W_hh):
-            W_hh = self.parameters[f"layers.{number}.W_hh"]
+        self.recurrent_masks = {}
+        for name, dropped in self.dropped_W_hh.items():
+            W_hh = self.parameters[name]
             if rng is None:
                 np.copyto(dropped, W_hh)
             else:
                 rate = self.config.recurrent_dropout
-                self.recurrent_masks.append(dropout_mask(W_hh.shape, rate, rng, W_hh.dtype))
-                np.multiply(W_hh, self.recurrent_masks[number], out=dropped)
+                self.recurrent_masks[name] = dropout_mask(W_hh.shape, rate, rng, W_hh.dtype)
+                np.multiply(W_hh, self.recurrent_masks[name], out=dropped)
 
     def loss(self, targets: Ids) -> Array:
         """Return −ln p of `targets`, ids (T, B), in nats (T, B). To be called after `forward`."""
@@ -343,12 +425,11 @@ class Network:
             layer = self.layers[number]
             if self.output_masks:
                 dh *= self.output_masks[number]
-            layer.backward(dh)
-            if self.recurrent_masks:
-                gradients[f"layers.{number}.W_hh"] *= self.recurrent_masks[number]
-            if number:
-                layer.project_inputs_backward(self.outputs[number - 1], dx=dh)
-            elif self.inputs.ndim == 2:
-                layer.embed_ids_backward(self.inputs)
-            else:
-                layer.project_inputs_backward(self.inputs, dx=None)
+            reading = self.reading
+            layer.backward(dh if reading is None else reading.split(number, dh))
+            x, dx = (self.outputs[number - 1], dh) if number else (self.inputs, None)
+            write_inputs_backward(layer, x, dx)
+            if reading is not None:
+                reading.backward(number, layer.da, dx)
+        for name, mask in self.recurrent_masks.items():
+            gradients[name] *= mask

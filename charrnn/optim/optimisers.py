@@ -220,7 +220,7 @@ def is_between_hidden_units(name: str, shape: Sequence[int]) -> bool:
 
 def is_upper_input(name: str) -> bool:
     """Return whether a parameter is the input matrix of a layer above the first."""
-    return name.endswith(".W_xh") and not name.startswith("layers.0.")
+    return name.endswith(".W_xh") and not name.startswith(("layers.0.", "layers.0_reverse."))
 
 
 class RMSprop(Optimiser):

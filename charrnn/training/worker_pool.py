@@ -76,7 +76,8 @@ class Worker:
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
-        network.forward(batch.inputs, rng)
+        lengths = self.config.read_lengths(batch.lengths, batch.first_targets)
+        network.forward(batch.inputs, rng, lengths)
         nats = network.loss(batch.targets)
         if not isinstance(batch.weights, float):
             nats = nats[batch.weights != 0]

@@ -247,7 +247,7 @@ def test_dropped_recurrent_weights_have_no_effect_in_a_batch(
     thin = network.parameters.like(network.parameters.vector.copy())
     for number in range(2):
         W_hh = thin[f"layers.{number}.W_hh"]
-        kept = network.recurrent_masks[number]
+        kept = network.recurrent_masks[f"layers.{number}.W_hh"]
         assert 0.2 < np.mean(kept == 0) < 0.8
         assert not network.gradients[f"layers.{number}.W_hh"][kept == 0].any()
         W_hh *= kept
