@@ -2,6 +2,7 @@
 
     metadata                           UTF-8 JSON in a uint8 array, see below
     layers.0.W_xh … W_hy b_y           the parameters of the model, to sample from and to evaluate
+    layers.0_reverse.W_xh … W_ctx      those of cells that read from the end, in models of pairs
     training.parameters.NAME           the parameters in training, if the model is their average
     training.optimiser.SLOT.NAME       the accumulators of the optimiser
     training.states.layers.0.h …       the carried state of every batch row (B, H)
@@ -29,6 +30,7 @@ import numpy as np
 
 from charrnn import __version__
 from charrnn.checkpointing.checkpoint_checks import (
+    check_bidirectional,
     check_corpus,
     check_metrics,
     check_names,
@@ -74,6 +76,7 @@ ADDED_LATER: dict[str, JSON] = {
     "nonfinite": 0,
     "lr_scale": 1.0,
     "imported": None,
+    "bidirectional": None,
 }
 """Fields that were added to the format later, and their values in files that lack them."""
 
@@ -209,6 +212,7 @@ class _Reader:
                 f"and {symbols.outputs} to guess"
             )
         check_symbols(symbols)
+        check_bidirectional(config.bidirectional, symbols)
         parameters = self._take("", config.shapes())
         corpus = parse_corpus_record(self._value(self.metadata, "corpus", dict), symbols)
         step = self._value(self.metadata, "step", int)

@@ -99,6 +99,13 @@ def check_symbols(symbols: Vocabulary | PairVocabulary) -> None:
             raise CheckpointError(f"pairs.{side} holds half of a surrogate pair")
 
 
+def check_bidirectional(use: str | None, symbols: Vocabulary | PairVocabulary) -> None:
+    """Check that backward states are used, if at all, as the layout of the pairs says."""
+    fits = None if isinstance(symbols, Vocabulary) else symbols.layout_spec.backward_use
+    if use not in (None, fits):
+        raise CheckpointError(f"model.bidirectional is {use}, which does not fit the symbols")
+
+
 def check_corpus(record: CorpusRecord, symbols: Vocabulary | PairVocabulary) -> None:
     """Check `corpus`."""
     if not 0 < len(record.name) <= MAX_NAME_CHARACTERS:

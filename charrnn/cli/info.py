@@ -70,6 +70,7 @@ def readable(facts: dict[str, Any]) -> dict[str, str]:
     """Return the description of a checkpoint as lines of text, by their titles."""
     model, corpus = facts["model"], facts["corpus"]
     layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
+    layers += ", bidirectional" if model["bidirectional"] else ""
     dropout = f"dropout {model['dropout']:g}"
     if model["recurrent_dropout"]:
         dropout += f", recurrent {model['recurrent_dropout']:g}"

@@ -2,8 +2,9 @@
 
 Examples start at time 0 from the zero state; shorter ones are padded at their end. A cell only
 looks back, or reads each example reversed within its own length, so that padding changes no state
-and no prediction of a real position; its weight of zero keeps it out of loss and gradient. A batch holds examples of similar length; which ones, and in
-which order batches come, is drawn in each epoch.
+and no prediction of a real position; its weight of zero keeps it out of loss and gradient. A batch
+holds examples of similar length; which ones, and in which order batches come, is drawn in each
+epoch.
 """
 
 from collections.abc import Mapping, Sequence

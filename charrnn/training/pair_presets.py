@@ -5,6 +5,7 @@ training part.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from charrnn.data.layouts import Layout, PairVocabulary
 from charrnn.data.pair_batches import Examples
@@ -89,6 +90,7 @@ def plan_pairs(
     ):
         settings.pop("lr", None)  # the preset's rate is that of its own optimiser
     settings |= given
+    settings["bidirectional"] = backward_use(pairing.layout_spec, settings)
     notes = []
     if settings["batch_size"] > len(train):
         notes.append(
@@ -102,3 +104,18 @@ def plan_pairs(
         TrainingConfig, settings | {"steps": 0, "state_reset_prob": 1.0}
     )
     return Plan(model, training, budget, tuple(notes))
+
+
+def backward_use(layout: Layout, settings: Mapping[str, Any]) -> str | None:
+    """Return `ModelConfig.bidirectional` for a layout, where `settings` ask for it.
+
+    Raises `UsageError` if an input of the layout is a single symbol.
+    """
+    if not settings.get("bidirectional"):
+        return None
+    if layout.backward_use is None:
+        raise UsageError(
+            f"--bidirectional reads texts, and an input of {layout.name} is one symbol",
+            "without it",
+        )
+    return layout.backward_use

@@ -212,6 +212,8 @@ def plan(
     """
     if preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
+    if given.get("bidirectional"):
+        raise UsageError("--bidirectional is for pairs: a text has no end yet", "without it")
     settings = PRESETS[preset](characters, budget, given.get("hidden"))
     if "dropout" in given or differs_from_preset("cell", given, settings):
         settings.pop("recurrent_dropout", None)  # it belongs to the preset's dropout and cell
@@ -222,7 +224,7 @@ def plan(
     if differs_from_preset("optimiser", given, settings) and given["optimiser"] != "adagrad":
         for name in ("lr", "weight_decay"):  # these belong to the preset's optimiser
             settings.pop(name, None)
-    settings |= given
+    settings |= {**given, "bidirectional": None}
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
     settings.setdefault("lr", default_lr_for(settings))

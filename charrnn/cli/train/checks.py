@@ -11,6 +11,7 @@ import typer
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import warn
 from charrnn.cli.train.option_traits import FROM_CHECKPOINT, RESUMABLE, TEXT_ONLY
+from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig
@@ -38,6 +39,8 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
                     f"{given[name]} is for texts, and --layout reads pairs as whole "
                     "examples; try without it"
                 )
+    if values["bidirectional"]:
+        check_bidirectional(layout)
     if "init_from" in given:
         for name, why in FROM_CHECKPOINT.items():
             if name in given:
@@ -60,6 +63,23 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
             raise UsageError(
                 f"--forget-bias is for an lstm, and the cell is {cell}; try without it"
             )
+
+
+def check_bidirectional(layout: str | None) -> None:
+    """Raise `UsageError` if no input is known as a whole before the first prediction."""
+    fit = [name for name, one in LAYOUTS.items() if one.backward_use]
+    if layout is None:
+        raise UsageError(
+            "--bidirectional reads inputs that are known as a whole, and a text is predicted from "
+            "its beginning",
+            "without it",
+            f"--layout {fit[0]}",
+        )
+    if layout in LAYOUTS and layout not in fit:
+        raise UsageError(
+            f"--bidirectional is for {', '.join(fit)}; an input of {layout} is one symbol",
+            "without it",
+        )
 
 
 def cell_of_preset(preset: str) -> str:

@@ -135,6 +135,15 @@ def train_network(
             "by the time given.",
         ),
     ] = None,
+    bidirectional: Annotated[
+        bool | None,
+        option(
+            MODEL,
+            "For pairs: in each layer a second cell, which reads the input from its end; "
+            f"{', '.join(n for n, one in LAYOUTS.items() if one.backward_use)}. Default: off.",
+            "--bidirectional/--no-bidirectional",
+        ),
+    ] = None,
     dropout: Annotated[
         float | None,
         option(MODEL, "Dropout rate on layer outputs. Default: by units and epochs."),

@@ -20,7 +20,8 @@ def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
     model = planned.model
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
     facts = reports_of(prepared).facts()
-    layers = f"{model.layers} × {model.hidden} {model.cell}, {parameters:,} parameters"
+    reading = ", bidirectional" if model.bidirectional else ""
+    layers = f"{model.layers} × {model.hidden} {model.cell}{reading}, {parameters:,} parameters"
     return facts_table(facts | {"model": layers})
 
 

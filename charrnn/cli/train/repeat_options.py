@@ -67,17 +67,26 @@ def repeating_options(
         options["val_fraction"] = record.val_fraction
     if init_from is not None:
         options["init_from"] = init_from
-    words = [part for name, value in options.items() for part in (option_name(name), plain(value))]
+    words = [word for name, value in options.items() for word in typed(name, value)]
     return one_line(shlex.join(words + ["--bytes"] * record.as_bytes))
 
 
 def settings_of(model: ModelConfig, training: TrainingConfig) -> dict[str, Any]:
     """Return the fields of both configurations by name."""
-    return {
+    found = {
         item.name: getattr(config, item.name)
         for config in (model, training)
         for item in fields(config)
     }
+    return found | {"bidirectional": model.bidirectional is not None}  # the layout says how
+
+
+def typed(name: str, value: object) -> list[str]:
+    """Return an option as it is typed."""
+    option = option_name(name)
+    if isinstance(value, bool):
+        return [option if value else f"--no-{option.removeprefix('--')}"]
+    return [option, plain(value)]
 
 
 def plain(value: object) -> str:

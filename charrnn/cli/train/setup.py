@@ -286,4 +286,13 @@ def _inherit(given: Mapping[str, Any], parent: Checkpoint | None) -> Mapping[str
             raise UsageError(
                 f"--{key} {given[key]} does not fit the checkpoint's {config[key]}; try without it"
             )
+    config["bidirectional"] = parent.config.bidirectional is not None
+    if given.get("bidirectional", config["bidirectional"]) != config["bidirectional"]:
+        said, does = (
+            ("--bidirectional", "no") if given["bidirectional"] else ("--no-bidirectional", "a")
+        )
+        raise UsageError(
+            f"{said} does not fit the checkpoint, which has {does} cell that reads from the end; "
+            "try without it"
+        )
     return config | dict(given)
