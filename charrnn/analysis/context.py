@@ -8,6 +8,7 @@ import numpy as np
 from charrnn.analysis.gradient_profile import BATCH_ROWS, finite_or_none, sample_positions
 from charrnn.analysis.layer_backprop import (
     LayerBackprop,
+    Logs,
     burn_in_state,
     forward_layers,
     input_gradient,
@@ -250,6 +251,8 @@ def influence(
     parameters = parameters.astype(np.float64)
     with np.errstate(all="ignore"):
         network = Network(config, parameters, len(ids), 1, parameters.like())
+        if config.bidirectional is not None:
+            return _influence(*_influence_from_both_ends(network, ids, target))
         forward_layers(network, ids[:, None])
         log_p = network.layers[-1].h[-1] @ parameters["W_hy"] + parameters["b_y"]
         log_softmax(log_p, out=log_p)
@@ -261,10 +264,34 @@ def influence(
             scale = backprop.step_back(t)
             dx = input_gradient(network.layers[0], t)
             logs[t] = np.log(row_norms(dx))[0] + scale[0] * math.log(2)
-        shares = np.exp(logs - max(float(logs.max()), -1e9))
+        return _influence(y, float(np.exp(log_p[0, y])), logs)
+
+
+def _influence(y: int, probability: float, logs: Logs) -> Influence:
+    """Return the influence with its shares of the largest norm."""
+    shares = np.exp(logs - max(float(logs.max()), -1e9))
     return Influence(
         y,
-        finite_or_none(float(np.exp(log_p[0, y]))),
+        finite_or_none(probability),
         tuple(finite_or_none(x) for x in logs),
         tuple(finite_or_none(x) for x in shares),
     )
+
+
+def _influence_from_both_ends(
+    network: Network, ids: Ids, target: int | None
+) -> tuple[int, float, Logs]:
+    """Return the target, its probability, and ln ‖∂ logit/∂x_t‖ (N,) by way of all cells."""
+    N, reading = len(ids), network.reading
+    assert reading is not None
+    lengths = network.config.read_lengths(np.array([N]), np.array([N - 1]))
+    last = network.forward(ids[:, None], lengths=lengths)[-1, 0]
+    y = int(np.argmax(last)) if target is None else target
+    dlogits = np.zeros_like(network.logits)
+    dlogits[-1, 0, y] = 1
+    network.backward_from_logits(dlogits)
+    forward, backward = network.layers[0], reading.cells[0]
+    steps = reading.reversal[:, 0]
+    dx = [input_gradient(forward, t) + input_gradient(backward, steps[t]) for t in range(N)]
+    probability = float(np.exp(log_softmax(last, np.empty_like(last))[y]))
+    return y, probability, np.log(row_norms(np.concatenate(dx)))

@@ -138,6 +138,8 @@ def _judge_pairs(lengths: MemoryLengths, config: ModelConfig) -> tuple[str, str]
         return None
     reach = _reach(lengths)
     needed = f"answers begin {gap} characters after the first input (median)"
+    if config.bidirectional is not None:
+        needed = f"the middle of an input is {gap} characters from both ends (median)"
     if lengths.reach_chars is None or lengths.reach_chars >= gap:
         return "sufficient", f"{needed}, and the gradient reaches {reach}"
     remedies = CELLS[config.cell].memory_remedies(config, gap)

@@ -66,7 +66,8 @@ class StateProfile:
     layer: int
     """Number of the layer, from 0 at the input."""
     state: str
-    """Name of the state in its cell: `h` or `c`."""
+    """Name of the state in its cell, `h` or `c`; `h_reverse` or `c_reverse` in a cell that reads
+    from the end."""
     finite: bool
     """Whether the gradient is finite in every window at every lag."""
     zero: bool
@@ -92,6 +93,11 @@ class StateProfile:
     rate_r_squared: float | None = None
     """R² of that fit."""
 
+    @property
+    def reads_from_end(self) -> bool:
+        """Whether the state is that of a cell that reads from the end, so that lags go forward."""
+        return self.state.endswith("_reverse")
+
 
 @dataclass(frozen=True)
 class GradientProfile:
@@ -114,8 +120,9 @@ class GradientProfile:
 
     @property
     def main_states(self) -> tuple[StateProfile, ...]:
-        """The profile of each layer's memory: `c` of an LSTM, otherwise `h`."""
-        return tuple({line.layer: line for line in reversed(self.lines)}.values())[::-1]
+        """The profile of each cell's memory: `c` of an LSTM, otherwise `h`."""
+        cells = {(line.layer, line.reads_from_end): line for line in reversed(self.lines)}
+        return tuple(cells.values())[::-1]
 
 
 def gradient_profile(

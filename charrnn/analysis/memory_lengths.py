@@ -7,7 +7,8 @@ Three lengths in characters that answer different questions about one model and 
     text    the distance from which on the mutual information of characters is below 1 % of its
             maximum: a property of the text, not of the model
 
-For pairs the third is the gap of the task: from the first input to the first predicted symbol.
+For pairs the third is the gap of the task: from the first input to the first predicted symbol. A
+model that reads from both ends has to reach half of it, from each end to the middle.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class MemoryLengths:
     text: TextMemory | None = None
     """Dependence within the text; None for pairs, or if the text is too short to measure it."""
     gap_chars: int | None = None
-    """Of pairs: median distance from the first input to the first predicted symbol."""
+    """Of pairs: median distance from the first input to the first predicted symbol; half of it if
+    the model reads from both ends."""
     seq_length: int | None = None
     """Training window in characters; None for pairs, or if it is not known."""
 
@@ -79,6 +81,8 @@ def measure_lengths(
     if trained and examples is None:
         used = effective_context(config, parameters, ids, seed=seed)
     gap = None if examples is None else _median_gap(examples)
+    if gap is not None and config.bidirectional is not None:
+        gap = -(-gap // 2)
     return MemoryLengths(reach, profile.lags, used, text, gap, seq_length)
 
 

@@ -3,11 +3,12 @@
 As in `gradient_profile`, but within examples: the loss is that of the label of a many-to-one
 example, and that of one target symbol drawn at random in the other layouts. Examples begin from the
 zero state, so there is no burn-in. Only examples with enough characters before that symbol are
-used.
+used. Models whose cells read from both ends are measured by `bidirectional_profile`.
 """
 
 import numpy as np
 
+from charrnn.analysis.bidirectional_profile import bidirectional_profile, lags_within
 from charrnn.analysis.gradient_profile import GradientProfile, measure_gradients, summarise
 from charrnn.analysis.layer_backprop import forward_layers
 from charrnn.data.pair_batches import Examples
@@ -41,11 +42,20 @@ def pair_gradient_profile(
     """
     rng = np.random.default_rng(seed)
     target = np.array([rng.choice(_target_positions(examples, n)) for n in range(len(examples))])
-    K = max(1, min(lags, int(np.quantile(target, LAG_QUANTILE, method="lower"))))
-    able = np.flatnonzero(target >= min(K, target.max()))
+    room = target if config.bidirectional is None else lags_within(config, examples, target)
+    K = max(1, min(lags, int(np.quantile(room, LAG_QUANTILE, method="lower"))))
+    able = np.flatnonzero(room >= min(K, room.max()))
     chosen = np.sort(rng.permutation(able)[:windows])
-    K = min(K, int(target[chosen].min()))
+    K = min(K, int(room[chosen].min()))
+    notes = []
+    if lags > K:
+        notes.append(f"the gradient is followed for {K} of {lags} lags, as far as examples reach")
     parameters = parameters.astype(np.float64)
+    if config.bidirectional is not None:
+        with np.errstate(all="ignore"):
+            return bidirectional_profile(
+                config, parameters, examples, chosen, target[chosen], K, seed=seed, notes=notes
+            )
     parts = []
     with np.errstate(all="ignore"):  # numbers that are not finite are reported instead
         for position in np.unique(target[chosen]):
@@ -57,9 +67,6 @@ def pair_gradient_profile(
             parts.append(measure_gradients(network, np.array([T]), targets[-1:], K))
     nats = np.concatenate([part[0] for part in parts])
     logs = np.concatenate([part[1] for part in parts], axis=2)
-    notes = []
-    if lags > K:
-        notes.append(f"the gradient is followed for {K} of {lags} lags, as far as examples reach")
     return summarise(config, parameters, nats, logs, seed, tuple(notes))
 
 

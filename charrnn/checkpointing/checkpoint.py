@@ -2,7 +2,7 @@
 
     metadata                           UTF-8 JSON in a uint8 array, see below
     layers.0.W_xh … W_hy b_y           the parameters of the model, to sample from and to evaluate
-    layers.0_reverse.W_xh … W_ctx      those of cells that read from the end, in models of pairs
+    layers.0_reverse.W_xh …            those of cells that read from the end, in models of pairs
     training.parameters.NAME           the parameters in training, if the model is their average
     training.optimiser.SLOT.NAME       the accumulators of the optimiser
     training.states.layers.0.h …       the carried state of every batch row (B, H)

@@ -25,6 +25,9 @@ import numpy as np
 from charrnn.nn.cells import Cell
 from charrnn.types import Array, Ids
 
+W_CTX = "layers.0.W_ctx"
+"""Name of the weights of the context."""
+
 USES = ("each", "last", "context")
 """Uses of the backward states."""
 

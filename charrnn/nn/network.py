@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 from charrnn.limits import MODEL_LIMITS, check_fields, check_kind, unknown
 from charrnn.nn.bidirectional import (
     USES,
+    W_CTX,
     BackwardReading,
     write_inputs,
     write_inputs_backward,
@@ -121,7 +122,7 @@ class ModelConfig:
                 for name, shape in cell.shapes(D, self.hidden).items():
                     shapes[f"{prefix}.{name}"] = shape
         if self.bidirectional == "context":
-            shapes["W_ctx"] = (len(cell.gates), self.hidden, self.hidden)
+            shapes[W_CTX] = (len(cell.gates), self.hidden, self.hidden)
         return shapes | {"W_hy": (self.output_size, self.outputs), "b_y": (self.outputs,)}
 
     def state_shapes(self, B: int) -> Shapes:
@@ -187,8 +188,8 @@ def initialise(
             weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
             weights["W_hh"][...] = recurrent.draw(weights["W_hh"].shape, config.gain, H, rng)
             cell.initialise_biases(weights, config.forget_bias)
-    if "W_ctx" in parameters:
-        context = parameters["W_ctx"]
+    if W_CTX in parameters:
+        context = parameters[W_CTX]
         context[...] = Initialiser.parse("uniform").draw(context.shape, 1.0, H, rng)
     readout = Initialiser.parse(config.readout_init)
     parameters["W_hy"][...] = readout.draw((config.output_size, config.outputs), 1.0, H, rng)
@@ -275,11 +276,10 @@ class Network:
         self.reading: BackwardReading | None = None
         """The cells that read from the end; None without them."""
         if config.bidirectional is not None:
-            W_ctx, dW_ctx = (
-                None if arrays is None else arrays.get("W_ctx")
-                for arrays in (parameters, gradients)
+            dW_ctx = None if gradients is None else gradients.get(W_CTX)
+            self.reading = BackwardReading(
+                backward_cells, config.bidirectional, parameters.get(W_CTX), dW_ctx
             )
-            self.reading = BackwardReading(backward_cells, config.bidirectional, W_ctx, dW_ctx)
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.output_masks: list[Array] = []
         self.recurrent_masks: dict[str, Array] = {}
@@ -410,7 +410,15 @@ class Network:
         """
         if self.gradients is None:
             raise ValueError("this network was made without gradients")
-        dlogits = cross_entropy_backward(self.log_p, targets, weights)
+        self.backward_from_logits(cross_entropy_backward(self.log_p, targets, weights))
+
+    def backward_from_logits(self, dlogits: Array) -> None:
+        """Overwrite the gradients with those by way of the logits' own, (T, B, V).
+
+        To be called after `forward`. Raises `ValueError` if the network has no gradients.
+        """
+        if self.gradients is None:
+            raise ValueError("this network was made without gradients")
         dh = self.dh
         gradients = self.gradients
         affine_backward(

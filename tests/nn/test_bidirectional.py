@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import UsageError
-from charrnn.nn.bidirectional import USES
+from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
@@ -32,10 +32,12 @@ def scored_positions(use: str, times: int = T) -> Array:
     """Return which positions (T, B) have a target."""
     t = np.arange(times)[:, None]
     if use == "each":
-        return t < LENGTHS
-    if use == "last":
-        return t == LENGTHS - 1
-    return (t >= LENGTHS) & (t < ENDS)
+        scored: Array = t < LENGTHS
+    elif use == "last":
+        scored = t == LENGTHS - 1
+    else:
+        scored = (t >= LENGTHS) & (t < ENDS)
+    return scored
 
 
 class Problem:
@@ -175,7 +177,7 @@ def test_each_row_is_read_as_two_plain_cells_would(
             reverse = read(config, backward, x[:n][::-1])[::-1]
             added = np.zeros((len(forward["W_hh"]), end, 1, H))
             if use == "context" and layer == 0:
-                added[:, n:, 0] = (reverse[0] @ p["W_ctx"])[:, None]
+                added[:, n:, 0] = (reverse[0] @ p[W_CTX])[:, None]
             beside = np.concatenate([reverse, np.repeat(reverse[:1], end - n, axis=0)])
             if layer == 1 and use != "each":
                 beside[:] = reverse[0]

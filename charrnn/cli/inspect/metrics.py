@@ -189,6 +189,8 @@ class JacobianSpectra(Metric):
         model, everything = given.model, given.everything
         wanted = JACOBIAN_LAGS if everything else FEW_JACOBIAN_LAGS
         lags = tuple(k for k in wanted if k <= given.profile.lags)
+        if model.config.bidirectional is not None:
+            return cls(())
         small = model.config.hidden * model.config.layers <= LARGE_STATE_SIZE
         if not lags or not (everything or small):
             return cls(())
@@ -300,6 +302,8 @@ class LyapunovExponents(Metric):
     def measure(cls, given: MetricInput) -> Self:
         """Measure the exponent; None where a weight is not finite."""
         model = given.model
+        if model.config.bidirectional is not None:
+            return cls(None)
         return cls(lyapunov(model.config, model.parameters, model.ids, seed=given.seed))
 
     def as_json(self) -> JSON:
@@ -341,6 +345,8 @@ class Units(Metric):
     def measure(cls, given: MetricInput) -> Self:
         """Measure the units along the text."""
         model = given.model
+        if model.config.bidirectional is not None:
+            return cls(())
         return cls(unit_stats(model.config, model.parameters, model.ids, seed=given.seed))
 
     def as_json(self) -> JSON:

@@ -162,9 +162,12 @@ class TerminalView:
 
     def _chart(self, found: Sequence[Inspection]) -> RenderableType:
         curves = {curve.name: curve.values for curve in curves_of(found)}
+        x_label = "characters back"
+        if any(one.model.config.bidirectional for one in found):
+            x_label += " (reverse: further on)"
         return log_chart(
             curves,
-            x_label="characters back",
+            x_label=x_label,
             y_label="gradient norm relative to lag 0",
             unicode=self.unicode,
             width=min(self.console.width, 100),
@@ -200,7 +203,8 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
     """Return the curves to plot: all states of a single model, or the top layer of each model."""
     curves = []
     for one in found:
-        lines = one.profile.lines if len(found) == 1 else one.profile.main_states[-1:]
+        forward = [line for line in one.profile.main_states if not line.reads_from_end]
+        lines = one.profile.lines if len(found) == 1 else forward[-1:]
         for line in lines:
             name = one.model.name
             if len(found) == 1:
