@@ -104,7 +104,6 @@ def lags_within(config: ModelConfig, examples: Examples, targets: Ids) -> Ids:
 def _read(config: ModelConfig, examples: Examples, chosen: Ids, targets: Ids) -> tuple[Ids, Ids]:
     """Return the inputs (n,) of each example, and the input whose backward state is read out."""
     lengths = config.read_lengths(examples.lengths[chosen], examples.first_targets[chosen])
-    assert lengths is not None
     return lengths, targets if config.bidirectional == "each" else np.zeros_like(targets)
 
 
@@ -128,10 +127,9 @@ def _measure(
     weights = np.zeros((T, B))
     weights[targets, columns] = 1
     network.backward(answers, weights)
-    assert network.reading is not None
     lags = np.arange(K + 1)[:, None]
     found: list[Array] = []
-    for forward, backward in zip(network.layers, network.reading.cells, strict=True):
+    for forward, backward in zip(network.layers, network.backward_cells, strict=True):
         for cell, steps in ((forward, targets - lags), (backward, lengths - 1 - taken - lags)):
             norms: Array = getattr(cell, "log_norms")  # noqa: B009  # of `recording`, not of Cell
             found += [norms[steps, state, columns] for state in range(norms.shape[1])]

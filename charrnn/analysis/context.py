@@ -282,16 +282,16 @@ def _influence_from_both_ends(
     network: Network, ids: Ids, target: int | None
 ) -> tuple[int, float, Logs]:
     """Return the target, its probability, and ln ‖∂ logit/∂x_t‖ (N,) by way of all cells."""
-    N, reading = len(ids), network.reading
-    assert reading is not None
+    N = len(ids)
     lengths = network.config.read_lengths(np.array([N]), np.array([N - 1]))
     last = network.forward(ids[:, None], lengths=lengths)[-1, 0]
     y = int(np.argmax(last)) if target is None else target
     dlogits = np.zeros_like(network.logits)
     dlogits[-1, 0, y] = 1
     network.backward_from_logits(dlogits)
-    forward, backward = network.layers[0], reading.cells[0]
-    steps = reading.reversal[:, 0]
-    dx = [input_gradient(forward, t) + input_gradient(backward, steps[t]) for t in range(N)]
+    forward, backward = network.layers[0], network.backward_cells[0]
+    dx = [input_gradient(forward, t) for t in range(N)]
+    for t in range(int(lengths[0])):
+        dx[t] += input_gradient(backward, int(lengths[0]) - 1 - t)
     probability = float(np.exp(log_softmax(last, np.empty_like(last))[y]))
     return y, probability, np.log(row_norms(np.concatenate(dx)))

@@ -91,8 +91,14 @@ def diagnose(
 
 
 def _judge_gradient(found: GradientProfile, config: ModelConfig, trained: bool) -> Verdict:
-    """Return the verdict on the gradient alone."""
+    """Return the verdict on the gradient alone.
+
+    Of a model that reads in both directions, the top layer is judged: a lower one gets a gradient
+    at every input, from both cells above it, which may grow with the lag without exploding.
+    """
     states = found.main_states
+    if config.bidirectional is not None:
+        states = tuple(state for state in states if state.layer == config.layers - 1)
     if found.nonfinite or not all(state.finite for state in states):
         where = f"{found.nonfinite[0]} holds" if found.nonfinite else "the gradient has"
         advice = ["an earlier checkpoint, or training again with a smaller --lr"]

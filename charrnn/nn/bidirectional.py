@@ -121,8 +121,7 @@ class BackwardReading:
             da: the gradient of that cell's pre-activations, (G, T, B, H).
             dx: the gradient of the layer's inputs (T, B, D); None for the first layer.
         """
-        if number == 0 and self.W_ctx is not None:
-            assert self.dW_ctx is not None
+        if number == 0 and self.W_ctx is not None and self.dW_ctx is not None:
             summed = np.sum(da, axis=1, where=self.after[None, :, :, None])  # (G, B, H)
             np.matmul(self.contexts[0].T, summed, out=self.dW_ctx)
             self.dcontext += np.matmul(summed, self.W_ctx.transpose(0, 2, 1)).sum(axis=0)

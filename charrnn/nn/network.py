@@ -8,7 +8,7 @@ The same code trains and evaluates (B sequences of T steps) and samples (T = 1):
 set of buffers of one size over `Parameters`, which any number of networks may share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import prod
 
@@ -135,11 +135,11 @@ class ModelConfig:
                 shapes[f"layers.{layer}.context"] = (B, self.hidden)
         return shapes
 
-    def read_lengths(self, lengths: Ids | None, first_targets: Ids | None) -> Ids | None:
+    def read_lengths(self, lengths: Ids, first_targets: Ids) -> Ids:
         """Return the inputs (B,) of each row that backward cells read, for `Network.forward`.
 
         Args:
-            lengths: positions of each row, without padding; None for T.
+            lengths: positions of each row, without padding.
             first_targets: the first position of each row that has a target: where an answer of
                 open length begins.
         """
@@ -296,6 +296,11 @@ class Network:
             weights["W_hh"] = weights["W_hh"].copy()
             self.dropped_W_hh[f"{name}.W_hh"] = weights["W_hh"]
         return kind(weights, own, self.T, self.B)
+
+    @property
+    def backward_cells(self) -> Sequence[Cell]:
+        """The cells that read from the end, from the first layer on; empty without them."""
+        return [] if self.reading is None else self.reading.cells
 
     def states(self) -> dict[str, Array]:
         """Return the states that the next batch starts from: `layers.0.h` and so on, (B, H).

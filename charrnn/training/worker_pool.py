@@ -76,7 +76,9 @@ class Worker:
         rng = None
         if self.config.dropout or self.config.recurrent_dropout:
             rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
-        lengths = self.config.read_lengths(batch.lengths, batch.first_targets)
+        lengths = None
+        if batch.lengths is not None and batch.first_targets is not None:
+            lengths = self.config.read_lengths(batch.lengths, batch.first_targets)
         network.forward(batch.inputs, rng, lengths)
         nats = network.loss(batch.targets)
         if not isinstance(batch.weights, float):

@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     made = []
     for name, words in (
         ("text", [str(corpus), "--ema-decay", "0.9", "--cell", "gru", "--watch-gradients"]),
-        ("pairs", ["--builtin", "dates"]),
+        ("pairs", ["--builtin", "dates", "--bidirectional"]),
     ):
         path = folder / name
         options = ["--steps", "2", "--hidden", "4", "--workers", "1", "--quiet", "--out", str(path)]
@@ -61,7 +61,7 @@ def test_every_array_has_a_row(runs: list[Path]) -> None:
             general = re.sub(
                 r"^training\.optimiser\.\w+\..*", "training.optimiser.SLOT.NAME", general
             )
-            assert general in NAMED or general.endswith(".c"), name
+            assert general in NAMED or general.endswith((".c", ".context")), name
 
 
 def test_gates_and_slots_are_those_of_the_registries() -> None:

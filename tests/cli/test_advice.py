@@ -387,6 +387,24 @@ CASES = [
         f"train corpus.txt {T} --init-from run",
     ),
     Case(
+        f"train corpus.txt {T} --bidirectional",
+        "is predicted from its beginning",
+        "without it",
+        f"train corpus.txt {T}",
+    ),
+    Case(
+        f"train --builtin languages --layout one-to-many {P} --bidirectional",
+        "an input of one-to-many is one symbol",
+        "without it",
+        f"train --builtin languages --layout one-to-many {P}",
+    ),
+    Case(
+        f"train --builtin vowels {P} --init-from pairs --bidirectional",
+        "does not fit the checkpoint's cells",
+        "without it",
+        f"train --builtin vowels {P} --init-from pairs",
+    ),
+    Case(
         f"train corpus.txt {T} --bytes --init-from run",
         "do not mix",
         "--bytes as the old run did",
@@ -757,6 +775,8 @@ CASES = [
 """An empty cure: following it takes minutes, or waits for another terminal."""
 
 NOT_PROVOKED = {
+    "--bidirectional is for pairs": "only through Python: `test_bidirectional`",
+    "--bidirectional reads texts": "only through Python: `test_bidirectional`",
     "{}{} is not finite": "weights that overflow in an update: `test_errors`",
     "{} is not finite at": "weights that overflow before a save: `test_errors`",
     "{}, after {} {} in a row": "the advice of the first of them: `test_nonfinite`",

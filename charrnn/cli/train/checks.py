@@ -73,7 +73,6 @@ def check_bidirectional(layout: str | None) -> None:
             "--bidirectional reads inputs that are known as a whole, and a text is predicted from "
             "its beginning",
             "without it",
-            f"--layout {fit[0]}",
         )
     if layout in LAYOUTS and layout not in fit:
         raise UsageError(

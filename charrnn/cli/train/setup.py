@@ -288,11 +288,6 @@ def _inherit(given: Mapping[str, Any], parent: Checkpoint | None) -> Mapping[str
             )
     config["bidirectional"] = parent.config.bidirectional is not None
     if given.get("bidirectional", config["bidirectional"]) != config["bidirectional"]:
-        said, does = (
-            ("--bidirectional", "no") if given["bidirectional"] else ("--no-bidirectional", "a")
-        )
-        raise UsageError(
-            f"{said} does not fit the checkpoint, which has {does} cell that reads from the end; "
-            "try without it"
-        )
+        option = "--bidirectional" if given["bidirectional"] else "--no-bidirectional"
+        raise UsageError(f"{option} does not fit the checkpoint's cells; try without it")
     return config | dict(given)
