@@ -30,7 +30,7 @@ ALLOWED = {
     "evaluation": {*CORE, "system"},
     "inference": {*CORE, "checkpointing", "evaluation"},
     "compression": {*CORE, "system", "checkpointing", "evaluation", "inference"},
-    "export": {*CORE, "system", "checkpointing", "evaluation", "inference"},
+    "export": {*CORE, "checkpointing", "evaluation", "inference"},
     "training": {*CORE, "system", "training_config", "checkpointing", "evaluation"},
     "analysis": {*CORE, "system", "training_config", "evaluation", "training"},
 }

@@ -17,7 +17,7 @@ from charrnn.cli.output.safe_text import label, shell_command, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, StorageError, UsageError
-from charrnn.export.exchange import imported_checkpoint
+from charrnn.export.exchange import imported_checkpoint, stands_for_bytes
 from charrnn.export.safetensors_file import read_tensors
 from charrnn.export.vocabulary_file import parse_vocabulary
 from charrnn.system.files import UnsuitableFileError, read_regular_file
@@ -72,10 +72,12 @@ def import_weights(
 def read_checkpoint(file: str, vocabulary: str | None) -> Checkpoint:
     """Return the checkpoint made of a safetensors file and a vocabulary file, or None."""
     content = read(file, MAX_ARCHIVE_BYTES, "FILE")
-    known = None if vocabulary is None else read_vocabulary(vocabulary)
     with naming(file):
         tensors, metadata = read_tensors(content)
-    if known is None and "vocabulary" not in metadata:
+    known = None
+    if vocabulary is not None:
+        known = read_vocabulary(vocabulary, as_bytes=stands_for_bytes(metadata))
+    elif "vocabulary" not in metadata:
         raise CheckpointError(
             f"{label(file)} has no vocabulary, which says what its ids stand for",
             "--vocabulary FILE",
@@ -94,11 +96,11 @@ def naming(file: str) -> Iterator[None]:
         raise CheckpointError(problem, *error.advice) from error
 
 
-def read_vocabulary(path: str) -> Vocabulary:
+def read_vocabulary(path: str, *, as_bytes: bool) -> Vocabulary:
     """Return the vocabulary in a file; `CheckpointError` if it has none."""
     content = read(path, MAX_VOCABULARY_BYTES, "--vocabulary FILE")
     try:
-        return parse_vocabulary(content.decode("utf-8-sig"))
+        return parse_vocabulary(content.decode("utf-8-sig"), as_bytes=as_bytes)
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{label(path)} is not UTF-8", "--vocabulary FILE") from error
     except CheckpointError as error:

@@ -74,9 +74,7 @@ def imported_checkpoint(
     if vocabulary is None:
         if "vocabulary" not in metadata:
             raise CheckpointError(f"it does not say what its {config.inputs} ids stand for")
-        vocabulary = parse_vocabulary(
-            metadata["vocabulary"], as_bytes=metadata.get("as_bytes") == "true"
-        )
+        vocabulary = parse_vocabulary(metadata["vocabulary"], as_bytes=stands_for_bytes(metadata))
     if len(vocabulary) != config.inputs:
         raise CheckpointError(
             f"the vocabulary has {len(vocabulary)} characters, the model {config.inputs}"
@@ -85,6 +83,11 @@ def imported_checkpoint(
         record_in(metadata, vocabulary, source), imported=source[-MAX_NAME_CHARACTERS:]
     )
     return Checkpoint(config, vocabulary, parameters, record, step=0)
+
+
+def stands_for_bytes(metadata: Mapping[str, str]) -> bool:
+    """Return whether the characters of a model stand for bytes, by its metadata."""
+    return metadata.get("as_bytes") == "true"
 
 
 def record_in(metadata: Mapping[str, str], vocabulary: Vocabulary, source: str) -> CorpusRecord:

@@ -20,7 +20,7 @@ from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 
-RECURRENT = re.compile(r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh|hr))_l([0-9]{1,4})(_reverse)?")
+RECURRENT = re.compile(r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh|hr))_l(0|[1-9][0-9]{0,3})(_reverse)?")
 PLAIN = re.compile(r"(?:(.*)\.)?(weight|bias)")
 CELL_OF_GATES = {len(gates): cell for cell, gates in GATES.items()}
 

@@ -44,8 +44,8 @@ def read_tensors(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     Args:
         content: the bytes of the file, which are not trusted.
 
-    Raises `CheckpointError` if they are no such file or hold tensors that are no floating-point
-    numbers, and `UsageError` if the package `safetensors` is not installed.
+    Raises `CheckpointError` if they are no such file or hold tensors that are empty or no
+    floating-point numbers, and `UsageError` if the package `safetensors` is not installed.
     """
     package = import_package("safetensors")
     try:
@@ -58,6 +58,8 @@ def read_tensors(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
 def decode(name: str, tensor: Mapping[str, Any]) -> Array:
     """Return a tensor as an array; one of BF16 as float32."""
     kind = tensor["dtype"]
+    if 0 in tensor["shape"]:  # its other axes may be longer than an array can have
+        raise CheckpointError(f"has an empty tensor {format_value(name)}")
     if kind == "BF16":
         halves = np.frombuffer(tensor["data"], "<u2").astype("<u4")
         return (halves << 16).view("<f4").reshape(tensor["shape"])

@@ -124,6 +124,18 @@ def test_a_corpus_that_is_not_known_is_said_to_be(model: charrnn.Model, run_cli:
     assert facts["corpus"]["imported"] == "bare.safetensors"
 
 
+def test_another_vocabulary_can_be_given_for_a_model_of_bytes(
+    untrained: Untrained, run_cli: Call
+) -> None:
+    untrained("ab\xff", as_bytes=True).save("b.npz")
+    run_cli("export", "b.npz", "--to", "safetensors", "-q")
+    Path("v.json").write_text('["x", "y", "\u00fe"]', encoding="utf-8")
+    result = run_cli("import", "b.safetensors", "--vocabulary", "v.json", "--force")
+    assert result.exit_code == 0, result.stderr
+    symbols = charrnn.load("b.npz").vocabulary
+    assert (symbols.characters, symbols.as_bytes) == ("xy\xfe", True)
+
+
 @pytest.mark.usefixtures("model")
 def test_an_imported_model_can_be_scored_and_trained_further(run_cli: Call) -> None:
     run_cli("export", "m.npz", "--to", "safetensors", "-q")
@@ -207,9 +219,10 @@ def test_a_page_without_the_text_is_measured_on_the_models_own(run_cli: Call) ->
         ("import m.npz -o n.npz", 3, "m.npz cannot be imported: is no safetensors file"),
         ("import m.npz", 5, "m.npz exists"),
         ("import empty -o n.bin", 2, "a checkpoint ends in .npz, unlike n.bin"),
-        ("import empty --vocabulary gone", 3, "no file gone; try another --vocabulary FILE"),
-        ("import empty --vocabulary latin", 3, "latin is not UTF-8"),
-        ("import empty --vocabulary empty", 3, "empty is no vocabulary: the vocabulary is not"),
+        ("import w --vocabulary gone", 3, "no file gone; try another --vocabulary FILE"),
+        ("import w --vocabulary latin", 3, "latin is not UTF-8"),
+        ("import w --vocabulary empty", 3, "empty is no vocabulary: the vocabulary is not"),
+        ("import w --vocabulary folder", 3, "folder is a directory, not a file"),
         ("import '' -o n.npz", 3, "is a directory"),
     ],
 )
@@ -218,6 +231,7 @@ def test_careless_uses_end_in_one_line(words: str, code: int, message: str, run_
     Path("folder").mkdir()
     Path("empty").touch()
     Path("latin").write_bytes(b'["\xe9"]')
+    save_file({"w": np.zeros(1, np.float32)}, "w")
     before = sorted(Path().rglob("*"))
     result = run_cli(*(word.strip("'") for word in words.split()))
     assert result.exit_code == code, result.stderr

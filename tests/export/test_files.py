@@ -14,7 +14,7 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
-from charrnn.export import optional
+from charrnn.export import optional, safetensors_file
 from charrnn.export.exchange import imported_checkpoint, metadata_of
 from charrnn.export.onnx_model import onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
@@ -106,20 +106,33 @@ def test_a_model_of_pairs_is_refused() -> None:
         metadata_of(replace(checkpoint(), symbols=pairs))
 
 
-def bfloat16() -> bytes:
-    """Return a file with the numbers 1 and -2 as BF16."""
-    tensor = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
+def file_of(dtype: str, shape: list[int], data: bytes) -> bytes:
+    """Return a file with one tensor, w."""
+    tensor = {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}
     header = json.dumps({"w": tensor}).encode()
-    return len(header).to_bytes(8, "little") + header + b"\x80\x3f\x00\xc0"
+    return len(header).to_bytes(8, "little") + header + data
 
 
 def test_tensors_of_every_floating_point_type_are_read() -> None:
     for dtype in (np.float16, np.float32, np.float64):
         tensors, _ = read_tensors(save({"w": np.array([[1, -2]], dtype)}))
         assert tensors["w"].tolist() == [[1, -2]]
-    assert read_tensors(bfloat16())[0]["w"].tolist() == [1, -2]
+    assert read_tensors(file_of("BF16", [2], b"\x80\x3f\x00\xc0"))[0]["w"].tolist() == [1, -2]
     with pytest.raises(CheckpointError, match="tensor 'w' of the type I64"):
         read_tensors(save({"w": np.array([1])}))
+
+
+@pytest.mark.parametrize("shape", [[0], [0, 2**40, 2**40], [2**63, 0]])
+def test_empty_tensors_are_refused(shape: list[int]) -> None:
+    with pytest.raises(CheckpointError, match="an empty tensor 'w'"):
+        read_tensors(file_of("F32", shape, b""))
+
+
+def test_metadata_longer_than_allowed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = exported(checkpoint())
+    monkeypatch.setattr(safetensors_file, "MAX_HEADER_BYTES", 100)
+    with pytest.raises(CheckpointError, match="has a header over 100 bytes"):
+        read_tensors(content)
 
 
 @settings(max_examples=300)
