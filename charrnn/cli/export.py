@@ -128,7 +128,7 @@ def export_html(checkpoint: Checkpoint, path: Path, _: str) -> Exported:
     added = round(quantised.added_nats, 4) + 0.0  # not minus zero
     answer = (
         f"weights stored as {quantised.precision}: {added:+.4f} nats per character (at most "
-        f"{MAX_ADDED_NATS:+g})\nlosses, on {measured_on}: {losses}\n"
+        f"{MAX_ADDED_NATS:+g})\nlosses: {losses}\nmeasured on {measured_on}\n"
     )
     facts = {
         "precision": quantised.precision,

@@ -1639,6 +1639,46 @@ NUMBERS = (
     ),
 )
 
+EXPORT: tuple[Weakening, ...] = (
+    Weakening(
+        "json-in-the-page-not-escaped",
+        "charrnn/export/web_page.py",
+        'json.dumps(value).replace("<", "\\\\u003c")',
+        "json.dumps(value)",
+        ("export/test_web_page.py::test_names_are_escaped",),
+    ),
+    Weakening(
+        "imported-numbers-not-checked",
+        "charrnn/export/pytorch_modules.py",
+        "    require_finite(found)\n",
+        "",
+        ("export/test_pytorch_weights.py::test_what_is_no_network_of_charrnn_is_refused_by_name",),
+    ),
+    Weakening(
+        "options-without-a-form-exported",
+        "charrnn/export/expressible.py",
+        "if field.name not in NO_EFFECT and value != field.default:",
+        "if field.name in NO_EFFECT and value is Ellipsis:",
+        (
+            "export/test_pytorch_weights.py::test_every_field_of_a_network_has_no_effect_or_is_refused",
+        ),
+    ),
+    Weakening(
+        "empty-tensors-read",
+        "charrnn/export/safetensors_file.py",
+        'if 0 in tensor["shape"]:',
+        'if 0 in tensor["shape"] and not name:',
+        ("export/test_files.py::test_empty_tensors_are_refused",),
+    ),
+    Weakening(
+        "exported-over-another-file",
+        "charrnn/cli/export.py",
+        "    check_output(target, force=force)\n",
+        "",
+        ("cli/test_export.py::test_a_file_that_exists_is_kept_unless_forced",),
+    ),
+)
+
 WEAKENINGS = (
     *SAVING,
     *STRANGERS_FILES,
@@ -1649,5 +1689,6 @@ WEAKENINGS = (
     *TERMINALS,
     *READING,
     *NUMBERS,
+    *EXPORT,
 )
 """Every weakening, by what it concerns."""
