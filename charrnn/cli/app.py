@@ -33,6 +33,10 @@ COMMANDS = {
         "charrnn.cli.sweep.command:sweep",
         "Compare settings: grid or random search over options of train.",
     ),
+    "ensemble": (
+        "charrnn.cli.ensemble:ensemble",
+        "Train several networks that are used together.",
+    ),
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
     "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model trained on pairs."),
     "inspect-gradients": (
@@ -56,7 +60,7 @@ COMMANDS = {
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
 }
 PANELS = {
-    "Train": ("train", "sweep"),
+    "Train": ("train", "sweep", "ensemble"),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
     "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info"),
 }

@@ -51,6 +51,10 @@ QUICK: dict[str, tuple[str, ...]] = {
         *("corpus.txt", "--grid", "hidden=4", "--steps", "2", "--set", "backend=numpy"),
         *("--set", "batch-size=2", "--set", "seq-length=8", "--jobs", "1"),
     ),
+    "ensemble": (
+        *("corpus.txt", "--members", "2", "--steps", "2", "--set", "hidden=4"),
+        *("--set", "backend=numpy", "--set", "batch-size=2", "--set", "seq-length=8"),
+    ),
     "sample": ("run", "--length", "5", "--seed", "1"),
     "predict": ("pairs", "the cat"),
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),
@@ -65,6 +69,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "info": ("run",),
 }
 UNTRIED = {
+    "--members": "takes as long as it is told",
     "--probe": "trains for minutes; `test_probe` has it",
     "--minutes": "takes the time that it is given; `test_limits` has its values",
     "--workers": "starts processes",
@@ -74,7 +79,7 @@ UNTRIED = {
     "--samples": "takes as long as it is told",
     "--beam": "takes as long as it is told",
 }
-LIMITED = {"--epochs", "--steps", "--minutes", "--workers"}
+LIMITED = {"--members", "--epochs", "--steps", "--minutes", "--workers"}
 REFUSED = ("0", "-1", "nan", "inf", "1e308", "-1e308", str(10**30), "", "x", "9" * 5000)
 """Values of the limited options, all of which are refused."""
 

@@ -1,8 +1,8 @@
-"""Plan of a sweep: sweep.json in its folder, from which an interrupted sweep goes on.
+"""Plan of a sweep or an ensemble: sweep.json in its folder, from which it goes on.
 
 sweep.json          what is tried: corpus, options of all trials, options of each
 training-part.*     what the trials read
-trial-001, …        the run of each trial
+trial-001, …        the run of each trial; of an ensemble member-001, …
 lock                locked while a sweep is running
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from charrnn.checkpointing.run_records import as_number, parse_or_none
 from charrnn.cli.options import DEFAULT_VAL_FRACTION
+from charrnn.cli.output.safe_text import shell_command
 from charrnn.cli.runs.run_folder import make_folders, storage_errors
 from charrnn.cli.sweep.training_part import TrainingPart, sha256_of
 from charrnn.cli.trials.settings import words_of
@@ -24,6 +25,9 @@ from charrnn.training.search_space import MAX_TRIALS, Point
 
 FILE = "sweep.json"
 FORMAT = 1
+NOUNS = {"sweep": "trial", "ensemble": "member"}
+"""What the runs are called, by the command that has started them."""
+
 MAX_BYTES = 2**24
 
 
@@ -40,6 +44,7 @@ class SweepPlan:
         fixed: options that all trials have, by flag.
         flags: options that differ between trials.
         points: for each trial, their values by flag.
+        kind: the command: `sweep` or `ensemble`.
     """
 
     corpus: tuple[str, ...]
@@ -50,6 +55,16 @@ class SweepPlan:
     fixed: dict[str, str]
     flags: tuple[str, ...]
     points: tuple[Point, ...]
+    kind: str = "sweep"
+
+    @property
+    def noun(self) -> str:
+        """What its runs are called."""
+        return NOUNS[self.kind]
+
+    def trial_folder(self, folder: Path, number: int) -> Path:
+        """Return the folder of a trial of the sweep in `folder`."""
+        return folder / f"{self.noun}-{number:03d}"
 
     def trials(self, folder: Path) -> list[Trial]:
         """Return the trials of a sweep in `folder`."""
@@ -58,7 +73,7 @@ class SweepPlan:
         return [
             Trial(
                 number,
-                str(trial_folder(folder, number)),
+                str(self.trial_folder(folder, number)),
                 (part, *words_of(reading | self.fixed | point)),
             )
             for number, point in enumerate(self.points, 1)
@@ -78,11 +93,6 @@ class SweepPlan:
         text = json.dumps({"format": FORMAT} | asdict(self), indent=2)
         with storage_errors(folder / FILE):
             write_atomically(folder / FILE, f"{text}\n".encode())
-
-
-def trial_folder(folder: Path, number: int) -> Path:
-    """Return the folder of a trial."""
-    return folder / f"trial-{number:03d}"
 
 
 def new_folder(wanted: Path) -> Path:
@@ -115,20 +125,28 @@ def write_part(folder: Path, part: TrainingPart) -> str:
         return sha256_of(path)
 
 
-def load_plan(folder: Path) -> SweepPlan:
-    """Return the plan in a folder. Raises `CheckpointError` if it holds none, or a damaged one."""
+def load_plan(folder: Path, kind: str = "sweep") -> SweepPlan:
+    """Return the plan of a sweep or ensemble in a folder.
+
+    Raises `CheckpointError` if it holds none, a damaged one, or one of the other kind.
+    """
     try:
         content = read_regular_file(folder / FILE, MAX_BYTES)
     except OSError as error:
         raise CheckpointError(
-            f"no sweep in {str(folder)!r}: {FILE} cannot be read ({error.strerror})",
-            "the folder of a sweep",
+            f"no {kind} in {str(folder)!r}: {FILE} cannot be read ({error.strerror})",
+            f"the folder of one, which charrnn {kind} names",
         ) from error
     found = parse_or_none(content.decode("utf-8", "replace"))
     plan = parsed(found) if isinstance(found, dict) else None
     if plan is None:
         raise CheckpointError(
             f"{str(folder / FILE)!r} is damaged, or of another version", "a new sweep"
+        )
+    if plan.kind != kind:
+        raise CheckpointError(
+            f"{str(folder)!r} is of charrnn {plan.kind}",
+            shell_command("charrnn", plan.kind, "--resume", str(folder)),
         )
     return plan
 
@@ -144,8 +162,10 @@ def parsed(found: Mapping[str, Any]) -> SweepPlan | None:
         return None
     if not all(map(is_settings, (reading, fixed, *points))) or not 0 < len(points) <= MAX_TRIALS:
         return None
-    fraction = as_number(hold_out)
-    if fraction is None or any(point.keys() != set(flags or ()) for point in points):
+    fraction, kind = as_number(hold_out), found.get("kind", "sweep")
+    if fraction is None or kind not in NOUNS:
+        return None
+    if any(point.keys() != set(flags or ()) for point in points):
         return None
     return SweepPlan(
         tuple(corpus or ()),
@@ -156,6 +176,7 @@ def parsed(found: Mapping[str, Any]) -> SweepPlan | None:
         dict(fixed or {}),
         tuple(flags or ()),
         tuple(points),
+        kind,
     )
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from charrnn.checkpointing.run_records import as_count, as_number
 from charrnn.cli.output.console import duration
 from charrnn.cli.output.safe_text import label
-from charrnn.cli.sweep.plan import SweepPlan, trial_folder
+from charrnn.cli.sweep.plan import SweepPlan
 from charrnn.cli.trials.trial import (
     DIVERGED,
     FAILED,
@@ -85,7 +85,7 @@ def rows_of(folder: Path, plan: SweepPlan) -> list[Row]:
     """Return the results in the folders of the trials: by loss, those without a loss last."""
     per = "symbol" if "--layout" in plan.reading else "char"
     rows = [
-        row_of(number, trial_folder(folder, number), point, per)
+        row_of(number, plan.trial_folder(folder, number), point, per)
         for number, point in enumerate(plan.points, 1)
     ]
     return sorted(rows, key=lambda row: (row.nats is None, row.nats or 0.0, row.number))
@@ -134,13 +134,18 @@ def results_table(rows: Sequence[Row], flags: Sequence[str]) -> Table:
     return table
 
 
-def failures(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each trial that has failed: what its run said."""
+def failures(rows: Sequence[Row], noun: str) -> list[str]:
+    """Return a line for each run that has failed: what it said, without advice for `train`."""
     return [
-        f"trial {row.number} {row.outcome.status}: {label(row.outcome.error) or 'no message'}"
+        f"{noun} {row.number} {row.outcome.status}: {problem_of(row) or 'no message'}"
         for row in sorted(rows, key=lambda row: row.number)
         if row.outcome.status in (DIVERGED, FAILED, KILLED)
     ]
+
+
+def problem_of(row: Row) -> str:
+    """Return what went wrong in a run, without the advice."""
+    return label(row.outcome.error.partition("; try ")[0])
 
 
 def results_as_csv(rows: Sequence[Row], flags: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from charrnn.cli.sweep.results import (
     Row,
     failures,
     plain,
+    problem_of,
     results_as_csv,
     results_table,
     row_of,
@@ -35,6 +36,18 @@ def run_sweep(folder: Path, plan: SweepPlan, jobs: int, *, json: bool, as_csv: b
     Raises typer.Exit after a signal, once the running trials are saved, and `TrialsFailedError` if
     no trial has a result.
     """
+    run_until_stopped(folder, plan, jobs)
+    show_results(folder, plan, json=json, as_csv=as_csv)
+    rows = rows_of(folder, plan)
+    if all(row.nats is None for row in rows):
+        raise failed(rows, "no trial has a result")
+
+
+def run_until_stopped(folder: Path, plan: SweepPlan, jobs: int) -> None:
+    """Run the trials that are not finished, `jobs` at a time, in a locked folder.
+
+    Raises typer.Exit after a signal, once the running trials are saved.
+    """
     lock = lock_folder(folder)
     try:
         with StopOnSignal() as stop:
@@ -42,16 +55,19 @@ def run_sweep(folder: Path, plan: SweepPlan, jobs: int, *, json: bool, as_csv: b
             if stop():
                 rows = rows_of(folder, plan)
                 done = sum(row.outcome.is_final for row in rows)
-                command = shell_command("charrnn", "sweep", "--resume", str(folder))
-                say(f"stopped; {done} of {len(rows)} trials have ended; go on with: {command}")
+                say(
+                    f"stopped; {done} of {len(rows)} {plan.noun}s have ended; go on with: "
+                    f"{resume_command(folder, plan)}"
+                )
                 raise typer.Exit(stop.exit_code)
     finally:
         if lock is not None:
             lock.release()
-    show_results(folder, plan, json=json, as_csv=as_csv)
-    rows = rows_of(folder, plan)
-    if all(row.nats is None for row in rows):
-        raise failed(folder, rows)
+
+
+def resume_command(folder: Path, plan: SweepPlan) -> str:
+    """Return the command that goes on with a sweep or an ensemble."""
+    return shell_command("charrnn", plan.kind, "--resume", str(folder))
 
 
 def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal) -> None:
@@ -62,7 +78,7 @@ def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal
         return
     kept = len(trials) - len(waiting)
     known = f", {kept} of {len(trials)} have ended before" if kept else ""
-    count = f"{len(waiting)} trial{'s' * (len(waiting) > 1)}"
+    count = f"{len(waiting)} {plan.noun}{'s' * (len(waiting) > 1)}"
     say(f"{count}, {min(jobs, len(waiting))} at a time, in {label(str(folder))}{known}")
     bar = progress_bar(len(trials), kept)
     try:
@@ -71,7 +87,7 @@ def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal
             if outcome.status != WAITING and not (stop() and outcome.status == INTERRUPTED):
                 trial = trials[number - 1]
                 row = row_of(number, Path(trial.folder), plan.points[number - 1], "char")
-                say(f"trial {number} of {len(trials)}: {described(row)}")
+                say(f"{plan.noun} {number} of {len(trials)}: {described(row)}")
     finally:
         bar.close()
 
@@ -102,22 +118,22 @@ def show_results(folder: Path, plan: SweepPlan, *, json: bool, as_csv: bool) -> 
         write_plain(results_as_csv(rows, plan.flags))
         return
     answer(results_table(rows, plan.flags))
-    for line in failures(rows):
+    for line in failures(rows, plan.noun):
         answer(Text(line))
     if any(not row.outcome.is_final for row in rows):
-        command = shell_command("charrnn", "sweep", "--resume", str(folder))
+        command = resume_command(folder, plan)
         answer(Text(f"not all trials are finished; go on with: {command}"))
     if best is not None:
         answer(Text(f"best: trial {best.number}, {label(str(best.folder))}"))
         answer(Text(f"on the whole corpus: {final}"))
 
 
-def failed(folder: Path, rows: list[Row]) -> TrialsFailedError:
-    """Return the error of a sweep without any result."""
-    first = min(rows, key=lambda row: row.number)
+def failed(rows: list[Row], problem: str) -> TrialsFailedError:
+    """Return the error of a sweep or ensemble without a result, with what the first run said."""
+    first = min((row for row in rows if row.nats is None), key=lambda row: row.number)
     error = TrialsFailedError(
-        f"no trial has a result; the first one {first.outcome.status}: "
-        f"{label(first.outcome.error.partition('; try ')[0]) or 'see its log.txt'}",
+        f"{problem}; the first one {first.outcome.status}: "
+        f"{problem_of(first) or 'see its log.txt'}",
         "other settings",
     )
     code = first.outcome.exit_code
