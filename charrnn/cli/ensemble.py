@@ -181,8 +181,7 @@ def report(folder: Path, plan: SweepPlan, *, json: bool) -> None:
             f"below the mean of its members, at {len(good)} times the work to use"
         )
     )
-    answer(Text(f"sample from it: {sample}"))
-    answer(Text(f"score a text: {evaluate} FILE"))
+    write_plain(f"sample from it: {sample}\nscore a text: {evaluate} FILE\n")
 
 
 def name_of(row: Row) -> str:

@@ -122,10 +122,10 @@ def show_results(folder: Path, plan: SweepPlan, *, json: bool, as_csv: bool) -> 
         answer(Text(line))
     if any(not row.outcome.is_final for row in rows):
         command = resume_command(folder, plan)
-        answer(Text(f"not all trials are finished; go on with: {command}"))
+        write_plain(f"not all trials are finished; go on with: {command}\n")
     if best is not None:
         answer(Text(f"best: trial {best.number}, {label(str(best.folder))}"))
-        answer(Text(f"on the whole corpus: {final}"))
+        write_plain(f"on the whole corpus: {final}\n")
 
 
 def failed(rows: list[Row], problem: str) -> TrialsFailedError:
