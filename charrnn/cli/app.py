@@ -58,11 +58,12 @@ COMMANDS = {
     "export": ("charrnn.cli.export:export", "Write a model for PyTorch, ONNX or a browser."),
     "import": ("charrnn.cli.import_weights:import_weights", "Read the weights of a PyTorch model."),
     "info": ("charrnn.cli.info:info", "Show the contents of a checkpoint."),
+    "report": ("charrnn.cli.report.command:report", "Write a page about a run, to hand in."),
 }
 PANELS = {
     "Train": ("train", "sweep", "ensemble"),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
-    "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info"),
+    "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info", "report"),
 }
 """Headings of the list of commands in `charrnn --help`."""
 

@@ -39,11 +39,13 @@ class Scored:
         text: the symbol.
         nats: its surprisal; None for the first of the text, which is not predicted.
         likeliest: the most probable symbols in its place, and their probabilities.
+        symbols: number of symbols of the model that are shown together.
     """
 
     text: str
     nats: float | None
     likeliest: tuple[tuple[str, float], ...] = ()
+    symbols: int = 1
 
     @property
     def bits(self) -> float:
@@ -84,7 +86,8 @@ def decoded(symbols: Iterable[Scored]) -> Iterator[Scored]:
 
     for text in decode_utf_8(arrived()):
         known = [symbol.nats for symbol in pending if symbol.nats is not None]
-        yield Scored(text, math.fsum(known) if known else None, pending[0].likeliest)
+        nats = math.fsum(known) if known else None
+        yield Scored(text, nats, pending[0].likeliest, len(pending))
         pending.clear()
 
 
@@ -96,7 +99,7 @@ def glyphs_of(model: Model, ids: Ids) -> Iterator[Scored]:
         # after `decoded`, a character is itself and no byte
         shown = picture(symbol.text, as_bytes=False, blank=" ")
         best = tuple((picture(other, as_bytes=as_bytes), p) for other, p in symbol.likeliest)
-        yield Scored(shown, symbol.nats, best)
+        yield Scored(shown, symbol.nats, best, symbol.symbols)
 
 
 def style_and_mark(bits: float) -> tuple[str, str]:

@@ -300,6 +300,11 @@ CASES = [
         "--vocabulary FILE",
         "import bare.safetensors --vocabulary characters.json",
     ),
+    Case(
+        "report run --out corpus.txt", "is no report", "another --out", "report run --out new.html"
+    ),
+    Case("report run --out no/x", "no folder no", "another --out", "report run --out new.html"),
+    Case("report run --out empty", "is a directory", "another --out", "report run --out new.html"),
     Case("info empty", "no checkpoint in the folder", "the path of an .npz", "info run/last.npz"),
     Case(
         f"train corpus.txt {T} --minutes 1",

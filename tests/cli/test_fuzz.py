@@ -67,6 +67,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "export": ("run", "--to", "safetensors", "--force"),
     "import": ("run.safetensors", "--force"),
     "info": ("run",),
+    "report": ("run",),
 }
 UNTRIED = {
     "--members": "takes as long as it is told",

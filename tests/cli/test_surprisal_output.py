@@ -116,7 +116,7 @@ def test_bytes_that_are_utf_8_together_are_added() -> None:
     symbols = [Scored("a", None), Scored("\xc3", 1.0, BEST), Scored("\xa9", 2.0), Scored("\xff", 4)]
     assert list(decoded(symbols)) == [
         Scored("a", None),
-        Scored("é", 3.0, BEST),
+        Scored("é", 3.0, BEST, symbols=2),
         Scored("\\xff", 4.0),
     ]
 

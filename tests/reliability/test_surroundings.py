@@ -52,6 +52,7 @@ LINES = {
     "eval": "eval run corpus.txt --no-baselines",
     "compress": "compress run corpus.txt --output -",
     "info": "info run",
+    "report": "report run",
     "help": "train --help",
     "an error": "train nowhere.txt",
     "a usage error": "train --hiden 3",

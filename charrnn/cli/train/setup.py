@@ -128,11 +128,17 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         if start.ids is not None:
             with storage_errors(folder.path):
                 move(start.ids, ids_path(folder.path))
+
+        def repeating() -> str:
+            return repeating_options(trainer, prepared, start.planner, request.init_from)
+
+        options = repeating()
         folder.write_facts(
             {
                 "command": command_line(),
                 "sources": list(start.sources),
                 "steps": trainer.config.steps,
+                "chosen": options,
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                 "machine": machine_facts(),
                 "scored": False,
@@ -140,10 +146,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             }
         )
 
-        def repeating() -> str:
-            return repeating_options(trainer, prepared, start.planner, request.init_from)
-
-        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, repeating())
+        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options)
         screen.print(chosen)
         replanning = None
         if request.budget.minutes is not None:
