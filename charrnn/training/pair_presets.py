@@ -36,6 +36,9 @@ characters before the label, as Adam does."""
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
 """Settings for a table, which has no unseen inputs to generalise to."""
 
+BIDIRECTIONAL_USES = ("each",)
+"""Uses of backward cells that won at equal time, and are the default."""
+
 MIN_BATCHES_PER_EPOCH = 4
 """Batches that an epoch should have at least."""
 
@@ -109,9 +112,11 @@ def plan_pairs(
 def backward_use(layout: Layout, settings: Mapping[str, Any]) -> str | None:
     """Return `ModelConfig.bidirectional` for a layout, where `settings` ask for it.
 
+    By default where an answer is predicted at each input, which later inputs may decide.
+
     Raises `UsageError` if an input of the layout is a single symbol.
     """
-    if not settings.get("bidirectional"):
+    if not settings.get("bidirectional", layout.backward_use in BIDIRECTIONAL_USES):
         return None
     if layout.backward_use is None:
         raise UsageError(

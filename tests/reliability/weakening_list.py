@@ -1631,6 +1631,22 @@ NUMBERS = (
         ("inference/test_sampling.py::test_the_nucleus_is_exact_on_a_worked_example",),
     ),
     Weakening(
+        "padding-read-from-the-end",
+        "charrnn/nn/bidirectional.py",
+        "        self.reversal = np.where(self.after, self._times, self.lengths - 1 - self._times)\n",
+        "        self.reversal = np.broadcast_to(T - 1 - self._times, (T, B))\n",
+        ("nn/test_bidirectional.py::test_more_padding_changes_no_prediction_and_no_gradient",),
+    ),
+    Weakening(
+        "any-use-of-backward-states-accepted",
+        CHECKS,
+        "    if use not in (None, fits):\n",
+        "    if False:\n",
+        (
+            "training/test_bidirectional.py::test_a_checkpoint_whose_use_does_not_fit_its_layout_is_refused",
+        ),
+    ),
+    Weakening(
         "gradients-of-workers-not-added",
         "charrnn/training/worker_pool.py",
         "                self.gradient += gradient\n",

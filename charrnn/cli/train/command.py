@@ -140,7 +140,8 @@ def train_network(
         option(
             MODEL,
             "For pairs: in each layer a second cell, which reads the input from its end; "
-            f"{', '.join(n for n, one in LAYOUTS.items() if one.backward_use)}. Default: off.",
+            f"{names({n: one for n, one in LAYOUTS.items() if one.backward_use})}. Default: for "
+            "synced.",
             "--bidirectional/--no-bidirectional",
         ),
     ] = None,

@@ -72,7 +72,7 @@ FIGURES: dict[str, Callable[[], object]] = {
 """How the help names each default: a text that begins what follows "Default:"."""
 
 IN_WORDS = {
-    "bidirectional": "off; `test_bidirectional` has it",
+    "bidirectional": "by layout; `test_bidirectional` has it",
     "dropout": "by units and epochs; `test_presets` holds the rule",
     "recurrent_dropout": "by epochs; `test_presets` holds the rule",
     "lr": "a rule of optimiser, cell and units, tested below",
