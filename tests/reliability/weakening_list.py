@@ -1633,8 +1633,8 @@ NUMBERS = (
     Weakening(
         "padding-read-from-the-end",
         "charrnn/nn/bidirectional.py",
-        "        self.reversal = np.where(self.after, self._times, self.lengths - 1 - self._times)\n",
-        "        self.reversal = np.broadcast_to(T - 1 - self._times, (T, B))\n",
+        "np.where(self.after, self._times, self.lengths - 1 - self._times)",
+        "np.broadcast_to(T - 1 - self._times, (T, B))",
         ("nn/test_bidirectional.py::test_more_padding_changes_no_prediction_and_no_gradient",),
     ),
     Weakening(
