@@ -255,7 +255,7 @@ class Predictor:
         """Feed back the symbols of answers (B,), any one for END; return the next logits (B, V)."""
         symbols = np.where(answers == self.pairing.end_id, 0, answers)
         inputs = self.pairing.fed_back(symbols)[None]
-        logits = finite_logits(network.forward(inputs, lengths=np.zeros(len(symbols), int))[0])
+        logits = finite_logits(network.forward(inputs, lengths=np.full(len(symbols), -1))[0])
         network.carry_state()
         return logits
 

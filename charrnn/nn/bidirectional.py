@@ -13,9 +13,10 @@ first one: no padding reaches a state that is used. Three uses of the backward s
     each     the readout at t reads h→ₜ and h←ₜ: one prediction for each input
     last     the readout reads the two last states, h→ₙ and h←₁: one prediction for all inputs
     context  the n inputs are followed by positions where an answer is written. There h←₁ of a
-             layer, its context, takes the place of h←ₜ, and c W_ctx, c the context of the first
-             layer, is added to the pre-activations of the first forward cell (Cho et al. 2014,
-             EMNLP, whose decoder reads its context at every step)
+             layer, its context, takes the place of h←ₜ. At the first of them, where GO is read,
+             c W_ctx is added to the pre-activations of the first forward cell, c the context of
+             the first layer. The decoder of Cho et al. 2014, EMNLP, reads its context at every
+             step, which was worse here
 """
 
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ class BackwardReading:
         dtype = first.h.dtype
         self.joined = [np.zeros((T, B, 2 * H), dtype) for _ in cells]
         self.contexts = [np.zeros((B, H), dtype) for _ in cells]
-        """h←₁ of each layer, where `use` is `context`: read by rows that have no inputs."""
+        """h←₁ of each layer, where `use` is `context`: kept for rows that have no inputs."""
         self.inputs: list[Array | Ids] = []
         self._columns = np.arange(B)
         self._times = np.arange(T)[:, None]
@@ -67,10 +68,14 @@ class BackwardReading:
             self.dcontext = np.zeros((B, H), dtype)
 
     def begin(self, lengths: Ids | None) -> None:
-        """Start a batch whose rows have `lengths` (B,) inputs; None for T in all of them."""
+        """Start a batch whose rows have `lengths` (B,) inputs; None for T in all of them.
+
+        A row of length −1 goes on with an answer, whose GO an earlier batch has read.
+        """
         T, B = self.joined[0].shape[:2]
         self.lengths = np.full(B, T) if lengths is None else np.asarray(lengths, np.int64)
         self.after = self._times >= self.lengths  # (T, B): no input, but padding or an answer
+        self.begins_answer = (self._times == self.lengths)[None, :, :, None]
         self.reversal = np.where(self.after, self._times, self.lengths - 1 - self._times)
         self.inputs = []
 
@@ -78,7 +83,7 @@ class BackwardReading:
         """Run a layer's backward cell over x, ids (T, B) or vectors (T, B, D)."""
         cell = self.cells[number]
         self.inputs.append(x[self.reversal, self._columns])
-        if not self.lengths.any():
+        if not (self.lengths > 0).any():
             return
         write_inputs(cell, self.inputs[number])
         cell.forward()
@@ -87,11 +92,11 @@ class BackwardReading:
             self.contexts[number][read] = cell.h[self.lengths, self._columns][read]
 
     def add_context(self, number: int, cell: Cell) -> None:
-        """Add c W_ctx to the pre-activations of the first forward cell, after its inputs."""
+        """Add c W_ctx to the pre-activations of the first forward cell where it reads GO."""
         if number or self.W_ctx is None:
             return
         projected = np.matmul(self.contexts[0], self.W_ctx)[:, None]
-        np.add(cell.a, projected, out=cell.a, where=self.after[None, :, :, None])
+        np.add(cell.a, projected, out=cell.a, where=self.begins_answer)
 
     def join(self, number: int, h: Array) -> Array:
         """Return [h→, h←] (T, B, 2H), a buffer, for the outputs h→ (T, B, H) of a layer."""
@@ -122,7 +127,7 @@ class BackwardReading:
             dx: the gradient of the layer's inputs (T, B, D); None for the first layer.
         """
         if number == 0 and self.W_ctx is not None and self.dW_ctx is not None:
-            summed = np.sum(da, axis=1, where=self.after[None, :, :, None])  # (G, B, H)
+            summed = np.sum(da, axis=1, where=self.begins_answer)  # (G, B, H)
             np.matmul(self.contexts[0].T, summed, out=self.dW_ctx)
             self.dcontext += np.matmul(summed, self.W_ctx.transpose(0, 2, 1)).sum(axis=0)
         read = self.lengths > 0

@@ -358,8 +358,8 @@ class Network:
         Args:
             inputs: ids (T, B), or vectors (T, B, D).
             rng: the source of the dropout masks; None for no dropout.
-            lengths: inputs (B,) of each row that cells read from the end; T by default. A row
-                without any goes on with the context of `states()`.
+            lengths: inputs (B,) of each row that cells read from the end; T by default. −1 for a
+                row that goes on with an answer, with the context of `states()`.
         """
         self.inputs = inputs
         reading = self.reading

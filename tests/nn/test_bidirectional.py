@@ -177,7 +177,7 @@ def test_each_row_is_read_as_two_plain_cells_would(
             reverse = read(config, backward, x[:n][::-1])[::-1]
             added = np.zeros((len(forward["W_hh"]), end, 1, H))
             if use == "context" and layer == 0:
-                added[:, n:, 0] = (reverse[0] @ p[W_CTX])[:, None]
+                added[:, n, 0] = reverse[0] @ p[W_CTX]
             beside = np.concatenate([reverse, np.repeat(reverse[:1], end - n, axis=0)])
             if layer == 1 and use != "each":
                 beside[:] = reverse[0]
@@ -199,9 +199,10 @@ def test_a_context_is_carried_to_where_an_answer_is_written_step_by_step(
     writer = Network(config, network.parameters, 1, B)
     writer.load_states(network.states_at(LENGTHS))
     for step in range(T):
+        read = np.full(B, -1 if step else 0)  # GO stands at the first step
         at = np.minimum(LENGTHS + step, T - 1)
         symbols = inputs[at, np.arange(B)][None]
-        written = writer.forward(symbols, lengths=np.zeros(B, int))[0]
+        written = writer.forward(symbols, lengths=read)[0]
         inside = LENGTHS + step < T
         np.testing.assert_allclose(written[inside], logits[at, np.arange(B)][inside], rtol=1e-10)
         writer.carry_state()

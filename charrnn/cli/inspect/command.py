@@ -1,5 +1,6 @@
 """Command `charrnn inspect-gradients`: gradient profile, metrics and other views of models."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,10 +24,10 @@ from charrnn.cli.inspect.metrics import help_of_all
 from charrnn.cli.inspect.models import InspectedModel, TextChoice
 from charrnn.cli.inspect.probe import run_probe
 from charrnn.cli.inspect.text_view import show_influence, write_csv
-from charrnn.cli.inspect.view import TerminalView, curves_of, layer_heat_map, text_names
+from charrnn.cli.inspect.view import TerminalView, curves_of, lag_label, layer_heat_map, text_names
 from charrnn.cli.options import Quiet, option
 from charrnn.cli.output.console import warn
-from charrnn.cli.output.image_plots import check_plot, save_plot
+from charrnn.cli.output.image_plots import GRADIENT_LABELS, check_plot, save_plot
 from charrnn.cli.output.safe_text import one_line, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
@@ -194,7 +195,8 @@ def inspect_gradients(
     if plot is not None:
         title = f"Gradient of the loss at one character, {text_names(found)}"
         heat = layer_heat_map(found[0]) if len(found) == 1 else None
-        save_plot(Path(plot), curves_of(found), title=title, heat_map=heat)
+        labels = replace(GRADIENT_LABELS, x=lag_label(found))
+        save_plot(Path(plot), curves_of(found), title=title, heat_map=heat, labels=labels)
     if any({one.verdict.kind, one.verdict.gradient} & failing for one in found):
         raise typer.Exit(1)
 

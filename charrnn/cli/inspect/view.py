@@ -14,7 +14,7 @@ from charrnn.cli.inspect.inspection import Inspection
 from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.wording import format_decay_rate, format_lag, spell_signs
 from charrnn.cli.output.console import Screen, facts_table
-from charrnn.cli.output.image_plots import Curve, HeatMap
+from charrnn.cli.output.image_plots import GRADIENT_LABELS, Curve, HeatMap
 from charrnn.cli.output.log_chart import heat_map, log_chart
 from charrnn.cli.output.safe_text import one_line, unicode_ok
 from charrnn.cli.output.text_columns import glyphs
@@ -162,12 +162,9 @@ class TerminalView:
 
     def _chart(self, found: Sequence[Inspection]) -> RenderableType:
         curves = {curve.name: curve.values for curve in curves_of(found)}
-        x_label = "characters back"
-        if any(one.model.config.bidirectional for one in found):
-            x_label += " (reverse: further on)"
         return log_chart(
             curves,
-            x_label=x_label,
+            x_label=lag_label(found),
             y_label="gradient norm relative to lag 0",
             unicode=self.unicode,
             width=min(self.console.width, 100),
@@ -191,6 +188,12 @@ class TerminalView:
         for metric in metrics:
             for drawing in metric.drawings(self.unicode, self.console.width):
                 self.console.print(drawing)
+
+
+def lag_label(found: Sequence[Inspection]) -> str:
+    """Return the name of the axis of lags: those of backward cells count further on."""
+    both = any(one.model.config.bidirectional for one in found)
+    return GRADIENT_LABELS.x + (" (reverse: further on)" if both else "")
 
 
 def text_names(found: Sequence[Inspection]) -> str:
