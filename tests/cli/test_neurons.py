@@ -52,6 +52,9 @@ def test_the_unit_that_follows_quotes_is_named_and_shown(run_cli: Call, quoting:
     row = re.search(r"^inside quotes +0 +5 +\+1.00 +0\.(\d+) +0\.(\d+)$", result.stdout, re.M)
     assert row is not None, result.stdout
     assert int(row[1]) < 50
+    assert "Not in this text: depth of brackets, indentation, capital letter." in " ".join(
+        result.stdout.split()
+    )
     assert "position in the line)" in result.stdout  # in brackets: not above its controls
     shown = result.stdout[result.stdout.index("inside quotes: unit 5 of layer 0, c from 0.00") :]
     text, marks = shown.splitlines()[1:3]

@@ -19,6 +19,7 @@ from charrnn.cli.compressed_files import check_output
 from charrnn.cli.neurons.measurement import (
     Measured,
     chosen_units,
+    constant_features,
     headline,
     measure,
     sections,
@@ -176,7 +177,7 @@ def show(model: Model, path: Path, read: ReadText, measured: Measured) -> None:
         answer("")
     if measured.found:
         answer(features_table(measured.found))
-        answer(Text(CONTROLS + "\n"))
+        answer(Text(CONTROLS + constant_features(measured) + "\n"))
     parts = sections(read, measured, EXCERPT_CHARS)
     if not parts:
         answer(Text("no unit is above both controls; --unit N colours the text by any unit"))

@@ -109,6 +109,13 @@ def headline(model: Model, read: ReadText, measured: Measured) -> str:
     )
 
 
+def constant_features(measured: Measured) -> str:
+    """Return a sentence about the features that the text does not have; empty if it has all."""
+    varying = {feature.name for feature in measured.found}
+    constant = [name for name in measured.features if name not in varying]
+    return f" Not in this text: {', '.join(constant)}." if constant else ""
+
+
 def sections(
     read: ReadText, measured: Measured, length: int
 ) -> list[tuple[str, ShownUnit, tuple[int, int]]]:
