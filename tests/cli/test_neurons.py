@@ -277,6 +277,18 @@ def test_unknown_characters_are_refused_or_left_out_and_counted(
     assert f"{len(drawn_text()):,} characters, 1 unknown ones left out; lstm" in shown
 
 
+def test_a_search_is_over_the_beginning_of_a_long_text(
+    run_cli: Call, quoting: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("charrnn.cli.neurons.measurement.MAX_SEARCHED", 700)
+    short = json.loads(run_cli("neurons", "m.npz", "t.txt", "--length", "700", "--json").stdout)
+    long = json.loads(run_cli("neurons", "m.npz", "t.txt", "--json").stdout)
+    assert long["characters"] == len(drawn_text()) > short["characters"] == 700
+    assert long["features"] == short["features"]
+    shown = run_cli("neurons", "m.npz", "t.txt", "--html", "p.html").stdout
+    assert "Over the first 700 characters." in " ".join(shown.split())
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -285,6 +297,7 @@ def test_unknown_characters_are_refused_or_left_out_and_counted(
         (("nowhere.npz", "t.txt"), 3, "no checkpoint at"),
         (("m.npz", "t.txt", "--unit", "8"), 2, "--unit is 8; this model has 0 to 7"),
         (("m.npz", "t.txt", "--layer", "2"), 2, "--layer is 2; this model has 0 to 1"),
+        (("m.npz", "t.txt", "--length", "0"), 2, "--length is 0; it must be a whole number from 1"),
         (("m.npz", "t.txt", "--span", "9:99999"), 2, "the span 9:99999 is not a part of"),
         (("m.npz", "t.txt", "--unit", "0", "--html", "none/p.html"), 5, "cannot write none/p.html"),
     ],

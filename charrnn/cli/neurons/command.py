@@ -17,11 +17,12 @@ from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
 from charrnn.checkpointing.npz_file import write_archive
 from charrnn.cli.compressed_files import check_output
 from charrnn.cli.neurons.measurement import (
+    MAX_SEARCHED,
     Measured,
     chosen_units,
-    constant_features,
     headline,
     measure,
+    search_notes,
     sections,
 )
 from charrnn.cli.neurons.reading import ReadText, TextChoice, read_text
@@ -43,12 +44,13 @@ from charrnn.cli.output.safe_text import label, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
 from charrnn.inference.model import Model, load
-from charrnn.limits import SEED
+from charrnn.limits import SEED, Limits
 from charrnn.types import Array
 
 NEURONS_SCHEMA = 1
 MEASURING, SHOWING, OUTPUT = "Measuring", "Showing", "Output"
 DEFAULT_LENGTH = 20_000
+LENGTH = Limits(1, 1_000_000, DEFAULT_LENGTH)
 
 
 def neurons(
@@ -87,7 +89,7 @@ def neurons(
         option(MEASURING, "State of the units: h, or c of an LSTM. Default: c of an LSTM, else h."),
     ] = None,
     length: Annotated[
-        int, option(MEASURING, "Characters to read, from the beginning of the text.", min=1)
+        int, option(MEASURING, "Characters to read, from the beginning of the text.")
     ] = DEFAULT_LENGTH,
     seed: Annotated[int, option(MEASURING, "Seed of the shifts and the untrained networks.")] = 0,
     on_unknown: OnUnknown = Unknown.ERROR,
@@ -113,6 +115,7 @@ def neurons(
     with the largest correlation, beside what chance and untrained networks reach.
     """
     SEED.check("--seed", seed)
+    LENGTH.check("--length", length)
     check_endings((("--html", html),), "units")
     if states is not None:
         if states.suffix.lower() != ".npz":
@@ -177,7 +180,7 @@ def show(model: Model, path: Path, read: ReadText, measured: Measured) -> None:
         answer("")
     if measured.found:
         answer(features_table(measured.found))
-        answer(Text(CONTROLS + constant_features(measured) + "\n"))
+        answer(Text(CONTROLS + search_notes(read, measured) + "\n"))
     parts = sections(read, measured, EXCERPT_CHARS)
     if not parts:
         answer(Text("no unit is above both controls; --unit N colours the text by any unit"))
@@ -215,6 +218,7 @@ def as_json(
         found["unit"] = {"layer": shown.layer, "unit": shown.unit, "values": values}
     elif measured.span is None:
         found |= {"shifts": SHIFTS, "untrained_networks": UNTRAINED, "seed": seed}
+        found["searched_characters"] = min(len(read.ids), MAX_SEARCHED)
         found["features"] = [
             {"name": feature.name, "followed": feature.followed, **asdict(feature)}
             for feature in measured.found

@@ -15,6 +15,9 @@ from charrnn.inference.model import Model
 from charrnn.nn.cells import CELLS
 from charrnn.types import Array
 
+MAX_SEARCHED = 100_000
+"""Characters that correlations are computed on, at most."""
+
 
 @dataclass(frozen=True)
 class ChosenUnits:
@@ -92,8 +95,10 @@ def measure(
     activity = None if place is None else span_activity(used, *place)
     if chosen.unit is not None or activity is not None:
         return Measured(states, chosen, {}, (), activity)
-    features = text_features(read.text, as_bytes=model.vocabulary.as_bytes)
-    found = correlated_features(model.config, used, read.ids, features, seed=seed)
+    searched = slice(0, MAX_SEARCHED)
+    features = text_features(read.text[searched], as_bytes=model.vocabulary.as_bytes)
+    beginning = {key: array[searched] for key, array in used.items()}
+    found = correlated_features(model.config, beginning, read.ids[searched], features, seed=seed)
     return Measured(states, chosen, features, found, None)
 
 
@@ -109,11 +114,14 @@ def headline(model: Model, read: ReadText, measured: Measured) -> str:
     )
 
 
-def constant_features(measured: Measured) -> str:
-    """Return a sentence about the features that the text does not have; empty if it has all."""
+def search_notes(read: ReadText, measured: Measured) -> str:
+    """Return what a reader of the table should know of this text, each a sentence after a blank."""
+    notes = ""
+    if len(read.ids) > MAX_SEARCHED:
+        notes = f" Over the first {MAX_SEARCHED:,} characters."
     varying = {feature.name for feature in measured.found}
     constant = [name for name in measured.features if name not in varying]
-    return f" Not in this text: {', '.join(constant)}." if constant else ""
+    return f"{notes} Not in this text: {', '.join(constant)}." if constant else notes
 
 
 def sections(
