@@ -96,7 +96,7 @@ def export(
 def name_of(path: Path) -> str:
     """Return the name of a checkpoint: that of its run, or of its file."""
     in_run = path.name in ("best.npz", "last.npz") or NUMBERED.fullmatch(path.name)
-    return path.absolute().parent.name if in_run else path.stem
+    return (in_run and path.absolute().parent.name) or path.stem
 
 
 def export_safetensors(checkpoint: Checkpoint, _: Path, target: str) -> Exported:

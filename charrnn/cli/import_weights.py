@@ -53,7 +53,7 @@ def import_weights(
     FILE has the tensors of one nn.RNN (tanh), nn.LSTM or nn.GRU and of the
     nn.Linear behind it; also of an nn.Embedding before it, if there is one.
     """
-    target = str(Path(file).with_suffix(".npz")) if output is None and file else output or ""
+    target = default_output(file) if output is None else output
     if not target.endswith(".npz"):
         raise UsageError(f"a checkpoint ends in .npz, unlike {label(target)}", "--output FILE.npz")
     check_output(target, force=force)
@@ -67,6 +67,12 @@ def import_weights(
         size = f"{config.layers} × {config.hidden} {config.cell}, {config.inputs} characters"
         say(f"charrnn: {label(file)} is now in {label(target)}: {size}")
         say(f"charrnn: try {shell_command('charrnn', 'sample', target)}")
+
+
+def default_output(file: str) -> str:
+    """Return the path of the checkpoint for a file: beside it, with the ending .npz."""
+    path = Path(file)
+    return str(path.with_suffix(".npz") if path.name else path / "imported.npz")
 
 
 def read_checkpoint(file: str, vocabulary: str | None) -> Checkpoint:

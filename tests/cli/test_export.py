@@ -224,6 +224,10 @@ def test_a_page_without_the_text_is_measured_on_the_models_own(run_cli: Call) ->
         ("import w --vocabulary empty", 3, "empty is no vocabulary: the vocabulary is not"),
         ("import w --vocabulary folder", 3, "folder is a directory, not a file"),
         ("import '' -o n.npz", 3, "is a directory"),
+        ("import ''", 3, "is a directory"),
+        ("import .", 3, ". is a directory"),
+        ("import ..", 3, ".. is a directory"),
+        ("import /", 3, "/ is a directory"),
     ],
 )
 @pytest.mark.usefixtures("model")
