@@ -65,13 +65,19 @@ class FileLock:
 def is_locked(path: Path) -> bool | None:
     """Return whether a process holds the lock on `path`, or None if that cannot be found out.
 
-    Takes the lock for microseconds, never waits, and creates no file.
+    Takes the lock for microseconds, and creates no file. A lock that is held is tried again for a
+    moment, because another process may be asking the same.
     """
     for flags in (os.O_RDWR, os.O_RDONLY):  # to read is enough, except on network file systems
         with suppress(OSError):
             descriptor = open_regular_file(path, flags)
             try:
-                return not lock_descriptor(descriptor, blocking=False)
+                for attempt in range(LOCK_ATTEMPTS):
+                    if lock_descriptor(descriptor, blocking=False):
+                        return False
+                    if attempt < LOCK_ATTEMPTS - 1:
+                        time.sleep(LOCK_RETRY_SECONDS)
+                return True
             finally:
                 os.close(descriptor)
     return None

@@ -56,6 +56,16 @@ def test_two_processes_do_not_hold_it_at_once(path: Path, holder: subprocess.Pop
     assert path.exists()
 
 
+def test_a_process_that_only_asks_is_not_taken_for_one_that_holds_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FileLock(path).release()
+    other = os.open(path, os.O_RDWR)  # of a process that asks at the same time
+    assert lock_descriptor(other, blocking=False)
+    monkeypatch.setattr("charrnn.system.file_lock.time.sleep", lambda _: os.close(other))
+    assert is_locked(path) is False
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_it_ends_with_a_process_that_is_killed(
     path: Path, holder: subprocess.Popen[str], number: signal.Signals
@@ -211,5 +221,5 @@ def test_a_file_that_was_removed_meanwhile_is_made_again(
 
     monkeypatch.setattr(file_lock, "lock_descriptor", lock)
     with FileLock(path):
+        assert len(calls) == 2
         assert is_locked(path) is True
-    assert len(calls) == 3

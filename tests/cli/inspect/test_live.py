@@ -24,8 +24,9 @@ from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive
 from charrnn.checkpointing.run_records import complete_lines, planned_steps, read_facts
 from charrnn.cli.app import app
-from charrnn.cli.inspect.live import MetricsReader, how_it_ended, is_training
+from charrnn.cli.inspect.live import MetricsReader
 from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.cli.runs.run_status import how_it_ended, is_training
 from charrnn.errors import StorageError
 from charrnn.nn.cells import CELLS
 from charrnn.system.file_lock import is_locked
