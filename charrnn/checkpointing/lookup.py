@@ -83,6 +83,19 @@ def saved_runs(runs: Path = RUNS) -> dict[Path, int]:
     return saved
 
 
+def runs_under(folder: Path) -> list[Path]:
+    """Return the runs in a folder, sorted by name, also those without a checkpoint.
+
+    Raises `CheckpointError` if the folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and is_run(path))
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read the folder {bounded_repr(folder)}: {error.strerror}", "another folder"
+        ) from error
+
+
 def newest_run(runs: Path = RUNS) -> Path:
     """Return the run that was saved last. Raises `CheckpointError` if there is none."""
     saved = saved_runs(runs)

@@ -305,6 +305,7 @@ CASES = [
     ),
     Case("report run --out no/x", "no folder no", "another --out", "report run --out new.html"),
     Case("report run --out empty", "is a directory", "another --out", "report run --out new.html"),
+    Case("runs nowhere", "cannot read the folder", "another folder", "runs ."),
     Case("info empty", "no checkpoint in the folder", "the path of an .npz", "info run/last.npz"),
     Case(
         f"train corpus.txt {T} --minutes 1",

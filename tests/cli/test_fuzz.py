@@ -68,6 +68,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "import": ("run.safetensors", "--force"),
     "info": ("run",),
     "report": ("run",),
+    "runs": (".",),
 }
 UNTRIED = {
     "--members": "takes as long as it is told",

@@ -61,6 +61,7 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
         "--json": (),
     },
     "info": {"--json": (), "--arrays": ()},
+    "runs": {"--json": (), "--sort": ("loss", "name", "size")},
     "export": {
         "--to": ("safetensors", "onnx", "html", ""),
         "--output": ("exported", ".", "nowhere/x", "-", "a\x1b[2J"),
@@ -83,6 +84,7 @@ INPUTS = {
     "neurons": FILES,
     "novelty": (),
     "info": (),
+    "runs": (*FILES, "checkpoints", "checkpoints/text"),
     "export": (),
     "import": EXPORTED,
 }

@@ -12,6 +12,7 @@ from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.cli.runs.run_status import DIVERGED, ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
@@ -72,6 +73,7 @@ class Run:
             reason = self._listen()
         except DivergedError as error:
             self.display.close()
+            self.folder.update_facts({ENDED: DIVERGED})
             kept = " (last.npz is from before)" if (self.folder.path / "last.npz").exists() else ""
             raise DivergedError(f"{error.problem}{kept}", *error.advice) from error
         except WorkerError as error:

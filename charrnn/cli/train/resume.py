@@ -17,6 +17,7 @@ from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.runs import load_pairs, load_text
 from charrnn.cli.runs.environment import machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
+from charrnn.cli.runs.run_status import ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run
 from charrnn.cli.train.planning import ScoringLimits
@@ -87,6 +88,8 @@ def resume_run(
             folder.metrics.drop_after(checkpoint.step, state.progress.evaluated)
         if not run_options.quiet:
             say(f"resuming {one_line(str(place))} at step {checkpoint.step:,}{_from(source)}")
+        if ENDED in facts:
+            folder.update_facts({ENDED: None})
         run.go()
 
 
