@@ -40,6 +40,7 @@ COMMANDS = {
     "sample": ("charrnn.cli.sample:sample", "Write text with a trained model."),
     "predict": ("charrnn.cli.predict:predict", "Answer inputs with a model trained on pairs."),
     "runs": ("charrnn.cli.list_runs:list_runs", "List runs: status, loss, size and age."),
+    "plot": ("charrnn.cli.plot_runs:plot_runs", "Plot the loss and other metrics of runs."),
     "inspect-gradients": (
         "charrnn.cli.inspect.command:inspect_gradients",
         "See whether gradients vanish, explode or arrive.",
@@ -62,7 +63,7 @@ COMMANDS = {
     "report": ("charrnn.cli.report.command:report", "Write a page about a run, to hand in."),
 }
 PANELS = {
-    "Train": ("train", "sweep", "ensemble", "runs"),
+    "Train": ("train", "sweep", "ensemble", "runs", "plot"),
     "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
     "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info", "report"),
 }

@@ -305,6 +305,13 @@ CASES = [
     ),
     Case("report run --out no/x", "no folder no", "another --out", "report run --out new.html"),
     Case("report run --out empty", "is a directory", "another --out", "report run --out new.html"),
+    Case(
+        f"plot {' '.join(map(str, range(101)))}",
+        "are too many for one plot",
+        "up to 100",
+        "plot run",
+    ),
+    Case("plot nowhere", "no metrics.jsonl in", "the folder of a run", "plot run"),
     Case("runs nowhere", "cannot read the folder", "another folder", "runs ."),
     Case("info empty", "no checkpoint in the folder", "the path of an .npz", "info run/last.npz"),
     Case(

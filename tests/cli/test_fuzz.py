@@ -69,6 +69,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "info": ("run",),
     "report": ("run",),
     "runs": (".",),
+    "plot": ("run", "--metric", "loss"),
 }
 UNTRIED = {
     "--members": "takes as long as it is told",

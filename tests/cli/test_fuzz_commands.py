@@ -62,6 +62,12 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
     },
     "info": {"--json": (), "--arrays": ()},
     "runs": {"--json": (), "--sort": ("loss", "name", "size")},
+    "plot": {
+        "--json": (),
+        "--csv": (),
+        "--metric": ("loss", "rate", "gradient-norm", "gradient-reach", "speed"),
+        "--out": ("plot.svg", "plot.gif", "nowhere/plot.svg", "."),
+    },
     "export": {
         "--to": ("safetensors", "onnx", "html", ""),
         "--output": ("exported", ".", "nowhere/x", "-", "a\x1b[2J"),
@@ -85,6 +91,7 @@ INPUTS = {
     "novelty": (),
     "info": (),
     "runs": (*FILES, "checkpoints", "checkpoints/text"),
+    "plot": ("checkpoints/text", "checkpoints/labels", "nowhere"),
     "export": (),
     "import": EXPORTED,
 }

@@ -8,7 +8,6 @@ from typing import IO
 
 from rich.live import Live
 
-from charrnn.checkpointing.lookup import RUNS
 from charrnn.checkpointing.run_records import (
     complete_lines,
     open_metrics,
@@ -19,6 +18,7 @@ from charrnn.checkpointing.run_records import (
 from charrnn.cli.output.console import Screen, say
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import stdout_is_terminal
+from charrnn.cli.runs.run_metrics import folder_of, newest_folder
 from charrnn.cli.runs.run_status import how_it_ended, is_training
 from charrnn.errors import CheckpointError, StorageError, UsageError
 
@@ -31,7 +31,7 @@ def follow_run(paths: list[str]) -> None:
     """Show a run until it ends, and how it ended; once only if stdout is not a terminal."""
     if len(paths) > 1:
         raise UsageError("one run at a time", "--live with the folder of one run")
-    folder = folder_of(paths[0]) if paths else newest_folder()
+    folder = folder_of(paths[0]) if paths else newest_folder("charrnn train in another terminal")
     if not (folder / "metrics.jsonl").exists() and not is_training(folder):
         raise CheckpointError(f"no metrics.jsonl in {str(folder)!r}", "the folder of a run")
     console = Screen(highlight=False)
@@ -98,16 +98,3 @@ class MetricsReader:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
-
-
-def folder_of(path: str) -> Path:
-    """Return a run's folder, also of one of its checkpoints."""
-    return Path(path).parent if path.endswith(".npz") else Path(path)
-
-
-def newest_folder() -> Path:
-    """Return the run whose metrics were written last."""
-    found = list(RUNS.glob("*/metrics.jsonl"))
-    if not found:
-        raise CheckpointError(f"no run under {str(RUNS)!r}", "charrnn train in another terminal")
-    return max(found, key=lambda path: path.stat().st_mtime_ns).parent

@@ -6,7 +6,7 @@ program. pyplot is not used, and no global setting is changed.
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -81,16 +81,16 @@ class AxisLabels:
 GRADIENT_LABELS = AxisLabels("characters back", "gradient norm relative to lag 0", BAND)
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: Path, option: str = "--plot") -> None:
     """Raise UsageError unless `save_plot` can write such a file; to be called before long work.
 
-    The ending determines the format, and matplotlib must be installed.
+    The ending determines the format, and matplotlib must be installed. Errors name the `option`.
     """
     if path.suffix.lower() not in TIMELESS_METADATA:
         raise UsageError(
             f"cannot draw {bounded_repr(path)}: its ending names no format", ".png, .svg or .pdf"
         )
-    import_matplotlib("figure")
+    import_matplotlib("figure", option)
 
 
 def save_plot(
@@ -105,26 +105,35 @@ def save_plot(
 
     Raises UsageError as `check_plot` does, StorageError if the file cannot be written.
     """
-    check_plot(path)
+    save_figure(path, lambda: profile_figure(curves, title=title, heat_map=heat_map, labels=labels))
+
+
+def save_figure(path: Path, draw: Callable[[], Any], option: str = "--plot") -> None:
+    """Write the matplotlib Figure that `draw` returns, whole or not at all.
+
+    Raises UsageError as `check_plot` does, StorageError if the file cannot be written; both name
+    the `option`.
+    """
+    check_plot(path, option)
     ending = path.suffix.lower()
     content = BytesIO()
     with default_style():
-        figure = profile_figure(curves, title=title, heat_map=heat_map, labels=labels)
-        figure.savefig(content, format=ending[1:], dpi=150, metadata=TIMELESS_METADATA[ending])
+        metadata = TIMELESS_METADATA[ending]
+        draw().savefig(content, format=ending[1:], dpi=150, metadata=metadata)
     try:
         write_atomically(path, content.getvalue())
     except OSError as error:
         raise StorageError(
-            f"cannot write {bounded_repr(path)}: {error.strerror}", "another place for --plot"
+            f"cannot write {bounded_repr(path)}: {error.strerror}", f"another place for {option}"
         ) from error
 
 
-def import_matplotlib(module: str) -> Any:
+def import_matplotlib(module: str, option: str = "--plot") -> Any:
     """Import one of matplotlib's modules; raises UsageError if it is not installed."""
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError as error:
-        raise UsageError("--plot needs matplotlib", "pip install matplotlib") from error
+        raise UsageError(f"{option} needs matplotlib", "pip install matplotlib") from error
 
 
 @contextmanager
