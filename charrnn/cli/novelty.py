@@ -29,7 +29,7 @@ from charrnn.cli.output.text_plots import bar
 from charrnn.cli.runs.load_text import find_text_again
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.large_text_files import AnyCorpus
-from charrnn.errors import TextError
+from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.novelty import VERDICT_LENGTH, Novelty
 from charrnn.inference.model import Model, load
 from charrnn.inference.sampling import Sampling
@@ -39,6 +39,9 @@ from charrnn.types import Ids
 NOVELTY_SCHEMA = 1
 SAMPLE_LIMITS = Limits(1, 1_000, SAMPLES)
 LENGTH_LIMITS = Limits(VERDICT_LENGTH, 100_000, LENGTH)
+MAX_CHARACTERS = 2_000_000
+"""Characters of all samples together: the memory of the search grows with them."""
+
 SHOWN_LENGTHS = (2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50)
 BAR_COLUMNS, FIGURE_COLUMNS = 18, 13
 MAX_PASSAGE = 600
@@ -92,6 +95,12 @@ def novelty(
     SAMPLE_LIMITS.check("--samples", samples)
     if length is not None:
         LENGTH_LIMITS.check("--length", length)
+        if samples * length > MAX_CHARACTERS:
+            raise UsageError(
+                f"--samples {samples} with --length {length} is more than {MAX_CHARACTERS:,} "
+                "characters",
+                "fewer --samples",
+            )
     sampling = Sampling(temp, top_k, top_p, seed=seed)
     path = find_checkpoint(checkpoint)
     model = load(path)

@@ -341,6 +341,12 @@ CASES = [
         "--text FILE with the text of the run",
         "novelty alone/best.npz --text corpus.txt --samples 2 --length 20",
     ),
+    Case(
+        "novelty run --samples 1000 --length 2001",
+        "is more than 2,000,000 characters",
+        "fewer --samples",
+        "novelty run --samples 2 --length 2001",
+    ),
     Case("info run run", "unexpected extra", "charrnn info --help", "info --help"),
     Case(
         f"train corpus.txt {T} --out a --name b",

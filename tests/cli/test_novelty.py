@@ -217,6 +217,7 @@ def test_a_text_that_moved_is_named_and_one_that_changed_refused(
         (("--length", "19"), 2, "--length is 19; it must be a whole number from 20"),
         (("--temperature", "-1"), 2, "temperature is -1"),
         (("--samples", "1000", "--length", "100001"), 2, "--length is 100001"),
+        (("--samples", "1000", "--length", "2001"), 2, "more than 2,000,000 characters"),
     ],
 )
 def test_settings_out_of_range(
