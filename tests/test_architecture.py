@@ -16,7 +16,7 @@ import charrnn
 
 ROOT = Path(charrnn.__file__).parent
 
-ROOT_MODULES = {"errors", "limits", "randomness", "run_files", "types"}
+ROOT_MODULES = {"errors", "limits", "notebook_html", "randomness", "run_files", "types"}
 """Modules of the root that any module may import; they import each other only."""
 
 CORE = {"data", "nn", "optim"}

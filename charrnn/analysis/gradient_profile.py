@@ -26,6 +26,7 @@ from charrnn.analysis.layer_backprop import (
     burn_in_state,
     forward_layers,
 )
+from charrnn.analysis.profile_table import profile_html
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network
@@ -123,6 +124,10 @@ class GradientProfile:
         """The profile of each cell's memory: `c` of an LSTM, otherwise `h`."""
         cells = {(line.layer, line.reads_from_end): line for line in reversed(self.lines)}
         return tuple(cells.values())[::-1]
+
+    def _repr_html_(self) -> str:
+        """Return the table and the chart of `charrnn inspect-gradients`, for notebooks."""
+        return profile_html(self)
 
 
 def gradient_profile(

@@ -15,6 +15,7 @@ import numpy as np
 from charrnn.errors import TextError
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
+from charrnn.notebook_html import html_table
 from charrnn.types import Array, Ids, StopFlag
 
 SEQ_LENGTH = 128
@@ -48,6 +49,26 @@ class Score:
     def perplexity(self) -> float:
         """Perplexity eⁿᵃᵗˢ, the exponent limited to 700 so that it stays finite."""
         return math.exp(min(self.nats_per_char, 700.0))
+
+    def _repr_html_(self) -> str:
+        """Return the losses per character and their number as a table, for notebooks."""
+        row = ("this model", *loss_figures(self.nats_per_char))
+        return html_table([row], ("per character", *LOSS_UNITS), f"{self.characters:,} characters")
+
+
+LOSS_UNITS = ("nats", "bits", "perplexity")
+"""Headings of the figures of `loss_figures`."""
+
+
+def loss_figures(nats: float) -> tuple[str, str, str]:
+    """Return a loss in nats, in bits, and as perplexity, or "-" for a huge one, as text.
+
+    Example:
+        >>> loss_figures(0.7)
+        ('0.7000', '1.0099', '2.01')
+    """
+    perplexity = f"{math.exp(nats):.2f}" if nats < 20 else "-"
+    return f"{nats:.4f}", f"{nats / math.log(2):.4f}", perplexity
 
 
 def evaluate(

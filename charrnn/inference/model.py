@@ -16,6 +16,7 @@ from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.text import Score, evaluate
+from charrnn.inference.description import description_html
 from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
 from charrnn.limits import check_kind, format_value
 from charrnn.nn.network import Network
@@ -173,6 +174,10 @@ class Model:
             raise ValueError("nothing asked the evaluation to stop")
         finite_logits(np.array(nats))
         return Score(nats, len(ids))
+
+    def _repr_html_(self) -> str:
+        """Return the lines of `charrnn info` as a table, for notebooks."""
+        return description_html(self.checkpoint)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as a checkpoint, atomically.

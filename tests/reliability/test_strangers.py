@@ -24,9 +24,10 @@ from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import deserialise
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.app import app
-from charrnn.cli.info import describe, readable
+from charrnn.cli.info import readable
 from charrnn.cli.output.safe_text import one_line
 from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.inference.description import describe
 from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
 from charrnn.nn.cells import CELLS

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from charrnn.analysis.context import ContextLosses, Influence
 from charrnn.analysis.gradient_profile import exp_or_none
+from charrnn.analysis.profile_table import PROFILE_HEADINGS, profile_row, state_name
 from charrnn.cli.inspect.inspection import Inspection
 from charrnn.cli.inspect.models import InspectedModel
-from charrnn.cli.inspect.wording import format_decay_rate, format_lag, spell_signs
+from charrnn.cli.inspect.wording import spell_signs
 from charrnn.cli.output.console import Screen, facts_table
 from charrnn.cli.output.image_plots import GRADIENT_LABELS, Curve, HeatMap
 from charrnn.cli.output.log_chart import heat_map, log_chart
@@ -138,24 +139,21 @@ class TerminalView:
         for title, side in (
             ("model", "left"),
             *([("text", "left")] if several else []),
-            ("state", "left"),
-            ("halved after", "right"),
-            ("1% after", "right"),
-            ("per character", "right"),
+            *zip(PROFILE_HEADINGS, ("left", "right", "right", "right"), strict=True),
             ("verdict", "left"),
         ):
             table.add_column(title, justify="right" if side == "right" else "left")
         for one in found:
             for number, line in enumerate(one.profile.lines):
-                K = one.profile.lags
+                state, halved, horizon, rate = profile_row(line, one.profile.lags)
                 table.add_row(
                     Text(one_line(one.model.name) if not number else ""),
                     *([Text(one_line(one.model.text_name))] if several and not number else []),
                     *([""] if several and number else []),
-                    f"layer {line.layer} {line.state}",
-                    format_lag(line.half_life_chars, K),
-                    format_lag(line.horizon_chars, K),
-                    spell_signs(format_decay_rate(line), self.unicode),
+                    state,
+                    halved,
+                    horizon,
+                    spell_signs(rate, self.unicode),
                     Text(one.verdict.kind, style=STYLES[one.verdict.kind]) if not number else "",
                 )
         return table
@@ -172,7 +170,7 @@ class TerminalView:
         )
 
     def _heat(self, one: Inspection) -> RenderableType:
-        rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+        rows = {state_name(line): line.ratio for line in one.profile.lines}
         columns = [str(k) for k in range(one.profile.lags + 1)]
         return heat_map(rows, columns, unicode=self.unicode, colour=supports_colour(self.console))
 
@@ -211,7 +209,7 @@ def curves_of(found: Sequence[Inspection]) -> list[Curve]:
         for line in lines:
             name = one.model.name
             if len(found) == 1:
-                name = f"layer {line.layer} {line.state}"
+                name = state_name(line)
             curves.append(
                 Curve(
                     name,
@@ -228,5 +226,5 @@ def layer_heat_map(one: Inspection) -> HeatMap | None:
     """Return the heat map of a plot, layer by lag; None for a model of one layer."""
     if len(one.profile.main_states) < 2:
         return None
-    rows = {f"layer {line.layer} {line.state}": line.ratio for line in one.profile.lines}
+    rows = {state_name(line): line.ratio for line in one.profile.lines}
     return HeatMap(tuple(range(one.profile.lags + 1)), rows)

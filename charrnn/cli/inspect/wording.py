@@ -2,7 +2,6 @@
 
 import math
 
-from charrnn.analysis.gradient_profile import StateProfile
 from charrnn.analysis.unit_stats import UnitStats
 
 IN_ASCII = str.maketrans({"σ": "sigma", "×": "x", "±": "+-", "∞": "inf"})
@@ -42,13 +41,3 @@ def format_exp(log: float | None) -> str:
         return f"{math.exp(log):.3g}"
     whole = math.floor(exponent)
     return f"{10 ** (exponent - whole):.1f}e{whole:+d}"
-
-
-def format_lag(value: int | None, K: int) -> str:
-    """Return a lag as text; None means that it is greater than K, the largest lag measured."""
-    return f"> {K}" if value is None else str(value)
-
-
-def format_decay_rate(state: StateProfile) -> str:
-    """Return the factor by which the gradient changes per character; "-" if there is no fit."""
-    return "-" if state.rate_per_char is None else f"×{state.rate_per_char:.3f}"

@@ -1,6 +1,5 @@
 """Console output: tables on stdout, messages and notes on stderr."""
 
-import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from charrnn.cli.output.safe_text import (
     writing,
 )
 from charrnn.evaluation.baselines import Baselines
+from charrnn.evaluation.text import LOSS_UNITS, loss_figures
 
 MIN_COLUMNS = 40
 """Least width of tables in columns, so that numbers stay whole on a narrower terminal."""
@@ -95,13 +95,12 @@ def loss_table(
     """Return a table of losses, best first, in nats and in bits per character or byte."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"per {per}", overflow="fold")
-    for unit in ("nats", "bits", "perplexity"):
+    for unit in LOSS_UNITS:
         table.add_column(unit, justify="right", no_wrap=True, min_width=6)
     known = {name: nats for name, nats in losses.items() if nats is not None}
     for name, nats in sorted(known.items(), key=lambda item: item[1]):
         style = "bold green" if name == highlighted else ""
-        perplexity = f"{math.exp(nats):.2f}" if nats < 20 else "-"
-        table.add_row(name, f"{nats:.4f}", f"{nats / math.log(2):.4f}", perplexity, style=style)
+        table.add_row(name, *loss_figures(nats), style=style)
     return table
 
 

@@ -1,0 +1,101 @@
+"""Description of a checkpoint: for `charrnn info`, and for a model in a notebook."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from charrnn.checkpointing.records import Checkpoint
+from charrnn.data.characters import labelled, repaired
+from charrnn.data.layouts import PairVocabulary
+from charrnn.data.vocabulary import Vocabulary
+from charrnn.notebook_html import html_table
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return everything in a checkpoint except the arrays, as JSON values."""
+    training = checkpoint.training
+    return {
+        "step": checkpoint.step,
+        "parameters": len(checkpoint.parameters.vector),
+        "model": checkpoint.config.as_dict(),
+        **describe_symbols(checkpoint.symbols),
+        "corpus": vars(checkpoint.corpus),
+        "validation": checkpoint.validation,
+        "training": None if training is None else training.config.as_dict(),
+        "progress": None if training is None else vars(training.progress),
+        "finished": None if training is None else training.finished,
+        "arrays": {name: list(array.shape) for name, array in checkpoint.parameters.items()},
+    }
+
+
+def describe_symbols(symbols: Vocabulary | PairVocabulary) -> dict[str, Any]:
+    """Return the input and output symbols of a network."""
+    return {symbols.metadata_key: symbols.describe()}
+
+
+def description_lines(facts: dict[str, Any], symbols: Mapping[str, str]) -> dict[str, str]:
+    """Return a description as lines of text, by their titles.
+
+    Args:
+        facts: what `describe` returns.
+        symbols: lines about the symbols of the model.
+    """
+    model, corpus = facts["model"], facts["corpus"]
+    layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
+    layers += ", bidirectional" if model["bidirectional"] else ""
+    dropout = f"dropout {model['dropout']:g}"
+    if model["recurrent_dropout"]:
+        dropout += f", recurrent {model['recurrent_dropout']:g}"
+    per = "byte" if corpus["as_bytes"] else "character"
+    lines = {
+        "model": f"{layers}, {facts['parameters']:,} parameters, {dropout}",
+        "initialised": f"{model['init']}, inputs {model['input_init'] or 'as the cell declares'}",
+        **symbols,
+        "corpus": f"{corpus['name']}, {corpus['characters']:,} {per}s",
+        "fingerprint": f"sha256 {corpus['sha256'][:16]}…",
+        "step": f"{facts['step']:,}",
+    }
+    if corpus["imported"] is not None:
+        lines |= imported_lines(corpus)
+        del lines["initialised"], lines["step"]  # neither came with the weights
+        if not corpus["characters"]:
+            del lines["fingerprint"]
+    for unit, name in (("char", per), ("symbol", "symbol")):
+        nats = facts["validation"].get(f"nats_per_{unit}")
+        if nats is not None:
+            lines["validation"] = f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per {name}"
+    for name in ("exact_match", "symbol_accuracy"):
+        if name in facts["validation"]:
+            lines[name.replace("_", " ")] = f"{facts['validation'][name]:.2%}"
+    if facts["training"] is None:
+        lines["training"] = "no training state: can be sampled, evaluated, or used for --init-from"
+        return lines
+    run = facts["training"]
+    each = f"sequences of {run['seq_length']}" if "vocabulary" in facts else "pairs per batch"
+    lines["training"] = (
+        f"{run['optimiser']}, lr {run['lr']:g} {run['schedule']}, "
+        f"{run['batch']} {each}, seed {run['seed']}, backend {run['kernel']}"
+    )
+    place = f"step {facts['step']:,} of {run['steps']:,}"
+    lines["state"] = (
+        f"finished, {place}"
+        if facts["finished"]
+        else f"{place}: charrnn train --resume continues it"
+    )
+    return lines
+
+
+def imported_lines(corpus: dict[str, Any]) -> dict[str, str]:
+    """Return the lines of a model that charrnn did not train, or that was elsewhere meanwhile."""
+    lines = {"imported": f"from {corpus['imported']}"}
+    if not corpus["characters"]:
+        lines["corpus"] = "not known"
+    return lines
+
+
+def description_html(checkpoint: Checkpoint) -> str:
+    """Return the description of a model of texts as an HTML table."""
+    unit = "bytes" if checkpoint.vocabulary.as_bytes else "characters"
+    symbols = {"vocabulary": f"{len(checkpoint.vocabulary):,} {unit}"}
+    lines = description_lines(describe(checkpoint), symbols)
+    return html_table([(title, labelled(repaired(line))) for title, line in lines.items()])
