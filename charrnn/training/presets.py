@@ -141,7 +141,13 @@ def default_lr_for(settings: Settings) -> float:
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
     most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
     factor = min(most, lr_scale_for_width(settings.get("hidden", ModelConfig.hidden)))
+    if settings.get("bidirectional"):
+        factor *= LR_SCALE_BIDIRECTIONAL
     return round(optimiser.default_lr * cell.lr_scale * factor, 4)
+
+
+LR_SCALE_BIDIRECTIONAL = 0.5
+"""Factor where layers read in both directions: what reads them has twice as many inputs."""
 
 
 def lr_scale_for_width(hidden: int) -> float:

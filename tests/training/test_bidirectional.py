@@ -258,6 +258,17 @@ def test_a_plan_asks_for_what_fits_the_layout() -> None:
         assert made.model.bidirectional is None
 
 
+def test_a_layer_with_twice_the_outputs_learns_at_half_the_rate() -> None:
+    dataset = dataset_for("synced")
+    rates = [
+        plan_pairs(
+            "default", {"bidirectional": both}, dataset.pairing, dataset.train, Budget(steps=5)
+        ).training.lr
+        for both in (True, False)
+    ]
+    assert rates == [0.2, 0.4]
+
+
 def test_a_text_and_a_table_are_not_read_from_their_end() -> None:
     with pytest.raises(UsageError, match="--bidirectional is for pairs"):
         plan("default", {"bidirectional": True}, 60, 10**6, Budget(steps=5))

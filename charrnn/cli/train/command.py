@@ -206,7 +206,8 @@ def train_network(
             + ", ".join(f"{kind.default_lr:g} {name}" for name, kind in OPTIMISERS.items())
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
-            + f"; lower above {MAX_HIDDEN_AT_FULL_LR} units, or with recurrent dropout.",
+            + f"; lower above {MAX_HIDDEN_AT_FULL_LR} units, with recurrent dropout, or with "
+            "--bidirectional.",
         ),
     ] = None,
     schedule: Annotated[
