@@ -311,6 +311,18 @@ CASES = [
         "up to 100",
         "plot run",
     ),
+    Case(
+        "train --like run/best.npz",
+        "holds no settings of training",
+        "--like RUN with its last.npz",
+        "train --like run/last.npz --quiet",
+    ),
+    Case(
+        "train --like run --preset small",
+        "and --preset others",
+        "one of them",
+        "train --like run --quiet",
+    ),
     Case("plot nowhere", "no metrics.jsonl in", "the folder of a run", "plot run"),
     Case("runs nowhere", "cannot read the folder", "another folder", "runs ."),
     Case("info empty", "no checkpoint in the folder", "the path of an .npz", "info run/last.npz"),
@@ -821,6 +833,8 @@ CASES = [
 """An empty cure: following it takes minutes, or waits for another terminal."""
 
 NOT_PROVOKED = {
+    "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
+    "has changed since the run of --like": "a changed file: `test_like`",
     "--bidirectional is for pairs": "only through Python: `test_bidirectional`",
     "--bidirectional reads texts": "only through Python: `test_bidirectional`",
     "{}{} is not finite": "weights that overflow in an update: `test_errors`",

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from charrnn.cli.completion import complete_from, complete_run
-from charrnn.cli.options import DEFAULT_VAL_FRACTION, option
+from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
+from charrnn.cli.train.like import request_like
 from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
@@ -339,6 +340,16 @@ def train_network(
             autocompletion=complete_run,
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        option(
+            RUN,
+            "Start a new run with the settings, number of steps and training data of a run, except "
+            "for what is given. Another --optimizer brings its own learning rate.",
+            metavar="RUN",
+            autocompletion=complete_run,
+        ),
+    ] = None,
     init_from: Annotated[
         str | None,
         option(
@@ -399,7 +410,6 @@ def train_network(
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)
-    refuse_unread_options(context, layout=layout)
     request = TrainRequest(
         paths=corpus or [],
         built_in=built_in,
@@ -415,6 +425,10 @@ def train_network(
         name=name,
         init_from=init_from,
     )
+    if like is not None:
+        given_options = dict(on_the_command_line(context))
+        request = request_like(like, request, given_options, quiet=quiet)
+    refuse_unread_options(context, layout=request.layout)
     start_run(request, run_options)
 
 

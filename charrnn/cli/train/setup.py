@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.errors import UsageError
+from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import initialise
 from charrnn.randomness import Purpose, generator
 from charrnn.system.files import (
@@ -67,6 +67,8 @@ class TrainRequest:
     out: str | None
     name: str | None
     init_from: str | None
+    sha256: str | None = None
+    """That of the training data of another run, if they are to be the same; see `like`."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
     parent = _parent(request.init_from)
     _check_kind(parent, pairs=False)
     corpus = load_text.read_text(request.paths, request.built_in, request.text)
+    _check_same(request, corpus.sources, corpus.fingerprint["sha256"])
     ids = None
     if corpus.on_disk:
         ids = _ids_before(_wanted(request, corpus.name))
@@ -199,6 +202,7 @@ def _with_pairs(request: TrainRequest, layout: str) -> PreparedRun:
     parent = _parent(request.init_from)
     _check_kind(parent, pairs=True)
     corpus = load_pairs.read_given_pairs(request.paths, request.built_in, layout, request.text)
+    _check_same(request, corpus.sources, corpus.fingerprint["sha256"])
     record = CorpusRecord(
         name=corpus.name,
         **corpus.fingerprint,
@@ -216,6 +220,15 @@ def _with_pairs(request: TrainRequest, layout: str) -> PreparedRun:
 
     notes = (*corpus.notes, *load_pairs.pairs_remarks(corpus, layout), *prepared.notes)
     return PreparedRun(corpus.name, corpus.sources, notes, prepared, planner, parent)
+
+
+def _check_same(request: TrainRequest, sources: Sequence[str], sha256: object) -> None:
+    """Raise `TextError` if the training data of another run have changed since."""
+    if request.sha256 not in (None, sha256):
+        raise TextError(
+            f"{load_text.source_names(sources)} has changed since the run of --like",
+            "--like RUN FILE to train on it as it is now",
+        )
 
 
 def _prepare(
