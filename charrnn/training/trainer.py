@@ -108,7 +108,8 @@ class Trainer:
         """Return an optimiser of the run's settings that has seen no gradient."""
         kind = load_backend(self.config.backend).optimisers[self.config.optimiser]
         parameters = self.parameters
-        return kind(parameters.vector, self.config.weight_decay, parameters.shapes, self.pool.size)
+        threads = self.pool.processes_here
+        return kind(parameters.vector, self.config.weight_decay, parameters.shapes, threads)
 
     def step(self) -> Step:
         """Compute the gradient of one batch; update weights, optimiser and states.

@@ -32,6 +32,17 @@ from charrnn.training.backends import load_backend
 from charrnn.types import Array
 
 
+def split(rows: slice, parts: int) -> list[slice]:
+    """Return consecutive parts of `rows` of nearly equal size, in order.
+
+    Example:
+        >>> split(slice(0, 5), 2)
+        [slice(0, 2, None), slice(2, 5, None)]
+    """
+    edges = np.linspace(rows.start, rows.stop, parts + 1).astype(int)
+    return [slice(int(first), int(end)) for first, end in pairwise(edges)]
+
+
 class Worker:
     """A network over some rows of every batch.
 
@@ -114,8 +125,9 @@ class WorkerPool:
         arrays: the training data by name. Workers read them where they are: files that are mapped
             into memory are opened again, other arrays are copied once into shared memory.
         initial: the weights to begin with; copied.
-        workers: the number of processes, this one included; at most B are used.
+        workers: the number of processes, this one included; at most one per row is used.
         backend: the name of the compute backend.
+        rows: the rows of the batch that this pool computes; default: all.
 
     Raises `UsageError` for several workers if the class of the cell is defined in a function.
     """
@@ -128,8 +140,10 @@ class WorkerPool:
         initial: Parameters,
         workers: int = 1,
         backend: str = "numpy",
+        rows: slice | None = None,
     ) -> None:
-        workers = max(1, min(workers, batch_config.B))
+        rows = slice(0, batch_config.B) if rows is None else rows
+        workers = max(1, min(workers, rows.stop - rows.start))
         shapes = config.state_shapes(batch_config.B)
         weights, count = len(initial.vector), sum(prod(shape) for shape in shapes.values())
         handles, (vector, states, *gradients) = allocate(
@@ -141,8 +155,7 @@ class WorkerPool:
         self._gradients = gradients
         self.gradient = gradients[0]
         self._states_before = np.empty_like(states) if workers > 1 else None
-        edges = np.linspace(0, batch_config.B, workers + 1).astype(int)
-        own, *others = [slice(int(a), int(b)) for a, b in pairwise(edges)]
+        own, *others = split(rows, workers)
         self._own = Worker(
             config,
             batch_config,
@@ -214,6 +227,11 @@ class WorkerPool:
     def size(self) -> int:
         """The number of processes, this one included."""
         return 1 + len(self._workers)
+
+    @property
+    def processes_here(self) -> int:
+        """The number of them on this machine: all."""
+        return self.size
 
     def close(self) -> None:
         """Stop the worker processes."""
