@@ -41,14 +41,20 @@ def share(array: Array) -> SharedArray:
         >>> share(np.arange(3)).open()
         array([0, 1, 2])
     """
-    dtype = array.dtype.str
-    base = mapped_base(array)
-    if base is not None and array.flags.c_contiguous:
-        start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-        return SharedArray(str(base.filename), base.offset + start, dtype, array.shape)
-    handle = shared_zeros(array.shape, dtype)
-    handle.open()[...] = array
+    handle = in_file(array)
+    if handle is None:
+        handle = shared_zeros(array.shape, array.dtype.str)
+        handle.open()[...] = array
     return handle
+
+
+def in_file(array: Array) -> SharedArray | None:
+    """Return a handle of an array that lies in a file as it is; None of any other array."""
+    base = mapped_base(array)
+    if base is None or not array.flags.c_contiguous:
+        return None
+    start = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    return SharedArray(str(base.filename), base.offset + start, array.dtype.str, array.shape)
 
 
 def shared_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> SharedArray:

@@ -1,4 +1,4 @@
-"""Signals that end a command, blocked or ignored in child processes.
+"""Signals that end a command: blocked or ignored in child processes, or held back for a moment.
 
 Windows cannot block signals: there a Ctrl-C ends a child that is just starting.
 """
@@ -8,6 +8,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from charrnn.system.platform import ENDING_SIGNALS
+
+
+class HeldSignal:
+    """Whether signals are held back, and the one that has arrived meanwhile.
+
+    A handler that takes part looks at `active`, keeps the number in `number` and returns.
+    """
+
+    active = False
+    number: int | None = None
+
+
+HELD = HeldSignal()
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Let handlers that look at `HELD` run after this block instead of in it.
+
+    Unlike blocking, this holds for a signal that another thread receives, too.
+    """
+    HELD.active, HELD.number = True, None
+    try:
+        yield
+    finally:
+        HELD.active = False
+        if HELD.number is not None:
+            signal.raise_signal(HELD.number)
 
 
 def ignore_signals() -> None:

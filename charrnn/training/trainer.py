@@ -20,6 +20,7 @@ from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
 from charrnn.optim.optimisers import Optimiser
 from charrnn.optim.schedules import lr_at_step, parse_plans
 from charrnn.system.memory import require_memory
+from charrnn.system.mpi import Ranks
 from charrnn.training.backends import load_backend
 from charrnn.training.dataset import Dataset
 from charrnn.training.events import (
@@ -31,7 +32,7 @@ from charrnn.training.events import (
     Step,
     Stopped,
 )
-from charrnn.training.worker_pool import WorkerPool
+from charrnn.training.pools import Pool, open_pool
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import Array, StopFlag
 
@@ -64,21 +65,27 @@ class Trainer:
         config: the training settings.
         dataset: training and validation data.
         initial: weights to begin with; a copy of them is trained.
+        ranks: the MPI ranks that share each batch; None: this process and its workers only.
 
     Raises:
         StorageError: if the weights and their optimiser state do not fit the memory.
     """
 
     def __init__(
-        self, model: ModelConfig, config: TrainingConfig, dataset: Dataset, initial: Parameters
+        self,
+        model: ModelConfig,
+        config: TrainingConfig,
+        dataset: Dataset,
+        initial: Parameters,
+        ranks: Ranks | None = None,
     ) -> None:
         self.model_config, self.config, self.dataset = model, config, dataset
         batch_config = dataset.batch_config(config)
         require_memory(
             4 * MIN_WEIGHT_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
         )
-        self.pool = WorkerPool(
-            model, batch_config, dataset.arrays, initial, config.workers, config.backend
+        self.pool: Pool = open_pool(
+            model, batch_config, dataset.arrays, initial, config.workers, config.backend, ranks
         )
         self.parameters = self.pool.parameters
         self.states = self.pool.states

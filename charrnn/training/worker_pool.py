@@ -43,6 +43,17 @@ def split(rows: slice, parts: int) -> list[slice]:
     return [slice(int(first), int(end)) for first, end in pairwise(edges)]
 
 
+def check_importable(cell: type[Cell]) -> None:
+    """Raise `UsageError` if another process cannot import the class of a cell."""
+    if "<locals>" in cell.__qualname__:
+        raise UsageError(
+            f"worker processes cannot import {cell.__qualname__}, the class of a cell that is "
+            "defined in a function",
+            "a class at the top level of a module",
+            "--workers 1",
+        )
+
+
 class Worker:
     """A network over some rows of every batch.
 
@@ -171,13 +182,7 @@ class WorkerPool:
             return
         data = {name: share(array) for name, array in arrays.items()}
         cell = CELLS[config.cell]
-        if "<locals>" in cell.__qualname__:
-            raise UsageError(
-                f"worker processes cannot import {cell.__qualname__}, the class of a cell that is "
-                "defined in a function",
-                "a class at the top level of a module",
-                "--workers 1",
-            )
+        check_importable(cell)
         for part, gradient in zip(others, handles[3:], strict=True):
             shared = Shared(data, handles[0], gradient, handles[1])
             self._workers.append(

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from charrnn.cli.output.safe_text import stderr_is_terminal
 from charrnn.system.platform import ENDING_SIGNALS
+from charrnn.system.signals import HELD
 
 SAME_SIGNAL_SECONDS = 0.2
 
@@ -53,6 +54,12 @@ class _State:
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal; Python calls this in the main thread."""
         now = time.monotonic()
+        if HELD.active:
+            if HELD.number is None:
+                HELD.number, self.at = number, now
+                return
+            if now - self.at < SAME_SIGNAL_SECONDS:
+                return
         if self.received is not None:
             if now - self.at < SAME_SIGNAL_SECONDS:
                 return

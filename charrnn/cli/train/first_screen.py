@@ -9,6 +9,7 @@ from rich.table import Table
 from charrnn.cli.output.console import duration, facts_table
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.cli.train.reports import reports_of
+from charrnn.system.mpi import Ranks
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Plan
 from charrnn.training.speed import Speed
@@ -32,11 +33,14 @@ def what_was_chosen(
     folder: Path,
     limits: ScoringLimits,
     options: str,
+    ranks: Ranks | None = None,
 ) -> Table:
     """Say what is about to happen, and with which settings."""
     config = trainer.config
     epochs = config.steps / trainer.steps_per_epoch
     processes = f"{config.workers} process" + ("es" if config.workers > 1 else "")
+    if ranks is not None:
+        processes = f"{ranks.size} ranks × {processes}"
     rate = trainer.characters_per_step / speed.step
     each = reports_of(prepared).step_size(config)
     return facts_table(

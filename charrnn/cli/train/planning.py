@@ -8,6 +8,7 @@ from charrnn.errors import UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
+from charrnn.system.mpi import Ranks
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, with_steps
@@ -57,15 +58,19 @@ def create_trainer(
     prepared: PreparedData,
     wanted: int | None,
     initial: Parameters,
+    ranks: Ranks | None = None,
 ) -> tuple[Trainer, Speed]:
-    """Create the trainer with the number of workers asked for, or with the fastest, as measured."""
+    """Create the trainer with the number of workers asked for, or with the fastest, as measured.
+
+    With `ranks`, that is the number of each rank.
+    """
     if wanted is not None and wanted < 1:
         raise UsageError(f"--workers is {wanted}; it must be at least 1")
-    most = wanted or os.cpu_count() or 1
+    most = wanted or cores_each(ranks)
     workers = max(1, min(most, planned.training.batch_size))
     while True:
         config = replace(planned.training, workers=workers)
-        trainer = Trainer(planned.model, config, prepared.dataset, initial)
+        trainer = Trainer(planned.model, config, prepared.dataset, initial, ranks)
         try:
             speed = measure_speed(trainer)
         except BaseException:
@@ -75,6 +80,11 @@ def create_trainer(
             return trainer, speed
         trainer.close()
         workers = 1
+
+
+def cores_each(ranks: Ranks | None) -> int:
+    """Return how many cores this process may use: all, or those of a rank."""
+    return os.cpu_count() or 1 if ranks is None else max(1, ranks.least_cores // ranks.most_here)
 
 
 def evaluations_at_most(prepared: PreparedData) -> int:
@@ -152,7 +162,7 @@ def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -
     own = peak_megabytes()
     config = trainer.config
     each = WORKER_MEGABYTES[config.backend] + 8 * len(trainer.parameters.vector) / 1e6
-    others = (config.workers - 1) * each
+    others = (trainer.pool.processes_here - 1) * each
     baselines = 0.0
     if prepared.has_baselines and prepared.dataset.validation_size:
         scored = min(prepared.dataset.validation_size, limits.scored)

@@ -1,7 +1,6 @@
 """`charrnn train --resume`: an interrupted run, continued to its planned end."""
 
 import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +19,13 @@ from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.run_status import ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run
-from charrnn.cli.train.planning import ScoringLimits
+from charrnn.cli.train.planning import ScoringLimits, cores_each
+from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.large_text_files import ids_path
 from charrnn.errors import CheckpointError
+from charrnn.system.mpi import Ranks, world
 from charrnn.training.prepared_data import PreparedData, prepare_pairs, prepare_text
 from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
@@ -71,13 +72,17 @@ def resume_run(
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": list(sources)})
         parameters = checkpoint.parameters
-        config = replace(state.config, workers=workers_here(state.config, workers))
+        ranks = world()
+        config = replace(state.config, workers=workers_here(state.config, workers, ranks))
+        warn_of_ranks(ranks, config.workers, before=facts.get("ranks", 1))
         if on_nonfinite is not None:
             config = replace(config, on_nonfinite=on_nonfinite)
-        trainer = Trainer(checkpoint.config, config, prepared.dataset, parameters)
+        trainer = Trainer(checkpoint.config, config, prepared.dataset, parameters, ranks)
         stack.callback(trainer.close)
         restore(trainer, checkpoint)
         stop = stack.enter_context(StopOnSignal())
+        if ranks is not None or "ranks" in facts:
+            folder.update_facts({"ranks": 1 if ranks is None else ranks.size})
         run = Run(folder, trainer, prepared, run_options, stop, limits_from(facts))
         run.saves.resumed()
         if state.finished:
@@ -116,17 +121,18 @@ def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
     return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
 
 
-def workers_here(config: TrainingConfig, wanted: int | None) -> int:
+def workers_here(config: TrainingConfig, wanted: int | None, ranks: Ranks | None = None) -> int:
     """Return how many processes share the batches from now on; a note if it is another number.
 
     A checkpoint of another person does not decide how many processes this machine starts: without
-    `wanted`, the number from the command line, there are at most as many as cores.
+    `wanted`, the number from the command line, there are at most as many as cores of a rank.
     """
-    cores = os.cpu_count() or 1
+    cores = cores_each(ranks)
     workers = min(config.workers, cores) if wanted is None else wanted
     if workers != config.workers:
         processes = f"{config.workers} worker process{'es' * (config.workers > 1)}"
-        reason = f" with {cores} core{'s' * (cores > 1)}" if wanted is None else ""
+        each = "" if ranks is None else " a rank"
+        reason = f" with {cores} core{'s' * (cores > 1)}{each}" if wanted is None else ""
         warn(
             f"the run had {processes}, now {workers}{reason}: the last bits may differ; "
             f"try --workers {config.workers} for the same"

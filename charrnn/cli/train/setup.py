@@ -29,6 +29,7 @@ from charrnn.cli.train.planning import (
     too_short,
     validation_seconds,
 )
+from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
 from charrnn.cli.train.run_options import RunOptions
@@ -44,6 +45,7 @@ from charrnn.system.files import (
     temporary_path,
     unlink_if_possible,
 )
+from charrnn.system.mpi import world
 from charrnn.training.pair_presets import plan_pairs
 from charrnn.training.prepared_data import PreparedData, PreparedText, prepare_pairs, prepare_text
 from charrnn.training.presets import Budget, Plan, plan
@@ -110,7 +112,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             initial = initialise(planned.model, rng)
         else:
             initial = start.parent.parameters
-        trainer, speed = create_trainer(planned, prepared, request.workers, initial)
+        ranks = world()
+        trainer, speed = create_trainer(planned, prepared, request.workers, initial, ranks)
         stack.callback(lambda: trainer.close())
         measured = pace(planned, trainer, prepared, speed)
         refined = plan_for(replace(request.budget, characters_per_second=measured))
@@ -119,11 +122,12 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             workers = trainer.config.workers
             trainer.close()
             planned = replace(refined, training=replace(refined.training, workers=workers))
-            trainer = Trainer(planned.model, planned.training, prepared.dataset, initial)
+            trainer = Trainer(planned.model, planned.training, prepared.dataset, initial, ranks)
         trainer.config = fix_steps(planned, trainer, prepared, speed)
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
+        warn_of_ranks(ranks, trainer.config.workers, speed)
         limits = scoring_limits(request.budget, speed, prepared)
         stop = stack.enter_context(StopOnSignal())  # from here on there is something to save
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
@@ -145,10 +149,11 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "machine": machine_facts(),
                 "scored": False,
                 "scoring_limits": vars(limits),
+                **({} if ranks is None else {"ranks": ranks.size}),
             }
         )
 
-        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options)
+        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
         screen.print(chosen)
         replanning = None
         if request.budget.minutes is not None:

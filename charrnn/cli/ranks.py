@@ -1,0 +1,74 @@
+"""Commands under `mpiexec`: rank 0 runs the command, the other ranks compute for it."""
+
+import atexit
+import sys
+from collections.abc import Callable
+
+from charrnn.errors import UsageError
+from charrnn.system.mpi import Launch, Ranks, connect, launched
+from charrnn.system.signals import ignore_signals
+
+
+def run(command: Callable[[], None]) -> None:
+    """Run a command; if a launcher has started several processes, on rank 0 only.
+
+    The other ranks ignore the signals that end a command, as worker processes do, and end when
+    rank 0 has.
+    """
+    launch = launched()
+    if launch is None:
+        command()
+    elif launch.rank == 0:
+        _lead(launch, command)
+    else:
+        _follow(launch)
+
+
+def _lead(launch: Launch, command: Callable[[], None]) -> None:
+    """Run the command as rank 0, and end the other ranks."""
+    from charrnn.cli.app import fail
+    from charrnn.cli.output.console import warn
+    from charrnn.training.rank_pool import END
+
+    try:
+        ranks = connect(launch)
+    except UsageError as error:
+        raise SystemExit(fail(str(error), error.exit_code).exit_code) from error
+    if sys.argv[1:2] != ["train"]:
+        warn(f"only train shares its work: {ranks.size - 1} of {ranks.size} ranks have none")
+    exit_code = 1
+    try:
+        command()
+    except SystemExit as end:
+        exit_code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        if ranks.busy:
+            ranks.abort(exit_code)
+        with ranks.command(END):
+            pass
+
+
+def _follow(launch: Launch) -> None:
+    """Compute for rank 0 until it ends."""
+    ignore_signals()
+    from threadpoolctl import threadpool_limits
+
+    from charrnn.training.rank_pool import serve
+
+    try:
+        ranks = connect(launch)
+    except UsageError as error:  # which rank 0 reports
+        raise SystemExit(error.exit_code) from error
+    threadpool_limits(1, user_api="blas")
+    atexit.register(_abort, ranks)  # if `serve` raises: after Python has shown its mistake
+    serve(ranks)
+    atexit.unregister(_abort)
+
+
+def _abort(ranks: Ranks) -> None:
+    """End all ranks, since this one cannot go on; one line names it."""
+    from charrnn.cli.output.safe_text import write_message
+
+    write_message(f"charrnn: error: rank {ranks.rank} of {ranks.size} has failed")
+    ranks.abort(1)
