@@ -45,7 +45,7 @@ def machine_facts() -> dict[str, JSON]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": version("numba") if find_spec("numba") else None,
-        "blas": sorted(blas),  # in no order that depends on what was imported first
+        "blas": blas,
         "platform": platform.platform(),
         "cores": os.cpu_count() or 1,
     }
