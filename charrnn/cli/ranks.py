@@ -3,10 +3,13 @@
 import atexit
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from charrnn.errors import UsageError
-from charrnn.system.mpi import Launch, Ranks, connect, launched
-from charrnn.system.signals import ignore_signals
+from charrnn.system.launchers import Launch, launched
+
+if TYPE_CHECKING:
+    from charrnn.system.mpi import Ranks
 
 
 def run(command: Callable[[], None]) -> None:
@@ -28,6 +31,7 @@ def _lead(launch: Launch, command: Callable[[], None]) -> None:
     """Run the command as rank 0, and end the other ranks."""
     from charrnn.cli.app import fail
     from charrnn.cli.output.console import warn
+    from charrnn.system.mpi import connect
     from charrnn.training.rank_pool import END
 
     try:
@@ -51,9 +55,12 @@ def _lead(launch: Launch, command: Callable[[], None]) -> None:
 
 def _follow(launch: Launch) -> None:
     """Compute for rank 0 until it ends."""
+    from charrnn.system.signals import ignore_signals
+
     ignore_signals()
     from threadpoolctl import threadpool_limits
 
+    from charrnn.system.mpi import connect
     from charrnn.training.rank_pool import serve
 
     try:
@@ -66,7 +73,7 @@ def _follow(launch: Launch) -> None:
     atexit.unregister(_abort)
 
 
-def _abort(ranks: Ranks) -> None:
+def _abort(ranks: "Ranks") -> None:
     """End all ranks, since this one cannot go on; one line names it."""
     from charrnn.cli.output.safe_text import write_message
 

@@ -12,24 +12,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from charrnn.errors import UsageError
+from charrnn.system.launchers import Launch
 from charrnn.system.signals import signals_held
 from charrnn.types import Array
 
 if TYPE_CHECKING:
     from mpi4py import MPI
-
-LAUNCHERS = (
-    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, MVAPICH, srun with PMI 1 or 2
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
-    ("PMIX_RANK", "SLURM_NTASKS"),  # srun with PMIx
-)
-"""Environment variables by which a launcher tells a process its rank and the number of ranks."""
 
 BUSY_SECONDS = 1e-3
 """Seconds in which a wait tests without sleeping."""
@@ -40,24 +33,6 @@ SLEEP_SHARE = 0.05
 
 SEND_BYTES = 2**26
 """Bytes of one message when a large array is sent."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """The place of this process among those that a launcher has started."""
-
-    rank: int
-    size: int
-
-
-def launched() -> Launch | None:
-    """Return the place of this process; None unless a launcher has started several."""
-    for rank, size in LAUNCHERS:
-        words = os.environ.get(rank, ""), os.environ.get(size, "")
-        if all(word.isdecimal() for word in words):
-            found = Launch(*map(int, words))
-            return found if found.size > 1 else None
-    return None
 
 
 class Ranks:

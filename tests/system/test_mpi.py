@@ -8,41 +8,41 @@ from collections.abc import Iterator
 import pytest
 
 from charrnn.errors import UsageError
-from charrnn.system import mpi
+from charrnn.system import launchers, mpi
 
 
 @pytest.fixture(autouse=True)
 def _not_launched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for names in mpi.LAUNCHERS:
+    for names in launchers.LAUNCHERS:
         for name in names:
             monkeypatch.delenv(name, raising=False)
     yield
     assert mpi.world() is None
 
 
-@pytest.mark.parametrize(("rank", "size"), mpi.LAUNCHERS)
+@pytest.mark.parametrize(("rank", "size"), launchers.LAUNCHERS)
 def test_every_launcher_is_recognised(
     rank: str, size: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert mpi.launched() is None
+    assert launchers.launched() is None
     monkeypatch.setenv(rank, "3")
-    assert mpi.launched() is None
+    assert launchers.launched() is None
     monkeypatch.setenv(size, "4")
-    assert mpi.launched() == mpi.Launch(3, 4)
+    assert launchers.launched() == launchers.Launch(3, 4)
     monkeypatch.setenv(size, "four")
-    assert mpi.launched() is None
+    assert launchers.launched() is None
 
 
 def test_a_launch_of_one_process_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "1")
-    assert mpi.launched() is None
+    assert launchers.launched() is None
 
 
 def test_without_mpi4py_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(UsageError, match=r"started 4 processes.*try pip install mpi4py mpich"):
-        mpi.connect(mpi.Launch(0, 4))
+        mpi.connect(launchers.Launch(0, 4))
 
 
 class Slow:

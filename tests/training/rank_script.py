@@ -20,7 +20,7 @@ from charrnn.data.pair_formats import Pair
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import UsageError, WorkerError
 from charrnn.nn.network import ModelConfig, initialise
-from charrnn.system import mpi
+from charrnn.system import launchers, mpi
 from charrnn.training.pools import Pool
 from charrnn.training.rank_pool import END, ArrayPlace, RankPool, serve
 from charrnn.training.text_dataset import TextDataset
@@ -159,7 +159,7 @@ def unlucky(ranks: mpi.Ranks) -> None:
 
 def main() -> None:
     """Compare on rank 0; serve on the others."""
-    launch = mpi.launched()
+    launch = launchers.launched()
     if launch is None:
         raise SystemExit("run this with mpiexec")
     ranks = mpi.connect(launch)
