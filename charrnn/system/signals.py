@@ -13,7 +13,7 @@ from charrnn.system.platform import ENDING_SIGNALS
 class HeldSignal:
     """Whether signals are held back, and the one that has arrived meanwhile.
 
-    A handler that takes part looks at `active`, keeps the number in `number` and returns.
+    A handler that takes part looks at `active`, keeps the first signal in `number` and returns.
     """
 
     active = False
@@ -33,9 +33,9 @@ def signals_held() -> Iterator[None]:
     try:
         yield
     finally:
-        HELD.active = False
-        if HELD.number is not None:
-            signal.raise_signal(HELD.number)
+        number, HELD.number, HELD.active = HELD.number, None, False
+        if number is not None:
+            signal.raise_signal(number)
 
 
 def ignore_signals() -> None:

@@ -54,16 +54,13 @@ class _State:
     def on_signal(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal; Python calls this in the main thread."""
         now = time.monotonic()
-        if HELD.active:
-            if HELD.number is None:
-                HELD.number, self.at = number, now
-                return
-            if now - self.at < SAME_SIGNAL_SECONDS:
-                return
-        if self.received is not None:
+        if self.received is not None or HELD.number is not None:
             if now - self.at < SAME_SIGNAL_SECONDS:
                 return
             os._exit(128 + number)
+        if HELD.active:
+            HELD.number, self.at = number, now
+            return
         self.received, self.at = number, now
         if not self.flags:
             raise Interrupted(number)

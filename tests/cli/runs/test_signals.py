@@ -24,6 +24,7 @@ from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.cli.runs.signals import Interrupted, raise_on_signal
+from charrnn.system.signals import signals_held
 from tests.reliability.processes import eventually, in_session
 
 Call = Callable[..., Result]
@@ -355,3 +356,19 @@ def test_a_closed_terminal_saves(models: Path, empty_folder: Path) -> None:
         code, lines = running.wait()
     assert code == 129, lines
     assert load_checkpoint(RUN / "last.npz").training is not None
+
+
+def hold(reached: list[str]) -> None:
+    """Receive a signal while it is held; note how far this comes."""
+    with signals_held():
+        signal.raise_signal(signal.SIGTERM)
+        reached.append("in the block")
+    reached.append("after it")
+
+
+def test_a_signal_that_is_held_takes_effect_after_the_block() -> None:
+    reached: list[str] = []
+    with raise_on_signal(), pytest.raises(Interrupted) as caught:
+        hold(reached)
+    assert reached == ["in the block"]
+    assert caught.value.exit_code == 143
