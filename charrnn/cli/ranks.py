@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from charrnn.cli.rank_watch import start_watch, stop_watch
 from charrnn.errors import UsageError
 from charrnn.system.launchers import Launch, launched
 
@@ -40,6 +41,7 @@ def _lead(launch: Launch, command: Callable[[], None]) -> None:
         raise SystemExit(fail(str(error), error.exit_code).exit_code) from error
     if sys.argv[1:2] != ["train"]:
         warn(f"only train shares its work: {ranks.size - 1} of {ranks.size} ranks have none")
+    watch = _watch(ranks)
     exit_code = 1
     try:
         command()
@@ -47,6 +49,7 @@ def _lead(launch: Launch, command: Callable[[], None]) -> None:
         exit_code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
     finally:
+        stop_watch(watch)
         if ranks.busy:
             ranks.abort(exit_code)
         with ranks.command(END):
@@ -68,14 +71,24 @@ def _follow(launch: Launch) -> None:
     except UsageError as error:  # which rank 0 reports
         raise SystemExit(error.exit_code) from error
     threadpool_limits(1, user_api="blas")
-    atexit.register(_abort, ranks)  # if `serve` raises: after Python has shown its mistake
+    watch = _watch(ranks)
+    atexit.register(_abort, ranks, watch)  # if `serve` raises: after Python has shown its mistake
     serve(ranks)
+    stop_watch(watch)
     atexit.unregister(_abort)
 
 
-def _abort(ranks: "Ranks") -> None:
+def _watch(ranks: "Ranks") -> int:
+    """Return the process that watches over the ranks of this machine; the first starts it."""
+    first = ranks.rank == min(ranks.processes_here)
+    started = start_watch(ranks.size, ranks.processes_here) if first else 0
+    return int(ranks.share_here(started))
+
+
+def _abort(ranks: "Ranks", watch: int) -> None:
     """End all ranks, since this one cannot go on; one line names it."""
     from charrnn.cli.output.safe_text import write_message
 
+    stop_watch(watch)
     write_message(f"charrnn: error: rank {ranks.rank} of {ranks.size} has failed")
     ranks.abort(1)

@@ -43,15 +43,17 @@ class Ranks:
         size: the number of ranks.
         most_here: ranks on the machine that has most of them.
         least_cores: cores of the machine that has least of them.
+        processes_here: process ids of the ranks on this machine, by rank.
         busy: whether a command is under way: after an exception, ranks wait for messages that
             will not come, and only `abort` ends them.
     """
 
-    def __init__(self, communicator: "MPI.Intracomm", here: int) -> None:
-        self._communicator = communicator
+    def __init__(self, communicator: "MPI.Intracomm", machine: "MPI.Comm") -> None:
+        self._communicator, self._machine = communicator, machine
         self.rank, self.size = communicator.rank, communicator.size
-        places = communicator.allgather((here, os.cpu_count() or 1))
-        self.here = here
+        self.processes_here = dict(machine.allgather((self.rank, os.getpid())))
+        self.here = machine.size
+        places = communicator.allgather((self.here, os.cpu_count() or 1))
         self.most_here = max(count for count, _ in places)
         self.least_cores = min(cores for _, cores in places)
         self.busy = False
@@ -80,6 +82,10 @@ class Ranks:
     def meet(self) -> None:
         """Wait until all ranks are here."""
         wait(self._communicator.Ibarrier())
+
+    def share_here(self, value: Any) -> Any:
+        """Return the value of the first rank of this machine."""
+        return self._machine.bcast(value)
 
     def broadcast(self, array: Array) -> None:
         """Overwrite `array` with that of rank 0."""
@@ -180,9 +186,7 @@ def connect(launch: Launch) -> Ranks:
             "the mpiexec of the same installation",
             "the command without mpiexec",
         )
-    here = world.Split_type(MPI.COMM_TYPE_SHARED)
-    _WORLD[:] = [Ranks(world, here.size)]
-    here.Free()
+    _WORLD[:] = [Ranks(world, world.Split_type(MPI.COMM_TYPE_SHARED))]
     return _WORLD[0]
 
 

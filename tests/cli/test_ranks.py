@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,20 @@ def arrays(run: Path | str) -> Array:
     return np.concatenate([checkpoint.parameters.vector, state.states.vector, *slots])
 
 
-def start(ranks: int, *words: str | Path) -> subprocess.Popen[str]:
+RANK, WORKER = b"charrnn\0train", b"spawn_main"
+"""Words in the commands of ranks and of their workers."""
+
+SECONDS = 20.0
+"""Within which all ranks must have ended after one was killed; alone, they take a tenth of one."""
+
+
+def start(
+    ranks: int, *words: str | Path, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start a command in some ranks, in a process group of its own."""
     return subprocess.Popen(
         launch(ranks, *CHARRNN, *words),
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(env or {}),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -137,6 +147,68 @@ def test_other_commands_run_once_and_say_so() -> None:
     assert (
         done.stderr.strip() == "charrnn: note: only train shares its work: 1 of 2 ranks have none"
     )
+
+
+def marked(mark: str, word: bytes) -> Iterator[tuple[int, int]]:
+    """Yield rank and process of what a marked launch has started with a word in its command."""
+    for folder in Path("/proc").iterdir():
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes()
+        except OSError:  # not a process, or one that has just ended
+            continue
+        ranks = [value for value in environment if value.startswith(b"PMI_RANK=")]
+        if ranks and word in command and f"CHARRNN_TEST={mark}".encode() in environment:
+            yield int(ranks[0].removeprefix(b"PMI_RANK=")), int(folder.name)
+
+
+@needs_mpi
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_is_named_and_ends_all_and_the_checkpoint_is_kept(
+    text: Path, rank: int
+) -> None:
+    words = (str(text), *TINY, "--steps", "100000", "--save-every", "5", "--out", "run")
+    process = start(3, "train", *words, env={"CHARRNN_TEST": f"rank {rank}"})
+    wait_for(Path("run/last.npz"), process)
+    processes = dict(marked(f"rank {rank}", RANK))
+    assert sorted(processes) == [0, 1, 2]
+    os.kill(processes[rank], signal.SIGKILL)
+    began = time.monotonic()
+    told = process.communicate(timeout=PATIENCE)[1]
+    assert time.monotonic() - began < SECONDS
+    assert process.returncode != 0
+    lines = [line for line in told.splitlines() if line.startswith("charrnn: error: ")]
+    assert lines == [
+        f"charrnn: error: rank {rank} (process {processes[rank]}) of 3 ranks was killed; all ranks "
+        "end, and the last checkpoint is kept"
+    ]
+    assert not dict(marked(f"rank {rank}", RANK))
+    step = load_checkpoint(Path("run/last.npz")).step
+    Path("run/last.npz").rename("run/step-000001.npz")  # resumed from, and written again
+    process = start(3, "train", "--resume", "run", "--save-every", "5")
+    wait_for(Path("run/last.npz"), process)
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 143
+    assert load_checkpoint(Path("run/last.npz")).step >= step >= 5
+
+
+@needs_mpi
+@pytest.mark.slow
+def test_a_worker_of_another_rank_that_is_killed_ends_the_run_saved(text: Path) -> None:
+    words = (str(text), *TINY, "--workers", "2", "--steps", "100000", "--save-every", "5")
+    process = start(2, "train", *words, "--out", "run", env={"CHARRNN_TEST": "worker"})
+    wait_for(Path("run/last.npz"), process)
+    workers = dict(marked("worker", WORKER))
+    os.kill(workers[1], signal.SIGKILL)
+    told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 5
+    (line,) = [line for line in told.splitlines() if line.startswith("charrnn: error: ")]
+    assert "rank 1 of 2: a worker process was killed by SIGKILL" in line
+    assert "saved at step" in line
+    assert load_checkpoint(Path("run/last.npz")).training is not None
 
 
 def as_rank(rank: int, code: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,92 @@
+"""Watch over the ranks of one machine: a process that names the rank that was killed.
+
+`mpiexec` ends all ranks when one is killed, but names none of them, and no rank lives on to do so.
+So one process on each machine, in a session of its own, waits for the end of any rank there; a
+command that ends as it should stops it first.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+ENDING_SECONDS = 5.0
+"""Seconds that the launcher has to end the other ranks before they are killed from here."""
+
+CODE = "from charrnn.cli.rank_watch import main; main()"
+
+
+def start_watch(size: int, processes: Mapping[int, int]) -> int:
+    """Start the watch over processes by their rank, of `size` in all; return its process id.
+
+    Returns 0 on systems where a process cannot wait for one that it has not started: all but Linux.
+    """
+    if not hasattr(os, "pidfd_open"):
+        return 0
+    words = [str(size), *(f"{rank}:{process}" for rank, process in processes.items())]
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ).pid
+
+
+def stop_watch(process: int) -> None:
+    """Stop the watch: from now on, ranks may end."""
+    if process:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Wait until a rank ends, and name it; then see to it that the others end too.
+
+    Args:
+        words: the number of ranks, and RANK:PROCESS of each on this machine; default: the command
+            line.
+    """
+    size, *ranks = sys.argv[1:] if words is None else words
+    processes = {int(rank): int(process) for rank, process in (word.split(":") for word in ranks)}
+    handles: dict[int, int] = {}
+    ended: list[int] = []
+    for rank, process in processes.items():
+        try:
+            handles[os.pidfd_open(process)] = rank
+        except ProcessLookupError:
+            ended.append(rank)
+    poller = select.poll()
+    for handle in handles:
+        poller.register(handle, select.POLLIN)
+    if not ended:
+        ended = sorted(handles[handle] for handle, _ in poller.poll())
+    _report({rank: processes[rank] for rank in ended}, size)
+    _end(poller, list(handles))
+
+
+def _report(ended: Mapping[int, int], size: str) -> None:
+    """Print one line that names the ranks that have ended first, usually one."""
+    from charrnn.cli.output.safe_text import write_message
+
+    names = " and ".join(f"rank {rank} (process {process})" for rank, process in ended.items())
+    were = "were" if len(ended) > 1 else "was"
+    write_message(
+        f"charrnn: error: {names} of {size} ranks {were} killed; all ranks end, and the last "
+        "checkpoint is kept"
+    )
+
+
+def _end(poller: select.poll, handles: list[int]) -> None:
+    """Wait until the launcher has ended all ranks; kill those that it leaves."""
+    until = time.monotonic() + ENDING_SECONDS
+    while handles and time.monotonic() < until:
+        for handle, _ in poller.poll(1000 * ENDING_SECONDS):
+            poller.unregister(handle)
+            handles.remove(handle)
+    for handle in handles:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
