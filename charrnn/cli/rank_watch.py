@@ -60,32 +60,30 @@ def main(words: Sequence[str] | None = None) -> None:
             handles[os.pidfd_open(process)] = rank
         except ProcessLookupError:
             ended.append(rank)
-    poller = select.poll()
+    poller = select.epoll()
     for handle in handles:
-        poller.register(handle, select.POLLIN)
-    if not ended:
-        ended = sorted(handles[handle] for handle, _ in poller.poll())
-    _report({rank: processes[rank] for rank in ended}, size)
+        poller.register(handle, select.EPOLLIN)
+    if not ended:  # epoll keeps the order of events: this is the first, however late we look
+        ended = [handles[handle] for handle, _ in poller.poll(maxevents=1)]
+    _report(ended[0], processes[ended[0]], size)
     _end(poller, list(handles))
 
 
-def _report(ended: Mapping[int, int], size: str) -> None:
-    """Print one line that names the ranks that have ended first, usually one."""
+def _report(rank: int, process: int, size: str) -> None:
+    """Print one line that names the rank that has ended first."""
     from charrnn.cli.output.safe_text import write_message
 
-    names = " and ".join(f"rank {rank} (process {process})" for rank, process in ended.items())
-    were = "were" if len(ended) > 1 else "was"
     write_message(
-        f"charrnn: error: {names} of {size} ranks {were} killed; all ranks end, and the last "
-        "checkpoint is kept"
+        f"charrnn: error: rank {rank} (process {process}) of {size} ranks was killed; all ranks "
+        "end, and the last checkpoint is kept"
     )
 
 
-def _end(poller: select.poll, handles: list[int]) -> None:
+def _end(poller: select.epoll, handles: list[int]) -> None:
     """Wait until the launcher has ended all ranks; kill those that it leaves."""
     until = time.monotonic() + ENDING_SECONDS
     while handles and time.monotonic() < until:
-        for handle, _ in poller.poll(1000 * ENDING_SECONDS):
+        for handle, _ in poller.poll(ENDING_SECONDS):
             poller.unregister(handle)
             handles.remove(handle)
     for handle in handles:

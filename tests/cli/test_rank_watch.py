@@ -4,12 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from charrnn.cli import rank_watch
 from charrnn.cli.rank_watch import main, start_watch, stop_watch
+from tests.reliability.processes import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -49,6 +52,30 @@ def test_a_rank_that_has_ended_before_is_named_too(
     ranks[1].kill()
     main(["2", f"0:{ranks[0].pid}"])
     assert f"rank 0 (process {ranks[0].pid}) of 2 ranks was killed" in capsys.readouterr().err
+
+
+def opened_by(process: int) -> bytes:
+    """Return what a process has open, as text."""
+    return b" ".join(os.readlink(path).encode() for path in Path(f"/proc/{process}/fd").iterdir())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_first_is_named_even_if_all_have_ended_before_the_watch_looks(
+    ranks: list[subprocess.Popen[bytes]], first: int
+) -> None:
+    words = [f"{rank}:{process.pid}" for rank, process in enumerate(ranks)]
+    watch = subprocess.Popen(
+        [sys.executable, "-c", rank_watch.CODE, "2", *words], stderr=subprocess.PIPE, text=True
+    )
+    assert eventually(lambda: b"[eventpoll]" in opened_by(watch.pid), 30)
+    time.sleep(0.2)  # until it waits
+    os.kill(watch.pid, signal.SIGSTOP)
+    for rank in (first, 1 - first):
+        ranks[rank].kill()
+        ranks[rank].wait()
+    os.kill(watch.pid, signal.SIGCONT)
+    told = watch.communicate(timeout=60)[1]
+    assert f"rank {first} (process {ranks[first].pid}) of 2 ranks was killed" in told
 
 
 def test_a_watch_that_is_stopped_says_nothing(ranks: list[subprocess.Popen[bytes]]) -> None:
