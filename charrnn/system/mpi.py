@@ -3,13 +3,14 @@
 Rank 0 gives commands; the other ranks wait for them. A command begins with two numbers that reach
 all ranks; what follows is a fixed sequence of collective operations, the same on every rank.
 
-Waiting for a command or for a slower rank must not occupy a core and must let signals through, so
-that these waits test, and sleep between two tests; MPI itself would test without sleeping.
+Waiting for a command or for a slower rank must not occupy a core that others need, so that waits
+test, and sleep between two tests; MPI itself would test without sleeping.
 """
 
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class Ranks:
 
     def broadcast(self, array: Array) -> None:
         """Overwrite `array` with that of rank 0."""
-        self._communicator.Bcast(array)
+        wait(self._communicator.Ibcast(array))
 
     def broadcast_object(self, value: Any) -> Any:
         """Return the value of rank 0 on all ranks."""
@@ -101,11 +102,11 @@ class Ranks:
 
     def scatter(self, whole: Array | None, counts: list[int], own: Array) -> None:
         """Overwrite `own` with a piece of rank 0's `whole`; piece r has `counts[r]` elements."""
-        self._communicator.Scatterv(None if whole is None else [whole, counts], own)
+        wait(self._communicator.Iscatterv(None if whole is None else [whole, counts], own))
 
     def gather(self, own: Array, counts: list[int], whole: Array | None) -> None:
         """Put the pieces `own` of all ranks together in rank 0's `whole`."""
-        self._communicator.Gatherv(own, None if whole is None else [whole, counts])
+        wait(self._communicator.Igatherv(own, None if whole is None else [whole, counts]))
 
     def sum(self, vector: Array) -> None:
         """Add the vectors of all ranks, on rank 0 in place.
@@ -120,7 +121,7 @@ class Ranks:
         if self._pieces.shape != (self.size, own) or self._pieces.dtype != vector.dtype:
             self._pieces = np.empty((self.size, own), vector.dtype)
         pieces = self._pieces
-        self._communicator.Alltoallv([vector, counts], [pieces, [own] * self.size])
+        wait(self._communicator.Ialltoallv([vector, counts], [pieces, [own] * self.size]))
         for piece in pieces[1:]:
             pieces[0] += piece
         self.gather(pieces[0], counts, vector if self.rank == 0 else None)
@@ -169,7 +170,9 @@ def connect(launch: Launch) -> Ranks:
         import mpi4py
 
         mpi4py.rc.thread_level = "funneled"  # only the main thread sends messages
-        from mpi4py import MPI
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # another launcher's: an error below
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         missing = isinstance(error, ModuleNotFoundError)
         raise UsageError(

@@ -10,11 +10,9 @@ Rank 0 is the only one that changes weights and states, so that resuming, rollba
 need nothing here.
 """
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -25,7 +23,7 @@ from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.system.mpi import Ranks
-from charrnn.system.shared_arrays import SharedArray, in_file
+from charrnn.training.array_places import ArrayPlace, receive, send
 from charrnn.training.worker_pool import WorkerPool, check_importable, split
 from charrnn.types import Array
 
@@ -46,41 +44,7 @@ class PoolSettings:
     workers: int
     backend: str
     dtype: str
-    arrays: dict[str, "ArrayPlace"]
-
-
-@dataclass(frozen=True)
-class ArrayPlace:
-    """Type and shape of an array, and the file that it lies in, if any."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    file: SharedArray | None = None
-    checksum: int = 0
-
-    @classmethod
-    def of(cls, array: Array) -> Self:
-        """Return the place of an array; of one in a file, all of it is read."""
-        file = in_file(array)
-        return cls(array.dtype.str, array.shape, file, 0 if file is None else checksum(array))
-
-    def open(self) -> Array | None:
-        """Return the array in its file; None if no such file is here, or one with other numbers."""
-        if self.file is None:
-            return None
-        size = prod(self.shape) * np.dtype(self.dtype).itemsize
-        try:
-            if Path(self.file.place).stat().st_size < self.file.offset + size:
-                return None
-            array = self.file.open()
-        except OSError:
-            return None
-        return array if checksum(array) == self.checksum else None
-
-
-def checksum(array: Array) -> int:
-    """Return the CRC-32 of the bytes of a contiguous array."""
-    return zlib.crc32(array.reshape(-1).view(np.uint8).data)
+    arrays: dict[str, ArrayPlace]
 
 
 class RankPart:
@@ -204,9 +168,7 @@ class RankPool:
         with ranks.command(OPEN):
             ranks.broadcast_object(settings)
             for array in arrays.values():
-                for rank, missing in enumerate(ranks.gather_objects(False)):
-                    if missing:
-                        ranks.send(array, rank)
+                send(ranks, array)
             counts = ranks.gather_objects((self._pool.size, None))
         self.size = sum(count for count, _ in counts)
         self._raise_first([text for _, text in counts])
@@ -305,7 +267,7 @@ def serve(ranks: Ranks) -> None:
 def _open(ranks: Ranks) -> tuple[RankPart | None, Exception | None]:
     """Receive settings and data of rank 0; return this rank's part, or why there is none."""
     settings: PoolSettings = ranks.broadcast_object(None)
-    arrays = {name: _receive(ranks, place) for name, place in settings.arrays.items()}
+    arrays = {name: receive(ranks, place) for name, place in settings.arrays.items()}
     config, batch_config = settings.config, settings.batch_config
     CELLS[config.cell] = settings.cell
     rows = split(slice(0, batch_config.B), ranks.size)
@@ -322,16 +284,6 @@ def _open(ranks: Ranks) -> tuple[RankPart | None, Exception | None]:
     except FAILURES as error:
         return None, error
     return RankPart(ranks, pool, rows), None
-
-
-def _receive(ranks: Ranks, place: ArrayPlace) -> Array:
-    """Return an array of rank 0: from its file, if that is here too, else as it is sent."""
-    array = place.open()
-    ranks.gather_objects(array is None)
-    if array is None:
-        array = np.empty(place.shape, place.dtype)
-        ranks.receive(array)
-    return array
 
 
 def _text(failure: Exception | None) -> str | None:

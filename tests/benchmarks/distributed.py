@@ -23,7 +23,7 @@ import numpy as np
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.system.launchers import launched
 from charrnn.system.mpi import Ranks, connect
-from charrnn.training.rank_pool import CLOSE, END, OPEN, serve
+from charrnn.training.rank_pool import END, serve
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -57,42 +57,36 @@ def seconds_of_steps(running: Trainer, steps: int) -> float:
     return (time.perf_counter() - began) / steps
 
 
-def measured(ranks: Ranks, rounds: int, models: Sequence[str]) -> dict[str, Any]:
-    """Return seconds of a step by model and way, and of an exchange by number of weights."""
-    found: dict[str, Any] = {"steps": {}, "exchange": {}}
+def steps_of(ranks: Ranks, rounds: int, models: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return, by model, its weights and the seconds of a step in each way and round."""
+    found = {}
     for name in models:
         hidden = MODELS[name]
         ways = {"1 × 1": (1, None), "1 × 2": (2, None), "2 × 1": (1, ranks)}
         running = {way: trainer(hidden, *how) for way, how in ways.items()}
-        steps = max(2, 4_000 // hidden // 2)
+        steps = max(2, 2_000 // hidden)
         for one in running.values():
             seconds_of_steps(one, 2)
         times: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way, one in running.items():
                 times[way].append(seconds_of_steps(one, steps))
-        weights = len(running["1 × 1"].parameters.vector)
+        found[name] = {"weights": len(running["1 × 1"].parameters.vector), "seconds": times}
         for one in running.values():
             one.close()
-        found["steps"][name] = {"weights": weights, "seconds": times}
-        found["exchange"][str(weights)] = exchange(ranks, weights, 5 * rounds)
     return found
 
 
 def exchange(ranks: Ranks, weights: int, times: int) -> list[float]:
-    """Return the seconds of exchanges of so many weights, as rank 0 sees them."""
+    """Exchange so many weights as a step does; return the seconds of each time."""
     vector, found = np.ones(weights, np.float32), []
     for _ in range(times):
-        with ranks.command(EXCHANGE, weights):
-            began = time.perf_counter()
-            ranks.broadcast(vector)
-            ranks.sum(vector)
-            found.append(time.perf_counter() - began)
+        ranks.meet()
+        began = time.perf_counter()
+        ranks.broadcast(vector)
+        ranks.sum(vector)
+        found.append(time.perf_counter() - began)
     return found
-
-
-EXCHANGE = 1 + max(END, OPEN, CLOSE, 10)
-"""A command that only this benchmark gives."""
 
 
 def expected(step: float, weights: int, machines: int, gigabits: float) -> float:
@@ -109,29 +103,30 @@ def expected(step: float, weights: int, machines: int, gigabits: float) -> float
 
 
 def rank_main(rounds: int, models: Sequence[str]) -> None:
-    """Measure, on rank 0; exchange and serve, on the other."""
+    """Measure, in both ranks; rank 0 prints what it has found."""
     launch = launched()
     if launch is None:
         raise SystemExit("started by mpiexec only")
-    ranks = connect(launch)
+    ranks, steps = connect(launch), {}
     if ranks.rank:
-        serve(ranks, {EXCHANGE: lambda weights: _take_part(ranks, weights)})
-        return
-    print(json.dumps(measured(ranks, rounds, models)))
-    with ranks.command(END):
-        pass
-
-
-def _take_part(ranks: Ranks, weights: int) -> None:
-    vector = np.ones(weights, np.float32)
-    ranks.broadcast(vector)
-    ranks.sum(vector)
+        serve(ranks)
+    else:
+        steps = steps_of(ranks, rounds, models)
+        with ranks.command(END):
+            pass
+    sizes = [ModelConfig(V, V, cell="lstm", hidden=MODELS[name]).size for name in models]
+    exchanges = {str(weights): exchange(ranks, weights, 5 * rounds) for weights in sizes}
+    if not ranks.rank:
+        print(json.dumps({"steps": steps, "exchange": exchanges}))
 
 
 def main() -> None:
     """Start two ranks that measure, and show what they find."""
     parser = options(__doc__)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--gflops", type=float, help="expect this of a process; default: as the steps show"
+    )
     asked = parser.parse_args()
     models = list(MODELS)[: 1 if asked.quick else None]
     rounds = 1 if asked.quick else asked.rounds
@@ -152,18 +147,22 @@ def main() -> None:
         taken = median(found["exchange"][str(weights)])
         rows.append([name, f"{weights:,}", f"{1000 * alone:.1f}", *gains, f"{1000 * taken:.2f}"])
     columns = ["units", "weights", "ms a step", "1 × 2", "2 × 1", "exchange, ms"]
-    show("Two processes on one machine, times as fast as one", columns, rows)
-    table = speedups(found)
+    print("Two processes on one machine: times as fast as one process")
+    show(columns, rows)
+    table = speedups(found, asked.gflops)
     columns = ["units", "Gbit/s", *(f"{machines} machines" for machines in MACHINES)]
-    show("Expected speed-up over one machine with one process", columns, table)
+    print("Expected speed-up over one machine, one process a machine")
+    show(columns, table)
     write_json(asked.json, {"measured": found, "expected": table})
 
 
-def speedups(found: dict[str, Any]) -> list[list[str]]:
+def speedups(found: dict[str, Any], gflops: float | None) -> list[list[str]]:
     """Return the rows of the expected speed-ups."""
     rows = []
     for name, one in found["steps"].items():
         step = median(one["seconds"]["1 × 1"])
+        if gflops is not None:
+            step = 6 * one["weights"] * B * T / (1e9 * gflops)
         for gigabits in GIGABITS:
             gains = [expected(step, one["weights"], machines, gigabits) for machines in MACHINES]
             rows.append([name, str(gigabits), *(f"{gain:.1f}" for gain in gains)])

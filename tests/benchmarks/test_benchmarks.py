@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.measuring import Rates, rate_of, spread, torch_is_there
+from tests.mpi_launch import WITH_MPI
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["sampling", "min_char", "speed", "cost"])
+@pytest.mark.parametrize("name", ["sampling", "min_char", "speed", "cost", "distributed"])
 def test_a_benchmark_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name == "speed" and torch_is_there():
         pytest.skip("with the peer it takes minutes")
+    if name == "distributed" and not WITH_MPI:
+        pytest.skip("needs mpi4py and mpiexec (the extra mpi)")
     done = subprocess.run(
         [
             *(sys.executable, "-m", f"tests.benchmarks.{name}", "--quick"),

@@ -56,7 +56,7 @@ def test_a_rank_that_has_ended_before_is_named_too(
 
 def opened_by(process: int) -> bytes:
     """Return what a process has open, as text."""
-    return b" ".join(os.readlink(path).encode() for path in Path(f"/proc/{process}/fd").iterdir())
+    return b" ".join(bytes(path.readlink()) for path in Path(f"/proc/{process}/fd").iterdir())
 
 
 @pytest.mark.parametrize("first", [0, 1])

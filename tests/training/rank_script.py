@@ -21,8 +21,9 @@ from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import UsageError, WorkerError
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.system import launchers, mpi
+from charrnn.training.array_places import ArrayPlace
 from charrnn.training.pools import Pool
-from charrnn.training.rank_pool import END, ArrayPlace, RankPool, serve
+from charrnn.training.rank_pool import END, RankPool, serve
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training.worker_pool import WorkerPool
