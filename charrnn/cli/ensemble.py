@@ -20,7 +20,6 @@ from charrnn.cli.sweep.planning import (
     begun,
     check_out,
     check_plan,
-    jobs_wanted,
     planned,
     refuse_others,
     with_budget,
@@ -28,7 +27,13 @@ from charrnn.cli.sweep.planning import (
 from charrnn.cli.sweep.results import Row, failures, plain, rows_of
 from charrnn.cli.sweep.running import failed, resume_command, run_until_stopped
 from charrnn.cli.sweep.search import Search, parse_fixed
-from charrnn.cli.trials.scheduler import load_joblib
+from charrnn.cli.trials.scheduler import (
+    LOCAL,
+    BackendOption,
+    Machines,
+    SchedulerOption,
+    load_joblib,
+)
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.large_text_files import ids_path
 from charrnn.evaluation.baselines import Baselines, baselines
@@ -93,6 +98,8 @@ def ensemble(
             max=THREADS.high,
         ),
     ] = None,
+    backend: BackendOption = LOCAL,
+    scheduler: SchedulerOption = None,
     out: Annotated[
         str | None,
         option(
@@ -115,9 +122,12 @@ def ensemble(
     Then scores each alone and the mean of their probabilities on the validation text, and prints
     the commands that use them together. Ctrl-C saves all; --resume goes on.
     """
+    machines = Machines(backend, scheduler, jobs)
     load_joblib()
     if resume is not None:
-        refuse_others(dict(on_the_command_line(context)), "resume", ("jobs", "json"))
+        refuse_others(
+            dict(on_the_command_line(context)), "resume", ("jobs", "backend", "scheduler", "json")
+        )
         folder, plan = Path(resume), load_plan(Path(resume), "ensemble")
         check_plan(folder, plan)
     else:
@@ -129,7 +139,7 @@ def ensemble(
         for note in part.notes:
             warn(note)
         folder, plan = begun(out, plan, part)
-    run_until_stopped(folder, plan, jobs_wanted(jobs, plan))
+    run_until_stopped(folder, plan, machines)
     report(folder, plan, json=json)
 
 

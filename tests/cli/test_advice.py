@@ -183,6 +183,11 @@ CASES = [
         "sweep --resume swept",
     ),
     Case("sweep --show run", "no sweep in", "the folder of one", "sweep --show swept"),
+    sweep_case("--grid lr=1 --backend dusk", "no backend called 'dusk'", "dask"),
+    sweep_case("--grid lr=1 --backend dask", "needs a scheduler", "--scheduler tcp://HOST:PORT"),
+    sweep_case(
+        "--grid lr=1 --scheduler tcp://127.0.0.1:9", "is for --backend dask", "--backend dask"
+    ),
     Case(
         "ensemble --resume swept",
         "is of charrnn sweep",
@@ -849,6 +854,9 @@ NOT_PROVOKED = {
     "to measure dependence between them": "only through Python",
     "bytes do not fit into a checkpoint": "takes gigabytes: `test_npz_file`",
     "holds a run already": "in the folder of a run: `test_exits`",
+    "the Dask worker": "workers that lack something: `test_cluster`",
+    "no Dask scheduler answers": "waits for ten seconds: `test_cluster`",
+    "the Dask scheduler at": "waits for ten seconds: `test_cluster`",
     "a worker process": "a process killed from outside: `test_exits`",
     "saved at step": "a process killed from outside: `test_exits`",
     "a checkpoint has room for": "15,000 labels: `test_exits`",

@@ -14,14 +14,19 @@ from charrnn.cli.sweep.planning import (
     begun,
     check_out,
     check_plan,
-    jobs_wanted,
     planned,
     refuse_others,
     with_budget,
 )
 from charrnn.cli.sweep.running import run_sweep, show_results
 from charrnn.cli.sweep.search import search_of
-from charrnn.cli.trials.scheduler import load_joblib
+from charrnn.cli.trials.scheduler import (
+    LOCAL,
+    BackendOption,
+    Machines,
+    SchedulerOption,
+    load_joblib,
+)
 from charrnn.data.builtin_pairs import DEMONSTRATIONS
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.errors import UsageError
@@ -29,7 +34,10 @@ from charrnn.limits import SEED, THREADS, Limits, option_name
 
 SEARCH, TRIALS, SWEEP, OUTPUT = "Search", "Trials", "Sweep", "Output"
 HOLD_OUT = Limits(0, 0.5, DEFAULT_VAL_FRACTION)
-TAKEN_BY = {"resume": ("jobs", "json", "as_table"), "show": ("json", "as_table")}
+TAKEN_BY = {
+    "resume": ("jobs", "backend", "scheduler", "json", "as_table"),
+    "show": ("json", "as_table"),
+}
 """Parameters that may be given with `--resume` and `--show`."""
 
 
@@ -122,6 +130,8 @@ def sweep(
             max=THREADS.high,
         ),
     ] = None,
+    backend: BackendOption = LOCAL,
+    scheduler: SchedulerOption = None,
     out: Annotated[
         str | None,
         option(SWEEP, "Folder of the sweep. Default: checkpoints/NAME-sweep.", show_default=False),
@@ -152,6 +162,7 @@ def sweep(
     given = dict(on_the_command_line(context))
     if json and as_table:
         raise UsageError("--json and --csv contradict each other", "one of them")
+    machines = Machines(backend, scheduler, jobs)
     for name, folder in (("show", show), ("resume", resume)):
         if folder is not None:
             refuse_others(given, name, TAKEN_BY[name])
@@ -161,7 +172,7 @@ def sweep(
                 return
             load_joblib()
             check_plan(path, plan)
-            run_sweep(path, plan, jobs_wanted(jobs, plan), json=json, as_csv=as_table)
+            run_sweep(path, plan, machines, json=json, as_csv=as_table)
             return
     SEED.check("--search-seed", search_seed)
     HOLD_OUT.check("--hold-out", hold_out)
@@ -174,4 +185,4 @@ def sweep(
         warn(note)
     path, plan = begun(out, plan, part)
     say(part.described())
-    run_sweep(path, plan, jobs_wanted(jobs, plan), json=json, as_csv=as_table)
+    run_sweep(path, plan, machines, json=json, as_csv=as_table)

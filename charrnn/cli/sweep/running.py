@@ -11,6 +11,7 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import lock_folder
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.sweep.plan import SweepPlan
+from charrnn.cli.sweep.planning import jobs_wanted
 from charrnn.cli.sweep.results import (
     Row,
     failures,
@@ -21,7 +22,7 @@ from charrnn.cli.sweep.results import (
     row_of,
     rows_of,
 )
-from charrnn.cli.trials.scheduler import run_trials
+from charrnn.cli.trials.scheduler import DASK, Machines, run_on_cluster, run_trials
 from charrnn.cli.trials.trial import INTERRUPTED, WAITING, read_outcome
 from charrnn.errors import CharRNNError
 
@@ -30,28 +31,30 @@ class TrialsFailedError(CharRNNError):
     """No trial of a sweep has a result; the exit code is that of the first one."""
 
 
-def run_sweep(folder: Path, plan: SweepPlan, jobs: int, *, json: bool, as_csv: bool) -> None:
-    """Run the trials that are not finished, `jobs` at a time, and print the results.
+def run_sweep(
+    folder: Path, plan: SweepPlan, machines: Machines, *, json: bool, as_csv: bool
+) -> None:
+    """Run the trials that are not finished and print the results.
 
     Raises typer.Exit after a signal, once the running trials are saved, and `TrialsFailedError` if
     no trial has a result.
     """
-    run_until_stopped(folder, plan, jobs)
+    run_until_stopped(folder, plan, machines)
     show_results(folder, plan, json=json, as_csv=as_csv)
     rows = rows_of(folder, plan)
     if all(row.nats is None for row in rows):
         raise failed(rows, "no trial has a result")
 
 
-def run_until_stopped(folder: Path, plan: SweepPlan, jobs: int) -> None:
-    """Run the trials that are not finished, `jobs` at a time, in a locked folder.
+def run_until_stopped(folder: Path, plan: SweepPlan, machines: Machines) -> None:
+    """Run the trials that are not finished, in a locked folder.
 
     Raises typer.Exit after a signal, once the running trials are saved.
     """
     lock = lock_folder(folder)
     try:
         with StopOnSignal() as stop:
-            run_open_trials(folder, plan, jobs, stop)
+            run_open_trials(folder, plan, machines, stop)
             if stop():
                 rows = rows_of(folder, plan)
                 done = sum(row.outcome.is_final for row in rows)
@@ -70,7 +73,7 @@ def resume_command(folder: Path, plan: SweepPlan) -> str:
     return shell_command("charrnn", plan.kind, "--resume", str(folder))
 
 
-def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal) -> None:
+def run_open_trials(folder: Path, plan: SweepPlan, machines: Machines, stop: StopOnSignal) -> None:
     """Run the trials that are not finished; report each in a line."""
     trials = plan.trials(folder)
     waiting = [trial for trial in trials if not read_outcome(Path(trial.folder)).is_final]
@@ -79,10 +82,16 @@ def run_open_trials(folder: Path, plan: SweepPlan, jobs: int, stop: StopOnSignal
     kept = len(trials) - len(waiting)
     known = f", {kept} of {len(trials)} have ended before" if kept else ""
     count = f"{len(waiting)} {plan.noun}{'s' * (len(waiting) > 1)}"
-    say(f"{count}, {min(jobs, len(waiting))} at a time, in {label(str(folder))}{known}")
+    if machines.backend == DASK:
+        running = run_on_cluster(waiting, machines, folder, stop)
+        how = f"on the workers of {label(machines.address or '')}"
+    else:
+        jobs = min(len(waiting), jobs_wanted(machines.jobs, plan))
+        running, how = run_trials(waiting, jobs, stop), f"{jobs} at a time"
+    say(f"{count}, {how}, in {label(str(folder))}{known}")
     bar = progress_bar(len(trials), kept)
     try:
-        for number, outcome in run_trials(waiting, jobs, stop):
+        for number, outcome in running:
             bar.update()
             if outcome.status != WAITING and not (stop() and outcome.status == INTERRUPTED):
                 trial = trials[number - 1]
