@@ -95,7 +95,8 @@ def axes_of(chart: Chart, size: tuple[int, int]) -> tuple[Axis, Axis] | None:
     if chart.guide is not None:
         ys.append(chart.guide)
     if chart.logarithmic:
-        low, high = 10.0 ** math.floor(math.log10(min(ys))), max(1.0, *ys)
+        high = max(1.0, *ys)
+        low = min(10.0 ** math.floor(math.log10(min(ys))), high / 10)
         left, right = min(xs), max(*xs, 10 * min(xs))
     else:
         margin = 0.05 * (max(ys) - min(ys)) or 0.5

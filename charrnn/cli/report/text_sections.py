@@ -217,10 +217,11 @@ def lag_figures(curves: Sequence[Series], unit: str) -> Figures:
 
 def length_sentences(lengths: MemoryLengths) -> list[str]:
     """Return the memory lengths in words."""
+    unit = "characters" if lengths.gap_chars is None else "symbols"
     reach = (
-        f"stays above 1% for all {lengths.max_lag:,} characters that were followed"
+        f"stays above 1% for all {lengths.max_lag:,} {unit} that were followed"
         if lengths.reach_chars is None
-        else f"falls to 1% after {lengths.reach_chars:,} characters"
+        else f"falls to 1% after {lengths.reach_chars:,} {unit}"
     )
     found = [f"The gradient {reach}"]
     if lengths.used_chars is not None:

@@ -1,6 +1,7 @@
 """The page of `charrnn report` in a real browser: an installed Chromium, driven by Playwright."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,25 @@ def test_a_unit_colours_the_text_by_its_activity(text_page: Any) -> None:
     assert text_page.locator(".legend").is_visible()
     text_page.locator("input.unit").fill("999")  # no such unit: nothing changes
     assert text_page.locator("select.colour-by").input_value() == "bits"
+
+
+def test_a_unit_is_chosen_by_the_feature_that_it_follows(
+    browser: Any, reports: dict[str, Path]
+) -> None:
+    source = reports["text"].read_text(encoding="utf-8")
+    changed = re.sub(
+        r'"followed": \[.*?\], "names"', '"followed": [["in <b>", 5]], "names"', source
+    )
+    assert '"followed": [["in <b>", 5]]' in changed
+    path = reports["text"].with_name("followed.html")
+    path.write_text(changed, encoding="utf-8")
+    page, wrong = opened(browser, path, viewport=SCREEN)
+    page.locator("select.colour-by").select_option(label="in <b>: unit 5")
+    assert page.locator("input.unit").input_value() == "5"
+    page.locator(".coloured > span").nth(3).hover()
+    assert page.locator(".activity").inner_text().startswith("unit 5: ")
+    assert not wrong
+    page.context.close()
 
 
 def test_the_arrow_keys_move_through_the_text(text_page: Any) -> None:

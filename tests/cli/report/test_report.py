@@ -17,6 +17,7 @@ import pytest
 from typer.testing import Result
 
 import charrnn
+from charrnn.analysis.unit_features import FollowedFeature, UnitCorrelation
 from charrnn.analysis.unit_states import unit_states
 from charrnn.cli.report.content import Passage, Report, Section
 from charrnn.cli.report.page import MARKER
@@ -264,6 +265,32 @@ def test_a_model_of_many_units_gives_a_small_page(untrained: Callable[..., Model
     assert units.names[0] == "layer 2, unit 0"
     source = page_of(Report("t", "s", (Section("text", "t", (Passage(glyphs, units),)),), (), "0"))
     assert 800_000 < len(source.encode()) < 1_500_000
+
+
+def test_units_that_follow_a_feature_can_be_chosen_by_its_name(
+    untrained: Callable[..., Model],
+) -> None:
+    model = untrained("ab\n", hidden=4, layers=2)
+    ids = np.arange(30) % 3
+    glyphs = tuple(glyphs_of(model, ids))
+    states = unit_states(model.config, model.parameters, ids, ("h",))
+    features = [
+        FollowedFeature("capital letter", (UnitCorrelation(1, 2, -0.9),), 0.5, 0.4),
+        FollowedFeature("indentation", (UnitCorrelation(0, 3, 0.3),), 0.2, 0.4),
+        FollowedFeature("word boundary", (UnitCorrelation(0, 1, 0.8),), 0.2, 0.4),
+    ]
+    both = units_of(model, states, glyphs, 2, features)
+    assert both.followed == (("capital letter", 6), ("word boundary", 1))
+    assert [both.names[number] for _, number in both.followed] == [
+        "layer 2, unit 2",
+        "layer 1, unit 1",
+    ]
+    last = units_of(model, states, glyphs, 1, features)  # only the last layer has room
+    assert last.followed == (("capital letter", 2),)
+    assert last.names[2] == "layer 2, unit 2"
+    expected = np.rint(127 * states["layers.1.h"][:, 2])
+    assert (last.values[:, 2] == expected).all()
+    assert (both.values[:, 6] == expected).all()
 
 
 def test_a_run_of_an_earlier_version_shows_the_command_that_started_it(

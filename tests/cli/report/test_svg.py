@@ -62,6 +62,14 @@ def test_steps_are_round_and_large_enough(step: float) -> None:
     assert float(f"{found:.6e}"[0]) in (1, 2, 5)
 
 
+@pytest.mark.parametrize("value", [1.0, 10.0, 1e-5, 3.0])
+def test_equal_shares_have_an_axis_too(value: float) -> None:
+    source = line_chart(chart(Series("s", [1, 2], [value, value]), logarithmic=True), WIDE)
+    at = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", source)]
+    assert at[0] == at[1]
+    assert 0 < at[0] < WIDE[1]
+
+
 def test_shares_are_written_plainly() -> None:
     assert [percent(x) for x in (1.0, 0.01, 0.00001)] == ["100%", "1%", "0.001%"]
 
