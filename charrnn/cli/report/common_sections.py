@@ -7,10 +7,11 @@ from typing import Any
 
 from charrnn import __version__
 from charrnn.checkpointing.run_records import sources_in
-from charrnn.cli.info import describe, readable
+from charrnn.cli.info import readable
 from charrnn.cli.output.safe_text import shell_command
 from charrnn.cli.report.content import Chart, Command, Figures, Paragraph, Section, Series
 from charrnn.cli.report.run_data import RunData, file_names
+from charrnn.inference.description import describe
 
 CURVE_POINTS = 240
 """Points of the curve of the training loss, each a mean over steps next to each other."""
