@@ -45,11 +45,13 @@ class TrainOption:
         flag: the option as it is typed.
         parameter: the name of its parameter.
         kind: the type of its values.
+        negative: the option that is typed for false, if it has one.
     """
 
     flag: str
     parameter: str
     kind: type
+    negative: str | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +68,9 @@ def train_options() -> dict[str, TrainOption]:
             if flag.startswith("--") and parameter.name in hints:
                 kinds = {hints[parameter.name], *get_args(hints[parameter.name])}
                 kind = next((one for one in (bool, int, float) if one in kinds), str)
-                found[flag.removeprefix("--")] = TrainOption(flag, parameter.name, kind)
+                negative = next(iter(parameter.secondary_opts), None)
+                one = TrainOption(flag, parameter.name, kind, negative)
+                found[flag.removeprefix("--")] = one
     earlier = {
         old.removeprefix("--"): found[new.removeprefix("--")]
         for old, new in EARLIER_SPELLINGS.items()
@@ -115,14 +119,19 @@ def split_assignment(text: str, given_as: str) -> tuple[str, str]:
 
 
 def words_of(settings: Mapping[str, str]) -> list[str]:
-    """Return options by their flags as words; of an option without value if it is true."""
-    flags = {item.flag for item in train_options().values() if item.kind is bool}
+    """Return options by their flags as words; of an option without value if it is true.
+
+    If it is false, its negative form, if there is one.
+    """
+    flags = {item.flag: item.negative for item in train_options().values() if item.kind is bool}
     words: list[str] = []
     for flag, value in settings.items():
         if flag not in flags:
             words += [flag, value]
         elif is_true(flag, value):
             words.append(flag)
+        elif (negative := flags[flag]) is not None:
+            words.append(negative)
     return words
 
 
