@@ -19,19 +19,22 @@ ENDING_SECONDS = 5.0
 CODE = "from charrnn.cli.rank_watch import main; main()"
 
 
-def start_watch(size: int, processes: Mapping[int, int]) -> int:
+def start_watch(size: int, processes: Mapping[int, int], signs: Mapping[int, int]) -> int:
     """Start the watch over processes by their rank, of `size` in all; return its process id.
 
+    `signs` are the reading ends of pipes, by rank, whose only writing end the rank has open: it
+    closes early when a process ends, before a launcher notices that and ends the other ranks.
     Returns 0 on systems where a process cannot wait for one that it has not started: all but Linux.
     """
     if not hasattr(os, "pidfd_open"):
         return 0
-    words = [str(size), *(f"{rank}:{process}" for rank, process in processes.items())]
+    words = [f"{rank}:{process}:{signs[rank]}" for rank, process in processes.items()]
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, *words],
+        [sys.executable, "-c", CODE, str(size), *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=list(signs.values()),
     ).pid
 
 
@@ -48,25 +51,25 @@ def main(words: Sequence[str] | None = None) -> None:
     """Wait until a rank ends, and name it; then see to it that the others end too.
 
     Args:
-        words: the number of ranks, and RANK:PROCESS of each on this machine; default: the command
-            line.
+        words: the number of ranks, and RANK:PROCESS:PIPE of each on this machine; default: the
+            command line.
     """
     size, *ranks = sys.argv[1:] if words is None else words
-    processes = {int(rank): int(process) for rank, process in (word.split(":") for word in ranks)}
-    handles: dict[int, int] = {}
-    ended: list[int] = []
-    for rank, process in processes.items():
-        try:
-            handles[os.pidfd_open(process)] = rank
-        except ProcessLookupError:
-            ended.append(rank)
+    places = [tuple(map(int, word.split(":"))) for word in ranks]
+    signs = {pipe: (rank, process) for rank, process, pipe in places}
     poller = select.epoll()
-    for handle in handles:
-        poller.register(handle, select.EPOLLIN)
-    if not ended:  # epoll keeps the order of events: this is the first, however late we look
-        ended = [handles[handle] for handle, _ in poller.poll(maxevents=1)]
-    _report(ended[0], processes[ended[0]], size)
-    _end(poller, list(handles))
+    for pipe in signs:
+        poller.register(pipe, select.EPOLLHUP)
+    # epoll keeps the order of events: this is the first, however late we look
+    (first, _), *_ = poller.poll(maxevents=1)
+    handles = []
+    for _, process in signs.values():
+        try:
+            handles.append(os.pidfd_open(process))
+        except ProcessLookupError:
+            continue
+    _report(*signs[first], size)
+    _end(handles)
 
 
 def _report(rank: int, process: int, size: str) -> None:
@@ -79,8 +82,11 @@ def _report(rank: int, process: int, size: str) -> None:
     )
 
 
-def _end(poller: select.epoll, handles: list[int]) -> None:
+def _end(handles: list[int]) -> None:
     """Wait until the launcher has ended all ranks; kill those that it leaves."""
+    poller = select.epoll()
+    for handle in handles:
+        poller.register(handle, select.EPOLLIN)
     until = time.monotonic() + ENDING_SECONDS
     while handles and time.monotonic() < until:
         for handle, _ in poller.poll(ENDING_SECONDS):

@@ -1,7 +1,10 @@
 """Commands under `mpiexec`: rank 0 runs the command, the other ranks compute for it."""
 
 import atexit
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -81,7 +84,22 @@ def _follow(launch: Launch) -> None:
 def _watch(ranks: "Ranks") -> int:
     """Return the process that watches over the ranks of this machine; the first starts it."""
     first = ranks.rank == min(ranks.processes_here)
-    started = start_watch(ranks.size, ranks.processes_here) if first else 0
+    folder, signs = None, {}
+    if first and hasattr(os, "mkfifo"):
+        folder = tempfile.mkdtemp(prefix="charrnn-")  # which only this user may enter
+        for rank in ranks.processes_here:
+            os.mkfifo(f"{folder}/{rank}")
+            signs[rank] = os.open(f"{folder}/{rank}", os.O_RDONLY | os.O_NONBLOCK)
+    place = ranks.share_here(folder)
+    if place is not None:
+        os.open(f"{place}/{ranks.rank}", os.O_WRONLY)  # stays open until this process ends
+    ranks.meet()
+    started = 0
+    if folder is not None:
+        shutil.rmtree(folder)
+        started = start_watch(ranks.size, ranks.processes_here, signs)
+        for sign in signs.values():
+            os.close(sign)
     return int(ranks.share_here(started))
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -18,40 +19,54 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Lin
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
+class Rank(NamedTuple):
+    """A process that does nothing, and the pipe that it alone has open for writing."""
+
+    process: subprocess.Popen[bytes]
+    sign: int
+
+
 @pytest.fixture
-def ranks() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Two processes that do nothing."""
-    started = [subprocess.Popen(SLEEP) for _ in range(2)]
+def ranks() -> Iterator[list[Rank]]:
+    """Two ranks."""
+    started = []
+    for _ in range(2):
+        sign, writing = os.pipe()
+        started.append(Rank(subprocess.Popen(SLEEP, pass_fds=[writing]), sign))
+        os.close(writing)
     yield started
-    for process in started:
+    for process, sign in started:
         process.kill()
         process.wait()
+        os.close(sign)
+
+
+def words(ranks: list[Rank]) -> list[str]:
+    """Return the ranks as the watch is told of them."""
+    return [f"{rank}:{one.process.pid}:{one.sign}" for rank, one in enumerate(ranks)]
 
 
 def test_the_rank_that_ends_is_named_and_the_others_are_killed(
-    ranks: list[subprocess.Popen[bytes]],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    ranks: list[Rank], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rank_watch, "ENDING_SECONDS", 0.2)  # no launcher does it here
-    words = [f"{rank}:{process.pid}" for rank, process in enumerate(ranks)]
-    ranks[1].kill()
-    main(["4", *words])
+    ranks[1].process.kill()
+    main(["4", *words(ranks)])
     assert capsys.readouterr().err == (
-        f"charrnn: error: rank 1 (process {ranks[1].pid}) of 4 ranks was killed; all ranks end, "
-        "and the last checkpoint is kept\n"
+        f"charrnn: error: rank 1 (process {ranks[1].process.pid}) of 4 ranks was killed; all ranks "
+        "end, and the last checkpoint is kept\n"
     )
-    assert ranks[0].wait(60) == -signal.SIGKILL
+    assert ranks[0].process.wait(60) == -signal.SIGKILL
 
 
-def test_a_rank_that_has_ended_before_is_named_too(
-    ranks: list[subprocess.Popen[bytes]], capsys: pytest.CaptureFixture[str]
+def test_ranks_that_have_ended_before_are_named_too(
+    ranks: list[Rank], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ranks[0].kill()
-    ranks[0].wait()
-    ranks[1].kill()
-    main(["2", f"0:{ranks[0].pid}"])
-    assert f"rank 0 (process {ranks[0].pid}) of 2 ranks was killed" in capsys.readouterr().err
+    for process, _ in ranks:
+        process.kill()
+        process.wait()
+    main(["2", *words(ranks)])
+    assert f"rank 0 (process {ranks[0].process.pid}) of 2 ranks" in capsys.readouterr().err
 
 
 def opened_by(process: int) -> bytes:
@@ -61,36 +76,42 @@ def opened_by(process: int) -> bytes:
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_the_first_is_named_even_if_all_have_ended_before_the_watch_looks(
-    ranks: list[subprocess.Popen[bytes]], first: int
+    ranks: list[Rank], first: int
 ) -> None:
-    words = [f"{rank}:{process.pid}" for rank, process in enumerate(ranks)]
     watch = subprocess.Popen(
-        [sys.executable, "-c", rank_watch.CODE, "2", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", rank_watch.CODE, "2", *words(ranks)],
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=[one.sign for one in ranks],
     )
     assert eventually(lambda: b"[eventpoll]" in opened_by(watch.pid), 30)
     time.sleep(0.2)  # until it waits
     os.kill(watch.pid, signal.SIGSTOP)
     for rank in (first, 1 - first):
-        ranks[rank].kill()
-        ranks[rank].wait()
+        ranks[rank].process.kill()
+        ranks[rank].process.wait()
     os.kill(watch.pid, signal.SIGCONT)
     told = watch.communicate(timeout=60)[1]
-    assert f"rank {first} (process {ranks[first].pid}) of 2 ranks was killed" in told
+    assert f"rank {first} (process {ranks[first].process.pid}) of 2 ranks was killed" in told
 
 
-def test_a_watch_that_is_stopped_says_nothing(ranks: list[subprocess.Popen[bytes]]) -> None:
+def test_a_watch_that_is_stopped_says_nothing(ranks: list[Rank]) -> None:
     code = (
-        "import sys, time; from charrnn.cli.rank_watch import start_watch, stop_watch; "
-        f"stop_watch(start_watch(2, {{0: {ranks[0].pid}}}))"
+        "from charrnn.cli.rank_watch import start_watch, stop_watch; "
+        f"stop_watch(start_watch(2, {{0: {ranks[0].process.pid}}}, {{0: {ranks[0].sign}}}))"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, timeout=60, check=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        pass_fds=[ranks[0].sign],
     )
     assert done.stderr == b""
-    assert ranks[0].poll() is None
+    assert ranks[0].process.poll() is None
     stop_watch(0)
 
 
 def test_there_is_no_watch_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
-    assert start_watch(2, {0: os.getpid()}) == 0
+    assert start_watch(2, {0: os.getpid()}, {0: 0}) == 0
