@@ -124,6 +124,11 @@ HIDDEN_PER_PERIOD = 64
 MATRIX_SCALE = 0.125
 """Learning rate of the matrices, as a factor on Adagrad's."""
 
+MATRIX_DECAY = 6.0
+"""Weight decay of the matrices, as a factor on that of the other parameters. A step of Muon has the
+same length however small the gradient is, so that without a stronger decay the matrices grow, and
+the network overfits."""
+
 FULL_LR_HIDDEN = 256
 
 
@@ -137,7 +142,8 @@ class Muon(Adagrad):
     where O(M) is M with its singular values brought near 1 by Newton–Schulz iterations, so that a
     step changes every direction by as much, also those in which gradients are small. p is `period`:
     O changes slowly and costs as much as a step of training. η is the learning rate times
-    `MATRIX_SCALE`, and does not depend on H as that of Adagrad does.
+    `MATRIX_SCALE`, and does not depend on H as that of Adagrad does. The weight decay of W is
+    `MATRIX_DECAY` times that of the other parameters.
 
     Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; Bernstein & Newhouse 2024, arXiv
     2409.20325. Duchi, Hazan & Singer 2011 for Adagrad. `accumulator` holds M of these matrices and
@@ -177,6 +183,13 @@ class Muon(Adagrad):
         threads = max(1, min(threads, len(self._blocks)))
         self._orthogonalisers = [Orthogonaliser(self._H, parameters.dtype) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def decay(self, parameters: Array, gradient: Array, lr: float) -> None:
+        """w ← w − lr · decay · w, with `MATRIX_DECAY` times the decay for the matrices."""
+        for part in self._others:
+            parameters[part] *= 1 - lr * self.weight_decay
+        for block in self._blocks:
+            parameters[block] *= 1 - lr * self.weight_decay * MATRIX_DECAY
 
     def step(self, w: Array, g: Array, lr: float) -> None:
         a = self.state["accumulator"]

@@ -82,19 +82,20 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     """Return dropout, weight decay and optimiser for a hidden size, a text length and a budget.
 
-    Muon learns faster than Adagrad, which helps as long as a text is read so few times that no
-    dropout is needed; beyond, it overfits sooner.
+    Muon is chosen for the sizes on which it was compared with Adagrad; with recurrent dropout it was
+    not.
 
     Weight decay is divided by `lr_scale_for_width`, so that a step shrinks the weights by the same
     factor for every hidden size.
     """
     passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
     weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
-    for rate, enough in DROPOUT_BY_EPOCHS:
+    with_muon = hidden <= MAX_MUON_HIDDEN
+    for rate, enough in MUON_DROPOUT_BY_EPOCHS if with_muon else DROPOUT_BY_EPOCHS:
         if weighed < enough:
             decay = round(WEIGHT_DECAY / lr_scale_for_width(hidden), 4)
             settings: Settings = {"hidden": hidden, "dropout": rate, "weight_decay": decay}
-            if rate == 0 and hidden <= MAX_MUON_HIDDEN:
+            if with_muon:
                 settings["optimiser"] = "muon"
             return settings
     return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_EPOCHS
@@ -111,9 +112,13 @@ HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 15))
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
 """Pairs (dropout rate, bound): the rate applies below a bound of
 epochs · (units / 256)² · √(10⁶ / characters)."""
+MUON_DROPOUT_BY_EPOCHS = ((0.0, 10), (0.1, 20), (0.25, 40))
+"""The same with Muon, whose weight decay of the matrices leaves less to dropout."""
 
 MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 384, 2
-"""Largest hidden size and number of layers of an LSTM on which Muon was compared with Adagrad."""
+"""Largest hidden size and number of layers on which Muon was compared with Adagrad."""
+MUON_CELLS = ("lstm", "gru")
+"""Cells for which Muon was better on texts; for an RNN it was worse."""
 
 MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
 """Settings above the last bound. Without recurrent dropout a network overfits; with it the
@@ -224,9 +229,10 @@ def plan(
     if "dropout" in given or differs_from_preset("cell", given, settings):
         settings.pop("recurrent_dropout", None)  # it belongs to the preset's dropout and cell
     if settings.get("optimiser") == "muon" and (
-        differs_from_preset("cell", given, settings) or given.get("layers", 1) > MAX_MUON_LAYERS
+        given.get("cell", ModelConfig.cell) not in MUON_CELLS
+        or given.get("layers", 1) > MAX_MUON_LAYERS
     ):
-        settings.pop("optimiser")  # of a GRU it was worse, of other networks it was not compared
+        settings.pop("optimiser")
     if differs_from_preset("optimiser", given, settings) and given["optimiser"] != "adagrad":
         for name in ("lr", "weight_decay"):  # these belong to the preset's optimiser
             settings.pop(name, None)

@@ -462,7 +462,7 @@ CASES = [
         f"train --builtin languages --layout one-to-many {P}",
     ),
     Case(
-        f"train --builtin vowels {P} --init-from pairs --bidirectional",
+        f"train --builtin vowels {P} --init-from pairs --no-bidirectional",
         "does not fit the checkpoint's cells",
         "without it",
         f"train --builtin vowels {P} --init-from pairs",

@@ -80,7 +80,7 @@ def test_a_step_is_that_of_a_plain_computation(cell: str, decay: float) -> None:
         given = weights.like(gradient.copy())
         for name, w in expected.items():
             g = given[name]
-            w *= 1 - 0.2 * decay
+            w *= 1 - 0.2 * decay * (optimisers.MATRIX_DECAY if is_matrix(name) else 1)
             if is_matrix(name):
                 momentum[name] = 0.95 * momentum[name] + g
                 change = np.array([plain_orthogonal(gate) for gate in momentum[name]])

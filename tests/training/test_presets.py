@@ -124,8 +124,11 @@ def test_to_say_what_a_preset_means_changes_nothing(preset: str) -> None:
     ("given", "budget", "optimiser"),
     [
         ({}, Budget(epochs=2), "muon"),
-        ({}, Budget(epochs=20), "adagrad"),  # which needs dropout
-        ({"cell": "gru"}, Budget(epochs=2), "adagrad"),
+        ({"hidden": 384}, Budget(epochs=7), "muon"),  # with dropout
+        ({"hidden": 384}, Budget(epochs=40), "adagrad"),  # with recurrent dropout
+        ({"hidden": 512}, Budget(epochs=1), "adagrad"),
+        ({"cell": "gru"}, Budget(epochs=2), "muon"),
+        ({"cell": "rnn"}, Budget(epochs=2), "adagrad"),
         ({"cell": "lstm", "layers": 1}, Budget(epochs=2), "muon"),
         ({"layers": 2}, Budget(epochs=2), "muon"),
         ({"layers": 3}, Budget(epochs=2), "adagrad"),

@@ -193,8 +193,8 @@ def train_network(
         str | None,
         option(
             OPTIMISATION,
-            f"Optimiser: {names(OPTIMISERS)}. Default: adagrad; muon for a text "
-            f"and an lstm of up to {MAX_MUON_HIDDEN} units without dropout.",
+            f"Optimiser: {names(OPTIMISERS)}. Default: muon for a text and an "
+            f"lstm or gru of up to {MAX_MUON_HIDDEN} units without recurrent dropout, else adagrad.",
             option_name("optimiser"),
             autocompletion=complete_from(OPTIMISERS),
         ),
