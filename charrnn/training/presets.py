@@ -82,8 +82,8 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     """Return dropout, weight decay and optimiser for a hidden size, a text length and a budget.
 
-    Muon is chosen for the sizes on which it was compared with Adagrad; with recurrent dropout it was
-    not.
+    Muon is chosen for the sizes on which it was compared with Adagrad; with recurrent dropout it
+    was not.
 
     Weight decay is divided by `lr_scale_for_width`, so that a step shrinks the weights by the same
     factor for every hidden size.

@@ -194,7 +194,8 @@ def train_network(
         option(
             OPTIMISATION,
             f"Optimiser: {names(OPTIMISERS)}. Default: muon for a text and an "
-            f"lstm or gru of up to {MAX_MUON_HIDDEN} units without recurrent dropout, else adagrad.",
+            f"lstm or gru of up to {MAX_MUON_HIDDEN} units without recurrent dropout, "
+            "else adagrad.",
             option_name("optimiser"),
             autocompletion=complete_from(OPTIMISERS),
         ),
