@@ -13,6 +13,7 @@ from charrnn.errors import TextError, UsageError
 from charrnn.nn.initialisers import chrono_bias
 from charrnn.nn.network import FORGET_BIAS, ModelConfig
 from charrnn.training.presets import (
+    MUON_CELLS,
     Budget,
     Plan,
     Settings,
@@ -98,6 +99,8 @@ def plan_pairs(
     ):
         for name in ("lr", "weight_decay"):  # these belong to the preset's optimiser and cell
             settings.pop(name, None)
+    if settings.get("optimiser") == "muon" and given.get("cell", "lstm") not in MUON_CELLS:
+        settings["optimiser"] = "adam"
     settings |= given
     settings["bidirectional"] = backward_use(pairing.layout_spec, settings)
     notes = []

@@ -243,7 +243,9 @@ def test_few_examples_still_make_some_batches(layout: str) -> None:
 
 
 def test_another_optimiser_brings_its_own_rate() -> None:
-    assert planned("many-to-one")[1].optimiser == "adam"
+    assert planned("many-to-one")[1].optimiser == "muon"
+    assert planned("many-to-one", cell="gru")[1].optimiser == "muon"
+    assert planned("many-to-one", cell="rnn")[1].optimiser == "adam"
     assert planned("many-to-one", optimiser="adagrad")[1].lr == 0.4
     assert planned("many-to-one", cell="rnn")[1].lr < planned("many-to-one")[1].lr
     assert planned("many-to-one", lr=0.7)[1].lr == 0.7
