@@ -21,7 +21,7 @@ from charrnn.cli.model_novelty import (
     measure_novelty,
     novelty_as_json,
 )
-from charrnn.cli.options import CheckpointArgument, Json
+from charrnn.cli.options import CheckpointArgument, Json, TopK, TopP
 from charrnn.cli.output.console import MAX_COLUMNS, answer, progress_bar, say, warn
 from charrnn.cli.output.safe_text import label, one_line, unicode_ok, write_plain
 from charrnn.cli.output.text_columns import decoded_text
@@ -65,15 +65,8 @@ def novelty(
     temp: Annotated[
         float, typer.Option("--temperature", "--temp", help="Softmax temperature, as for sample.")
     ] = 1.0,
-    top_k: Annotated[
-        int, typer.Option(help="Draw from the K likeliest characters only; 0: from all.")
-    ] = 0,
-    top_p: Annotated[
-        float,
-        typer.Option(
-            help="Draw from the fewest characters with this probability together; 1: from all."
-        ),
-    ] = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
     text: Annotated[
         list[str] | None,

@@ -81,6 +81,13 @@ Encoding = Annotated[
         "--encoding", help="Encoding of text files; a byte that does not fit it is an error."
     ),
 ]
+TopK = Annotated[int, typer.Option(help="Draw from the K likeliest characters only; 0: from all.")]
+TopP = Annotated[
+    float,
+    typer.Option(
+        help="Draw from the fewest characters with this probability together; 1: from all."
+    ),
+]
 
 
 def option(panel: str, text: str, *flags: str, **settings: Any) -> Any:

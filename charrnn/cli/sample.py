@@ -14,7 +14,7 @@ from charrnn.cli.ensemble_arguments import (
     load_ensemble,
     single_checkpoint,
 )
-from charrnn.cli.options import Encoding, OnUnknown, Unknown, on_the_command_line
+from charrnn.cli.options import Encoding, OnUnknown, TopK, TopP, Unknown, on_the_command_line
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, stdin_is_terminal, write_text
 from charrnn.cli.output.text_columns import listed, listed_bytes
@@ -57,15 +57,8 @@ def sample(
     prime_file: Annotated[
         str | None, typer.Option(help="File with the text to start with; - for standard input.")
     ] = None,
-    top_k: Annotated[
-        int, typer.Option(help="Draw from the K likeliest characters only; 0: from all.")
-    ] = 0,
-    top_p: Annotated[
-        float,
-        typer.Option(
-            help="Draw from the fewest characters with this probability together; 1: from all."
-        ),
-    ] = 1.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
     seed: Annotated[
         int | None, typer.Option(help="Seed of the random numbers. Default: a new one each time.")
     ] = None,
