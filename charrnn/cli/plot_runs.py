@@ -14,7 +14,7 @@ from charrnn.cli.completion import complete_run
 from charrnn.cli.options import Json
 from charrnn.cli.output.console import answer, say
 from charrnn.cli.output.image_plots import check_plot, save_figure
-from charrnn.cli.output.line_chart import line_chart, wants_log
+from charrnn.cli.output.line_chart import line_chart, needs_log_axis
 from charrnn.cli.output.run_plots import ImagePanel, metrics_figure
 from charrnn.cli.output.safe_text import label, unicode_ok, write_plain
 from charrnn.cli.runs.metrics_log import to_json
@@ -173,8 +173,8 @@ def logarithmic(panel: Panel, series: Series) -> bool:
         return (highest(panel, series) or 0) > EXPLODED_NATS
     if panel.metric is Metric.RATE:
         known = ([value for value in values if value is not None] for values in series.values())
-        return wants_log(max(values) for values in known if values)
-    return wants_log(value for values in series.values() for value in values)
+        return needs_log_axis(max(values) for values in known if values)
+    return needs_log_axis(value for values in series.values() for value in values)
 
 
 def highest(panel: Panel, series: Series) -> float | None:

@@ -36,8 +36,8 @@ SPARSE: Settings = {
     "lr": 0.2,
     "weight_decay": 0.002,
 }
-"""For one label at the end of a text. Smaller batches are too noisy to climb out of chance; and
-Adagrad alone never finds evidence that lies a hundred characters before the label, as Muon does."""
+"""Settings for one label at the end of a text. With smaller batches the loss stayed that of chance,
+and Adagrad alone did not learn a dependency over a hundred characters, which Muon learns."""
 
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
 """Settings for a table, which has no unseen inputs to generalise to."""

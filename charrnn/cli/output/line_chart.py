@@ -28,7 +28,7 @@ MIN_MAGNITUDE, MAX_MAGNITUDE = 1e-290, 1e300
 """Smaller values are drawn as 0, and larger ones as the limit, so that quotients stay finite."""
 
 MIN_LOG_RATIO = 30.0
-"""Ratio of the largest to the smallest value from which `wants_log` is true."""
+"""Ratio of the largest to the smallest value from which `needs_log_axis` is true."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ValueAxis:
         return f"{10.0**value if self.logarithmic else value:.6g}"
 
 
-def wants_log(values: Iterable[float | None]) -> bool:
+def needs_log_axis(values: Iterable[float | None]) -> bool:
     """Return whether values are all positive and differ so much that a log axis shows them best."""
     known = [value for value in values if value is not None]
     return bool(known) and min(known) > 0 and max(known) > MIN_LOG_RATIO * min(known)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from charrnn.cli.output.line_chart import ValueAxis, line_chart, wants_log
+from charrnn.cli.output.line_chart import ValueAxis, line_chart, needs_log_axis
 
 FINITE = st.floats(-1e300, 1e300)
 
@@ -92,7 +92,7 @@ def test_every_width_is_kept(width: int) -> None:
 
 
 def test_a_log_axis_is_for_positive_values_that_differ_much() -> None:
-    assert wants_log([0.01, 1.0, None])
-    assert not wants_log([0.5, 1.0])
-    assert not wants_log([0.0, 100.0])
-    assert not wants_log([])
+    assert needs_log_axis([0.01, 1.0, None])
+    assert not needs_log_axis([0.5, 1.0])
+    assert not needs_log_axis([0.0, 100.0])
+    assert not needs_log_axis([])
