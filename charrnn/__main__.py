@@ -1,18 +1,37 @@
 """The program `charrnn`, also as `python -m charrnn`."""
 
+import os
 import signal
 import sys
+from types import FrameType
+
+from charrnn.system.platform import ENDING_SIGNALS
 
 
 def main() -> None:
-    """Run the command line; a signal that arrives while it is still loading ends it quietly."""
+    """Run the command line; a signal that arrives while it is still loading ends it quietly.
+
+    Signals that arrive after the command, while Python ends, leave its exit code as it is: a second
+    SIGTERM would otherwise replace 143 by the default action.
+    """
     try:
         from charrnn.cli.ranks import run
 
+        for number in ENDING_SIGNALS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, end_at_once)
         run(command_line)
     except KeyboardInterrupt as error:
         print("charrnn: interrupted", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from error
+    finally:
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+def end_at_once(number: int, _frame: FrameType | None) -> None:
+    """Handle a signal before and after the command, where there is nothing to save."""
+    os._exit(128 + number)
 
 
 def command_line() -> None:

@@ -36,7 +36,7 @@ ALLOWED = {
 }
 """What each package may import besides itself and the modules of the root."""
 
-ALLOWED |= {"cli": {*ALLOWED}, "__main__": {"cli"}}
+ALLOWED |= {"cli": {*ALLOWED}, "__main__": {"cli", "system"}}
 
 COMMANDS_MAY_IMPORT = {"output": set(), "runs": {"output"}}
 """What these packages of `cli` may import from it; the commands may import both."""

@@ -302,6 +302,28 @@ def test_twice_ends_at_once_and_leaves_the_last_save_intact(
     assert eventually(lambda: not in_session(running.process.pid))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["send()", "atexit.register(send)"])
+def test_a_signal_outside_a_command(number: int, command: str) -> None:
+    """Before it, a signal ends the program; after it, the exit code of the command stays."""
+    script = f"""
+import atexit, os, signal, sys
+from charrnn import __main__ as program
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+send = lambda: os.kill(os.getpid(), {int(number)})
+program.command_line = lambda: {command}
+program.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    if command == "send()":
+        assert done.returncode == 128 + number
+        assert done.stderr == ("charrnn: interrupted\n" if number == signal.SIGINT else "")
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_interrupted_final_scoring_is_repeated_by_resume(
     models: Path, empty_folder: Path, run_cli: Call
 ) -> None:
