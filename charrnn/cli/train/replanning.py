@@ -19,6 +19,10 @@ TOLERANCE = 0.01
 MEMORY_SHARE = 0.04
 """Share of the budget over which the time of a step is averaged."""
 
+MAX_WEIGHT, MAX_RATIO = 0.25, 4.0
+"""Largest weight of one step in that average, and its largest ratio to the average: another program
+that stops the run for a moment says nothing about the steps after it."""
+
 FIXED_SECONDS = 0.1
 """Added to the seconds of a validation and to what was expected, before they are compared: a short
 one says little about the speed of the final scoring, which one process does too."""
@@ -73,9 +77,10 @@ class Replanning:
 
     def stepped(self, seconds: float) -> None:
         """Note that a step has ended, which took `seconds`."""
-        weight = min(1.0, seconds / (MEMORY_SHARE * self.expected.budget))
+        weight = min(MAX_WEIGHT, seconds / (MEMORY_SHARE * self.expected.budget))
         weight = max(weight, 1 / (1 + self._steps))
-        self._step_seconds += weight * (seconds - self._step_seconds)
+        usual = self._step_seconds
+        self._step_seconds += weight * (min(seconds, MAX_RATIO * usual) - usual)
         self._steps += 1
         self._stepping += seconds
         self._last = self._clock()
@@ -89,7 +94,9 @@ class Replanning:
             eval_every: steps between validations.
         """
         now = self._clock()
-        if now < self._next_check or done >= planned:
+        left = (planned - done) * self._step_seconds
+        ending = now > self._first_check and left < CHECK_SHARE * self.expected.budget
+        if now < self._next_check and not ending:  # a run must not end before the next check
             return None
         self._next_check = now + CHECK_SHARE * self.expected.budget
         a_step = self._step_seconds + self._overhead(now)

@@ -52,8 +52,14 @@ class Machine:
         lambda now: 3.0 if 40 < now < 60 else 1.0,
         lambda now: 1.0 + (now % 7) / 7,
         lambda now: 1.0 if now < 85 else 2.0,
+        lambda now: 40.0 if 50 < now < 50.1 else 1.0,
+        lambda now: 120.0 if 50 < now < 50.1 else 1.0,
+        lambda now: 40.0 if now % 20 < 0.1 else 1.0,
     ],
-    ids=["as measured", "slow", "fast", "slower", "faster", "a while", "uneven", "late"],
+    ids=(
+        "as measured,slow,fast,slower,faster,a while,uneven,late,one slow step,one very slow step,"
+        "several slow steps"
+    ).split(","),
 )
 def test_a_run_ends_within_five_percent_of_its_time(speed: Callable[[float], float]) -> None:
     ends, times = Machine(speed).run(planned=850)
