@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from charrnn.nn import ops
 from charrnn.nn.recurrent_matmul import RecurrentProduct
-from charrnn.types import Array
+from charrnn.types import Array, Ids
 
 
 class Products:
-    """The matrix products of a cell's G gates, in NumPy.
+    """The matrix products of a cell's G gates in NumPy.
 
     Time steps and rows of a batch are one axis of M = T · B positions, except for the recurrence.
 
@@ -36,3 +37,7 @@ class Products:
     def weight_gradients(self, x: Array, dy: Array, dW: Array) -> None:
         """Overwrite dW (G, K, N) with xᵀ dy for x (M, K) and dy (G, M, N)."""
         np.matmul(x.T, dy, out=dW)
+
+    def lookup_backward(self, dy: Array, ids: Ids, out: Array) -> Array:
+        """Overwrite `out` (G, V, N) with one-hotᵀ dy, dy (G, T, B, N), ids (T, B); return it."""
+        return ops.lookup_backward(dy, ids, out)

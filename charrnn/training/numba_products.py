@@ -13,6 +13,7 @@ from numba.core import config
 
 from charrnn.nn.products import Products
 from charrnn.nn.recurrent_matmul import MIN_STEPS_TO_COPY, RecurrentProduct
+from charrnn.training.numba_compile import compiled
 from charrnn.training.numba_matmul import (
     PANEL,
     multiply,
@@ -20,7 +21,7 @@ from charrnn.training.numba_matmul import (
     multiply_transposed,
     panels_of,
 )
-from charrnn.types import Array
+from charrnn.types import Array, Ids
 
 MIN_ROWS = 4
 """Fewest rows for which this kernel is used."""
@@ -44,6 +45,17 @@ def applies(rows: int, columns: int, *arrays: Array) -> bool:
         and columns % PANEL == 0
         and all(array.dtype == np.float32 for array in arrays)
     )
+
+
+@compiled()
+def add_to_rows(dy: Array, ids: Ids, out: Array) -> None:
+    """Add each row m of dy (G, M, N) to the row ids[m] of out (G, V, N), in the order of m."""
+    G, M, N = dy.shape
+    for g in range(G):
+        for m in range(M):
+            row = ids[m]
+            for j in range(N):
+                out[g, row, j] += dy[g, m, j]
 
 
 class CompiledRecurrentProduct(RecurrentProduct):
@@ -100,3 +112,11 @@ class CompiledProducts(Products):
             multiply_transposed(x, dy, dW)
         else:
             super().weight_gradients(x, dy, dW)
+
+    def lookup_backward(self, dy: Array, ids: Ids, out: Array) -> Array:
+        """Overwrite `out` (G, V, N) with one-hotᵀ dy, dy (G, T, B, N), ids (T, B); return it."""
+        if dy.dtype != np.float32:
+            return super().lookup_backward(dy, ids, out)
+        out.fill(0)
+        add_to_rows(dy.reshape(len(dy), ids.size, -1, copy=False), ids.ravel(), out)
+        return out

@@ -15,6 +15,9 @@ from charrnn.types import Array
 compiled = pytest.importorskip("charrnn.training.numba_products", exc_type=ImportError)
 
 
+PRODUCTS = ("recurrent", "project", "project_backward", "weight_gradients", "lookup_backward")
+
+
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Return a function that sets whether the kernel counts as faster on this processor."""
@@ -33,7 +36,7 @@ def refuse_numpy(monkeypatch: pytest.MonkeyPatch, kernel: Callable[[bool], None]
     def refuse(*_: object) -> None:
         raise AssertionError("fell back to NumPy")
 
-    for name in ("recurrent", "project", "project_backward", "weight_gradients"):
+    for name in PRODUCTS:
         monkeypatch.setattr(Products, name, refuse)
 
 
@@ -87,6 +90,18 @@ def test_recurrent_products_are_those_of_float64(B: int, G: int) -> None:
         backward.multiply_summed(du, summed)
         exact = (du.astype(np.float64) @ W.transpose(0, 2, 1)).sum(axis=0)
         assert_product(summed, exact, 4 * G * H)
+
+
+@pytest.mark.usefixtures("refuse_numpy")
+@pytest.mark.parametrize(("G", "T", "B", "N"), [(1, 1, 1, 1), (4, 30, 5, 33)])
+def test_the_gradient_of_looked_up_rows_is_their_sum(G: int, T: int, B: int, N: int) -> None:
+    V = 6
+    dy, ids = draw(G, T, B, N), np.random.default_rng(0).integers(V - 1, size=(T, B))
+    out = np.full((G, V, N), np.nan, np.float32)
+    assert compiled.CompiledProducts().lookup_backward(dy, ids, out) is out
+    expected = np.eye(V)[ids].reshape(-1, V).T @ dy.reshape(G, -1, N).astype(np.float64)
+    assert_product(out, expected, T * B)
+    assert not out[:, V - 1].any()  # an id that does not occur
 
 
 @pytest.mark.usefixtures("refuse_numpy")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from charrnn.nn.initialisers import chrono_bias
-from charrnn.nn.ops import lookup, lookup_backward, rows
+from charrnn.nn.ops import lookup, rows
 from charrnn.nn.products import Products
 from charrnn.types import Array, Ids, Shapes
 
@@ -138,7 +138,7 @@ class Cell(ABC):
     def embed_ids_backward(self, ids: Ids) -> None:
         """Overwrite dW_xh and db_h: each position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
-        dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
+        dtable = self.products.lookup_backward(self.da, ids, self.gradients["W_xh"])
         if ids.size < self.D:  # the sum over positions equals the sum over characters
             dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
         np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
