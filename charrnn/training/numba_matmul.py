@@ -2,6 +2,8 @@
 
     out (M, N) = Σ over g of x[g] W[g],  x (G, M, K), W (G, K, N)
 
+N is a multiple of `PANEL`, and the rows of `out` are contiguous; x may have any strides.
+
 The weights are copied into panels of `PANEL` columns that are contiguous in memory. A tile of up to
 `TILE_ROWS` rows and `PANEL` columns of the product stays in registers while the sum over K is
 computed: for each k, one row of the panel is loaded and multiplied by one number of each row of x

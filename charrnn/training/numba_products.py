@@ -117,6 +117,8 @@ class CompiledProducts(Products):
         """Overwrite `out` (G, V, N) with one-hotᵀ dy, dy (G, T, B, N), ids (T, B); return it."""
         if dy.dtype != np.float32:
             return super().lookup_backward(dy, ids, out)
+        if not 0 <= ids.min() <= ids.max() < out.shape[1]:  # compiled code does not check
+            raise IndexError(f"an id is not one of the {out.shape[1]:,} rows of the table")
         out.fill(0)
         add_to_rows(dy.reshape(len(dy), ids.size, -1, copy=False), ids.ravel(), out)
         return out

@@ -104,6 +104,14 @@ def test_the_gradient_of_looked_up_rows_is_their_sum(G: int, T: int, B: int, N: 
     assert not out[:, V - 1].any()  # an id that does not occur
 
 
+@pytest.mark.parametrize("wrong", [-1, 6, 255])
+def test_an_id_outside_the_table_is_an_error(wrong: int) -> None:
+    out = np.zeros((1, 6, 32), np.float32)
+    with pytest.raises(IndexError, match="one of the 6 rows"):
+        compiled.CompiledProducts().lookup_backward(draw(1, 1, 2, 32), np.array([[0, wrong]]), out)
+    assert not out.any()
+
+
 @pytest.mark.usefixtures("refuse_numpy")
 def test_a_row_of_a_product_does_not_depend_on_the_other_rows() -> None:
     """So that the split of a batch among workers changes only the sum of their gradients."""
