@@ -27,7 +27,8 @@ MIN_ROWS = 4
 """Fewest rows for which this kernel is used."""
 
 PROCESSORS = ("znver5",)
-"""LLVM's names of the processors on which this kernel was measured to be faster than OpenBLAS."""
+"""LLVM's names of the processors on which this kernel was measured to be faster than OpenBLAS. The
+LLVM of Numba 0.61 does not know them yet; OpenBLAS then multiplies."""
 
 
 @cache
