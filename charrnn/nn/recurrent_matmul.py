@@ -66,10 +66,10 @@ class RecurrentProduct:
         product: Array = self.multiply(x)[0] if self._single is None else x.dot(*self._single)
         return product
 
-    def multiply_per_gate(self, x: Array) -> Array:
-        """Return the products (G, B, N), a buffer, of x[g] (B, K) with the weights of gate g."""
+    def multiply_summed(self, x: Array, out: Array) -> None:
+        """Overwrite `out` (B, N) with the sum of x[g] (B, K) times the weights of gate g."""
         np.matmul(x[:, None], self._blocks, out=self._out_blocks)
-        return self.out
+        np.add.reduce(self.out, axis=0, out=out)
 
 
 def block_count(B: int, K: int, N: int) -> int:

@@ -8,35 +8,17 @@ to rounding error, not bit for bit, so a resumed run keeps its backend.
 Float32 only: `ONE` is written where 1 would make a formula float64.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-import numba
 import numpy as np
 
 from charrnn.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
 from charrnn.optim.optimisers import Adagrad, DampedAdagrad, Muon, Optimiser
+from charrnn.training.numba_compile import compiled
+from charrnn.training.numba_products import CompiledProducts
 from charrnn.types import Array
 
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
-
-
-def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that compiles a function at its first call, and caches it on disk.
-
-    Multiplications and additions may always be fused; `fastmath` names further freedoms of LLVM.
-    """
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", *fastmath}}
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        dispatcher: Callable[..., Any]
-        try:
-            dispatcher = numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # Numba finds no writable folder for its cache
-            dispatcher = numba.njit(**options)(function)
-        return dispatcher
-
-    return decorate
 
 
 LN_2 = np.float32(np.log(2))
@@ -122,6 +104,8 @@ def lstm_step_backward(
 class CompiledLSTM(LSTMCell):
     """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
 
+    products: ClassVar = CompiledProducts()
+
     def step(self, t: int) -> None:
         """Run all operations after the recurrent product in one loop."""
         lstm_step(t, self.a, self.recurrent_projection(t), self.c, self.tanh_c, self.h)
@@ -171,6 +155,8 @@ def gru_step_backward(
 
 class CompiledGRU(GRUCell):
     """h′ = (1 − z) ⊙ n + z ⊙ h."""
+
+    products: ClassVar = CompiledProducts()
 
     def step(self, t: int) -> None:
         """Run all operations after the recurrent product in one loop."""
@@ -246,6 +232,8 @@ def rnn_steps_backward(dh_above: Array, W_hh: Array, h: Array, dh: Array, da: Ar
 
 class CompiledRNN(RNNCell):
     """h′ = tanh(a + h W_hh). For B > 1 as `RNNCell`: there are few operations to fuse."""
+
+    products: ClassVar = CompiledProducts()
 
     def run_steps(self) -> None:
         """Run all steps in one loop if B is 1."""

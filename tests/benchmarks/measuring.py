@@ -127,6 +127,14 @@ def sgemm(threads: int, size: int = 2048) -> Work:
     return work
 
 
+def blas_kernels() -> str:
+    """Return OpenBLAS's name of the kernels that NumPy multiplies with: they decide its speed."""
+    from threadpoolctl import threadpool_info
+
+    names = {str(library.get("architecture", "unknown")) for library in threadpool_info()}
+    return ", ".join(sorted(names))
+
+
 def spread(ratios: Sequence[float]) -> str:
     """Write a median with its least and greatest."""
     return f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"

@@ -15,6 +15,7 @@ from charrnn.training.backends import default_backend
 from charrnn.training_config import BACKENDS
 from tests.benchmarks import ours
 from tests.benchmarks.measuring import (
+    blas_kernels,
     in_turn,
     options,
     sgemm,
@@ -41,6 +42,7 @@ def main() -> None:
     grid = GRID[:1] if asked.quick else GRID
     cells = asked.cells.split(",")[: 1 if asked.quick else None]
     rounds, seconds = (1, 0.1) if asked.quick else (asked.rounds, asked.seconds)
+    print(f"OpenBLAS kernels: {blas_kernels()}", flush=True)
     rows, figures = [], []
     for threads in map(int, asked.threads.split(",")[: 1 if asked.quick else None]):
         for cell in cells:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.benchmarks.measuring import Rates, rate_of, spread, torch_is_there
+from tests.benchmarks.measuring import Rates, blas_kernels, rate_of, spread, torch_is_there
 from tests.benchmarks.pair_sets import ONE_LETTER, split
 from tests.benchmarks.pairs import copying, label_figures
 from tests.mpi_launch import WITH_MPI
@@ -35,6 +35,8 @@ def test_a_benchmark_runs_and_writes_its_figures(name: str, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 2
+    if name == "speed":
+        assert done.stdout.startswith(f"OpenBLAS kernels: {blas_kernels()}\n")
     assert json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
 
 

@@ -75,7 +75,9 @@ def test_products_of_blocks_are_the_product(T: int, rng: np.random.Generator) ->
     for product in (forward, backward):
         product.refresh_weights()
     np.testing.assert_allclose(forward.multiply(h[0]), h[0] @ W, rtol=1e-12)
-    np.testing.assert_allclose(backward.multiply_per_gate(h), h @ W.transpose(0, 2, 1), rtol=1e-12)
+    summed = np.empty((B, H))
+    backward.multiply_summed(h, summed)
+    np.testing.assert_allclose(summed, (h @ W.transpose(0, 2, 1)).sum(axis=0), rtol=1e-12)
 
 
 @pytest.mark.usefixtures("narrow")

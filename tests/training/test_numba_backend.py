@@ -18,6 +18,7 @@ from charrnn.training_config import TrainingConfig
 from charrnn.types import Array
 
 compiled = pytest.importorskip("charrnn.training.numba_backend", exc_type=ImportError)
+numba_compile = pytest.importorskip("charrnn.training.numba_compile", exc_type=ImportError)
 
 V, ULP = 7, 2.0**-23
 """Of numbers between 1 and 2 in float32."""
@@ -96,15 +97,15 @@ def test_a_cell_computes_what_numpy_computes(cell: str, T: int, B: int, H: int) 
 def test_functions_are_compiled_where_they_cannot_be_cached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = compiled.numba.njit
+    real = numba_compile.numba.njit
 
     def njit(function: Any = None, **options: Any) -> Any:
         if options.get("cache"):
             raise RuntimeError("no locator available")
         return real(function, **options)
 
-    monkeypatch.setattr(compiled.numba, "njit", njit)
-    double = compiled.compiled()(lambda x: x + x)
+    monkeypatch.setattr(numba_compile.numba, "njit", njit)
+    double = numba_compile.compiled()(lambda x: x + x)
     assert double(np.float32(2)) == 4
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from charrnn.nn.initialisers import chrono_bias
-from charrnn.nn.ops import lookup, lookup_backward, rows
-from charrnn.nn.recurrent_matmul import RecurrentProduct
+from charrnn.nn.ops import lookup, rows
+from charrnn.nn.products import Products
 from charrnn.types import Array, Ids, Shapes
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ class Cell(ABC):
     """Default initialiser of W_xh for the first layer."""
     lr_scale: ClassVar[float] = 1.0
     """Factor on an optimiser's default learning rate for this cell."""
+
+    products: ClassVar[Products] = Products()
+    """The matrix products of the cell, those of a compute backend."""
 
     @classmethod
     def shapes(cls, D: int, H: int) -> Shapes:
@@ -101,12 +104,12 @@ class Cell(ABC):
         self.T, self.B, self.H = T, B, H
         self.a = np.zeros((G, T, B, H), dtype)  # pre-activations; after `step`, gates
         self.h = np.zeros((T + 1, B, H), dtype)
-        self.recurrent = RecurrentProduct(self.W_hh, T, B)
+        self.recurrent = self.products.recurrent(self.W_hh, T, B)
         if gradients is not None:
             self.da = np.zeros((G, T, B, H), dtype)
             self.du = self.da  # the gradient of h W_hh: that of a, unless a gate scales it
             self.dh = np.zeros((B, H), dtype)
-            self.recurrent_T = RecurrentProduct(self.W_hh.transpose(0, 2, 1), T, B)
+            self.recurrent_T = self.products.recurrent(self.W_hh.transpose(0, 2, 1), T, B)
 
     @property
     def state_history(self) -> dict[str, Array]:
@@ -135,24 +138,25 @@ class Cell(ABC):
     def embed_ids_backward(self, ids: Ids) -> None:
         """Overwrite dW_xh and db_h: each position adds to the row it looked up and to the bias."""
         assert self.gradients is not None
-        dtable = lookup_backward(self.da, ids, out=self.gradients["W_xh"])
+        dtable = self.products.lookup_backward(self.da, ids, self.gradients["W_xh"])
         if ids.size < self.D:  # the sum over positions equals the sum over characters
             dtable = self.da.reshape(len(dtable), -1, self.H, copy=False)
         np.add.reduce(dtable, axis=1, out=self.gradients["b_h"])
 
     def project_inputs(self, x: Array) -> None:
         """a = x W_xh + b_h for x (T, B, D), all time steps in one product."""
-        np.matmul(rows(x), self.W_xh, out=self.a.reshape(len(self.a), -1, self.H, copy=False))
+        a = self.a.reshape(len(self.a), -1, self.H, copy=False)
+        self.products.project(rows(x), self.W_xh, out=a)
         self.a += self.b_h[:, None, None, :]
 
     def project_inputs_backward(self, x: Array, dx: Array | None) -> None:
         """Overwrite dW_xh and db_h from `da`, and dx (T, B, D) unless it is None."""
         assert self.gradients is not None
         da = self.da.reshape(len(self.da), -1, self.H, copy=False)
-        np.matmul(rows(x).T, da, out=self.gradients["W_xh"])
+        self.products.weight_gradients(rows(x), da, self.gradients["W_xh"])
         np.sum(da, axis=1, out=self.gradients["b_h"])
         if dx is not None:
-            np.matmul(da, self.W_xh.transpose(0, 2, 1)).sum(axis=0, out=rows(dx))
+            self.products.project_backward(da, self.W_xh, rows(dx))
 
     def forward(self) -> Array:
         """Run all steps from the state in slot 0; return the outputs h[1:] (T, B, H), a view."""
@@ -174,7 +178,7 @@ class Cell(ABC):
         self.run_steps_backward(dh)
         G = len(self.du)
         du = self.du.reshape(G, -1, self.H, copy=False)
-        np.matmul(rows(self.h[:-1]).T, du, out=self.gradients["W_hh"])
+        self.products.weight_gradients(rows(self.h[:-1]), du, self.gradients["W_hh"])
 
     def run_steps_backward(self, dh: Array) -> None:
         """Run the backward passes of the steps T − 1 … 0; fills `da`."""
@@ -189,7 +193,7 @@ class Cell(ABC):
 
     def recurrent_projection_backward(self, t: int, dh: Array) -> None:
         """Overwrite dh (B, H) with Σ over the gates of du W_hhᵀ."""
-        np.add.reduce(self.recurrent_T.multiply_per_gate(self.du[:, t]), axis=0, out=dh)
+        self.recurrent_T.multiply_summed(self.du[:, t], dh)
 
     @abstractmethod
     def step(self, t: int) -> None:

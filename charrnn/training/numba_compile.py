@@ -1,0 +1,24 @@
+"""Compilation of functions by Numba, an optional dependency."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+
+def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that compiles a function at its first call, and caches it on disk.
+
+    Multiplications and additions may always be fused; `fastmath` names further freedoms of LLVM.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", *fastmath}}
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        dispatcher: Callable[..., Any]
+        try:
+            dispatcher = numba.njit(cache=True, **options)(function)
+        except RuntimeError:  # Numba finds no writable folder for its cache
+            dispatcher = numba.njit(**options)(function)
+        return dispatcher
+
+    return decorate
