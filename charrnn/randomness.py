@@ -5,9 +5,12 @@ the numbers that the uninterrupted run would have drawn, and monitoring or evalu
 change its training.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+
+from charrnn.types import Array
 
 
 class Purpose(IntEnum):
@@ -31,6 +34,42 @@ def generator(seed: int, purpose: Purpose, *when: int) -> np.random.Generator:
         True
     """
     return np.random.default_rng((seed, purpose, *when))
+
+
+@dataclass(frozen=True)
+class DropoutDraws:
+    """Random numbers of the dropout masks of one step, the same however its rows are shared.
+
+    Those of the outputs of a layer are one stream, row after row: whoever computes some rows of a
+    batch moves on to the first of them (`PCG64.advance`). Those of weights concern all rows.
+
+    Args:
+        seed: the seed of the run.
+        step: the number of the step, from 0.
+        first_row: the number of the first row that is computed, in the whole batch.
+
+    Example:
+        >>> whole, part = DropoutDraws(1, step=5), DropoutDraws(1, step=5, first_row=2)
+        >>> bool((part.outputs(0, 4, 3, 8) == whole.outputs(0, 4, 5, 8)[:, 2:]).all())
+        True
+    """
+
+    seed: int
+    step: int = 0
+    first_row: int = 0
+
+    def outputs(self, layer: int, T: int, B: int, H: int) -> Array:
+        """Return uniform numbers from 0 to below 1, (T, B, H) in float32, for a layer's outputs."""
+        bits = np.random.PCG64((self.seed, Purpose.DROPOUT, self.step, 0, layer))
+        rng, before = np.random.Generator(bits), self.first_row * T * H
+        bits.advance(before // 2)  # a draw of 64 bits makes two numbers in float32
+        rng.random(before % 2, dtype=np.float32)
+        return rng.random((B, T, H), dtype=np.float32).transpose(1, 0, 2)
+
+    def weights(self, number: int, shape: tuple[int, ...]) -> Array:
+        """Return uniform numbers from 0 to below 1, in float32, for a matrix of weights."""
+        rng = generator(self.seed, Purpose.DROPOUT, self.step, 1, number)
+        return rng.random(shape, dtype=np.float32)
 
 
 def new_seed() -> int:

@@ -14,9 +14,17 @@ from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, w
 from charrnn.cli.output.safe_text import label, shell_command, write_plain
 from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
+from charrnn.cli.sweep.options import (
+    epochs_option,
+    fixed_option,
+    jobs_option,
+    minutes_option,
+    out_option,
+    resume_option,
+    steps_option,
+)
 from charrnn.cli.sweep.plan import SweepPlan, load_plan
 from charrnn.cli.sweep.planning import (
-    DEFAULT_EPOCHS,
     begun,
     check_out,
     check_plan,
@@ -38,7 +46,7 @@ from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.large_text_files import ids_path
 from charrnn.evaluation.baselines import Baselines, baselines
 from charrnn.inference.ensemble import Ensemble, EnsembleScore
-from charrnn.limits import MAX_SEED, THREADS, Limits, option_name
+from charrnn.limits import MAX_SEED, Limits, option_name
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.prepared_data import prepare_text
 
@@ -70,51 +78,15 @@ def ensemble(
     members: Annotated[
         int, option(MEMBERS, "Number of runs; their seeds follow each other, from that of --set.")
     ] = DEFAULT_MEMBERS,
-    fixed: Annotated[
-        list[str] | None,
-        option(
-            MEMBERS,
-            "Option of train that all members have, such as hidden=256.",
-            "--set",
-            metavar="NAME=VALUE",
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None,
-        option(MEMBERS, f"Epochs to train each member for. Default: {DEFAULT_EPOCHS:g}."),
-    ] = None,
-    steps: Annotated[
-        int | None, option(MEMBERS, "Steps to train each member for (instead of --epochs).")
-    ] = None,
-    minutes: Annotated[
-        float | None, option(MEMBERS, "Wall time of each member (instead of --epochs).")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        option(
-            RUN,
-            "Members to train at the same time. Default: one per core, each with one process.",
-            min=THREADS.low,
-            max=THREADS.high,
-        ),
-    ] = None,
+    fixed: Annotated[list[str] | None, fixed_option(MEMBERS, "member", "hidden=256")] = None,
+    epochs: Annotated[float | None, epochs_option(MEMBERS, "member")] = None,
+    steps: Annotated[int | None, steps_option(MEMBERS, "member")] = None,
+    minutes: Annotated[float | None, minutes_option(MEMBERS, "member")] = None,
+    jobs: Annotated[int | None, jobs_option(RUN, "member")] = None,
     backend: BackendOption = LOCAL,
     scheduler: SchedulerOption = None,
-    out: Annotated[
-        str | None,
-        option(
-            RUN, "Folder of the members. Default: checkpoints/NAME-ensemble.", show_default=False
-        ),
-    ] = None,
-    resume: Annotated[
-        str | None,
-        option(
-            RUN,
-            "Continue the ensemble in this folder: finished members are kept, interrupted ones "
-            "continued.",
-            metavar="ENSEMBLE",
-        ),
-    ] = None,
+    out: Annotated[str | None, out_option(RUN, "ensemble")] = None,
+    resume: Annotated[str | None, resume_option(RUN, "ensemble", "member")] = None,
     json: Json = False,
 ) -> None:
     """Train several networks that differ in their seed: charrnn ensemble corpus.txt --members 4.

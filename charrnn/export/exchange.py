@@ -5,6 +5,7 @@
     vocabulary     JSON list of the characters in the order of their ids
     as_bytes       true if the characters U+0000 to U+00FF stand for bytes, else false
     corpus         JSON object: the fields of `CorpusRecord`
+    labels         for a model of labels only: JSON list of them in the order of the logits
 
 All of them are texts, as safetensors and ONNX demand.
 """
@@ -18,11 +19,15 @@ from charrnn import __version__
 from charrnn.checkpointing.bounded_json import parse_json
 from charrnn.checkpointing.checkpoint import parse_corpus_record
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
 from charrnn.export.pytorch_modules import recognise
 from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
 from charrnn.types import Array
+
+LABELS = "many-to-one"
+"""The layout of pairs whose models can be exported: a text read, then one label."""
 
 MAX_NAME_CHARACTERS = 100
 """Characters of a file's name that an imported checkpoint keeps."""
@@ -31,15 +36,26 @@ MAX_NAME_CHARACTERS = 100
 def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
     """Return the metadata of a file with the weights of a checkpoint.
 
-    Raises `UsageError` for a model of pairs.
+    Raises `UsageError` for a model of pairs, unless it is one of labels.
     """
-    return {
+    labels = labels_of(checkpoint)
+    characters = checkpoint.vocabulary.characters if labels is None else checkpoint.pairing.sources
+    found = {
         "producer": f"charrnn {__version__}",
         "cell": checkpoint.config.cell,
-        "vocabulary": vocabulary_json(checkpoint.vocabulary),
-        "as_bytes": json.dumps(checkpoint.vocabulary.as_bytes),
+        "vocabulary": vocabulary_json(characters),
+        "as_bytes": json.dumps(checkpoint.symbols.as_bytes),
         "corpus": json.dumps(vars(checkpoint.corpus)),
     }
+    return found if labels is None else found | {"labels": json.dumps(labels)}
+
+
+def labels_of(checkpoint: Checkpoint) -> list[str] | None:
+    """Return the labels of a model that reads a text and answers one; None for any other model."""
+    symbols = checkpoint.symbols
+    if isinstance(symbols, PairVocabulary) and symbols.layout == LABELS:
+        return list(symbols.answers)
+    return None
 
 
 def imported_checkpoint(
@@ -60,7 +76,7 @@ def imported_checkpoint(
         vocabulary: the characters; those of the metadata by default.
 
     Raises `CheckpointError` for tensors that are no network of charrnn, for metadata that are
-    damaged, and if there is no vocabulary or one of another size.
+    damaged, for a model of labels, and if there is no vocabulary or one of another size.
 
     Example:
         >>> import numpy as np
@@ -70,6 +86,8 @@ def imported_checkpoint(
         >>> checkpoint.config.cell, checkpoint.step, checkpoint.corpus.imported
         ('rnn', 0, 'model.safetensors')
     """
+    if "labels" in metadata:
+        raise CheckpointError("it is a model of labels, which only other programs take")
     config, parameters = recognise(tensors)
     if vocabulary is None:
         if "vocabulary" not in metadata:

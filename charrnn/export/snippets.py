@@ -20,7 +20,7 @@ class CharRNN(nn.Module):
         self.readout = nn.Linear({hidden}, {outputs})
 
     def forward(self, ids, state=None):
-        """Map ids (T, B) to the logits (T, B, {outputs}) of the next characters, and a state."""
+        """Map ids (T, B) to the logits (T, B, {outputs}) of the {answers}, and a state."""
         x = nn.functional.one_hot(ids, {inputs}).to(self.readout.weight.dtype)
         h, state = self.rnn(x, state)
         return self.readout(h), state
@@ -30,9 +30,18 @@ model = CharRNN()
 with safe_open({path}, "pt") as file:
     model.load_state_dict({{name: file.get_tensor(name) for name in file.keys()}})
     characters = json.loads(file.metadata()["vocabulary"])  # of each id{note}
-logits, state = model(torch.zeros(1, 1, dtype=torch.long))
-print("most probable after", repr(characters[0]), "is", repr(characters[logits.argmax()]))
 '''
+
+NEXT_CHARACTER = """logits, state = model(torch.zeros(1, 1, dtype=torch.long))
+print("most probable after", repr(characters[0]), "is", repr(characters[logits.argmax()]))
+"""
+
+LABEL = """    labels = json.loads(file.metadata()["labels"])
+text = characters[0]  # any text of these characters
+logits, _ = model(torch.tensor([[characters.index(character)] for character in text]))
+for label, probability in zip(labels, logits[-1, 0].softmax(-1).tolist()):
+    print(repr(label), round(probability, 4))
+"""
 
 ONNX = """import json
 
@@ -46,7 +55,9 @@ state = {{
     node.name: np.zeros(({layers}, 1, {hidden}), np.float32)  # (L, B, H)
     for node in session.get_inputs()[1:]
 }}
-ids = np.zeros((1, 1), np.int64)  # (T, B)
+"""
+
+ONNX_CHARACTERS = """ids = np.zeros((1, 1), np.int64)  # (T, B)
 for _ in range(20):
     logits, *states = session.run(None, {{"ids": ids, **state}})  # logits (T, B, {outputs})
     state = dict(zip(state, states))
@@ -55,23 +66,37 @@ for _ in range(20):
 print()
 """
 
+ONNX_LABEL = """labels = json.loads(metadata["labels"])
+text = characters[0]  # any text of these characters
+ids = np.array([[characters.index(character)] for character in text])  # (T, B)
+logits = session.run(None, {{"ids": ids, **state}})[0][-1, 0]
+probabilities = np.exp(logits - logits.max())
+probabilities /= probabilities.sum()
+for label, probability in zip(labels, probabilities.tolist()):
+    print(repr(label), round(probability, 4))
+"""
+
 BYTES_NOTE = "; U+0000 to U+00FF stand for bytes"
 
 
-def pytorch_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -> str:
+def pytorch_snippet(
+    config: ModelConfig, path: str, *, as_bytes: bool = False, labels: bool = False
+) -> str:
     """Return code that loads a safetensors file into PyTorch and computes logits.
 
     Args:
         config: the network.
         path: the file, as the code is to open it.
         as_bytes: whether the characters stand for bytes.
+        labels: whether it answers a text with a label.
 
     Example:
         >>> code = pytorch_snippet(ModelConfig(5, 5, hidden=4), "a.safetensors")
         >>> "self.rnn = nn.LSTM(5, 4, num_layers=1)" in code
         True
     """
-    return PYTORCH.format(
+    return (PYTORCH + (LABEL if labels else NEXT_CHARACTER)).format(
+        answers="labels" if labels else "next characters",
         module=MODULES[config.cell],
         inputs=config.inputs,
         outputs=config.outputs,
@@ -82,7 +107,9 @@ def pytorch_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -
     )
 
 
-def onnx_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -> str:
+def onnx_snippet(
+    config: ModelConfig, path: str, *, as_bytes: bool = False, labels: bool = False
+) -> str:
     """Return code that runs an ONNX file step by step with onnxruntime.
 
     The arguments are those of `pytorch_snippet`.
@@ -92,7 +119,7 @@ def onnx_snippet(config: ModelConfig, path: str, *, as_bytes: bool = False) -> s
         >>> "InferenceSession('a.onnx')" in code
         True
     """
-    return ONNX.format(
+    return (ONNX + (ONNX_LABEL if labels else ONNX_CHARACTERS)).format(
         outputs=config.outputs,
         hidden=config.hidden,
         layers=config.layers,

@@ -5,20 +5,21 @@ by character `{"a": 0, "b": 1}`, and one of characters by id `{"0": "a", "1": "b
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
 
 
-def vocabulary_json(vocabulary: Vocabulary) -> str:
-    """Return the characters of a vocabulary as a JSON list in ASCII.
+def vocabulary_json(characters: Iterable[str]) -> str:
+    """Return characters in the order of their ids as a JSON list in ASCII.
 
     Example:
-        >>> vocabulary_json(Vocabulary("aé"))
+        >>> vocabulary_json("aé")
         '["a", "\\\\u00e9"]'
     """
-    return json.dumps(list(vocabulary.characters))
+    return json.dumps(list(characters))
 
 
 def parse_vocabulary(text: str, *, as_bytes: bool = False) -> Vocabulary:

@@ -33,6 +33,7 @@ from charrnn.nn.ops import (
     dropout_mask,
 )
 from charrnn.nn.parameters import Parameters
+from charrnn.randomness import DropoutDraws
 from charrnn.system.memory import require_memory
 from charrnn.types import Array, Ids, Shapes
 
@@ -220,7 +221,7 @@ class Network:
     """A network for batches of B sequences of T steps, over parameters that it does not copy.
 
     `forward`, `loss` and `backward` are called in this order; each overwrites the buffers that the
-    previous call returned. Both kinds of dropout apply if `forward` is given a generator: that of
+    previous call returned. Both kinds of dropout apply if `forward` is given random draws: that of
     layer outputs (Srivastava et al. 2014; Zaremba et al. 2014, arXiv 1409.2329), and that of
     recurrent weights, the same ones at all steps of a batch (Merity et al. 2018, arXiv 1708.02182).
 
@@ -347,7 +348,7 @@ class Network:
     def forward(
         self,
         inputs: Ids | Array,
-        rng: np.random.Generator | None = None,
+        draws: DropoutDraws | None = None,
         lengths: Ids | None = None,
     ) -> Array:
         """Return the logits (T, B, V), a buffer, for a batch that starts from `states()`.
@@ -357,7 +358,7 @@ class Network:
 
         Args:
             inputs: ids (T, B), or vectors (T, B, D).
-            rng: the source of the dropout masks; None for no dropout.
+            draws: the random numbers of the dropout masks; None for no dropout.
             lengths: inputs (B,) of each row that cells read from the end; T by default. −1 for a
                 row that goes on with an answer, with the context of `states()`.
         """
@@ -365,9 +366,8 @@ class Network:
         reading = self.reading
         if reading is not None:
             reading.begin(lengths)
-        drop = self.config.dropout if rng is not None else 0.0
         self.output_masks = []
-        self._drop_recurrent_weights(rng)
+        self._drop_recurrent_weights(draws)
         with np.errstate(over="ignore", invalid="ignore"):
             for number, layer in enumerate(self.layers):
                 x = self.outputs[number - 1] if number else inputs
@@ -378,8 +378,9 @@ class Network:
                 h = layer.forward()
                 if reading is not None:
                     h = reading.join(number, h)
-                if drop and rng is not None:
-                    self.output_masks.append(dropout_mask(h.shape, drop, rng, h.dtype))
+                if self.config.dropout and draws is not None:
+                    uniform = draws.outputs(number, *h.shape)
+                    self.output_masks.append(dropout_mask(uniform, self.config.dropout, h.dtype))
                     self.outputs[number] = h * self.output_masks[number]
                 else:
                     self.outputs[number] = h
@@ -387,16 +388,16 @@ class Network:
                 self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
             )
 
-    def _drop_recurrent_weights(self, rng: np.random.Generator | None) -> None:
-        """Copy the recurrent weights, with some of them set to zero if there is a generator."""
+    def _drop_recurrent_weights(self, draws: DropoutDraws | None) -> None:
+        """Copy the recurrent weights, with some of them set to zero if there are draws."""
         self.recurrent_masks = {}
-        for name, dropped in self.dropped_W_hh.items():
+        for number, (name, dropped) in enumerate(self.dropped_W_hh.items()):
             W_hh = self.parameters[name]
-            if rng is None:
+            if draws is None:
                 np.copyto(dropped, W_hh)
             else:
-                rate = self.config.recurrent_dropout
-                self.recurrent_masks[name] = dropout_mask(W_hh.shape, rate, rng, W_hh.dtype)
+                uniform, rate = draws.weights(number, W_hh.shape), self.config.recurrent_dropout
+                self.recurrent_masks[name] = dropout_mask(uniform, rate, W_hh.dtype)
                 np.multiply(W_hh, self.recurrent_masks[name], out=dropped)
 
     def loss(self, targets: Ids) -> Array:

@@ -139,10 +139,11 @@ MAX_ONE_HOT_POSITIONS = 32
 """Positions up to which a one-hot product is used (measured, 65 characters, H 100 to 256)."""
 
 
-def dropout_mask(
-    shape: tuple[int, ...], rate: float, rng: np.random.Generator, dtype: DTypeLike
-) -> Array:
-    """Return zeros with probability `rate` and 1/(1 − rate) elsewhere, which has the mean 1."""
-    mask = (rng.random(shape, dtype=np.float32) >= rate).astype(dtype)
+def dropout_mask(draws: Array, rate: float, dtype: DTypeLike) -> Array:
+    """Return 0 where uniform `draws` are below `rate`, else 1/(1 − rate): the mean is 1.
+
+    The mask is contiguous, whatever the order of `draws`.
+    """
+    mask: Array = (draws >= rate).astype(dtype, order="C")
     mask *= 1 / (1 - rate)
     return mask

@@ -25,7 +25,7 @@ from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
-from charrnn.randomness import Purpose, generator
+from charrnn.randomness import DropoutDraws
 from charrnn.system.child_processes import DISCONNECTED, ChildProcess, receive
 from charrnn.system.shared_arrays import SharedArray, share, shared_zeros
 from charrnn.training.backends import load_backend
@@ -95,13 +95,11 @@ class Worker:
         for state, shared in states:
             np.copyto(state, shared)
         network.reset_state(batch.reset_mask)
-        rng = None
-        if self.config.dropout or self.config.recurrent_dropout:
-            rng = generator(self.batch_config.seed, Purpose.DROPOUT, step, self.part.start)
+        draws = DropoutDraws(self.batch_config.seed, step, self.part.start)
         lengths = None
         if batch.lengths is not None and batch.first_targets is not None:
             lengths = self.config.read_lengths(batch.lengths, batch.first_targets)
-        network.forward(batch.inputs, rng, lengths)
+        network.forward(batch.inputs, draws, lengths)
         nats = network.loss(batch.targets)
         if not isinstance(batch.weights, float):
             nats = nats[batch.weights != 0]

@@ -14,6 +14,7 @@ from typer.testing import Result
 import charrnn
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.run_files import NUMBERED
+from tests.cli.conftest import WORDS
 
 Call = Callable[..., Result]
 Untrained = Callable[..., charrnn.Model]
@@ -251,6 +252,42 @@ def test_a_model_of_pairs_is_refused(run_cli: Call) -> None:
     assert refused.exit_code == 2
     assert "this model was trained on pairs" in refused.stderr
     assert not Path("pairs.safetensors").exists()
+
+
+def test_labels_have_their_probabilities_in_the_code_that_is_printed(
+    run_cli: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--steps", "9", "--hidden", "8", "--workers", "1", "--quiet")
+    Path("pairs.tsv").write_text("".join(f"{text}\t{text[0]}!\n" for text in WORDS))
+    layout = ("--layout", "many-to-one", "--batch-size", "4", "--no-bidirectional")
+    assert run_cli("train", "pairs.tsv", *layout, *small, "--out", "labels").exit_code == 0
+    result = run_cli("export", "labels", "--to", "onnx")
+    assert result.exit_code == 0, result.stderr
+    names: dict[str, Any] = {}
+    exec(result.stdout.replace("characters[0]", repr(WORDS[0])), names)
+    predicted = run_cli("predict", "labels", WORDS[0], "--probabilities", "--json")
+    expected = json.loads(predicted.stdout)["probabilities"]
+    found = dict(zip(names["labels"], names["probabilities"].tolist(), strict=True))
+    assert found == pytest.approx(expected, rel=0, abs=1e-5)
+    assert len(capsys.readouterr().out.splitlines()) == len(found) > 1
+
+    result = run_cli("export", "labels", "--to", "safetensors")
+    assert result.exit_code == 0, result.stderr
+    compile(result.stdout, "snippet", "exec")
+    assert f"logits (T, B, {len(found)}) of the labels" in result.stdout
+    refused = run_cli("import", "labels.safetensors", "-o", "back.npz")
+    assert refused.exit_code == 3
+    assert "it is a model of labels, which only other programs take" in refused.stderr
+    assert not Path("back.npz").exists()
+
+
+def test_labels_of_texts_read_in_both_directions_are_refused_by_name(run_cli: Call) -> None:
+    small = ("--steps", "2", "--hidden", "4", "--workers", "1", "--quiet", "--out", "both")
+    assert run_cli("train", "--builtin", "languages", "--bidirectional", *small).exit_code == 0
+    for target, name in (("onnx", "ONNX"), ("safetensors", "PyTorch")):
+        refused = run_cli("export", "both", "--to", target)
+        assert refused.exit_code == 2
+        assert f"{name} has no form of --bidirectional" in refused.stderr
 
 
 def test_names_reach_a_terminal_without_control_codes(

@@ -114,9 +114,9 @@ def losses(run: str) -> Array:
 
 
 @needs_mpi
-@pytest.mark.slow
 def test_another_number_of_ranks_goes_on_with_the_same_curve(text: Path) -> None:
-    words = (str(text), *TINY, "--steps", "200", "--optimizer", "adagrad", "--lr", "0.05")
+    dropped = ("--dropout", "0.3", "--recurrent-dropout", "0.2", "--state-reset-prob", "0.1")
+    words = (str(text), *TINY, "--steps", "200", "--optimizer", "adagrad", "--lr", "0.05", *dropped)
     interrupt("cut", *words)
     again = mpiexec(3, *CHARRNN, "train", "--resume", "cut", "--quiet")
     assert again.returncode == 0, again.stderr
@@ -128,11 +128,10 @@ def test_another_number_of_ranks_goes_on_with_the_same_curve(text: Path) -> None
 
 
 @needs_mpi
-@pytest.mark.slow
 def test_pairs_are_shared_by_ranks(empty_folder: Path) -> None:
     lines = [f"{word}\t{word[::-1]}" for word in map(str, range(100, 180))]
     Path("pairs.tsv").write_text("\n".join(lines))
-    words = ("train", "pairs.tsv", *PAIRS, "--steps", "12", "--quiet")
+    words = ("train", "pairs.tsv", *PAIRS, "--steps", "12", "--quiet", "--dropout", "0.3")
     two = mpiexec(2, *CHARRNN, *words, "--out", "two")
     assert two.returncode == 0, two.stderr
     subprocess.run([sys.executable, *CHARRNN, *words, "--out", "alone"], check=True)
@@ -163,7 +162,6 @@ def marked(mark: str, word: bytes) -> Iterator[tuple[int, int]]:
 
 
 @needs_mpi
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_rank_is_named_and_ends_all_and_the_checkpoint_is_kept(
@@ -196,7 +194,6 @@ def test_a_killed_rank_is_named_and_ends_all_and_the_checkpoint_is_kept(
 
 
 @needs_mpi
-@pytest.mark.slow
 def test_a_worker_of_another_rank_that_is_killed_ends_the_run_saved(text: Path) -> None:
     words = (str(text), *TINY, "--workers", "2", "--steps", "100000", "--save-every", "5")
     process = start(2, "train", *words, "--out", "run", env={"CHARRNN_TEST": "worker"})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
-from charrnn.data.layouts import PairVocabulary
+from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.export import optional, safetensors_file
@@ -100,10 +100,21 @@ def test_a_record_in_the_metadata_is_checked() -> None:
             imported_checkpoint(tensors, wrong, "m.safetensors")
 
 
-def test_a_model_of_pairs_is_refused() -> None:
-    pairs = PairVocabulary("many-to-one", ("a", "b"), ("x", "y"), 1)
+@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "many-to-one"])
+def test_a_model_of_pairs_is_refused_unless_it_answers_labels(layout: str) -> None:
+    pairs = PairVocabulary(layout, ("a", "b"), ("x", "y"), 1)
     with pytest.raises(UsageError, match="was trained on pairs"):
         metadata_of(replace(checkpoint(), symbols=pairs))
+
+
+def test_labels_go_along_and_are_not_taken_back() -> None:
+    pairs = PairVocabulary("many-to-one", ("a", "é"), ("one", "two"), 1)
+    metadata = metadata_of(replace(checkpoint(), symbols=pairs))
+    assert json.loads(metadata["vocabulary"]) == ["a", "é"]
+    assert json.loads(metadata["labels"]) == ["one", "two"]
+    tensors, _ = read_tensors(exported(checkpoint()))
+    with pytest.raises(CheckpointError, match="it is a model of labels"):
+        imported_checkpoint(tensors, metadata, "m.safetensors")
 
 
 def file_of(dtype: str, shape: list[int], data: bytes) -> bytes:
@@ -156,7 +167,7 @@ CONTENT = exported(checkpoint(cell="rnn", hidden=2))
 def test_a_vocabulary_comes_back_from_each_form(text: str) -> None:
     characters = "".join(dict.fromkeys(text))
     vocabulary = Vocabulary(characters)
-    assert parse_vocabulary(vocabulary_json(vocabulary)) == vocabulary
+    assert parse_vocabulary(vocabulary_json(characters)) == vocabulary
     assert parse_vocabulary(json.dumps(characters)) == vocabulary
     by_character = {c: number for number, c in enumerate(characters)}
     assert parse_vocabulary(json.dumps(by_character)) == vocabulary

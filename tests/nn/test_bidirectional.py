@@ -11,6 +11,7 @@ from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
+from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids
 
 T, D, V, H = 6, 4, 3, 3
@@ -53,7 +54,7 @@ class Problem:
         config = network.config
         drops = config.dropout or config.recurrent_dropout
         network.reset_state()
-        network.forward(self.inputs, np.random.default_rng(7) if drops else None, LENGTHS)
+        network.forward(self.inputs, DropoutDraws(7) if drops else None, LENGTHS)
         return np.sum(self.weights * network.loss(self.targets))
 
 

@@ -15,6 +15,7 @@ import pytest
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
+from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids
 
 T, B, D, V, H = 4, 2, 4, 3, 3
@@ -32,15 +33,15 @@ class Problem:
     states: dict[str, Array]
     dropout_seed: int | None
 
-    def rng(self) -> np.random.Generator | None:
-        """Return the generator that draws the same dropout masks each time."""
-        return None if self.dropout_seed is None else np.random.default_rng(self.dropout_seed)
+    def draws(self) -> DropoutDraws | None:
+        """Return the random numbers of the same dropout masks each time."""
+        return None if self.dropout_seed is None else DropoutDraws(self.dropout_seed)
 
     def loss(self, network: Network) -> Any:
         """Return Σ weights · nats of the batch."""
         for name, state in network.states().items():
             state[...] = self.states[name]
-        network.forward(self.inputs, self.rng())
+        network.forward(self.inputs, self.draws())
         return np.sum(self.weights * network.loss(self.targets))
 
 

@@ -1166,9 +1166,20 @@ RESUME = (
     Weakening(
         "dropout-the-same-at-every-step",
         "charrnn/training/worker_pool.py",
-        "Purpose.DROPOUT, step, self.part.start)",
-        "Purpose.DROPOUT, self.part.start)",
+        "DropoutDraws(self.batch_config.seed, step, self.part.start)",
+        "DropoutDraws(self.batch_config.seed, 0, self.part.start)",
         ("training/test_worker_pool.py::test_dropout_masks_are_a_function_of_the_step",),
+    ),
+    Weakening(
+        "dropout-the-same-for-every-worker",
+        "charrnn/training/worker_pool.py",
+        "DropoutDraws(self.batch_config.seed, step, self.part.start)",
+        "DropoutDraws(self.batch_config.seed, step)",
+        (
+            "training/test_worker_pool.py::test_dropout_is_the_same_however_the_rows_are_shared",
+            "training/test_worker_pool.py::"
+            "test_dropout_of_pairs_is_the_same_however_they_are_shared",
+        ),
     ),
 )
 

@@ -193,12 +193,18 @@ def cases(ranks: mpi.Ranks) -> dict[str, Any]:
     for cell in ("rnn", "lstm", "gru"):
         config = ModelConfig(V, V, cell=cell, hidden=4, layers=2)
         results[cell] = compare(ranks, config, TEXT_BATCHES, text)
+    drops: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3}
+    dropped = ModelConfig(V, V, hidden=3, layers=2, **drops)
+    results["dropout"] = compare(ranks, dropped, TEXT_BATCHES, text)
     single = ModelConfig(V, V, hidden=4)
     results["float32"] = compare(ranks, single, TEXT_BATCHES, text, np.float32, as_workers=True)
     if ranks.size == 2:
         results["two workers each"] = compare(ranks, single, TEXT_BATCHES, text, workers=2)
     pair_batches = PairBatchConfig(B, 3)
     results["pairs"] = compare(ranks, pair_model, pair_batches, examples.arrays)
+    results["pairs with dropout"] = compare(
+        ranks, replace(pair_model, **drops), pair_batches, examples.arrays
+    )
     results["file"] = files(ranks, Path(sys.argv[1]))
     results["adagrad"] = trainers(ranks, "adagrad")
     results["muon"] = trainers(ranks, "muon")

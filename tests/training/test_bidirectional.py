@@ -18,6 +18,7 @@ from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.randomness import DropoutDraws
 from charrnn.training.backends import load_backend
 from charrnn.training.events import Evaluation
 from charrnn.training.pair_dataset import PairDataset
@@ -132,7 +133,7 @@ def test_numba_computes_what_numpy_computes(layout: str, cell: str, B: int) -> N
     for cells in (CELLS, load_backend("numba").cells):
         gradients = parameters.like(np.full_like(parameters.vector, np.nan))
         network = Network(config, parameters, T, B, gradients, cells)
-        logits = network.forward(inputs, np.random.default_rng(3), lengths).copy()
+        logits = network.forward(inputs, DropoutDraws(3), lengths).copy()
         network.loss(targets)
         network.backward(targets, scored.astype(np.float32))
         results.append((logits[scored], gradients.vector.copy()))

@@ -11,6 +11,7 @@ from charrnn.errors import DivergedError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.randomness import DropoutDraws
 from charrnn.training.backends import default_backend, load_backend
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
@@ -75,7 +76,7 @@ def results(cell: str, cells: Any, T: int, B: int, H: int, **settings: Any) -> I
     network = Network(config, parameters, T, B, gradients, cells)
     for _ in range(2):
         ids, targets = rng.integers(V, size=(2, T, B))
-        yield network.forward(ids, np.random.default_rng(3)).copy()
+        yield network.forward(ids, DropoutDraws(3)).copy()
         network.loss(targets)
         network.backward(targets, 1.0)
         network.carry_state()

@@ -14,7 +14,10 @@ SCRIPT = Path(__file__).with_name("rank_script.py")
 FLOAT32 = {"float32", "adagrad", "muon"}
 """Cases in single precision; the others are in double precision."""
 
-CASES = {"rnn", "lstm", "gru", "float32", "pairs", "file", "adagrad", "muon"}
+CASES = {
+    *("rnn", "lstm", "gru", "dropout", "float32", "pairs", "pairs with dropout", "file"),
+    *("adagrad", "muon"),
+}
 
 
 def results(ranks: int, *words: str | Path) -> dict[str, Any]:

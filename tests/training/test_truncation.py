@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from charrnn.nn.network import ModelConfig, Network
+from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids
 
 T, B, V, H = 6, 3, 5, 4
@@ -116,7 +117,7 @@ def assert_equal_training_steps(first: Network, second: Network, inputs: Ids, ta
     """Take one step with dropout in each; logits, loss, gradient and states must be equal."""
     results = []
     for network in (first, second):
-        logits = network.forward(inputs, np.random.default_rng(5)).copy()
+        logits = network.forward(inputs, DropoutDraws(5)).copy()
         nats = network.loss(targets)
         network.backward(targets, 1.0)
         network.carry_state()
@@ -133,8 +134,8 @@ def test_a_window_leaves_nothing_behind(
     new = another(used, T)
     start = states(used)
     inputs, targets = text(rng)
-    for _ in range(2):
-        used.forward(rng.integers(V, size=(T, B)), rng)
+    for step in range(2):
+        used.forward(rng.integers(V, size=(T, B)), DropoutDraws(4, step))
         other = rng.integers(V, size=(T, B))
         used.loss(other)
         used.backward(other, 3.0)
@@ -163,7 +164,7 @@ def test_dropout_is_not_carried(
     dropped = build(model(cell, layers, dropout=0.5), T, B)
     plain = another(dropped, T)
     inputs, _ = text(rng)
-    assert not np.allclose(dropped.forward(inputs, rng), plain.forward(inputs))
+    assert not np.allclose(dropped.forward(inputs, DropoutDraws(4)), plain.forward(inputs))
     dropped.carry_state()
     plain.carry_state()
     for name in (n for n in states(plain) if n.startswith("layers.0.")):

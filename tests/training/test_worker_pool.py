@@ -11,6 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.data.layouts import vocabulary_of_pairs
+from charrnn.data.pair_batches import PairBatchConfig
+from charrnn.data.pair_files import build_examples
+from charrnn.data.pair_formats import Pair
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import CharRNNError, UsageError, WorkerError
 from charrnn.nn.cells import CELLS, RNNCell
@@ -66,6 +70,42 @@ def test_two_processes_compute_what_one_computes(cell: str) -> None:
         computed = train_steps(pool, 7)
     assert alone.states.vector.any()
     np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-13)
+
+
+DROPS: dict[str, Any] = {"dropout": 0.4, "recurrent_dropout": 0.3}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_dropout_is_the_same_however_the_rows_are_shared(workers: int) -> None:
+    """Two, two and one of five rows with an odd number of draws each; some rows are reset."""
+    config = ModelConfig(V, V, cell="gru", hidden=3, layers=2, **DROPS)
+    assert T * config.hidden % 2
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config)) as alone:
+        expected = train_steps(alone, 7)
+    with WorkerPool(config, BATCH_CONFIG, ARRAYS, weights(config), workers) as pool:
+        assert pool.size == workers
+        computed = train_steps(pool, 7)
+    np.testing.assert_allclose(computed, expected, rtol=1e-9, atol=1e-13)
+    kept = replace(config, dropout=0.0, recurrent_dropout=0.0)
+    with WorkerPool(kept, BATCH_CONFIG, ARRAYS, weights(config)) as whole:
+        assert not np.allclose(train_steps(whole, 1), expected[:1])
+
+
+def test_dropout_of_pairs_is_the_same_however_they_are_shared() -> None:
+    words = ["abc", "ba", "cab", "bcab", "a", "cc", "abab", "bb", "ca", "aacb"]
+    pairing = vocabulary_of_pairs("many-to-many", [(word, word[::-1]) for word in words])
+    examples = build_examples(pairing, [Pair(word, word[::-1], "here") for word in words])
+    config = ModelConfig(
+        pairing.inputs, pairing.outputs, hidden=3, bidirectional="context", **DROPS
+    )
+    found = []
+    for workers in (1, 2, 3):
+        batches = PairBatchConfig(B, seed=3)
+        with WorkerPool(config, batches, examples.arrays, weights(config), workers) as pool:
+            assert pool.size == workers
+            found.append(train_steps(pool, 5))
+    for computed in found[1:]:
+        np.testing.assert_allclose(computed, found[0], rtol=1e-9, atol=1e-13)
 
 
 def test_two_processes_compute_the_same_twice_bit_for_bit() -> None:

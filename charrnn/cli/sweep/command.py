@@ -8,9 +8,17 @@ import typer
 from charrnn.cli.completion import complete_from
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, Json, on_the_command_line, option
 from charrnn.cli.output.console import say, warn
+from charrnn.cli.sweep.options import (
+    epochs_option,
+    fixed_option,
+    jobs_option,
+    minutes_option,
+    out_option,
+    resume_option,
+    steps_option,
+)
 from charrnn.cli.sweep.plan import load_plan
 from charrnn.cli.sweep.planning import (
-    DEFAULT_EPOCHS,
     begun,
     check_out,
     check_plan,
@@ -30,7 +38,7 @@ from charrnn.cli.trials.scheduler import (
 from charrnn.data.builtin_pairs import DEMONSTRATIONS
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.errors import UsageError
-from charrnn.limits import SEED, THREADS, Limits, option_name
+from charrnn.limits import SEED, Limits, option_name
 
 SEARCH, TRIALS, SWEEP, OUTPUT = "Search", "Trials", "Sweep", "Output"
 HOLD_OUT = Limits(0, 0.5, DEFAULT_VAL_FRACTION)
@@ -90,29 +98,11 @@ def sweep(
     ] = None,
     search_seed: Annotated[int, option(SEARCH, "Seed of the random search.")] = 0,
     fixed: Annotated[
-        list[str] | None,
-        option(
-            TRIALS,
-            "Option of train that all trials have, such as cell=gru or bytes=true.",
-            "--set",
-            metavar="NAME=VALUE",
-        ),
+        list[str] | None, fixed_option(TRIALS, "trial", "cell=gru or bytes=true")
     ] = None,
-    epochs: Annotated[
-        float | None,
-        option(TRIALS, f"Epochs to train each trial for. Default: {DEFAULT_EPOCHS:g}."),
-    ] = None,
-    steps: Annotated[
-        int | None, option(TRIALS, "Steps to train each trial for (instead of --epochs).")
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        option(
-            TRIALS,
-            "Wall time of each trial (instead of --epochs). Trials that run side by side slow each "
-            "other down, so that the steps they take depend on the load of the machine.",
-        ),
-    ] = None,
+    epochs: Annotated[float | None, epochs_option(TRIALS, "trial")] = None,
+    steps: Annotated[int | None, steps_option(TRIALS, "trial")] = None,
+    minutes: Annotated[float | None, minutes_option(TRIALS, "trial")] = None,
     hold_out: Annotated[
         float,
         option(
@@ -121,30 +111,11 @@ def sweep(
             "the validation loss on the rest.",
         ),
     ] = DEFAULT_VAL_FRACTION,
-    jobs: Annotated[
-        int | None,
-        option(
-            SWEEP,
-            "Trials to train at the same time. Default: one per core, each with one process.",
-            min=THREADS.low,
-            max=THREADS.high,
-        ),
-    ] = None,
+    jobs: Annotated[int | None, jobs_option(SWEEP, "trial")] = None,
     backend: BackendOption = LOCAL,
     scheduler: SchedulerOption = None,
-    out: Annotated[
-        str | None,
-        option(SWEEP, "Folder of the sweep. Default: checkpoints/NAME-sweep.", show_default=False),
-    ] = None,
-    resume: Annotated[
-        str | None,
-        option(
-            SWEEP,
-            "Continue the sweep in this folder: finished trials are kept, interrupted ones "
-            "continued, others started.",
-            metavar="SWEEP",
-        ),
-    ] = None,
+    out: Annotated[str | None, out_option(SWEEP, "sweep")] = None,
+    resume: Annotated[str | None, resume_option(SWEEP, "sweep", "trial")] = None,
     show: Annotated[
         str | None,
         option(

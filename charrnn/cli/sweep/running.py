@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from charrnn.cli.output.console import answer, duration, progress_bar, say
+from charrnn.cli.output.console import answer, duration, say
 from charrnn.cli.output.safe_text import label, shell_command, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import lock_folder
@@ -22,6 +22,7 @@ from charrnn.cli.sweep.results import (
     row_of,
     rows_of,
 )
+from charrnn.cli.trials.progress import trials_bar
 from charrnn.cli.trials.scheduler import DASK, Machines, run_on_cluster, run_trials
 from charrnn.cli.trials.trial import INTERRUPTED, WAITING, read_outcome
 from charrnn.errors import CharRNNError
@@ -89,16 +90,13 @@ def run_open_trials(folder: Path, plan: SweepPlan, machines: Machines, stop: Sto
         jobs = min(len(waiting), jobs_wanted(machines.jobs, plan))
         running, how = run_trials(waiting, jobs, stop), f"{jobs} at a time"
     say(f"{count}, {how}, in {label(str(folder))}{known}")
-    bar = progress_bar(len(trials), kept)
-    try:
+    with trials_bar([Path(trial.folder) for trial in waiting], len(trials)) as count_ended:
         for number, outcome in running:
-            bar.update()
             if outcome.status != WAITING and not (stop() and outcome.status == INTERRUPTED):
                 trial = trials[number - 1]
+                count_ended(Path(trial.folder))
                 row = row_of(number, Path(trial.folder), plan.points[number - 1], "char")
                 say(f"{plan.noun} {number} of {len(trials)}: {described(row)}")
-    finally:
-        bar.close()
 
 
 def described(row: Row) -> str:
