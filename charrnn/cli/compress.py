@@ -27,7 +27,8 @@ from charrnn.compression.text_codec import Measured, measure
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN, shown
 from charrnn.errors import UsageError
-from charrnn.inference.model import Model, load
+from charrnn.inference.loading import load
+from charrnn.inference.model import Model
 
 
 def compress(

@@ -33,7 +33,8 @@ from charrnn.compression.compressor import codec_in, decompressed, read_header
 from charrnn.compression.file_header import CHUNK_BYTES, Header
 from charrnn.data.file_discovery import STDIN, shown
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
-from charrnn.inference.model import Model, load
+from charrnn.inference.loading import load
+from charrnn.inference.model import Model
 
 
 def decompress(

@@ -31,7 +31,7 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.large_text_files import AnyCorpus
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.novelty import VERDICT_LENGTH, Novelty
-from charrnn.inference.model import Model, load
+from charrnn.inference.model import Model, load_network
 from charrnn.inference.sampling import Sampling
 from charrnn.limits import Limits
 from charrnn.types import Ids
@@ -96,7 +96,7 @@ def novelty(
             )
     sampling = Sampling(temp, top_k, top_p, seed=seed)
     path = find_checkpoint(checkpoint)
-    model = load(path)
+    model = load_network(path)
     if checkpoint is None:
         say(f"charrnn: measuring {label(str(path))}")
     try:

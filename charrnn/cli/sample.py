@@ -26,7 +26,8 @@ from charrnn.data.text_files import read_source
 from charrnn.data.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.ensemble import Ensemble
-from charrnn.inference.model import Model, check_size, load
+from charrnn.inference.loading import load
+from charrnn.inference.model import Model, check_size
 from charrnn.inference.sampling import Sampling
 from charrnn.inference.session import Session
 from charrnn.randomness import new_seed
