@@ -192,6 +192,10 @@ class MixtureRecord:
     @property
     def title(self) -> str:
         """What the mixture consists of, such as `mixture of 2 networks and 8-grams`."""
-        K = len(self.members)
-        networks = "1 network" if K == 1 else f"{K} networks"
-        return f"mixture of {networks}" + (f" and {self.ngrams.order}-grams" if self.ngrams else "")
+        ngrams = "" if self.ngrams is None else f" and {self.ngrams.order}-grams"
+        return f"mixture of {networks_title(len(self.members))}{ngrams}"
+
+
+def networks_title(count: int) -> str:
+    """Return a number of networks as text: `1 network`, `2 networks`."""
+    return "1 network" if count == 1 else f"{count} networks"

@@ -16,8 +16,9 @@ from typing import NoReturn
 import numpy as np
 
 from charrnn.checkpointing.mixture_file import save_mixture
-from charrnn.checkpointing.records import Checkpoint, MixtureRecord
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord, MixtureRecord
 from charrnn.errors import TextError, UsageError
+from charrnn.evaluation.surprisal import LIKELIEST, SurprisalChunk, surprisal_chunk
 from charrnn.evaluation.text import SEQ_LENGTH, Score
 from charrnn.inference.mixing import Exponents, log_softmax, mixed
 from charrnn.inference.model import Model, check_size, checked_target, texts_of
@@ -126,9 +127,9 @@ class Mixture(Model):
         raise UsageError(f"a {self.title} has no {name} of its own", f"members[0].{name}")
 
     @property
-    def normalise(self) -> str | None:
-        """Unicode normal form of the training texts, or None."""
-        return self.members[0].normalise
+    def corpus(self) -> CorpusRecord:
+        """The training text of the first network."""
+        return self.members[0].corpus
 
     @cached_property
     def ngrams(self) -> NgramModel | None:
@@ -222,6 +223,16 @@ class Mixture(Model):
             networks if mixed_in and len(each) > 1 else None,
             ngrams if mixed_in else None,
         )
+
+    def surprisals(
+        self, ids: Ids, k: int = LIKELIEST, window: int | None = None
+    ) -> Iterator[SurprisalChunk]:
+        """Yield the surprisals of `ids[1:]`; see `charrnn.evaluation.surprisal.surprisals`."""
+        begin = 1
+        for found in self.log_probabilities(ids, window):
+            chunk = surprisal_chunk(begin, found.whole, ids[begin : begin + len(found.whole)], k)
+            begin += len(chunk.nats)
+            yield chunk
 
     def log_probabilities(self, ids: Ids, window: int | None = None) -> Iterator[LogProbabilities]:
         """Yield the log-probabilities of `ids[1:]` in the order of the text.

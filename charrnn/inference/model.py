@@ -12,10 +12,11 @@ import numpy as np
 from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.npz_format import bounded_repr
-from charrnn.checkpointing.records import Checkpoint
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
+from charrnn.evaluation.surprisal import LIKELIEST, SurprisalChunk, mean_of, surprisals
 from charrnn.evaluation.text import Score, evaluate
 from charrnn.inference.description import description_html
 from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
@@ -74,9 +75,14 @@ class Model:
         return self.checkpoint.parameters
 
     @property
+    def corpus(self) -> CorpusRecord:
+        """The training text."""
+        return self.checkpoint.corpus
+
+    @property
     def normalise(self) -> str | None:
         """Unicode normal form of the training text, or None."""
-        return self.checkpoint.corpus.normalise
+        return self.corpus.normalise
 
     def reset(self) -> None:
         """Set the state of `step` to zero, as before the first character."""
@@ -191,6 +197,16 @@ class Model:
             raise ValueError("nothing asked the evaluation to stop")
         finite_logits(np.array(nats))
         return Score(nats, len(ids))
+
+    def surprisals(
+        self, ids: Ids, k: int = LIKELIEST, window: int | None = None
+    ) -> Iterator[SurprisalChunk]:
+        """Yield the surprisals of `ids[1:]`; see `charrnn.evaluation.surprisal.surprisals`."""
+        yield from surprisals(self.config, self.parameters, ids, k, window)
+
+    def mean_surprisal(self, ids: Ids, window: int | None = None) -> float:
+        """Return the mean surprisal of `ids[1:]` in nats; see `surprisals`."""
+        return mean_of(self.surprisals(ids, 0, window))
 
     def _repr_html_(self) -> str:
         """Return the lines of `charrnn info` as a table, for notebooks."""
