@@ -20,7 +20,9 @@ import numpy as np
 from charrnn.limits import EXPONENT
 from charrnn.types import Array, Ids
 
-NEWTON_STEPS = 12
+NEWTON_STEPS, MAX_HALVINGS = 20, 10
+LEAST_GAIN = 1e-4
+"""Nats of all characters together below which another step is not worth its time."""
 
 PRIOR_CHARACTERS = 20.0
 """Weight of the default exponents in the fit: nats for each squared difference, times two."""
@@ -117,16 +119,22 @@ def fit_exponents(
                 for m, g in enumerate(both):
                     covariance = (p * f * g).sum(axis=1) - means[k] * means[m]
                     hessian[2 * k : 2 * k + 2, 2 * m : 2 * m + 2] += (x * covariance) @ x.T
-        step = np.linalg.solve(hessian, gradient)
-        while True:  # halve a step that overshoots
-            following = np.clip(w - step, 0, EXPONENT.high)
-            found = loss(following)
-            if found < best or np.abs(step).max() < 1e-6:
+        # an exponent at its bound stays there if the loss would fall beyond it
+        kept = ((w <= 0) & (gradient > 0)) | ((w >= EXPONENT.high) & (gradient < 0))
+        step = np.zeros(4)
+        free = np.flatnonzero(~kept)
+        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
+        following, found = w, best
+        for _ in range(MAX_HALVINGS):  # a step that overshoots is halved
+            tried = np.clip(w - step, 0, EXPONENT.high)
+            tried_loss = loss(tried)
+            if tried_loss < best:
+                following, found = tried, tried_loss
                 break
             step /= 2
-        if found >= best - 1e-6 * len(targets) * 1e-2:
+        gain, w, best = best - found, following, found
+        if gain < LEAST_GAIN:
             break
-        w, best = following, found
     return Exponents(*w.tolist())
 
 

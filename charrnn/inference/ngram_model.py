@@ -107,6 +107,8 @@ class NgramModel:
     def _find(self, k: int, contexts: Array, ids: Ids) -> Array:
         """Return the number of each context of k characters and the character after it."""
         keys = self.tables[k].keys
+        if not len(keys):  # the text is shorter than these n-grams
+            return np.full_like(contexts, UNSEEN)
         key = contexts * self.size + ids
         at = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
         return np.where((contexts >= 0) & (keys[at] == key), at, UNSEEN)
@@ -120,6 +122,8 @@ class NgramModel:
 
     def _followed(self, k: int, contexts: Array) -> Array:
         """Return which contexts of k characters occur with a character after them."""
+        if not len(self.tables[k].keys):
+            return np.zeros(len(contexts), bool)
         # UNSEEN is the last element, whose value the comparison discards
         return (contexts >= 0) & (self.tables[k].totals[contexts] > 0)
 
