@@ -116,7 +116,7 @@ def parse_mixture(arrays: dict[str, Array], metadata: dict[str, Any]) -> Mixture
                 entry | facts | {"vocabulary": metadata["vocabulary"]},
             )
         except CheckpointError as error:
-            raise CheckpointError(f"{where}{error.problem}") from error
+            raise CheckpointError(f"{where[:-1]}: {error.problem}") from error
         members.append(member)
     first = members[0]
     if any(member.corpus.normalise != first.corpus.normalise for member in members):

@@ -64,8 +64,11 @@ class NgramModel:
     def __init__(self, ids: Ids, size: int, order: int) -> None:
         NGRAM_ORDER.check("the order of n-grams", order)
         if not 0 < len(ids) <= MAX_NGRAM_CHARACTERS:
-            problem = f"n-grams are counted in 1 to {MAX_NGRAM_CHARACTERS:,} characters"
-            raise TextError(f"{problem}, not in {len(ids):,}", "another text")
+            raise TextError(
+                f"n-grams are counted in 1 to {MAX_NGRAM_CHARACTERS:,} characters, not in "
+                f"{len(ids):,}",
+                "another text",
+            )
         self.size, self.order = size, order
         self.tables: list[Continuations] = []
         grams: Array = np.zeros(len(ids), np.int64)  # before each character: its context
