@@ -17,8 +17,8 @@ import numpy as np
 
 from charrnn.checkpointing.mixture_file import save_mixture
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, MixtureRecord
-from charrnn.errors import TextError, UsageError
-from charrnn.evaluation.surprisal import LIKELIEST, SurprisalChunk, surprisal_chunk
+from charrnn.errors import UsageError
+from charrnn.evaluation.surprisal import SurprisalChunk, surprisal_chunk
 from charrnn.evaluation.text import SEQ_LENGTH, Score
 from charrnn.inference.mixing import Exponents, log_softmax, mixed
 from charrnn.inference.model import Model, check_size, checked_target, texts_of
@@ -224,10 +224,7 @@ class Mixture(Model):
             ngrams if mixed_in else None,
         )
 
-    def surprisals(
-        self, ids: Ids, k: int = LIKELIEST, window: int | None = None
-    ) -> Iterator[SurprisalChunk]:
-        """Yield the surprisals of `ids[1:]`; see `charrnn.evaluation.surprisal.surprisals`."""
+    def _surprisals(self, ids: Ids, k: int, window: int | None) -> Iterator[SurprisalChunk]:
         begin = 1
         for found in self.log_probabilities(ids, window):
             chunk = surprisal_chunk(begin, found.whole, ids[begin : begin + len(found.whole)], k)
@@ -243,10 +240,8 @@ class Mixture(Model):
 
         Raises `TextError` for fewer than two ids.
         """
-        ids = self._checked_ids(ids)
+        ids = self._checked_text(ids)
         predictions = len(ids) - 1
-        if predictions < 1:
-            raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
         span = predictions if window is None else min(window, predictions)
         T = min(SEQ_LENGTH, span)
         networks = [Network(model.config, model.parameters, T, 1) for model in self.members]

@@ -201,11 +201,28 @@ class Model:
     def surprisals(
         self, ids: Ids, k: int = LIKELIEST, window: int | None = None
     ) -> Iterator[SurprisalChunk]:
-        """Yield the surprisals of `ids[1:]`; see `charrnn.evaluation.surprisal.surprisals`."""
-        yield from surprisals(self.config, self.parameters, ids, k, window)
+        """Return an iterator of the surprisals of `ids[1:]`, in the order of the text.
+
+        Args:
+            ids: the text (N,).
+            k: symbols that are given for each prediction, at most V; 0 for none.
+            window: predictions between two resets of the state to zero; None for one stream.
+
+        Raises `UsageError` for a number out of range or no vector of ids, and `TextError` for fewer
+        than two.
+        """
+        for name, value, least in (("k", k, 0), ("window", 1 if window is None else window, 1)):
+            check_kind(name, value, Integral)
+            if value < least:
+                raise UsageError(f"{name} is {format_value(value)}; it must be {least} or more")
+        return self._surprisals(self._checked_text(ids), min(k, len(self.vocabulary)), window)
+
+    def _surprisals(self, ids: Ids, k: int, window: int | None) -> Iterator[SurprisalChunk]:
+        """Yield the surprisals; the arguments are checked."""
+        return surprisals(self.config, self.parameters, ids, k, window)
 
     def mean_surprisal(self, ids: Ids, window: int | None = None) -> float:
-        """Return the mean surprisal of `ids[1:]` in nats; see `surprisals`."""
+        """Return the mean surprisal of `ids[1:]` in nats; arguments and errors as `surprisals`."""
         return mean_of(self.surprisals(ids, 0, window))
 
     def _repr_html_(self) -> str:
@@ -225,6 +242,13 @@ class Model:
         if not 0 <= character < len(self.vocabulary):
             last = len(self.vocabulary) - 1
             raise UsageError(f"no character {format_value(character)}; ids go from 0 to {last}")
+
+    def _checked_text(self, ids: Ids) -> Ids:
+        """Return ids as `_checked_ids`; `TextError` for fewer than two."""
+        ids = self._checked_ids(ids)
+        if len(ids) < 2:
+            raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
+        return ids
 
     def _checked_ids(self, ids: Ids) -> Ids:
         """Return ids as an array (N,); `UsageError` for another shape, type or range."""
