@@ -119,11 +119,11 @@ class NgramModel:
     def matched(self, contexts: Array) -> Array:
         """Return how many characters the longest context has that something followed (n,)."""
         return sum(
-            (self._followed(k, row).astype(np.int64) for k, row in enumerate(contexts) if k),
+            (self.followed(k, row).astype(np.int64) for k, row in enumerate(contexts) if k),
             start=np.zeros(contexts.shape[1], np.int64),
         )
 
-    def _followed(self, k: int, contexts: Array) -> Array:
+    def followed(self, k: int, contexts: Array) -> Array:
         """Return which contexts of k characters occur with a character after them."""
         if not len(self.tables[k].keys):
             return np.zeros(len(contexts), bool)
@@ -135,7 +135,7 @@ class NgramModel:
         n = contexts.shape[1]
         p: Array = np.full((n, self.size), 1 / self.size)
         for k in range(self.order):
-            rows = np.flatnonzero(self._followed(k, contexts[k]))
+            rows = np.flatnonzero(self.followed(k, contexts[k]))
             if not len(rows):
                 break
             at, characters, counts, kinds, totals = self.followers(k, contexts[k, rows])

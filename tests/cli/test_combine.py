@@ -291,3 +291,36 @@ def test_a_damaged_mixture_is_an_error_of_one_line(run_cli: Call, mixture: Path)
         assert refused.exit_code == 3
         [line] = refused.stderr.splitlines()
         assert "is damaged: its content does not match its checksum" in line
+
+
+def test_compress_uses_the_mixture_and_shows_each_part(run_cli: Call, mixture: Path) -> None:
+    made = run_cli("compress", mixture, "held-out.txt")
+    assert made.exit_code == 0, made.stderr
+    shown = " ".join(made.stdout.split())
+    title = "mixture of 2 networks and 4-grams"
+    names = ("network 1", "network 2", "4-grams")
+    for name in (f"this file, {title}", *(f"with {name} alone" for name in names)):
+        assert name in shown
+    back = run_cli("decompress", mixture, "held-out.txt.charrnn", "-o", "back.txt")
+    assert back.exit_code == 0, back.stderr
+    assert Path("back.txt").read_text(encoding="utf-8") == HELD_OUT
+    figures = json.loads(run_cli("compress", mixture, "held-out.txt", "--json", "--force").stdout)
+    assert figures["combination"] == title
+    assert [member["part"] for member in figures["members"]] == list(names)
+
+
+def test_a_file_of_a_mixture_needs_that_mixture(
+    run_cli: Call, mixture: Path, finished_run: Path, twin_run: Path
+) -> None:
+    assert run_cli("compress", mixture, "held-out.txt").exit_code == 0
+    wrong = run_cli("decompress", finished_run, twin_run, "held-out.txt.charrnn", "-o", "b.txt")
+    assert wrong.exit_code == 3
+    assert "is not among the checkpoints named" in wrong.stderr
+    networks = run_cli("combine", finished_run, twin_run, "-o", "networks.npz", "--quiet")
+    assert networks.exit_code == 0
+    packed = run_cli("compress", "networks.npz", "held-out.txt", "-o", "n.charrnn")
+    assert packed.exit_code == 0
+    for members in ((finished_run, twin_run), ("networks.npz",)):
+        back = run_cli("decompress", *members, "n.charrnn", "-o", "b.txt", "--force")
+        assert back.exit_code == 0, back.stderr
+        assert Path("b.txt").read_text(encoding="utf-8") == HELD_OUT
