@@ -173,7 +173,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def refused_mixture(path: Path) -> UsageError:
     """Return the error for a mixture where a single network is needed."""
-    command = f"charrnn combine {shlex.quote(path.name)} --member 1 --output one.npz"
+    command = f"charrnn combine {shlex.quote(str(path))} --member 1 --output one.npz"
     return UsageError(
         f"{bounded_repr(path.name, 40)} is a mixture, and this needs a single network", command
     )

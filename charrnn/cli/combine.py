@@ -12,6 +12,7 @@ from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.checkpointing.mixture_file import MAX_MEMBERS, load_any, save_mixture
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, MixtureRecord, networks_title
 from charrnn.cli.compressed_files import Force, check_output
+from charrnn.cli.ensemble_arguments import load_member
 from charrnn.cli.options import Json, Quiet
 from charrnn.cli.output.console import answer, loss_table, say, warn
 from charrnn.cli.output.safe_text import label, shell_command, write_plain
@@ -22,7 +23,6 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.ensemble import check_same_vocabulary
 from charrnn.inference.mixture_fit import MAX_FITTED_CHARACTERS, Fit, mixture_with_ngrams
-from charrnn.inference.model import Model, load_network
 from charrnn.limits import MAX_NGRAM_CHARACTERS, NGRAM_ORDER
 from charrnn.types import Ids
 
@@ -126,19 +126,11 @@ def members_of(paths: Sequence[Path]) -> list[Checkpoint]:
     for number, place in enumerate(places):
         if place in places[:number]:
             raise UsageError(f"{label(str(paths[number]))} is named twice", "another one")
-    models = [named_network(path) for path in paths]
+    models = [load_member(path) for path in paths]
     for path, model in zip(paths[1:], models[1:], strict=True):
         names = label(str(paths[0])), label(str(path))
         check_same_vocabulary(models[0], model, *names)
     return [without_training(model.checkpoint) for model in models]
-
-
-def named_network(path: Path) -> Model:
-    """Return one network; a `UsageError` names its file."""
-    try:
-        return load_network(path)
-    except UsageError as error:
-        raise UsageError(f"{label(str(path))}: {error.problem}", *error.advice) from error
 
 
 def without_training(checkpoint: Checkpoint) -> Checkpoint:

@@ -200,7 +200,6 @@ def test_a_network_is_taken_out_as_it_was_put_in(
     [
         "inspect-gradients m.npz",
         "neurons m.npz held-out.txt",
-        "novelty m.npz",
         "export m.npz --to safetensors",
         "report m.npz",
         "train held-out.txt --init-from m.npz --steps 2",
@@ -324,3 +323,20 @@ def test_a_file_of_a_mixture_needs_that_mixture(
         back = run_cli("decompress", *members, "n.charrnn", "-o", "b.txt", "--force")
         assert back.exit_code == 0, back.stderr
         assert Path("b.txt").read_text(encoding="utf-8") == HELD_OUT
+
+
+def test_novelty_is_measured_on_samples_of_the_mixture(
+    run_cli: Call, mixture: Path, finished_run: Path
+) -> None:
+    corpus = finished_run.parent / "corpus.txt"
+    words = ("--text", corpus, "--samples", "2", "--length", "200", "--json")
+    whole = run_cli("novelty", mixture, *words)
+    assert whole.exit_code == 0, whole.stderr
+    title = "mixture of 2 networks and 4-grams"
+    assert whole.stderr.startswith(f"charrnn: measuring m.npz, a {title}\n")
+    found = json.loads(whole.stdout)
+    alone = json.loads(run_cli("novelty", finished_run, *words).stdout)
+    assert found["model"] == title
+    assert "model" not in alone
+    assert found["samples"] != alone["samples"]
+    assert found["held_out"] == alone["held_out"]
