@@ -31,7 +31,7 @@ def combine(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Runs or checkpoints of one vocabulary; with --member one mixture.",
             show_default=False,
         ),
@@ -62,8 +62,8 @@ def combine(
 ) -> None:
     """Put networks and n-grams into one checkpoint: charrnn combine RUN --ngrams 8.
 
-    The probabilities of the networks are averaged, and those of the n-grams mixed in
-    log-linearly, with exponents fitted on the validation part of the text.
+    The probabilities of the networks are averaged. Those of the n-grams are mixed
+    in log-linearly, with exponents fitted on the validation part of the text.
 
     With --ngrams the checkpoint contains the training text.
     """
