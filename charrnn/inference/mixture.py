@@ -19,7 +19,7 @@ from charrnn.checkpointing.mixture_file import save_mixture
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord, MixtureRecord
 from charrnn.errors import UsageError
 from charrnn.evaluation.surprisal import SurprisalChunk, surprisal_chunk
-from charrnn.evaluation.text import SEQ_LENGTH, Score
+from charrnn.evaluation.text import LOSS_UNITS, SEQ_LENGTH, Score, loss_figures
 from charrnn.inference.mixing import Exponents, log_softmax, mixed
 from charrnn.inference.model import Model, check_size, checked_target, texts_of
 from charrnn.inference.ngram_model import NgramModel
@@ -54,6 +54,22 @@ class MixtureScore:
     members: tuple[Score, ...]
     networks: Score | None = None
     ngrams: Score | None = None
+
+    def _repr_html_(self) -> str:
+        """Return the losses of the mixture and of each part as a table, for notebooks."""
+        parts = {
+            "this mixture": self.whole,
+            "its networks (mean of probabilities)": self.networks,
+            **{f"network {number} alone": one for number, one in enumerate(self.members, 1)},
+            "its n-grams alone": self.ngrams,
+        }
+        rows = [
+            (name, *loss_figures(score.nats_per_char))
+            for name, score in parts.items()
+            if score is not None
+        ]
+        heading = ("per character", *LOSS_UNITS)
+        return html_table(rows, heading, f"{self.whole.characters:,} characters")
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,12 @@ def test_a_single_network_is_read_too(tmp_path: Path) -> None:
     assert isinstance(load_any(tmp_path / "one.npz"), Checkpoint)
 
 
-def test_where_one_network_is_needed_a_mixture_is_refused_by_name(path: Path) -> None:
+def test_where_one_network_is_needed_a_mixture_is_refused_by_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
     with pytest.raises(UsageError) as caught:
-        load_checkpoint(path)
+        load_checkpoint(Path("m.npz"))
     assert str(caught.value) == (
         "'m.npz' is a mixture, and this needs a single network; "
         "try charrnn combine m.npz --member 1 --output one.npz"

@@ -1,6 +1,7 @@
 """Mixtures as models: whole texts, single steps and samples agree, and parts are named."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,24 @@ def test_scores_stand_beside_those_of_the_parts() -> None:
     assert both.networks.nats_per_char == pytest.approx(two.whole.nats_per_char, rel=1e-12)
     assert both.ngrams == one.ngrams
     assert both.whole.nats_per_char not in (two.whole.nats_per_char, one.whole.nats_per_char)
+
+
+def test_a_notebook_shows_every_part() -> None:
+    scores = mixtures()[2].scores(TEXT)
+    assert scores.networks is not None
+    assert scores.ngrams is not None
+    page = scores._repr_html_()
+    rows = re.findall(r"<tr.*?</tr>", page, re.DOTALL)
+    for name, score in (
+        ("this mixture", scores.whole),
+        ("its networks (mean of probabilities)", scores.networks),
+        ("network 1 alone", scores.members[0]),
+        ("network 2 alone", scores.members[1]),
+        ("its n-grams alone", scores.ngrams),
+    ):
+        [row] = [row for row in rows if name in row]
+        assert f"{score.nats_per_char:.4f}" in row
+    assert "n-grams" not in mixtures()[1].scores(TEXT)._repr_html_()
 
 
 def test_titles() -> None:
