@@ -232,12 +232,28 @@ def test_networks_that_do_not_fit_together_are_refused(
 ) -> None:
     corpus = finished_run.parent / "corpus.txt"
     untrained("abc").save("abc.npz")
-    other = run_cli("train", corpus, *tiny, "--val-fraction", "0.3", "--out", "other")
-    assert other.exit_code == 0
+    for words in (
+        (corpus, *tiny, "--val-fraction", "0.3", "--out", "other"),
+        (
+            "--builtin",
+            "vowels",
+            "--steps",
+            "2",
+            "--hidden",
+            "4",
+            "--workers",
+            "1",
+            "--out",
+            "pairs",
+        ),
+    ):
+        assert run_cli("train", *words, "--quiet").exit_code == 0
     Path("another.txt").write_text("the cat", encoding="utf-8")
     for words, code, message in (
         ((finished_run, "abc.npz"), 2, "different vocabularies"),
         ((finished_run, finished_run), 2, "best.npz is named twice"),
+        (("pairs", "--ngrams", "3"), 2, "pairs/best.npz: this model was trained on pairs"),
+        ((finished_run, "pairs"), 2, "pairs/best.npz: this model was trained on pairs"),
         ((finished_run,), 2, "one network alone is no mixture; try another run, or --ngrams 8"),
         ((finished_run, "other", "--ngrams", "3"), 2, "trained on another text, or another part"),
         (("abc.npz", "--ngrams", "3"), 4, "it is not known which text abc.npz was trained on"),
