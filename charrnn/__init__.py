@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from charrnn.errors import CharRNNError
-    from charrnn.inference.model import Model, load
+    from charrnn.inference.loading import load
+    from charrnn.inference.model import Model
     from charrnn.inference.predictor import Predictor
     from charrnn.nn.stateful import GRU, LSTM, RNN
 
@@ -27,7 +28,7 @@ LAZY_IMPORTS = {
     "Model": "charrnn.inference.model",
     "Predictor": "charrnn.inference.predictor",
     "RNN": "charrnn.nn.stateful",
-    "load": "charrnn.inference.model",
+    "load": "charrnn.inference.loading",
 }
 
 

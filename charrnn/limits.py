@@ -130,6 +130,13 @@ BUDGET_LIMITS = {
     "epochs": Limits(0, 1e6, 10.0, above=True),
     "steps": Limits(1, MAX_COUNT, 1000),
 }
+MAX_NGRAM_CHARACTERS = 4_000_000
+"""Most characters of a text whose n-grams are part of a mixture."""
+
+NGRAM_ORDER = Limits(1, 16, 8)
+EXPONENT = Limits(0.0, 4.0, 0.5)
+"""Exponent of a part of a mixture."""
+
 LAG_LIMITS = Limits(1, 2**20, 200)
 WINDOW_LIMITS = Limits(1, 2**20, 160)
 INIT_SCALE = Limits(0, MAX_SCALE, 0.01)

@@ -108,6 +108,19 @@ def calls_of_models() -> Calls:
         [10**30, 1],
     )
     yield from each("score", model.score, *ids)
+    yield from each("surprisals", model.surprisals, *ids)
+    yield from each(
+        "surprisals: k", lambda v: model.surprisals(np.array([0, 1]), v), *NOT_WHOLE, -1
+    )
+    yield from each("mean_surprisal", model.mean_surprisal, *ids)
+    window = (value for value in NOT_WHOLE if value is not None)
+    yield from each(
+        "mean_surprisal: window",
+        lambda v: model.mean_surprisal(np.array([0, 1]), v),
+        *window,
+        0,
+        -1,
+    )
     yield from each("save", model.save, *NOT_PATHS, "a" * 1000, "nowhere/x.npz", "folder")
     of_bytes = language_model("ab\xc3\n", as_bytes=True)
     yield from each("bytes", lambda v: list(of_bytes.generate(v, 3)), *NOT_TEXTS, "é", "\ud800")

@@ -22,6 +22,9 @@ the configuration before it is used. `numpy.load(path, allow_pickle=False)` read
 
 import json
 import math
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
@@ -59,8 +62,8 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training_config import Progress, TrainingConfig, stored_name
 from charrnn.types import JSON, Array, Shapes
 
-FORMAT, PAIR_FORMAT = 1, 2
-"""Versions of the format, for texts and for pairs; newer versions are refused."""
+FORMAT, PAIR_FORMAT, MIXTURE_FORMAT = 1, 2, 3
+"""Versions of the format: for texts, for pairs, for mixtures; newer versions are refused."""
 
 KEYS = ("format", "charrnn", "step", "model", "corpus", "validation", "training")
 """Keys of the metadata, besides that of the symbols."""
@@ -106,15 +109,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "format": symbols.format_version,
         "charrnn": __version__,
         "step": checkpoint.step,
-        "model": _as_json(checkpoint.config),
-        symbols.metadata_key: _as_json(symbols),
-        "corpus": _as_json(checkpoint.corpus),
+        "model": as_json(checkpoint.config),
+        symbols.metadata_key: as_json(symbols),
+        "corpus": as_json(checkpoint.corpus),
         "validation": dict(checkpoint.validation),
         "training": None
         if state is None
         else {
-            "config": _as_json(state.config),
-            "progress": _as_json(state.progress),
+            "config": as_json(state.config),
+            "progress": as_json(state.progress),
             "updates": state.updates,
             "rollback": [
                 {"step": point.step, "updates": point.updates} for point in state.rollback
@@ -132,7 +135,7 @@ def check_storable(
     Raises `TextError` for more symbols than fit into the metadata, and `UsageError` for more
     parameters than fit into a file.
     """
-    size = len(json.dumps(_as_json(symbols)))
+    size = len(json.dumps(as_json(symbols)))
     if size > MAX_METADATA_BYTES - RESERVED_METADATA_BYTES:
         raise TextError(
             f"{config.outputs:,} different symbols take {size:,} bytes, a checkpoint has room for "
@@ -158,17 +161,46 @@ RESERVED_METADATA_BYTES = 64_000
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and validate a checkpoint.
 
-    Raises `CheckpointError` if there is no file, or if it is damaged or inconsistent, and
-    `StorageError` if it cannot be read.
+    Raises `CheckpointError` if there is no file, or if it is damaged or inconsistent,
+    `StorageError` if it cannot be read, and `UsageError` if it is a mixture.
     """
     arrays, metadata = read_archive(path)
+    if metadata.get("format") == MIXTURE_FORMAT:
+        raise refused_mixture(path)
+    with naming_file(path):
+        return parse_checkpoint(arrays, metadata)
+
+
+def refused_mixture(path: Path) -> UsageError:
+    """Return the error for a mixture where a single network is needed."""
+    command = f"charrnn combine {shlex.quote(str(path))} --member 1 --output one.npz"
+    return UsageError(
+        f"{bounded_repr(path.name, 40)} is a mixture, and this needs a single network", command
+    )
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Add the name of the file to a `CheckpointError`, and keep it to one line."""
     try:
-        return _Reader(arrays, metadata).checkpoint()
+        yield
     except CheckpointError as error:
         problem = one_line_problem(str(error))
         raise CheckpointError(
             f"{bounded_repr(path.name, 40)} is no usable checkpoint: {problem}"
         ) from error
+
+
+def parse_checkpoint(arrays: dict[str, Array], metadata: dict[str, Any]) -> Checkpoint:
+    """Return the checkpoint of an archive after all of it is checked.
+
+    Args:
+        arrays: its arrays; those that are used are removed.
+        metadata: its metadata.
+
+    Raises `CheckpointError` for the first flaw.
+    """
+    return _Reader(arrays, metadata).checkpoint()
 
 
 def parse_corpus_record(
@@ -195,7 +227,7 @@ class _Reader:
         version = self._value(self.metadata, "format", int)
         if version > PAIR_FORMAT:
             raise CheckpointError(
-                f"its format is {version}, this charrnn reads up to {PAIR_FORMAT}; "
+                f"its format is {version}, this charrnn reads up to {MIXTURE_FORMAT}; "
                 "try a newer charrnn"
             )
         if version < FORMAT:
@@ -344,7 +376,8 @@ def _fields_of(kind: Any) -> tuple[Field[Any], ...]:
     return fields(kind)
 
 
-def _as_json(record: Any) -> dict[str, JSON]:
+def as_json(record: Any) -> dict[str, JSON]:
+    """Return the fields of a record under their names in a file."""
     return {stored_name(item): getattr(record, item.name) for item in fields(record)}
 
 

@@ -1,6 +1,6 @@
-"""Checkpoint records: a model, its symbols, its corpus, and the state of its training."""
+"""Checkpoint records: a model, its symbols, its corpus, the state of its training, mixtures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
@@ -8,6 +8,7 @@ from charrnn.errors import UsageError
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import Progress, TrainingConfig
+from charrnn.types import JSON, Ids
 
 
 @dataclass(frozen=True)
@@ -142,3 +143,59 @@ class Checkpoint:
         if isinstance(self.symbols, PairVocabulary):
             return self.symbols
         raise UsageError("this model was trained on a text, not on pairs", "charrnn sample")
+
+
+@dataclass(frozen=True)
+class NgramRecord:
+    """Text whose n-grams are part of a mixture, and the exponents of the mixture.
+
+    Args:
+        ids: the counted text as ids (N,) of the vocabulary.
+        order: n of the longest n-grams.
+        network_unmatched: exponent of the network where no context occurs in the counted text.
+        network_matched: exponent of the network where the longest context occurs.
+        ngrams_unmatched: exponent of the n-grams where no context occurs.
+        ngrams_matched: exponent of the n-grams where the longest context occurs.
+        fitted: validation characters that the exponents were fitted on; 0 for default exponents.
+    """
+
+    ids: Ids
+    order: int
+    network_unmatched: float
+    network_matched: float
+    ngrams_unmatched: float
+    ngrams_matched: float
+    fitted: int
+
+    def settings(self) -> dict[str, JSON]:
+        """Return everything except the text, by name."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "ids"}
+
+
+@dataclass(frozen=True)
+class MixtureRecord:
+    """Networks of one vocabulary that are used together, with or without n-grams.
+
+    Args:
+        members: the networks, without training state.
+        ngrams: the n-grams, or None.
+    """
+
+    members: tuple[Checkpoint, ...]
+    ngrams: NgramRecord | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that all members have."""
+        return self.members[0].vocabulary
+
+    @property
+    def title(self) -> str:
+        """What the mixture consists of, such as `mixture of 2 networks and 8-grams`."""
+        ngrams = "" if self.ngrams is None else f" and {self.ngrams.order}-grams"
+        return f"mixture of {networks_title(len(self.members))}{ngrams}"
+
+
+def networks_title(count: int) -> str:
+    """Return a number of networks as text: `1 network`, `2 networks`."""
+    return "1 network" if count == 1 else f"{count} networks"

@@ -55,6 +55,10 @@ COMMANDS = {
     ),
     "eval": ("charrnn.cli.evaluate:evaluate_text", "Score a text, next to baselines."),
     "novelty": ("charrnn.cli.novelty:novelty", "Check whether a model copies its training text."),
+    "combine": (
+        "charrnn.cli.combine:combine",
+        "Put networks and n-grams into one checkpoint.",
+    ),
     "compress": ("charrnn.cli.compress:compress", "Compress a text without loss."),
     "decompress": ("charrnn.cli.decompress:decompress", "Restore a compressed text."),
     "export": ("charrnn.cli.export:export", "Write a model for PyTorch, ONNX or a browser."),
@@ -64,7 +68,9 @@ COMMANDS = {
 }
 PANELS = {
     "Train": ("train", "sweep", "ensemble", "runs", "plot"),
-    "Use a model": ("sample", "predict", "eval", "compress", "decompress", "export", "import"),
+    "Use a model": (
+        *("sample", "predict", "eval", "combine", "compress", "decompress", "export", "import"),
+    ),
     "Look inside": ("novelty", "inspect-gradients", "inspect-text", "neurons", "info", "report"),
 }
 """Headings of the list of commands in `charrnn --help`."""

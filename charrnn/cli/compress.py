@@ -1,6 +1,8 @@
 """`charrnn compress`: lossless compression of a text with the probabilities of a model."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +23,15 @@ from charrnn.cli.options import Encoding, Json, Quiet, on_the_command_line
 from charrnn.cli.output.console import answer, describe, print_above_bar, progress_bar, say
 from charrnn.cli.output.safe_text import label, stdout_is_terminal, write_plain
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.compression.coding_model import CodingModel
 from charrnn.compression.compressor import CodeLength, compressed
+from charrnn.compression.mixture_coding import coding_model
 from charrnn.compression.text_codec import Measured, measure
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN, shown
 from charrnn.errors import UsageError
-from charrnn.inference.model import Model, load
+from charrnn.inference.loading import load
+from charrnn.inference.mixture import Mixture
+from charrnn.inference.model import Model
 
 
 def compress(
@@ -74,30 +78,31 @@ def compress(
         members = (load(paths[0]),)
         if checkpoint is None:
             say(f"charrnn: compressing with {label(str(paths[0]))}")
+    parts = parts_of(members, paths)
     as_bytes = members[0].vocabulary.as_bytes
     if as_bytes and "encoding" in dict(on_the_command_line(context)):
         raise UsageError(
             "--encoding is not for a model of bytes, which reads them as they are", "without it"
         )
-    model, length = CodingModel(members), CodeLength()
+    model, length = coding_model(members), CodeLength()
     name = shown(file)
     with seekable(file) as source:
         measured = measure(source, name, model.vocabulary, TextOptions(encoding, as_bytes))
         begin = time.perf_counter()
         with progress_bar(measured.characters, shown=not quiet) as bar:
             describe(bar, "compressing")
-            parts = compressed(source, name, measured, model, length, advance=bar.update)
-            write_output(target, parts)
+            content = compressed(source, name, measured, model, length, advance=bar.update)
+            write_output(target, content)
     seconds = time.perf_counter() - begin
     if quiet and not json:
         return
     if json:
-        found = summary(target, measured, length, paths, seconds)
+        found = summary(target, measured, length, paths, parts, seconds)
         write_plain(f"{to_json(found)}\n")
         return
     unit = "byte" if as_bytes else "character"
     show = answer if target != STDIN else show_on_stderr
-    show(sizes_table(measured, length, paths, unit))
+    show(sizes_table(measured, length, parts, unit))
     speed = f"{measured.characters / max(seconds, 1e-9):,.0f} {unit}s per second"
     show(f"{measured.characters:,} {unit}s in {seconds:.1f} s, {speed}")
     if target != STDIN:
@@ -121,19 +126,50 @@ def output_of(file: str, output: str | None, *, json: bool) -> str:
     return target
 
 
-def sizes_table(measured: Measured, length: CodeLength, paths: list[Path], unit: str) -> Table:
+@dataclass(frozen=True)
+class Parts:
+    """What compresses a file, and the names of the parts whose code alone is measured too.
+
+    Attributes:
+        title: the name of the file's row in the table.
+        combination: how the parts are combined; None for one network.
+        names: of each part.
+        key: what a name is: `checkpoint` or `part`.
+    """
+
+    title: str = "this file"
+    combination: str | None = None
+    names: tuple[str, ...] = ()
+    key: str = "checkpoint"
+
+
+def parts_of(members: Sequence[Model], paths: Sequence[Path]) -> Parts:
+    """Return the parts of one network, of a mixture, or of an ensemble."""
+    first = members[0]
+    if isinstance(first, Mixture):
+        names = [f"network {number + 1}" for number in range(len(first.members))]
+        if first.record.ngrams is not None:
+            names.append(f"{first.record.ngrams.order}-grams")
+        return Parts(f"this file, {first.title}", first.title, tuple(names), "part")
+    if len(paths) == 1:
+        return Parts()
+    title = f"this file, ensemble of {len(paths)}"
+    return Parts(title, "arithmetic mean of probabilities", tuple(map(str, paths)))
+
+
+def sizes_table(measured: Measured, length: CodeLength, parts: Parts, unit: str) -> Table:
     """Return the table of sizes beside other compressors, the smallest first.
 
-    The members of an ensemble alone have the length of their code and the same header.
+    The parts alone have the length of their code and the same header.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"bits per {unit}", overflow="fold", min_width=12)
     for heading in ("bits", "bytes", "share"):
         table.add_column(heading, justify="right", no_wrap=True, min_width=6)
-    this = "this file" if len(paths) == 1 else f"this file, ensemble of {len(paths)}"
+    this = parts.title
     rows = {this: length.written, **measured.packed, "uncompressed": measured.size}
-    for path, size in zip(paths, member_sizes(length), strict=bool(length.member_bits)):
-        rows[f"with {label(str(path))} alone"] = size
+    for name, size in zip(parts.names, member_sizes(length), strict=True):
+        rows[f"with {label(name)} alone"] = size
     for name, size in sorted(rows.items(), key=lambda item: item[1]):
         share = f"{size / measured.size:.1%}" if measured.size else "-"
         bits = f"{8 * size / measured.characters:.4f}" if measured.characters else "-"
@@ -148,7 +184,12 @@ def member_sizes(length: CodeLength) -> list[int]:
 
 
 def summary(
-    target: str, measured: Measured, length: CodeLength, paths: list[Path], seconds: float
+    target: str,
+    measured: Measured,
+    length: CodeLength,
+    paths: Sequence[Path],
+    parts: Parts,
+    seconds: float,
 ) -> dict[str, Any]:
     """Return the sizes as JSON values, units in the names."""
     characters = measured.characters
@@ -168,10 +209,10 @@ def summary(
         "seconds": seconds,
         "chars_per_second": characters / max(seconds, 1e-9),
     }
-    if length.member_bits:
-        found["combination"] = "arithmetic mean of probabilities"
+    if parts.names:
+        found["combination"] = parts.combination
         found["members"] = [
-            {"checkpoint": str(path), "code_bits_per_char": per_char(bits)}
-            for path, bits in zip(paths, length.member_bits, strict=True)
+            {parts.key: name, "code_bits_per_char": per_char(bits)}
+            for name, bits in zip(parts.names, length.member_bits, strict=True)
         ]
     return found

@@ -28,12 +28,14 @@ from charrnn.cli.options import Json, Quiet
 from charrnn.cli.output.console import answer, describe, progress_bar
 from charrnn.cli.output.safe_text import label, stdout_is_terminal, write_plain, write_text
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.compression.coding_model import CodingModel, model_hash
+from charrnn.compression.coding_model import CodingModel
 from charrnn.compression.compressor import codec_in, decompressed, read_header
 from charrnn.compression.file_header import CHUNK_BYTES, Header
+from charrnn.compression.mixture_coding import coding_model, hashed
 from charrnn.data.file_discovery import STDIN, shown
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
-from charrnn.inference.model import Model, load
+from charrnn.inference.loading import load
+from charrnn.inference.model import Model
 
 
 def decompress(
@@ -72,7 +74,7 @@ def decompress(
     with seekable(file) as source:
         header = read_header(source, name)
         members = members_of(header, checkpoints, name)
-        model = CodingModel(members)
+        model = coding_model(members)
         begin = time.perf_counter()
         with progress_bar(header.characters, shown=not quiet) as bar:
             describe(bar, "decompressing")
@@ -124,7 +126,7 @@ def members_of(header: Header, checkpoints: Sequence[str], name: str) -> list[Mo
                 model = load(path)
             except CharRNNError:  # of pairs, or damaged: not what compressed the file
                 continue
-        found[model_hash(model)] = model
+        found |= hashed(model)
         if all(needed in found for needed in header.models):
             break
     missing = [needed for needed in header.models if needed not in found]

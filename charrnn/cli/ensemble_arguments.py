@@ -11,7 +11,7 @@ from charrnn.cli.completion import complete_run
 from charrnn.cli.output.safe_text import label
 from charrnn.errors import UsageError
 from charrnn.inference.ensemble import Ensemble
-from charrnn.inference.model import Model, load
+from charrnn.inference.model import Model, load_network
 
 EnsembleOption = Annotated[
     bool,
@@ -63,8 +63,10 @@ def load_ensemble(checkpoints: Sequence[str] | None) -> tuple[Ensemble, list[Pat
 
 
 def load_member(path: Path) -> Model:
-    """Return one model; the `UsageError` for a model of pairs names its file."""
+    """Return one network; the `UsageError` for a model of pairs or a mixture names its file."""
     try:
-        return load(path)
+        return load_network(path)
     except UsageError as error:
+        if repr(path.name) in error.problem:
+            raise
         raise UsageError(f"{label(str(path))}: {error.problem}", *error.advice) from error

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
+from charrnn.checkpointing.mixture_file import load_any
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.ensemble_arguments import EnsembleOption, load_ensemble
+from charrnn.cli.evaluate_mixture import mixture_rows, parts_as_json, stored_text_baselines
 from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.output_files import check_endings, save
@@ -30,8 +31,8 @@ from charrnn.data.text_files import Corpus, read_corpus, validation_start
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
 from charrnn.evaluation.dynamic import dynamic_evaluate
-from charrnn.evaluation.surprisal import mean_surprisal
 from charrnn.evaluation.text import Score
+from charrnn.inference.mixture import Mixture
 from charrnn.inference.model import Model
 from charrnn.inference.sampling import finite_logits
 from charrnn.types import Ids
@@ -101,6 +102,8 @@ def evaluate_text(
     A model of pairs is scored on pairs: exact matches, accuracy, and F1 where answers are labels.
     Baselines are fitted on the training text of the model, if it can still be read.
 
+    Of a mixture (charrnn combine) each part is scored alone too.
+
     With --ensemble A B FILE the probabilities of several models are averaged; each is scored alone
     too.
     """
@@ -128,25 +131,32 @@ def evaluate_text(
         raise UsageError("--surprise and --json both write to stdout", "--csv FILE with --json")
     checkpoint = checkpoints[0] if checkpoints else None
     path = find_checkpoint(checkpoint)
-    loaded = load_checkpoint(path)
+    loaded = load_any(path)
     if checkpoint is None:
         say(f"charrnn: evaluating {label(str(path))}")
     if STDIN in files and stdin_is_terminal():
         say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
-    if loaded.symbols.of_pairs:
+    if isinstance(loaded, Checkpoint) and loaded.symbols.of_pairs:
         for name in ("dynamic", "on_unknown", "baselines_too", *SURPRISAL_OPTIONS):
             if name in given:
                 raise UsageError(f"{given[name]} is for models of texts; try without it")
         score_pairs(loaded, loaded.pairing, files, encoding, json=json)
         return
-    model = Model(loaded)
-    record = loaded.corpus
+    model, parts = Model(loaded) if isinstance(loaded, Checkpoint) else Mixture(loaded), None
+    record = model.corpus
     corpus, ids = read_ids(model, files, encoding, on_unknown, encoding_given="encoding" in given)
     skipped = len(corpus.text) - len(ids)
-    score = model.score(ids)
+    if isinstance(model, Mixture):
+        if dynamic:
+            problem = f"--dynamic trains one network, and {label(str(path))} is a {model.title}"
+            raise UsageError(problem, "it without")
+        parts = model.score_parts(ids)
+        score = parts.whole
+    else:
+        score = model.score(ids)
     moving = dynamic_evaluate(model.config, model.parameters, ids) if dynamic else None
-    windows = mean_surprisal(model.config, model.parameters, ids, window) if window else None
+    windows = model.mean_surprisal(ids, window) if window else None
     table = compare(model, record, path, ids) if baselines_too else None
     unit = "byte" if model.vocabulary.as_bytes else "character"
     if csv is not None:
@@ -157,6 +167,8 @@ def evaluate_text(
         save("--html", html, lambda: html_parts(model, ids, facts))
     if json:
         found = scores_as_json(score, skipped, table, moving)
+        if isinstance(model, Mixture) and parts is not None:
+            found |= parts_as_json(model, parts, path)
         if windows is not None:
             found |= {
                 "window": window,
@@ -167,12 +179,13 @@ def evaluate_text(
     else:
         if surprise:
             show_surprisal(model, ids)
-        rows: dict[str, float | None] = {
-            "this model": score.nats_per_char,
-            "this model, dynamic": moving,
-            f"this model, windows of {window}": windows,
-        }
-        show_losses(rows, "this model", score, skipped, table, unit)
+        title = "this model"
+        rows: dict[str, float | None] = {title: score.nats_per_char}
+        if isinstance(model, Mixture) and parts is not None:
+            title = model.title
+            rows = mixture_rows(model, parts)
+        rows |= {f"{title}, dynamic": moving, f"{title}, windows of {window}": windows}
+        show_losses(rows, title, score, skipped, table, unit)
         write_plain(f"{total_line(score, unit)}\n")
     note_training_text(corpus, record, path.parent)
 
@@ -195,7 +208,7 @@ def read_ids(
         raise UsageError(
             "--encoding is not for a model of bytes, which reads them as they are", "without it"
         )
-    normalise = model.checkpoint.corpus.normalise
+    normalise = model.normalise
     corpus = read_corpus(files, TextOptions(encoding, model.vocabulary.as_bytes, normalise))
     for note in corpus.notes:
         warn(note)
@@ -326,6 +339,8 @@ def score_pairs(
 
 def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:
     """Return the baselines fitted on the model's training part, or None if that cannot be read."""
+    if isinstance(model, Mixture) and model.record.ngrams is not None:
+        return stored_text_baselines(model, ids)
     try:
         corpus = find_text_again(record, path.parent)
     except CharRNNError as error:

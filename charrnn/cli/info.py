@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint
+from charrnn.checkpointing.mixture_file import load_any
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.options import CheckpointArgument, Json
 from charrnn.cli.output.console import answer, facts_table
 from charrnn.cli.output.safe_text import label, write_plain
@@ -18,7 +19,12 @@ from charrnn.cli.output.text_columns import (
 )
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.characters import code_name, enumerated
-from charrnn.inference.description import describe, description_lines
+from charrnn.inference.description import (
+    describe,
+    describe_mixture,
+    description_lines,
+    mixture_lines,
+)
 
 MAX_LABELS = 100
 """Labels of a model of pairs that are shown."""
@@ -31,19 +37,21 @@ def info(
 ) -> None:
     """Show the contents of a checkpoint: model, vocabulary, corpus, training, losses."""
     path = find_checkpoint(checkpoint)
-    loaded = load_checkpoint(path)
-    facts = {"path": str(path)} | describe(loaded)
+    loaded = load_any(path)
+    facts: dict[str, Any] = {"path": str(path)}
+    facts |= describe(loaded) if isinstance(loaded, Checkpoint) else describe_mixture(loaded)
     if json:
         write_plain(f"{to_json(facts)}\n")
         return
     answer(facts_table(readable(facts)))
     if arrays:
-        answer(facts_table({name: str(value.shape) for name, value in loaded.parameters.items()}))
+        answer(facts_table({name: str(tuple(shape)) for name, shape in facts["arrays"].items()}))
 
 
 def readable(facts: dict[str, Any]) -> dict[str, str]:
     """Return the description of a checkpoint as lines of text, by their titles."""
-    return {"checkpoint": facts["path"]} | description_lines(facts, readable_symbols(facts))
+    lines_of = mixture_lines if "mixture" in facts else description_lines
+    return {"checkpoint": facts["path"]} | lines_of(facts, readable_symbols(facts))
 
 
 def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:

@@ -92,7 +92,7 @@ def measure_novelty(
         UsageError: if more samples are wanted than can be drawn at once.
         DivergedError: if the predictions of the model are not finite.
     """
-    text = TextIds(corpus, model.vocabulary, model.checkpoint.corpus.val_fraction)
+    text = TextIds(corpus, model.vocabulary, model.corpus.val_fraction)
     if length is None:
         room = text.held_out_characters // samples if text.held_out_characters else LENGTH
         length = max(MIN_LENGTH, min(LENGTH, room))

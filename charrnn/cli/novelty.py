@@ -31,7 +31,9 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.large_text_files import AnyCorpus
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.novelty import VERDICT_LENGTH, Novelty
-from charrnn.inference.model import Model, load
+from charrnn.inference.loading import load
+from charrnn.inference.mixture import Mixture
+from charrnn.inference.model import Model
 from charrnn.inference.sampling import Sampling
 from charrnn.limits import Limits
 from charrnn.types import Ids
@@ -97,18 +99,22 @@ def novelty(
     sampling = Sampling(temp, top_k, top_p, seed=seed)
     path = find_checkpoint(checkpoint)
     model = load(path)
-    if checkpoint is None:
+    if isinstance(model, Mixture):
+        say(f"charrnn: measuring {label(str(path))}, a {model.title}")
+    elif checkpoint is None:
         say(f"charrnn: measuring {label(str(path))}")
     try:
-        corpus = find_text_again(model.checkpoint.corpus, path.parent, text or ())
+        corpus = find_text_again(model.corpus, path.parent, text or ())
     except TextError as error:
         raise TextError(error.problem, "--text FILE with the text of the run") from error
     found = measure_novelty(
         model, corpus, sampling, samples, length, lambda chunks: shown_progress(chunks, corpus)
     )
-    note_sizes(found, samples, model.checkpoint.corpus)
+    note_sizes(found, samples, model.corpus)
     if json:
         facts = {"schema": NOVELTY_SCHEMA, "checkpoint": str(path), "text": corpus.name}
+        if isinstance(model, Mixture):
+            facts["model"] = model.title
         drawn = {
             "length": found.length,
             "temperature": temp,

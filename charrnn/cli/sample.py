@@ -26,7 +26,9 @@ from charrnn.data.text_files import read_source
 from charrnn.data.typed_text import ESCAPES_HELP, typed_with_escapes, without_mark
 from charrnn.errors import TextError, UsageError
 from charrnn.inference.ensemble import Ensemble
-from charrnn.inference.model import Model, check_size, load
+from charrnn.inference.loading import load
+from charrnn.inference.mixture import Mixture
+from charrnn.inference.model import Model, check_size
 from charrnn.inference.sampling import Sampling
 from charrnn.inference.session import Session
 from charrnn.randomness import new_seed
@@ -104,7 +106,10 @@ def sample(
         checkpoint = single_checkpoint(checkpoints)
         path = find_checkpoint(checkpoint)
         model = first = load(path)
-        if checkpoint is None:
+        if isinstance(model, Mixture):
+            first = model.members[0]
+            say(f"charrnn: sampling from {label(str(path))}, a {model.title}")
+        elif checkpoint is None:
             say(f"charrnn: sampling from {label(str(path))}")
     vocabulary = model.vocabulary
     stop = typed_with_escapes(stop, "--stop", vocabulary, first.checkpoint.corpus.normalise)
@@ -116,8 +121,8 @@ def sample(
         session = Session(model, sampling, length, stop)
         converse(session, prime, first.checkpoint.corpus.normalise, raw=raw)
         return
-    if prime and isinstance(model, Model):
-        note_prompt(model, path, prime)
+    if prime and model is first:
+        note_prompt(first, path, prime)
     greedy = temp == 0 or top_k == 1
     recorder = Recorder(KEPT if greedy else 0)
     texts = model.samples(prime, length, sampling, count, stop)

@@ -18,7 +18,7 @@ from charrnn.cli.output.console import answer
 from charrnn.cli.output.marked_text import Glyph, has_colour, picture, show_marked
 from charrnn.cli.output.output_files import MAX_HTML_CHARACTERS, PAGE_END, page_head
 from charrnn.cli.output.safe_text import decode_utf_8, write_plain
-from charrnn.evaluation.surprisal import LIKELIEST, surprisals
+from charrnn.evaluation.surprisal import LIKELIEST
 from charrnn.inference.model import Model
 from charrnn.types import Ids
 
@@ -62,7 +62,7 @@ def scored_symbols(model: Model, ids: Ids) -> Iterator[Scored]:
     """Yield the symbols of ids (N,) with their surprisals, a byte at a time in a text of bytes."""
     characters = model.vocabulary.characters
     yield Scored(characters[ids[0]], None)
-    for chunk in surprisals(model.config, model.parameters, ids):
+    for chunk in model.surprisals(ids):
         rows = zip(
             ids[chunk.begin : chunk.begin + len(chunk.nats)].tolist(),
             chunk.nats.tolist(),

@@ -40,6 +40,11 @@ class CodingModel:
         self.start = int(members[0].start("")[0])
         """The id that is read before the first character of each sequence."""
 
+    @property
+    def parts(self) -> int:
+        """The number of parts whose code alone is measured: the members of an ensemble, or none."""
+        return len(self.members) if len(self.members) > 1 else 0
+
     def begin(self, S: int) -> None:
         """Begin S sequences, each from the zero state."""
         for network in self.networks:
@@ -48,6 +53,10 @@ class CodingModel:
     def shares(self, ids: Ids) -> Integers:
         """Read one character of each of the first n sequences; return the shares (K, n, V)."""
         return np.stack([shares(network.read(ids)) for network in self.networks])
+
+    def frequencies(self, found: Integers) -> Integers:
+        """Return the frequencies (n, V) for the shares that `shares` returned."""
+        return frequencies(found)
 
     def fingerprint(self) -> bytes:
         """Return a hash of frequencies that this machine computes for a fixed sequence of ids.

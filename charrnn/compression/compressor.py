@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from charrnn.compression.coding_model import CodingModel, frequencies
+from charrnn.compression.coding_model import CodingModel
 from charrnn.compression.file_header import (
     DIGEST_BYTES,
     Division,
@@ -41,7 +41,8 @@ class CodeLength:
 
     Attributes:
         bits: −Σ log₂ p of all characters.
-        member_bits: the same for each model of an ensemble alone; empty for one model.
+        member_bits: the same for each part alone: the models of an ensemble, the networks and the
+            n-grams of a mixture; empty for one model.
         written: bytes of the file.
     """
 
@@ -85,7 +86,7 @@ def compressed(
         codec,
         measured.mark,
     )
-    length.member_bits = [0.0] * (len(model.members) if len(model.members) > 1 else 0)
+    length.member_bits = [0.0] * model.parts
     digest = hashlib.sha256()
     encoder = RangeEncoder()
 
@@ -155,7 +156,7 @@ def encode_block(
         n = active(S, T, len(ids), t)
         targets = rows[:n, t]
         shares = model.shares(previous[:n])
-        found = frequencies(shares)
+        found = model.frequencies(shares)
         ends, every = found.cumsum(axis=1), np.arange(n)
         sizes, totals = found[every, targets], ends[:, -1]
         starts = ends[every, targets] - sizes
@@ -274,7 +275,7 @@ def decode_block(
     previous: Ids = np.full(S, model.start)
     for t in range(T):
         n = active(S, T, count, t)
-        ends = frequencies(model.shares(previous[:n])).cumsum(axis=1)
+        ends = model.frequencies(model.shares(previous[:n])).cumsum(axis=1)
         totals = ends[:, -1].tolist()
         found = []
         for row, total in zip(ends, totals, strict=True):

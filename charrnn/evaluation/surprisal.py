@@ -5,7 +5,7 @@ of the text is held at a time, so that memory does not grow with the text.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +75,8 @@ def surprisals(
             at = np.minimum(begin + np.arange(network.T + 1), predictions)  # pads the last chunk
             text = ids[at][:, None]
             network.forward(text[:-1])
-            nats = np.array(network.loss(text[1:])[:count, 0])
-            log_p = network.log_p[:count, 0]  # (n, V)
-            likeliest = np.argsort(-log_p, axis=-1, kind="stable")[:, :k]
-            best = np.take_along_axis(log_p, likeliest, axis=-1)
-            yield SurprisalChunk(begin + 1, nats, likeliest, np.exp(best))
+            network.loss(text[1:])
+            yield surprisal_chunk(begin + 1, network.log_p[:count, 0], text[1 : count + 1, 0], k)
             network.carry_state()
 
 
@@ -87,5 +84,25 @@ def mean_surprisal(
     config: ModelConfig, parameters: Parameters, ids: Ids, window: int | None = None
 ) -> float:
     """Return the mean surprisal of `ids[1:]` in nats; arguments and errors as of `surprisals`."""
-    chunks = surprisals(config, parameters, ids, 0, window)
-    return math.fsum(float(c.nats.sum(dtype=np.float64)) for c in chunks) / (len(ids) - 1)
+    return mean_of(surprisals(config, parameters, ids, 0, window))
+
+
+def mean_of(chunks: Iterable[SurprisalChunk]) -> float:
+    """Return the mean of the surprisals of all chunks in nats."""
+    sums = [(float(chunk.nats.sum(dtype=np.float64)), len(chunk.nats)) for chunk in chunks]
+    return math.fsum(nats for nats, _ in sums) / sum(count for _, count in sums)
+
+
+def surprisal_chunk(begin: int, log_p: Array, targets: Ids, k: int) -> SurprisalChunk:
+    """Return the surprisals of characters, and the likeliest in their place.
+
+    Args:
+        begin: position of the first in the text.
+        log_p: log-probabilities (n, V) of all characters.
+        targets: the characters that occurred (n,).
+        k: symbols per prediction, at most V; 0 for none.
+    """
+    nats = -log_p[np.arange(len(targets)), targets]
+    likeliest = np.argsort(-log_p, axis=-1, kind="stable")[:, :k]
+    best = np.take_along_axis(log_p, likeliest, axis=-1)
+    return SurprisalChunk(begin, nats, likeliest, np.exp(best))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from charrnn.checkpointing.records import Checkpoint
+from charrnn.checkpointing.records import Checkpoint, MixtureRecord
 from charrnn.data.characters import labelled, repaired
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
@@ -26,6 +26,59 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "finished": None if training is None else training.finished,
         "arrays": {name: list(array.shape) for name, array in checkpoint.parameters.items()},
     }
+
+
+def describe_mixture(mixture: MixtureRecord) -> dict[str, Any]:
+    """Return everything in a mixture except the arrays, as JSON values."""
+    ngrams = mixture.ngrams
+    members = [describe(member) for member in mixture.members]
+    arrays = {
+        f"members.{number}.{name}": shape
+        for number, member in enumerate(members)
+        for name, shape in member["arrays"].items()
+    }
+    counted = {} if ngrams is None else {"ngrams.ids": [len(ngrams.ids)]}
+    return {
+        "mixture": mixture.title,
+        **describe_symbols(mixture.vocabulary),
+        "members": members,
+        "ngrams": None if ngrams is None else {"characters": len(ngrams.ids), **ngrams.settings()},
+        "arrays": arrays | counted,
+    }
+
+
+def mixture_lines(facts: dict[str, Any], symbols: Mapping[str, str]) -> dict[str, str]:
+    """Return the description of a mixture as lines of text, by their titles.
+
+    Args:
+        facts: what `describe_mixture` returns.
+        symbols: lines about the symbols of the model.
+    """
+    lines = {"model": facts["mixture"], **symbols}
+    shown = ("model", "corpus", "imported", "step", "validation")
+    for number, member in enumerate(facts["members"], 1):
+        own = description_lines(member, {})
+        found = [
+            own[name] if name == "model" else f"{name} {own[name]}" for name in shown if name in own
+        ]
+        found = [f"alone: {text}" if text.startswith("validation") else text for text in found]
+        lines[f"network {number}"] = "; ".join(found)
+    ngrams = facts["ngrams"]
+    if ngrams is None:
+        return lines
+    title = f"{ngrams['order']}-grams"
+    lines[title] = (
+        f"of {ngrams['characters']:,} characters of the training text, which this file contains"
+    )
+    fitted = (
+        f"fitted on {ngrams['fitted']:,} validation characters" if ngrams["fitted"] else "default"
+    )
+    lines["exponents"] = (
+        f"networks {ngrams['network_unmatched']:.2f} without a known context to "
+        f"{ngrams['network_matched']:.2f} with the longest, {title} "
+        f"{ngrams['ngrams_unmatched']:.2f} to {ngrams['ngrams_matched']:.2f}; {fitted}"
+    )
+    return lines
 
 
 def describe_symbols(symbols: Vocabulary | PairVocabulary) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.text import SEQ_LENGTH, Score
-from charrnn.inference.model import Model, check_size, load, texts_of
+from charrnn.inference.model import Model, check_size, load_network, texts_of
 from charrnn.inference.sampling import (
     Sampling,
     check_sampling,
@@ -82,7 +82,7 @@ class Ensemble:
 
         Raises as `charrnn.load` does, and `UsageError` for models that do not fit together.
         """
-        return cls([load(path) for path in paths], [str(path) for path in paths])
+        return cls([load_network(path) for path in paths], [str(path) for path in paths])
 
     def typed(self, text: str) -> str:
         """Return `text` normalised as the training texts were; see `Model.typed`."""

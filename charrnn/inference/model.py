@@ -5,21 +5,24 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 
 from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.npz_format import bounded_repr
-from charrnn.checkpointing.records import Checkpoint
+from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.typed_text import typed
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
+from charrnn.evaluation.surprisal import LIKELIEST, SurprisalChunk, mean_of, surprisals
 from charrnn.evaluation.text import Score, evaluate
 from charrnn.inference.description import description_html
 from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
 from charrnn.limits import check_kind, format_value
-from charrnn.nn.network import Network
+from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 
 MAX_SAMPLES = 10_000
@@ -32,7 +35,7 @@ MAX_SAMPLED_CHARACTERS = 100_000_000
 class Model:
     """A trained language model: a network with its vocabulary.
 
-    `load` reads one from a file. `config`, `parameters` and `vocabulary` are those of the
+    `charrnn.load` reads one from a file. `config`, `parameters` and `vocabulary` are those of the
     checkpoint; the ids of characters are positions in `vocabulary.characters`.
 
     Args:
@@ -52,11 +55,34 @@ class Model:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.checkpoint = checkpoint
-        self.config = checkpoint.config
-        self.parameters = checkpoint.parameters
+        self._checkpoint = checkpoint
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self._network = Network(self.config, self.parameters, 1, 1)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the network."""
+        return self._checkpoint
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of the network."""
+        return self.checkpoint.config
+
+    @property
+    def parameters(self) -> Parameters:
+        """The weights of the network."""
+        return self.checkpoint.parameters
+
+    @property
+    def corpus(self) -> CorpusRecord:
+        """The training text."""
+        return self.checkpoint.corpus
+
+    @property
+    def normalise(self) -> str | None:
+        """Unicode normal form of the training text, or None."""
+        return self.corpus.normalise
 
     def reset(self) -> None:
         """Set the state of `step` to zero, as before the first character."""
@@ -68,10 +94,7 @@ class Model:
         Args:
             character: the id of the character read, from 0 to V − 1; `UsageError` for another.
         """
-        check_kind("character", character, Integral)
-        if not 0 <= character < len(self.vocabulary):
-            last = len(self.vocabulary) - 1
-            raise UsageError(f"no character {format_value(character)}; ids go from 0 to {last}")
+        self._check_character(character)
         logits = self._network.forward(np.full((1, 1), character))
         self._network.carry_state()
         return np.array(logits[0, 0])
@@ -118,7 +141,7 @@ class Model:
         Raises `UsageError` for what is not a `str`.
         """
         check_kind("a text", text, str)
-        return typed(text, self.vocabulary, self.checkpoint.corpus.normalise)
+        return typed(text, self.vocabulary, self.normalise)
 
     def samples(
         self, prime: str, length: int, sampling: Sampling, count: int = 1, stop: str = ""
@@ -175,6 +198,33 @@ class Model:
         finite_logits(np.array(nats))
         return Score(nats, len(ids))
 
+    def surprisals(
+        self, ids: Ids, k: int = LIKELIEST, window: int | None = None
+    ) -> Iterator[SurprisalChunk]:
+        """Return an iterator of the surprisals of `ids[1:]`, in the order of the text.
+
+        Args:
+            ids: the text (N,).
+            k: symbols that are given for each prediction, at most V; 0 for none.
+            window: predictions between two resets of the state to zero; None for one stream.
+
+        Raises `UsageError` for a number out of range or no vector of ids, and `TextError` for fewer
+        than two.
+        """
+        for name, value, least in (("k", k, 0), ("window", 1 if window is None else window, 1)):
+            check_kind(name, value, Integral)
+            if value < least:
+                raise UsageError(f"{name} is {format_value(value)}; it must be {least} or more")
+        return self._surprisals(self._checked_text(ids), min(k, len(self.vocabulary)), window)
+
+    def _surprisals(self, ids: Ids, k: int, window: int | None) -> Iterator[SurprisalChunk]:
+        """Yield the surprisals; the arguments are checked."""
+        return surprisals(self.config, self.parameters, ids, k, window)
+
+    def mean_surprisal(self, ids: Ids, window: int | None = None) -> float:
+        """Return the mean surprisal of `ids[1:]` in nats; arguments and errors as `surprisals`."""
+        return mean_of(self.surprisals(ids, 0, window))
+
     def _repr_html_(self) -> str:
         """Return the lines of `charrnn info` as a table, for notebooks."""
         return description_html(self.checkpoint)
@@ -184,10 +234,21 @@ class Model:
 
         Raises `StorageError` if that fails, and `UsageError` for a path that no file can have.
         """
-        target = checked_path(path)
-        if not target.name:
-            raise UsageError(f"{bounded_repr(target)} is no name of a file", "one ending in .npz")
-        save_checkpoint(target, self.checkpoint)
+        save_checkpoint(checked_target(path), self.checkpoint)
+
+    def _check_character(self, character: int) -> None:
+        """Raise `UsageError` unless an argument is the id of a character."""
+        check_kind("character", character, Integral)
+        if not 0 <= character < len(self.vocabulary):
+            last = len(self.vocabulary) - 1
+            raise UsageError(f"no character {format_value(character)}; ids go from 0 to {last}")
+
+    def _checked_text(self, ids: Ids) -> Ids:
+        """Return ids as `_checked_ids`; `TextError` for fewer than two."""
+        ids = self._checked_ids(ids)
+        if len(ids) < 2:
+            raise TextError(f"{len(ids)} characters leave nothing to predict", "a longer text")
+        return ids
 
     def _checked_ids(self, ids: Ids) -> Ids:
         """Return ids as an array (N,); `UsageError` for another shape, type or range."""
@@ -248,21 +309,21 @@ def check_size(length: int, count: int) -> None:
         raise UsageError(f"--length is {format_value(length)}; it must be at most {sys.maxsize}")
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Return the language model of a checkpoint.
+def checked_target(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file to write; `UsageError` for one that no file can have."""
+    target = checked_path(path)
+    if not target.name:
+        raise UsageError(f"{bounded_repr(target)} is no name of a file", "one ending in .npz")
+    return target
+
+
+def load_network(path: str | os.PathLike[str]) -> Model:
+    """Return the language model of a checkpoint with a single network; see `charrnn.load`.
 
     Args:
-        path: a checkpoint file, or the folder of a run: then `best.npz`, or `last.npz` if there is
-            no best one.
+        path: a checkpoint file, or the folder of a run.
 
-    Raises `CheckpointError` if there is none or it cannot be trusted, `StorageError` if it cannot
-    be read, and `UsageError` if it is a model of pairs (see `Predictor.load`) or no path.
-
-    Example:
-        >>> import charrnn
-        >>> model = charrnn.load("checkpoints/corpus")
-        >>> for character in model.generate("the", length=3, seed=1):
-        ...     assert character in model.vocabulary
+    Raises as `charrnn.load` does, and `UsageError` for a mixture.
     """
     return Model(load_checkpoint(checkpoint_in(checked_path(path))))
 

@@ -254,7 +254,7 @@ NONSENSE: dict[str, tuple[Change, str]] = {
     "no format": (drop("format"), r"format is missing"),
     "a format in words": (put("format", value="1"), r"format is missing or not of type int"),
     "a format that is true": (put("format", value=True), r"format is missing or not of type int"),
-    "a format of the future": (put("format", value=3), r"format is 3, .*try a newer charrnn"),
+    "a format of the future": (put("format", value=4), r"format is 4, .*try a newer charrnn"),
     "no format at all": (put("format", value=0), r"no format 0"),
     "a negative format": (put("format", value=-1), r"no format -1"),
     "no model": (drop("model"), r"model is missing"),

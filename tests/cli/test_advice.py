@@ -276,6 +276,78 @@ CASES = [
         "import run.safetensors -o model.npz",
     ),
     Case(
+        "combine run --ngrams 3 -o model.bin",
+        "a checkpoint ends in .npz, unlike model.bin",
+        "--output FILE.npz",
+        "combine run --ngrams 3 -o model.npz",
+    ),
+    Case(
+        "combine mixture.npz --member 1 --ngrams 3 -o one.npz",
+        "--member takes a network out",
+        "it alone",
+        "combine mixture.npz --member 1 -o one.npz",
+    ),
+    Case(
+        "combine mixture.npz run --member 1 -o one.npz",
+        "--member is for one mixture",
+        "the path of one",
+        "combine mixture.npz --member 1 -o one.npz",
+    ),
+    Case(
+        "combine run --member 1 -o one.npz",
+        "is no mixture, but a single network",
+        "a mixture",
+        "combine mixture.npz --member 1 -o one.npz",
+    ),
+    Case(
+        "combine mixture.npz --member 2 -o one.npz",
+        "--member 2 is not within 1 and 1",
+        "--member 1",
+        "combine mixture.npz --member 1 -o one.npz",
+    ),
+    Case(
+        "combine run --text corpus.txt -o m.npz",
+        "--text is for --ngrams",
+        "--ngrams 8",
+        "combine run --text corpus.txt --ngrams 8 -o m.npz",
+    ),
+    Case(
+        "combine run -o m.npz",
+        "one network alone is no mixture",
+        "another run, or --ngrams 8",
+        "combine run twin -o m.npz",
+    ),
+    Case(
+        "combine run run -o m.npz",
+        "is named twice",
+        "another one",
+        "combine run twin -o m.npz",
+    ),
+    Case(
+        "combine run half --ngrams 3 -o m.npz",
+        "was trained on another text, or another part of it",
+        "a mixture without --ngrams",
+        "combine run half -o m.npz",
+    ),
+    Case(
+        "combine alone/best.npz --ngrams 3 -o m.npz",
+        "where the text was",
+        "--text FILE",
+        "combine alone/best.npz --ngrams 3 --text corpus.txt -o m.npz",
+    ),
+    Case(
+        "export mixture.npz --to safetensors",
+        "is a mixture, and this needs a single network",
+        "charrnn combine mixture.npz --member 1 --output one.npz",
+        "combine mixture.npz --member 1 --output one.npz",
+    ),
+    Case(
+        "eval mixture.npz corpus.txt --dynamic",
+        "--dynamic trains one network",
+        "it without",
+        "eval mixture.npz corpus.txt",
+    ),
+    Case(
         "import gone.safetensors",
         "no file gone.safetensors",
         "another FILE",
@@ -870,6 +942,10 @@ NOT_PROVOKED = {
     "cannot be restored exactly": "an encoding with several spellings: `test_compressor`",
     "was compressed with another model": "only through Python: `test_compressor`",
     "is of version {}, not": "a file of the future: `test_compressor`",
+    "is no part of an ensemble": "a compressed file made by hand: `test_mixture_coding`",
+    "networks are more than": "65 checkpoints: `test_combine`",
+    "has no {} of its own": "only through Python: `test_mixture`",
+    "n-grams are counted in": "only through Python: `test_ngram_model`",
     "has no form of": "a cell or an option of another program: `test_pytorch_weights`",
     "a compressed file is not for a terminal": "on a terminal: `test_compress`",
     "another Python": "a codec of another Python: `test_compressor`",
@@ -958,6 +1034,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         for words in (
             f"corpus.txt {T} --out run",
             f"corpus.txt {T} --seed 2 --out twin",
+            f"corpus.txt {T} --val-fraction 0.5 --out half",
             f"corpus.txt {T} --bytes --out bytes",
             f"corpus.txt {T} --normalize nfd --out normal",
             f"greek.txt {T} --out greek",
@@ -973,6 +1050,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         Path("lost/training-part.txt").unlink()
         assert call("compress run corpus.txt --output packed.charrnn").exit_code == 0
         assert call("export run --to safetensors").exit_code == 0
+        assert call("combine run --ngrams 3 -o mixture.npz").exit_code == 0
         save_file(load_tensors(Path("run.safetensors").read_bytes()), "bare.safetensors")
         characters = list(charrnn.load("run").vocabulary.characters)
         Path("characters.json").write_text(json.dumps(characters), encoding="utf-8")

@@ -165,7 +165,7 @@ CHECKPOINT_ERRORS = [
     ("a cut checkpoint", "sample cut.npz", ["cut.npz", "cut short"]),
     ("a changed checkpoint", "info flipped.npz", ["flipped.npz", "damaged"]),
     ("a foreign archive", "sample foreign.npz", ["foreign.npz", "not one that charrnn wrote"]),
-    ("a checkpoint of the future", "info future.npz", ["format is 3", "newer charrnn"]),
+    ("a checkpoint of the future", "info future.npz", ["format is 4", "newer charrnn"]),
     ("a device as a checkpoint", "sample /dev/null", ["/dev/null"]),
     ("nothing to resume", "train --resume nowhere", ["nowhere", "last.npz"]),
     ("nothing to begin from", "train good.txt --init-from nowhere.npz", ["nowhere.npz"]),
@@ -189,7 +189,7 @@ def gallery(empty_folder: Path, finished_run: Path) -> None:
     Path("flipped.npz").write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
     np.savez("foreign.npz", W=np.zeros(3))
     arrays, metadata = read_archive(finished_run / "best.npz")
-    write_archive(Path("future.npz"), arrays, metadata | {"format": 3})
+    write_archive(Path("future.npz"), arrays, metadata | {"format": 4})
 
 
 @pytest.mark.parametrize(("line", "code", "fragments"), CASES)

@@ -14,7 +14,7 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.app import app
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.export.pytorch_weights import MODULES, to_pytorch
-from charrnn.inference.model import load
+from charrnn.inference.loading import load
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
 

@@ -60,6 +60,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "inspect-gradients": ("run", "--lags", "3", "--windows", "2"),
     "inspect-text": ("corpus.txt", "--lags", "3"),
     "eval": ("run", "corpus.txt", "--no-baselines"),
+    "combine": ("run", "--ngrams", "3", "--force"),
     "neurons": ("run", "corpus.txt"),
     "novelty": ("run", "--samples", "2", "--length", "20"),
     "compress": ("run", "corpus.txt", "--output", "-"),

@@ -20,7 +20,15 @@ TEXTS = ("", "a", "the cat", "é", "e\u0301", "\ufeffab", r"\n", r"\xff", "\\", 
 ENCODINGS = ("utf-8", "latin-1", "utf-16", "hex", "utf-7", "", "é")
 FILES = ("words.txt", "mark.txt", "latin.txt", "nul.bin", "empty.txt", "nowhere", ".", "-", "")
 UNKNOWN = ("skip", "error", "ask")
-MODELS = ("text.npz", "bytes.npz", "labels.npz", "texts.npz", "words.txt", "nowhere.npz")
+MODELS = (
+    "text.npz",
+    "mixture.npz",
+    "bytes.npz",
+    "labels.npz",
+    "texts.npz",
+    "words.txt",
+    "nowhere.npz",
+)
 
 SPACES: dict[str, dict[str, Sequence[str]]] = {
     "sample": {
@@ -60,6 +68,15 @@ SPACES: dict[str, dict[str, Sequence[str]]] = {
         "--text": FILES,
         "--json": (),
     },
+    "combine": {
+        "--ngrams": NUMBERS,
+        "--member": ("1", "2", "0", "x"),
+        "--text": FILES,
+        "--output": ("c.npz", ".", "nowhere/x.npz", "x.bin", "a\x1b[2J.npz"),
+        "--force": (),
+        "--json": (),
+        "--quiet": (),
+    },
     "info": {"--json": (), "--arrays": ()},
     "runs": {"--json": (), "--sort": ("loss", "name", "size")},
     "plot": {
@@ -94,6 +111,7 @@ INPUTS = {
     "plot": ("checkpoints/text", "checkpoints/labels", "nowhere"),
     "export": (),
     "import": EXPORTED,
+    "combine": ("text.npz", "checkpoints/text", "mixture.npz"),
 }
 STDIN = (b"", b"a\n\nb\n", b"\xef\xbb\xbfab\n", b"\xff\n", b"\x00", "é\r\n".encode("utf-16"))
 
@@ -128,6 +146,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = place / f"{name}.safetensors"
         words = ["export", str(place / f"{name}.npz"), "--to", "safetensors", "-o", str(made)]
         assert CliRunner().invoke(app, words).exit_code == 0
+    words = ["combine", str(place / "checkpoints" / "text"), "--ngrams", "3"]
+    assert CliRunner().invoke(app, [*words, "-o", str(place / "mixture.npz")]).exit_code == 0
     tensors = load((place / "text.safetensors").read_bytes())
     save_file(tensors, place / "bare.safetensors")
     (place / "vocabulary.json").write_text('"\\n acehmnost"', encoding="utf-8")
@@ -185,6 +205,8 @@ def test_every_command_survives_its_streams(
         "eval labels.npz labels.tsv --json",
         "neurons text.npz words.txt --length 600",
         "neurons bytes.npz words.txt --on-unknown skip --span 3:9 --json",
+        "sample mixture.npz --seed 1",
+        "eval mixture.npz words.txt --json",
         "info bytes.npz",
         "info text.npz --json",
         "export text.npz --to safetensors --force",

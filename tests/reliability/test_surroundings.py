@@ -50,6 +50,7 @@ LINES = {
     "inspect-text": "inspect-text corpus.txt",
     "novelty": "novelty run --samples 2 --length 40",
     "eval": "eval run corpus.txt --no-baselines",
+    "combine": "combine run --ngrams 3 --force",
     "compress": "compress run corpus.txt --output -",
     "info": "info run",
     "report": "report run",

@@ -1762,6 +1762,40 @@ REPORT = (
     ),
 )
 
+MIXTURES = (
+    Weakening(
+        "n-grams-of-the-held-out-part",
+        "charrnn/cli/combine.py",
+        'vocabulary.encode(corpus.part(begin, end), "skip")',
+        'vocabulary.encode(corpus.part(begin, stop), "skip")',
+        ("cli/test_combine.py::test_only_the_training_part_is_counted",),
+    ),
+    Weakening(
+        "exponents-scored-where-they-were-fitted",
+        "charrnn/inference/mixture_fit.py",
+        "first.total(second.fitted()) + second.total(first.fitted())",
+        "first.total(first.fitted()) + second.total(second.fitted())",
+        (
+            "inference/test_mixture.py"
+            "::test_the_fit_lowers_the_loss_and_scores_halves_with_the_other",
+        ),
+    ),
+    Weakening(
+        "ngram-ids-outside-the-vocabulary",
+        "charrnn/checkpointing/mixture_file.py",
+        "if int(ids.max()) >= len(vocabulary):",
+        "if not len(vocabulary):",
+        ("checkpointing/test_mixture_file.py::test_a_flaw_is_named_in_one_line",),
+    ),
+    Weakening(
+        "compressed-files-of-another-counted-text",
+        "charrnn/compression/mixture_coding.py",
+        'digest.update(record.ids.astype("<u4").tobytes())',
+        "digest.update(bytes(record.order))",
+        ("compression/test_mixture_coding.py::test_another_mixture_is_refused",),
+    ),
+)
+
 WEAKENINGS = (
     *SAVING,
     *STRANGERS_FILES,
@@ -1774,5 +1808,6 @@ WEAKENINGS = (
     *NUMBERS,
     *EXPORT,
     *REPORT,
+    *MIXTURES,
 )
 """Every weakening, by what it concerns."""

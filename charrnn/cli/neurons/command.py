@@ -43,7 +43,7 @@ from charrnn.cli.output.output_files import check_endings, save
 from charrnn.cli.output.safe_text import label, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
-from charrnn.inference.model import Model, load
+from charrnn.inference.model import Model, load_network
 from charrnn.limits import SEED, Limits
 from charrnn.types import Array
 
@@ -124,7 +124,7 @@ def neurons(
     given = list(arguments or ())
     checkpoint = given.pop(0) if given and is_checkpoint_argument(given[0]) else None
     path = find_checkpoint(checkpoint)
-    model = load(path)
+    model = load_network(path)
     if checkpoint is None:
         say(f"charrnn: reading with {label(str(path))}")
     chosen = chosen_units(model, unit, layer, state)
