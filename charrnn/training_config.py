@@ -62,6 +62,9 @@ class TrainingConfig:
     """
     loss: str = "mean"
     """`mean` or `sum` of the cross-entropies of a batch; `sum` is that of min-char-rnn."""
+    balance: float = 0.0
+    """Power, from 0 to 1, of the inverse frequency that weighs labels of pairs in the loss
+    (`charrnn.data.label_weights`); 0: all alike. Losses that are reported stay unweighted."""
     ema_decay: float = field(default=0.0, metadata={STORED_AS: "average"})
     """Decay of the exponential moving average of the weights, from 0 to 1; 0: no average."""
     eval_every: int = 0

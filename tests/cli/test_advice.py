@@ -462,6 +462,12 @@ CASES = [
         f"train --builtin languages --layout one-to-many {P}",
     ),
     Case(
+        f"train --builtin vowels {P} --balance 0.5",
+        "--balance is for labels",
+        "without it",
+        f"train --builtin vowels {P}",
+    ),
+    Case(
         f"train --builtin vowels {P} --init-from pairs --no-bidirectional",
         "does not fit the checkpoint's cells",
         "without it",

@@ -41,6 +41,8 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
                 )
     if values["bidirectional"]:
         check_bidirectional(layout)
+    if values["balance"]:
+        check_balance(layout)
     if "init_from" in given:
         for name, why in FROM_CHECKPOINT.items():
             if name in given:
@@ -78,6 +80,16 @@ def check_bidirectional(layout: str | None) -> None:
         raise UsageError(
             f"--bidirectional is for {', '.join(fit)}; an input of {layout} is one symbol",
             "without it",
+        )
+
+
+def check_balance(layout: str | None) -> None:
+    """Raise `UsageError` if answers are not labels of texts."""
+    fit = [name for name, one in LAYOUTS.items() if one.classifies]
+    if layout is None or (layout in LAYOUTS and layout not in fit):
+        other = "a text" if layout is None else f"--layout {layout}"
+        raise UsageError(
+            f"--balance is for labels, --layout {', '.join(fit)}, and this is {other}", "without it"
         )
 
 

@@ -243,6 +243,15 @@ def train_network(
             "the model. Default: 0: no average.",
         ),
     ] = None,
+    balance: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "For many-to-one: weigh labels in the loss by their frequency to the power of minus "
+            "this, such as 0.5; 1: all labels count alike. Rare labels are then found more often, "
+            "and probabilities are no longer those of the training pairs. Default: 0: off.",
+        ),
+    ] = None,
     clip_norm: Annotated[
         float | None,
         option(OPTIMISATION, "Clip the norm of the whole gradient to this. Default: 0.25."),

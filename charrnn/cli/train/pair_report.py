@@ -43,6 +43,12 @@ def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
     }
 
 
+BALANCE_NOTE = (
+    "Trained with --balance {:g}: rare labels get more probability than their share, "
+    "which the loss in nats counts against the model."
+)
+
+
 @dataclass(frozen=True)
 class PairResult:
     """How a run on pairs ended."""
@@ -57,6 +63,8 @@ class PairResult:
     baselines: tuple[PairBaseline, ...] = ()
     wrong: tuple[str, ...] = ()
     """Some validation examples that were answered wrongly, as lines."""
+    balance: float = 0.0
+    """The setting of this name: probabilities of the model are not those of the pairs above 0."""
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the result as JSON values, units in the names."""
@@ -72,6 +80,7 @@ class PairResult:
             "seconds": round(seconds_since_start(), 1),
             "validation": None if self.pair_metrics is None else self.pair_metrics.as_dict(),
             "baselines": {one.name: one.as_dict() for one in self.baselines},
+            "balance": self.balance,
         }
 
     def show(self) -> None:
@@ -82,6 +91,8 @@ class PairResult:
             answer(self.pair_metrics.table())
             answer(baseline_table(self.pair_metrics, self.baselines))
             answer(Text(comparison(self.pair_metrics, self.baselines)))
+            if self.balance:
+                answer(Text(BALANCE_NOTE.format(self.balance)))
             if len(self.pair_metrics.labels) <= MAX_LABEL_ROWS:
                 for table in confusion_tables(self.pair_metrics):
                     answer(table)
@@ -117,6 +128,7 @@ def pair_result(
         found,
         tuple(compared),
         tuple(wrong),
+        trainer.config.balance,
     )
 
 

@@ -54,6 +54,7 @@ FIGURES: dict[str, Callable[[], object]] = {
     "warmup_steps": lambda: f"{planned()['warmup_steps']}, at most a third",
     "weight_decay": lambda: f"texts with adagrad or muon {WEIGHT_DECAY:g} or more",
     "ema_decay": lambda: f"{planned()['ema_decay']:g}",
+    "balance": lambda: f"{planned()['balance']:g}",
     "clip_norm": lambda: f"{planned()['clip_norm']:g}",
     "seq_length": lambda: f"{planned()['seq_length']}",
     "batch_size": lambda: f"{planned()['batch_size']}",
