@@ -18,6 +18,7 @@ from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.replanning import Replanning
 from charrnn.cli.train.reports import reports_of
+from charrnn.cli.train.rounds import Rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.saves import Saves
 from charrnn.errors import DivergedError, StorageError, WorkerError
@@ -48,7 +49,9 @@ class Run:
         limits: ScoringLimits,
         replanning: Replanning | None = None,
         repeating: Callable[[], str] | None = None,
+        rounds: Rounds | None = None,
     ) -> None:
+        self.rounds = rounds
         self.limits, self.replanning, self.repeating = limits, replanning, repeating
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
         self.run_options, self.stop = run_options, stop
@@ -110,8 +113,10 @@ class Run:
             self.folder.update_facts({"steps": config.steps, "chosen": options})
             if not self.run_options.quiet:
                 times = config.earlier_plans.count(",") + 1
+                again = "planned again" if self.rounds is None else "continued from a full --lr"
+                why = " to keep --minutes" if self.rounds is None else ""
                 say(
-                    f"planned again {times} time{'s' * (times > 1)} to keep --minutes: "
+                    f"{again} {times} time{'s' * (times > 1)}{why}: "
                     f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
                 )
 
@@ -230,6 +235,10 @@ class Run:
         if self.run_options.watch_gradients:
             self.display.panel(self.watched)
         self.saves.validated(event)
+        if self.rounds is not None and event.step >= self.trainer.config.steps:
+            steps = self.rounds.steps(self.trainer)
+            if steps is not None:
+                self.trainer.replan(steps)
 
     def _preview(self) -> str:
         """Return a sample of the model, or its answers to a few validation inputs."""

@@ -32,6 +32,7 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
+from charrnn.cli.train.rounds import Rounds, in_rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -124,6 +125,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             planned = replace(refined, training=replace(refined.training, workers=workers))
             trainer = Trainer(planned.model, planned.training, prepared.dataset, initial, ranks)
         trainer.config = fix_steps(planned, trainer, prepared, speed)
+        round_config = in_rounds(trainer.config, trainer, prepared, request.budget, request.given)
+        trainer.config = round_config or trainer.config
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
@@ -155,8 +158,11 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
 
         chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
         screen.print(chosen)
-        replanning = None
-        if request.budget.minutes is not None:
+        replanning = rounds = None
+        if request.budget.minutes is not None and round_config is not None:
+            closing = closing_seconds(speed, prepared, limits)
+            rounds = Rounds(60 * request.budget.minutes, closing)
+        elif request.budget.minutes is not None:
             replanning = Replanning(
                 Expected(
                     60 * request.budget.minutes,
@@ -165,7 +171,9 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                     closing_seconds(speed, prepared, limits),
                 )
             )
-        Run(folder, trainer, prepared, run_options, stop, limits, replanning, repeating).go()
+        Run(
+            folder, trainer, prepared, run_options, stop, limits, replanning, repeating, rounds
+        ).go()
 
 
 def check_destination(request: TrainRequest) -> None:
