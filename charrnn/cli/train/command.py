@@ -10,6 +10,7 @@ from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
+from charrnn.cli.train.networks import DEFAULT_NETWORKS, MAX_NETWORKS
 from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
@@ -314,6 +315,17 @@ def train_network(
             f"{PATIENCE}; pairs also stop when every validation answer is right.",
         ),
     ] = None,
+    networks: Annotated[
+        int | None,
+        option(
+            RUN,
+            "For many-to-one: networks to train, each with a seed of its own, of which merged.npz "
+            f"is the mean. Default: with --minutes up to {DEFAULT_NETWORKS}, if there is time, "
+            "else 1.",
+            min=1,
+            max=MAX_NETWORKS,
+        ),
+    ] = None,
     seed: Annotated[int, option(RUN, "Seed of all random numbers.")] = 0,
     workers: Annotated[
         int | None,
@@ -434,6 +446,7 @@ def train_network(
         out=out,
         name=name,
         init_from=init_from,
+        networks=networks,
     )
     if like is not None:
         given_options = dict(on_the_command_line(context))

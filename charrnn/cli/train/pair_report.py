@@ -1,7 +1,8 @@
 """What came of a run on pairs: facts of the data, and the result at the end."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.text import Text
@@ -43,6 +44,8 @@ def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
     }
 
 
+NETWORKS_NOTE = "This model is merged.npz, the mean of {} networks; best.npz is the first of them."
+
 BALANCE_NOTE = (
     "Trained with --balance {:g}: rare labels get more probability than their share, "
     "which the loss in nats counts against the model."
@@ -65,12 +68,20 @@ class PairResult:
     """Some validation examples that were answered wrongly, as lines."""
     balance: float = 0.0
     """The setting of this name: probabilities of the model are not those of the pairs above 0."""
+    networks: tuple[PairBaseline, ...] = ()
+    """The figures of each network alone, if the model is the mean of several."""
+    model: Path | None = None
+    """The file of the model; None for best.npz."""
+
+    def with_networks(self, model: Path, networks: Sequence[PairBaseline]) -> "PairResult":
+        """Return the result of a model, the mean of several networks, with their figures."""
+        return replace(self, model=model, networks=tuple(networks))
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the result as JSON values, units in the names."""
         return {
             "run": str(self.folder),
-            "best": str(self.folder / "best.npz"),
+            "best": str(self.model or self.folder / "best.npz"),
             "reason": self.reason,
             "steps": self.steps,
             "best_step": self.best_step,
@@ -81,6 +92,7 @@ class PairResult:
             "validation": None if self.pair_metrics is None else self.pair_metrics.as_dict(),
             "baselines": {one.name: one.as_dict() for one in self.baselines},
             "balance": self.balance,
+            "networks": [{"name": one.name, **one.as_dict()} for one in self.networks],
         }
 
     def show(self) -> None:
@@ -89,7 +101,9 @@ class PairResult:
         ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
         if self.pair_metrics is not None:
             answer(self.pair_metrics.table())
-            answer(baseline_table(self.pair_metrics, self.baselines))
+            answer(baseline_table(self.pair_metrics, (*self.networks, *self.baselines)))
+            if self.networks:
+                answer(Text(NETWORKS_NOTE.format(len(self.networks))))
             answer(Text(comparison(self.pair_metrics, self.baselines)))
             if self.balance:
                 answer(Text(BALANCE_NOTE.format(self.balance)))

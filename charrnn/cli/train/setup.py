@@ -20,6 +20,7 @@ from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
+from charrnn.cli.train.networks import networks_in
 from charrnn.cli.train.planning import (
     closing_seconds,
     create_trainer,
@@ -70,6 +71,8 @@ class TrainRequest:
     out: str | None
     name: str | None
     init_from: str | None
+    networks: int | None = None
+    """Networks to train and to merge; None for the default."""
     sha256: str | None = None
     """That of the training data of another run, if they are to be the same; see `like`."""
 
@@ -127,6 +130,15 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         trainer.config = fix_steps(planned, trainer, prepared, speed)
         round_config = in_rounds(trainer.config, trainer, prepared, request.budget, request.given)
         trainer.config = round_config or trainer.config
+        closing = closing_seconds(speed, prepared, scoring_limits(request.budget, speed, prepared))
+        alone = ranks is not None or start.parent is not None
+        networks = networks_in(
+            1 if alone and request.networks is None else request.networks,
+            trainer.model_config.hidden,
+            request.budget,
+            in_rounds=round_config is not None,
+            closing_seconds=closing,
+        )
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
@@ -160,7 +172,6 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         screen.print(chosen)
         replanning = rounds = None
         if request.budget.minutes is not None and round_config is not None:
-            closing = closing_seconds(speed, prepared, limits)
             rounds = Rounds(60 * request.budget.minutes, closing)
         elif request.budget.minutes is not None:
             replanning = Replanning(
@@ -172,7 +183,16 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 )
             )
         Run(
-            folder, trainer, prepared, run_options, stop, limits, replanning, repeating, rounds
+            folder,
+            trainer,
+            prepared,
+            run_options,
+            stop,
+            limits,
+            replanning,
+            repeating,
+            rounds,
+            networks,
         ).go()
 
 
