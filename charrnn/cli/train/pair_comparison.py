@@ -47,14 +47,23 @@ def own_figures(found: PairMetrics) -> PairBaseline:
 def comparison(found: PairMetrics, baselines: Sequence[PairBaseline]) -> str:
     """Say which baselines the model beats; each is compared in the first figure that both have.
 
-    That is the share of exact matches, the accuracy where answers are labels, and the loss.
+    That is the share of exact matches, the accuracy where answers are labels, and the loss. Where a
+    baseline of labels is no worse in accuracy, but in the loss, both are said.
     """
     own = own_figures(found)
     beaten = [one.name for one in baselines if beats(own, one)]
-    others = [one.name for one in baselines if one.name not in beaten]
+    rest = [one for one in baselines if one.name not in beaten]
+    partly = [one.name for one in rest if one.macro_f1 is not None and has_lower_loss(own, one)]
+    others = [one.name for one in rest if one.name not in partly]
+    parts = [f"It beats {', '.join(beaten)}"] if beaten else []
+    if partly:
+        parts.append(
+            f"{'it' if parts else 'It'} beats {', '.join(partly)} in nats, not in accuracy"
+        )
+    sentence = "; ".join(parts)
     if not others:
-        return f"It beats {', '.join(beaten)}."
-    known = f"It beats {', '.join(beaten)}, but" if beaten else "It"
+        return f"{sentence}."
+    known = f"{sentence}, but" if sentence else "It"
     return (
         f"{known} does no better than {', '.join(others)}: it has learned little. Try more pairs, "
         "more --minutes, or see whether the answers follow from the inputs at all."
@@ -67,6 +76,11 @@ def beats(own: PairBaseline, other: PairBaseline) -> bool:
         if getattr(other, name) is not None and getattr(own, name) is not None:
             name = "symbol_accuracy" if name == "macro_f1" else name
             return bool(getattr(own, name) > getattr(other, name))
+    return has_lower_loss(own, other)
+
+
+def has_lower_loss(own: PairBaseline, other: PairBaseline) -> bool:
+    """Return whether the model has a lower loss than a baseline, or one of them has none."""
     if own.nats_per_symbol is None or other.nats_per_symbol is None:
         return True
     return own.nats_per_symbol < other.nats_per_symbol

@@ -126,12 +126,36 @@ def pair_metrics(
     return PairMetrics(pairing, found, commonest, matrix, unknown)
 
 
+CONFUSIONS_SHOWN = 8
+"""Most frequent confusions that are shown where a matrix has no room."""
+
+
+def frequent_confusions(found: PairMetrics) -> Table | None:
+    """Return a table of the most frequent confusions of labels; None if there are none."""
+    if found.confusion is None:
+        return None
+    counts = found.confusion.copy()
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:CONFUSIONS_SHOWN]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("true", overflow="fold")
+    table.add_column("answered", overflow="fold")
+    table.add_column("times", justify="right", no_wrap=True)
+    for true, given in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if counts[true, given]:
+            names = (Text(short(found.pairing.answers[label])) for label in (true, given))
+            table.add_row(*names, f"{counts[true, given]:,}")
+    return table if table.row_count else None
+
+
 def confusion_tables(found: PairMetrics) -> list[Table]:
-    """Draw the confusion matrix and the scores of each label, if there are few enough."""
+    """Draw the confusions of labels, as a matrix if they are few, and the scores of each label."""
     if found.confusion is None:
         return []
     labels = list(map(short, found.pairing.answers))
     tables = []
+    if len(labels) > MAX_CONFUSION_LABELS and (frequent := frequent_confusions(found)) is not None:
+        tables.append(frequent)
     if len(labels) <= MAX_CONFUSION_LABELS:
         matrix = Table(box=None, pad_edge=False, header_style="dim")
         matrix.add_column("true", overflow="fold")

@@ -107,9 +107,11 @@ class PairResult:
             answer(Text(comparison(self.pair_metrics, self.baselines)))
             if self.balance:
                 answer(Text(BALANCE_NOTE.format(self.balance)))
-            if len(self.pair_metrics.labels) <= MAX_LABEL_ROWS:
-                for table in confusion_tables(self.pair_metrics):
-                    answer(table)
+            tables = confusion_tables(self.pair_metrics)
+            if len(self.pair_metrics.labels) > MAX_LABEL_ROWS:
+                tables = tables[:-1]  # without the scores of each label
+            for table in tables:
+                answer(table)
             if self.wrong:
                 answer(Text("\n".join(("answered wrongly, for example:", *self.wrong))))
         hint = shell_command("charrnn", "predict", str(self.folder))
