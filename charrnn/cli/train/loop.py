@@ -109,7 +109,7 @@ class Run:
                 say(self._resume_hint())
             raise
         self._tell_plan()
-        self._train_further_networks()
+        self._train_further_networks(reason)
         self.report(reason)
 
     def _tell_plan(self) -> None:
@@ -127,10 +127,16 @@ class Run:
                     f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
                 )
 
-    def _train_further_networks(self) -> None:
-        """Train the networks that are planned after the first, and save the merged one."""
+    def _train_further_networks(self, reason: str) -> None:
+        """Train the networks that are planned after the first, and save the merged one.
+
+        A network that makes no mistake needs no others, unless they were asked for by number and
+        not by time.
+        """
         dataset = self.prepared.dataset
         if self.networks is None or self.networks.count < 2 or not isinstance(dataset, PairDataset):
+            return
+        if reason == "solved" and self.networks.until is not None:
             return
         quiet = self.run_options.quiet
         further = FurtherNetworks(self.networks, self.folder, self.trainer, dataset)

@@ -182,3 +182,12 @@ def test_time_that_is_over_leaves_one_network(
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["networks"] == []
     assert not Path("run/merged.npz").exists()
+
+
+def test_a_solved_task_has_one_network(run_cli: Call, empty_folder: Path) -> None:
+    rows = [f"{a}{b}{c}\t{c}\n" for a in "abcdef" for b in "abcdef" for c in "xy"]
+    Path("easy.tsv").write_text("".join(rows), encoding="utf-8")
+    result = run_cli("train", "easy.tsv", *OPTIONS, "--minutes", "500", "--out", "run", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["reason"], found["networks"]) == ("solved", [])
