@@ -191,3 +191,13 @@ def test_a_solved_task_has_one_network(run_cli: Call, empty_folder: Path) -> Non
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert (found["reason"], found["networks"]) == ("solved", [])
+
+
+def test_a_report_finds_the_pairs_that_were_held_out(run_cli: Call, pairs: Path) -> None:
+    result = run_cli("train", pairs, *THREE, "--out", "run", "-q", "--json")
+    accuracy = json.loads(result.stdout)["validation"]["symbol_accuracy"]
+    assert run_cli("report", "run", "--markdown", "--out", "run.md").exit_code == 0
+    page = Path("run.md").read_text(encoding="utf-8")
+    assert "seed 5" in page
+    assert f"**{accuracy:.2%}**" in page
+    assert "the mean of 3 networks" in page
