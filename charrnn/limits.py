@@ -109,6 +109,7 @@ TRAINING_LIMITS = {
     "weight_decay": Limits(0, 1000, 0.002),
     "state_reset_prob": Limits(0, 1, 0.05),
     "ema_decay": Limits(0, 1, 0.998),
+    "balance": Limits(0, 1, 0.5),
 }
 CORPUS_LIMITS = {
     "characters": Limits(0, MAX_COUNT, 1_000_000),

@@ -1,6 +1,7 @@
 """Names of the files in the folder of a run, and how such a folder is recognised.
 
 best.npz  last.npz  step-NNNNNN.npz    checkpoints
+merged.npz                             the mean of several networks, if the run trained them
 metrics.jsonl                          metrics, one JSON object per line
 run.json                               the command, its paths, the machine
 lock                                   locked while a run writes to the folder
@@ -10,7 +11,9 @@ ids.bin                                the ids of a text that is too large for m
 import re
 from pathlib import Path
 
-RUN_FILES = frozenset({"best.npz", "last.npz", "metrics.jsonl", "run.json", "lock", "ids.bin"})
+RUN_FILES = frozenset(
+    {"best.npz", "last.npz", "merged.npz", "metrics.jsonl", "run.json", "lock", "ids.bin"}
+)
 
 NUMBERED = re.compile(r"step-([0-9]+)\.npz")
 """The name of a numbered checkpoint, of which `--keep` limits the number."""

@@ -6,7 +6,7 @@ from typing import Any
 from charrnn.errors import UsageError
 from charrnn.limits import TRAINING_LIMITS, check_fields, unknown
 from charrnn.optim.optimisers import OPTIMISERS
-from charrnn.optim.schedules import SCHEDULES, parse_plans
+from charrnn.optim.schedules import SCHEDULES, completed_plans, parse_plans
 
 BACKENDS = ("numpy", "numba")
 """Compute backends by name; `training.backends` has their code."""
@@ -62,6 +62,9 @@ class TrainingConfig:
     """
     loss: str = "mean"
     """`mean` or `sum` of the cross-entropies of a batch; `sum` is that of min-char-rnn."""
+    balance: float = 0.0
+    """Power, from 0 to 1, of the inverse frequency that weighs labels of pairs in the loss
+    (`charrnn.data.label_weights`); 0: all alike. Losses that are reported stay unweighted."""
     ema_decay: float = field(default=0.0, metadata={STORED_AS: "average"})
     """Decay of the exponential moving average of the weights, from 0 to 1; 0: no average."""
     eval_every: int = 0
@@ -71,7 +74,8 @@ class TrainingConfig:
     earlier_plans: str = ""
     """Earlier numbers of steps, UNTIL:STEPS,…: until then the run was planned to have so many.
 
-    The schedule is that of the plan of the time. See `optim.schedules.lr_at_step`.
+    The schedule is that of the plan of the time; where UNTIL is STEPS, that plan had ended, was
+    validated, and the schedule began again. See `optim.schedules.lr_at_step`.
     """
     seed: int = 0
     """Seed of all random numbers, from 0 to 2⁶³ - 1."""
@@ -102,6 +106,11 @@ class TrainingConfig:
         if self.loss not in ("mean", "sum"):
             raise UsageError(f"the loss is {self.loss!r}; it must be 'mean' or 'sum'")
         check_fields(TRAINING_LIMITS, self)
+
+    @property
+    def completed_plans(self) -> frozenset[int]:
+        """Steps at which a plan was at its end and the schedule began again."""
+        return completed_plans(self.earlier_plans)
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON values, by the names under which files store them."""
@@ -140,7 +149,7 @@ class Progress:
         if self.step <= self.evaluated:
             return False
         due = config.eval_every and self.step % config.eval_every == 0
-        return bool(due) or self.step >= config.steps
+        return bool(due) or self.step >= config.steps or self.step in config.completed_plans
 
     def finished(self, config: TrainingConfig) -> bool:
         """Whether the planned end was reached and validated, or another end came before it."""

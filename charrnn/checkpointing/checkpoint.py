@@ -80,6 +80,7 @@ ADDED_LATER: dict[str, JSON] = {
     "lr_scale": 1.0,
     "imported": None,
     "bidirectional": None,
+    "balance": 0.0,
 }
 """Fields that were added to the format later, and their values in files that lack them."""
 

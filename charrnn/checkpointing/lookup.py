@@ -1,8 +1,8 @@
 """Lookup of checkpoints by path: one rule for the commands and for the Python API.
 
-A path of a file stands for that file. Of a run's folder, `best.npz` is used, or `last.npz` as long
-as nothing has been validated, or the newest numbered save. Training is resumed from `last.npz`, or
-from the newest numbered save.
+A path of a file stands for that file. Of a run's folder, `merged.npz` is used if the run trained
+several networks, else `best.npz`, or `last.npz` as long as nothing has been validated, or the
+newest numbered save. Training is resumed from `last.npz`, or from the newest numbered save.
 """
 
 import os
@@ -12,6 +12,9 @@ from charrnn.checkpointing.npz_format import bounded_repr
 from charrnn.errors import CheckpointError, StorageError, UsageError
 from charrnn.limits import format_value
 from charrnn.run_files import NUMBERED, is_run
+
+MERGED = "merged.npz"
+"""Name of the mean of several networks of a run."""
 
 RUNS = Path("checkpoints")
 """Where runs are made and looked for."""
@@ -52,7 +55,8 @@ def checkpoint_in(path: Path) -> Path:
     except OSError as error:
         problem = f"cannot read {bounded_repr(path)}: {error.strerror}"
         raise StorageError(problem, "another path") from error
-    for candidate in (path / "best.npz", path / "last.npz", *reversed(numbered_saves(path))):
+    names = (MERGED, "best.npz", "last.npz")
+    for candidate in (*(path / name for name in names), *reversed(numbered_saves(path))):
         if candidate.exists():
             return candidate
     raise CheckpointError(

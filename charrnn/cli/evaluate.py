@@ -6,7 +6,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
@@ -14,6 +13,7 @@ from charrnn.checkpointing.mixture_file import load_any
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.ensemble_arguments import EnsembleOption, load_ensemble
 from charrnn.cli.evaluate_mixture import mixture_rows, parts_as_json, stored_text_baselines
+from charrnn.cli.evaluate_pairs import score_pairs
 from charrnn.cli.options import Encoding, Json, OnUnknown, Unknown, on_the_command_line
 from charrnn.cli.output.console import answer, baseline_rows, loss_table, say, warn
 from charrnn.cli.output.output_files import check_endings, save
@@ -22,11 +22,8 @@ from charrnn.cli.runs.load_text import find_text_again, spelling
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.sample_notes import training_text
 from charrnn.cli.surprisal_output import csv_parts, html_parts, show_surprisal
-from charrnn.cli.train.pair_report import confusion_tables, pair_metrics
 from charrnn.data.decoding import TextOptions
 from charrnn.data.file_discovery import STDIN
-from charrnn.data.layouts import PairVocabulary
-from charrnn.data.pair_files import build_known_examples, read_pairs
 from charrnn.data.text_files import Corpus, read_corpus, validation_start
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, Baselines, baselines
@@ -34,7 +31,6 @@ from charrnn.evaluation.dynamic import dynamic_evaluate
 from charrnn.evaluation.text import Score
 from charrnn.inference.mixture import Mixture
 from charrnn.inference.model import Model
-from charrnn.inference.sampling import finite_logits
 from charrnn.types import Ids
 
 SURPRISAL_OPTIONS = ("surprise", "html", "csv", "window")
@@ -67,7 +63,11 @@ def evaluate_text(
     encoding: Encoding = "utf-8",
     baselines_too: Annotated[
         bool,
-        typer.Option("--baselines/--no-baselines", help="Also score count tables and compressors."),
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Also score count tables and compressors; for pairs naive Bayes, or copying and "
+            "the nearest input.",
+        ),
     ] = True,
     surprise: Annotated[
         bool,
@@ -100,7 +100,7 @@ def evaluate_text(
     """Score a text of N characters: N - 1 predictions in sequence, from the zero state.
 
     A model of pairs is scored on pairs: exact matches, accuracy, and F1 where answers are labels.
-    Baselines are fitted on the training text of the model, if it can still be read.
+    Baselines are fitted on the training text or pairs of the model, if they can still be read.
 
     Of a mixture (charrnn combine) each part is scored alone too.
 
@@ -138,10 +138,10 @@ def evaluate_text(
         say("charrnn: reading the text from the terminal; end it with Ctrl-D")
     given = dict(on_the_command_line(context))
     if isinstance(loaded, Checkpoint) and loaded.symbols.of_pairs:
-        for name in ("dynamic", "on_unknown", "baselines_too", *SURPRISAL_OPTIONS):
+        for name in ("dynamic", "on_unknown", *SURPRISAL_OPTIONS):
             if name in given:
                 raise UsageError(f"{given[name]} is for models of texts; try without it")
-        score_pairs(loaded, loaded.pairing, files, encoding, json=json)
+        score_pairs(loaded, path, files, encoding, json=json, baselines_too=baselines_too)
         return
     model, parts = Model(loaded) if isinstance(loaded, Checkpoint) else Mixture(loaded), None
     record = model.corpus
@@ -308,33 +308,6 @@ def note_training_text(corpus: Corpus, record: CorpusRecord, folder: Path) -> No
             return
         which = "part of the text that the model was trained on"
     warn(f"this is {which}; its loss on new text may be higher")
-
-
-def score_pairs(
-    checkpoint: Checkpoint,
-    pairing: PairVocabulary,
-    files: Sequence[str],
-    encoding: str,
-    *,
-    json: bool,
-) -> None:
-    """Score files of pairs: exact matches, accuracy, and for labels a confusion matrix and F1."""
-    options = TextOptions(encoding, normalise=checkpoint.corpus.normalise)
-    corpus = read_pairs(files, options, repeated=True)
-    examples, unknown = build_known_examples(pairing, corpus.pairs)
-    for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
-        warn(note)
-    found = pair_metrics(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
-    if found is None:
-        raise RuntimeError("nothing asked the scoring to stop")
-    finite_logits(np.array(found.score.nats_per_symbol))
-    if json:
-        write_plain(f"{to_json(found.as_dict())}\n")
-        return
-    answer(found.table())
-    for table in confusion_tables(found):
-        answer("")
-        answer(table)
 
 
 def compare(model: Model, record: CorpusRecord, path: Path, ids: Any) -> Baselines | None:

@@ -95,7 +95,7 @@ def export(
 
 def name_of(path: Path) -> str:
     """Return the name of a checkpoint: that of its run, or of its file."""
-    in_run = path.name in ("best.npz", "last.npz") or NUMBERED.fullmatch(path.name)
+    in_run = path.name in ("merged.npz", "best.npz", "last.npz") or NUMBERED.fullmatch(path.name)
     return (in_run and path.absolute().parent.name) or path.stem
 
 

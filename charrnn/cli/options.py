@@ -61,8 +61,8 @@ CheckpointArgument = Annotated[
     typer.Argument(
         metavar="[CHECKPOINT]",
         autocompletion=complete_run,
-        help="An .npz file, or the folder of a run (its best.npz). Default: best.npz of the newest "
-        "run under ./checkpoints.",
+        help="An .npz file, or the folder of a run (its merged.npz, or else best.npz). Default: "
+        "the newest run under ./checkpoints.",
         show_default=False,
     ),
 ]

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from charrnn.data.batch import Batch
+from charrnn.data.label_weights import label_weights
 from charrnn.data.layouts import Example
 from charrnn.errors import TextError
 from charrnn.randomness import Purpose, generator
@@ -98,20 +99,27 @@ class Examples:
 
 @dataclass(frozen=True)
 class PairBatchConfig:
-    """Batch size and seed of batches of pairs."""
+    """Batch size and seed of batches of pairs, and the weights of their labels.
+
+    Args:
+        B: examples of a batch.
+        seed: seed of the order of examples and batches.
+        balance: power by which rare targets count for more; see `label_weights`.
+    """
 
     B: int
     seed: int
+    balance: float = 0.0
 
     def batcher(self, arrays: Mapping[str, Array]) -> "PairBatches":
         """Return the batches of these examples."""
-        return PairBatches(Examples(**arrays), self.B, self.seed)
+        return PairBatches(Examples(**arrays), self.B, self.seed, self.balance)
 
 
 class PairBatches:
     """Endless batches of examples, in a different order in each epoch."""
 
-    def __init__(self, examples: Examples, B: int, seed: int) -> None:
+    def __init__(self, examples: Examples, B: int, seed: int, balance: float = 0.0) -> None:
         """Sort examples into buckets of like length; `TextError` if they do not fill a batch."""
         if len(examples) < B:
             raise TextError(
@@ -133,6 +141,10 @@ class PairBatches:
         self.characters_per_step = float(read) / self.steps_per_epoch
         self.buffered = int(self._T.sum()) * B
         self._epoch = -1
+        self._target_weights: Array | None = None
+        if balance:
+            frequencies = np.bincount(examples.targets[examples.target_mask])
+            self._target_weights = label_weights(frequencies, balance)
 
     def at(self, step: int, rows: slice = slice(None)) -> Batch:
         """Return the batch of this step, all of its examples or some."""
@@ -142,11 +154,14 @@ class PairBatches:
         chosen = self._order[bucket][first : first + self.B]
         inputs, targets, scored = self.examples.padded(chosen[rows], int(self._T[bucket]))
         count = int(self.examples.predictions[chosen].sum())
+        weights = scored / count
+        if self._target_weights is not None:
+            weights[scored] *= self._target_weights[targets[scored]]
         return Batch(
             inputs,
             targets,
             np.ones(inputs.shape[1], bool),
-            (scored / count).astype(np.float32),
+            weights.astype(np.float32),
             count,
             int(self.examples.lengths[chosen].sum()),
             self.examples.lengths[chosen[rows]],

@@ -1,4 +1,4 @@
-"""Baselines for pairs: symbol frequencies, naive Bayes on n-grams, copying, the commonest answer.
+"""Baselines for pairs: frequencies, naive Bayes, copying, the nearest and the commonest answer.
 
 Each is fitted on the training pairs alone, smoothing included. What a network is worth on pairs is
 what it adds to these.
@@ -11,14 +11,13 @@ import numpy as np
 
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
+from charrnn.evaluation.nearest_pairs import nearest_inputs
+from charrnn.evaluation.pair_ngrams import MAX_ORDER, Ngrams
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1
 from charrnn.types import Array, Ids
 
 MAX_TRAIN_EXAMPLES = 200_000
 """Training examples that baselines are fitted on: the first ones."""
-
-MAX_ORDER = 4
-"""Longest n-gram of naive Bayes."""
 
 MAX_TABLE = 20_000_000
 """Most n-grams × labels; of more, the commonest n-grams are used."""
@@ -41,6 +40,7 @@ class PairBaseline:
         symbol_accuracy: share of right symbols.
         exact_match: share of examples whose answer is right as a whole.
         macro_f1: mean F₁ of the labels, where answers are labels.
+        examples: the number of examples that were scored, if only the first ones were.
     """
 
     name: str
@@ -48,6 +48,12 @@ class PairBaseline:
     symbol_accuracy: float | None = None
     exact_match: float | None = None
     macro_f1: float | None = None
+    examples: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with the number of examples if it is not that of the other rows."""
+        return self.name if self.examples is None else f"{self.name} (first {self.examples:,})"
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the figures by name, without those that are None."""
@@ -68,6 +74,7 @@ def pair_baselines(
         found.append(by_input_symbol(pairing, train, scored))
     if layout.source_is_text and layout.answer_is_text:
         found += [copying(pairing, scored), commonest_answer(train, scored)]
+        found.append(nearest_answer(pairing, train, scored))
     return found
 
 
@@ -128,6 +135,25 @@ def commonest_answer(train: Examples, scored: Examples) -> PairBaseline:
     return PairBaseline("commonest answer", exact_match=right / len(scored))
 
 
+def nearest_answer(pairing: PairVocabulary, train: Examples, scored: Examples) -> PairBaseline:
+    """Give every input the answer of the most similar training input; of the first examples.
+
+    See `charrnn.evaluation.nearest_pairs`.
+    """
+    nearest = nearest_inputs(pairing, train, scored)
+    known, wanted = answers_of(train), answers_of(scored)
+    right = sum(
+        np.array_equal(known[number], answer)
+        for number, answer in zip(nearest, wanted, strict=False)
+    )
+    count = len(nearest)
+    return PairBaseline(
+        "answer of the nearest input",
+        exact_match=right / count,
+        examples=count if count < len(scored) else None,
+    )
+
+
 def answers_of(examples: Examples) -> list[Ids]:
     """Return the predicted symbols of each example."""
     ends = np.cumsum(examples.predictions)[:-1]
@@ -182,51 +208,6 @@ def losses(logits: Array, labels: Ids) -> Array:
 def f1_of(truth: Ids, answers: Ids, labels: int) -> float:
     """Return the macro F₁ of answers."""
     return macro_f1(label_scores(confusion(truth, answers, labels)))
-
-
-@dataclass(frozen=True)
-class Ngrams:
-    """The n-grams of some texts, with marks at both ends of each text.
-
-    Args:
-        keys: a number for each n-gram that occurs, by order n = 1 … (m,).
-        owners: the text of each (m,), ascending.
-        count: the number of texts.
-    """
-
-    keys: tuple[Ids, ...]
-    owners: tuple[Ids, ...]
-    count: int
-
-    @classmethod
-    def of(cls, examples: Examples, symbols: int) -> "Ngrams":
-        """Number the n-grams of the inputs of examples, whose ids lie below `symbols`."""
-        base, count = symbols + 1, len(examples)
-        starts = examples.starts + 2 * np.arange(count + 1)
-        stream = np.full(int(starts[-1]), symbols, np.uint64)
-        owner = np.repeat(np.arange(count), np.diff(starts))
-        inside = np.ones(len(stream), bool)
-        inside[starts[:-1]] = inside[starts[1:] - 1] = False
-        stream[inside] = examples.inputs
-        keys, owners = [stream[inside]], [owner[inside]]
-        key = stream
-        for n in range(2, MAX_ORDER + 1):
-            if base**n >= 2**63:
-                break
-            key = key[:-1] * np.uint64(base) + stream[n - 1 :]
-            whole = owner[: len(key)] == owner[n - 1 :]
-            keys.append(key[whole])
-            owners.append(owner[: len(key)][whole])
-        return cls(tuple(keys), tuple(owners), count)
-
-    def only(self, chosen: Array) -> "Ngrams":
-        """Return the n-grams of the chosen texts (a mask); the texts keep their numbers."""
-        kept = [chosen[owner] for owner in self.owners]
-        return Ngrams(
-            tuple(key[mask] for key, mask in zip(self.keys, kept, strict=True)),
-            tuple(owner[mask] for owner, mask in zip(self.owners, kept, strict=True)),
-            self.count,
-        )
 
 
 class Table:

@@ -113,6 +113,9 @@ def description_lines(facts: dict[str, Any], symbols: Mapping[str, str]) -> dict
         del lines["initialised"], lines["step"]  # neither came with the weights
         if not corpus["characters"]:
             del lines["fingerprint"]
+    if "networks" in facts["validation"]:
+        count = round(facts["validation"]["networks"])
+        lines["networks"] = f"the mean of {count} networks, whose units stand side by side"
     for unit, name in (("char", per), ("symbol", "symbol")):
         nats = facts["validation"].get(f"nats_per_{unit}")
         if nats is not None:

@@ -62,11 +62,14 @@ def lr_at_step(
         steps: the number of steps of the run.
         earlier_plans: pairs (until, total) in rising order: before step `until` the run was planned
             to have `total` steps. Where a plan changes, the schedule goes on from where it is, and
-            reaches its end with the last step of the new plan.
+            reaches its end with the last step of the new plan. Where a plan had ended, with `until`
+            its `total`, the schedule begins again (warm restarts: Loshchilov & Hutter 2017).
 
     Example:
         >>> [lr_at_step(0.4, "constant", 4, at, 100) for at in (0, 1, 3, 99)]
         [0.1, 0.2, 0.4, 0.4]
+        >>> [round(lr_at_step(0.4, "cosine", 0, at, 8, [(4, 4)]), 3) for at in (0, 3, 4, 6)]
+        [0.4, 0.065, 0.4, 0.204]
     """
     if at < warmup_steps:
         return lr * (at + 1) / warmup_steps
@@ -75,7 +78,7 @@ def lr_at_step(
         if until > start:
             if at < until:
                 return lr * SCHEDULES[schedule](advanced(done, at - start, total - start))
-            done = advanced(done, until - start, total - start)
+            done = advanced(done, until - start, total - start) if until < total else 0.0
             start = until
     return lr * SCHEDULES[schedule](advanced(done, at - start, steps - start))
 
@@ -96,7 +99,7 @@ def parse_plans(text: str) -> tuple[tuple[int, int], ...]:
     """Return the pairs of `earlier_plans` from their text.
 
     Raises:
-        UsageError: if it is no list UNTIL:STEPS,… with rising UNTIL, each below its STEPS.
+        UsageError: if it is no list UNTIL:STEPS,… with rising UNTIL, none above its STEPS.
 
     Example:
         >>> parse_plans("300:1500,600:1350")
@@ -111,10 +114,23 @@ def parse_plans(text: str) -> tuple[tuple[int, int], ...]:
                 "--earlier-plans 300:1500",
             )
         until, total = int(match[1]), int(match[2])
-        if not (plans[-1][0] if plans else 0) < until < total:
+        if not (plans[-1][0] if plans else 0) < until <= total:
             raise UsageError(
-                f"--earlier-plans has {format_value(part)}; UNTIL must rise, and be below STEPS",
+                f"--earlier-plans has {format_value(part)}; UNTIL must rise, and be at most STEPS",
                 "--earlier-plans 300:1500",
             )
         plans.append((until, total))
     return tuple(plans)
+
+
+@lru_cache
+def completed_plans(text: str) -> frozenset[int]:
+    """Return the steps of `earlier_plans` at which a plan was at its end: a new round begins there.
+
+    Raises `UsageError` as `parse_plans`.
+
+    Example:
+        >>> sorted(completed_plans("300:300,600:1350,900:900"))
+        [300, 900]
+    """
+    return frozenset(until for until, total in parse_plans(text) if until == total)

@@ -46,7 +46,7 @@ class PairDataset:
 
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return batches of like length."""
-        return PairBatchConfig(config.batch_size, config.seed)
+        return PairBatchConfig(config.batch_size, config.seed, config.balance)
 
     def validate(
         self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None

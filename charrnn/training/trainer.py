@@ -267,7 +267,10 @@ class Trainer:
         return point.step
 
     def replan(self, steps: int) -> None:
-        """Change the number of steps of the run, which the rest of the schedule is fitted to."""
+        """Change the number of steps of the run, which the rest of the schedule is fitted to.
+
+        At the end of the present plan the schedule begins again.
+        """
         config, step = self.config, self.progress.step
         plans = f"{config.earlier_plans}," if config.earlier_plans else ""
         self.config = replace(config, steps=steps, earlier_plans=f"{plans}{step}:{config.steps}")
@@ -352,6 +355,7 @@ def train(trainer: Trainer, stop: StopFlag = lambda: False) -> Iterator[Event]:
                 yield Stopped(progress.step, "interrupted")
                 return
             yield evaluation
+            config = trainer.config
         if progress.solved:
             yield Stopped(progress.step, "solved")
             return

@@ -534,6 +534,18 @@ CASES = [
         f"train --builtin languages --layout one-to-many {P}",
     ),
     Case(
+        f"train --builtin languages --layout many-to-one {P} --networks 2 --init-from pairs",
+        "--networks trains from several initial weights",
+        "without it",
+        f"train --builtin languages --layout many-to-one {P} --networks 2",
+    ),
+    Case(
+        f"train --builtin vowels {P} --balance 0.5",
+        "--balance is for labels",
+        "without it",
+        f"train --builtin vowels {P}",
+    ),
+    Case(
         f"train --builtin vowels {P} --init-from pairs --no-bidirectional",
         "does not fit the checkpoint's cells",
         "without it",
@@ -912,6 +924,9 @@ CASES = [
 NOT_PROVOKED = {
     "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
     "has changed since the run of --like": "a changed file: `test_like`",
+    "--networks {} of {} units": "only with networks that take minutes: `test_networks`",
+    "there is no network to merge": "only through Python: `test_merging`",
+    "the networks to merge have": "only through Python: `test_merging`",
     "--bidirectional is for pairs": "only through Python: `test_bidirectional`",
     "--bidirectional reads texts": "only through Python: `test_bidirectional`",
     "{}{} is not finite": "weights that overflow in an update: `test_errors`",

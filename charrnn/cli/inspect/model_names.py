@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+OF_A_RUN = ("best.npz", "merged.npz")
+"""Names of the model of a run in its folder."""
+
 
 def model_names(files: Sequence[Path]) -> list[str]:
-    """Return a name for each checkpoint: the run's folder for a best.npz, otherwise its path."""
+    """Return a name for each checkpoint: the run's folder for its model, otherwise its path."""
     places = [file.resolve() for file in files]
-    longer = [place.parent if place.name == "best.npz" else place for place in places]
+    longer = [place.parent if place.name in OF_A_RUN else place for place in places]
     names = [
-        place.name if file.name == "best.npz" else str(file)
+        place.name if file.name in OF_A_RUN else str(file)
         for file, place in zip(files, longer, strict=True)
     ]
     return numbered_names(distinct_names(names, longer))

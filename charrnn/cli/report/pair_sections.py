@@ -8,13 +8,8 @@ import numpy as np
 from charrnn.cli.report.content import Block, Figures, Paragraph, Section
 from charrnn.cli.report.run_data import RunData, file_names
 from charrnn.cli.runs.load_pairs import find_pairs_again
-from charrnn.cli.train.pair_report import (
-    PairMetrics,
-    comparison,
-    figure,
-    own_figures,
-    pair_metrics,
-)
+from charrnn.cli.train.pair_comparison import comparison, figure, own_figures
+from charrnn.cli.train.pair_metrics import PairMetrics, pair_metrics
 from charrnn.evaluation.pair_baselines import pair_baselines
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling, finite_logits
@@ -68,7 +63,7 @@ def pair_score_section(run: RunData, prepared: PreparedPairs) -> tuple[Section, 
     lines = [own_figures(found), *compared]
     used = [name for name in titles if any(getattr(one, name) is not None for one in lines)]
     rows = tuple(
-        (one.name, *(figure(name, getattr(one, name)) or "-" for name in used)) for one in lines
+        (one.title, *(figure(name, getattr(one, name)) or "-" for name in used)) for one in lines
     )
     seen = (
         "They are the pairs it was trained on: a table of labels has no unseen inputs. "

@@ -1,7 +1,7 @@
 """Data of a run that a report begins with: checkpoints, run.json, metrics, and its text again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -74,14 +74,19 @@ def load_run(argument: str | None) -> RunData:
 
 
 def _last(path: Path, checkpoint: Checkpoint) -> Checkpoint | None:
-    """Return the checkpoint that holds the state of training of the same run."""
+    """Return the checkpoint that holds the state of training of the same run.
+
+    Of the mean of several networks that is the state of the first.
+    """
     if checkpoint.training is not None:
         return checkpoint
     try:
         last = load_checkpoint(path.with_name("last.npz"))
     except CharRNNError:
         return None
-    same = (last.config, last.corpus) == (checkpoint.config, checkpoint.corpus)
+    networks = max(1, round(checkpoint.validation.get("networks", 1)))
+    config = replace(checkpoint.config, hidden=max(1, checkpoint.config.hidden // networks))
+    same = (last.config, last.corpus) == (config, checkpoint.corpus)
     return last if same and last.training is not None else None
 
 

@@ -41,6 +41,14 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
                 )
     if values["bidirectional"]:
         check_bidirectional(layout)
+    if values["balance"]:
+        check_labels("--balance", layout)
+    if (values["networks"] or 1) > 1:
+        check_labels("--networks", layout)
+        if "init_from" in given:
+            raise UsageError(
+                "--networks trains from several initial weights, --init-from from one", "without it"
+            )
     if "init_from" in given:
         for name, why in FROM_CHECKPOINT.items():
             if name in given:
@@ -78,6 +86,16 @@ def check_bidirectional(layout: str | None) -> None:
         raise UsageError(
             f"--bidirectional is for {', '.join(fit)}; an input of {layout} is one symbol",
             "without it",
+        )
+
+
+def check_labels(flag: str, layout: str | None) -> None:
+    """Raise `UsageError` for an option if answers are not labels of texts."""
+    fit = [name for name, one in LAYOUTS.items() if one.classifies]
+    if layout is None or (layout in LAYOUTS and layout not in fit):
+        other = "a text" if layout is None else f"--layout {layout}"
+        raise UsageError(
+            f"{flag} is for labels, --layout {', '.join(fit)}, and this is {other}", "without it"
         )
 
 

@@ -10,6 +10,7 @@ from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
+from charrnn.cli.train.networks import DEFAULT_NETWORKS, MAX_NETWORKS
 from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
@@ -243,6 +244,15 @@ def train_network(
             "the model. Default: 0: no average.",
         ),
     ] = None,
+    balance: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "For many-to-one: weigh labels in the loss by their frequency to the power of minus "
+            "this, such as 0.5; 1: all labels count alike. Rare labels are then found more often, "
+            "and probabilities are no longer those of the training pairs. Default: 0: off.",
+        ),
+    ] = None,
     clip_norm: Annotated[
         float | None,
         option(OPTIMISATION, "Clip the norm of the whole gradient to this. Default: 0.25."),
@@ -303,6 +313,17 @@ def train_network(
             RUN,
             "Stop after this many validations without a new best; 0: never. Default: 0, for pairs "
             f"{PATIENCE}; pairs also stop when every validation answer is right.",
+        ),
+    ] = None,
+    networks: Annotated[
+        int | None,
+        option(
+            RUN,
+            "For many-to-one: networks to train, each with a seed of its own, of which merged.npz "
+            f"is the mean. Default: with --minutes up to {DEFAULT_NETWORKS}, if there is time, "
+            "else 1.",
+            min=1,
+            max=MAX_NETWORKS,
         ),
     ] = None,
     seed: Annotated[int, option(RUN, "Seed of all random numbers.")] = 0,
@@ -425,6 +446,7 @@ def train_network(
         out=out,
         name=name,
         init_from=init_from,
+        networks=networks,
     )
     if like is not None:
         given_options = dict(on_the_command_line(context))

@@ -7,6 +7,7 @@ import typer
 
 from charrnn.analysis.gradient_monitor import GradientMonitor
 from charrnn.checkpointing.checkpoint import load_checkpoint
+from charrnn.checkpointing.lookup import MERGED, checkpoint_in
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
@@ -14,14 +15,18 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.run_status import DIVERGED, ENDED
 from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.train.networks import FurtherNetworks, NetworkPlan
+from charrnn.cli.train.pair_report import PairResult
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.cli.train.replanning import Replanning
 from charrnn.cli.train.reports import reports_of
+from charrnn.cli.train.rounds import Rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.saves import Saves
 from charrnn.errors import DivergedError, StorageError, WorkerError
 from charrnn.training.events import Evaluation, GradientSnapshot, NonFinite, Step, Stopped
+from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.trainer import Trainer, train
 from charrnn.types import JSON
@@ -48,7 +53,11 @@ class Run:
         limits: ScoringLimits,
         replanning: Replanning | None = None,
         repeating: Callable[[], str] | None = None,
+        rounds: Rounds | None = None,
+        networks: NetworkPlan | None = None,
     ) -> None:
+        self.rounds, self.networks = rounds, networks
+        self.further: FurtherNetworks | None = None
         self.limits, self.replanning, self.repeating = limits, replanning, repeating
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
         self.run_options, self.stop = run_options, stop
@@ -100,6 +109,7 @@ class Run:
                 say(self._resume_hint())
             raise
         self._tell_plan()
+        self._train_further_networks(reason)
         self.report(reason)
 
     def _tell_plan(self) -> None:
@@ -110,10 +120,40 @@ class Run:
             self.folder.update_facts({"steps": config.steps, "chosen": options})
             if not self.run_options.quiet:
                 times = config.earlier_plans.count(",") + 1
+                again = "planned again" if self.rounds is None else "continued from a full --lr"
+                why = " to keep --minutes" if self.rounds is None else ""
                 say(
-                    f"planned again {times} time{'s' * (times > 1)} to keep --minutes: "
+                    f"{again} {times} time{'s' * (times > 1)}{why}: "
                     f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
                 )
+
+    def _train_further_networks(self, reason: str) -> None:
+        """Train the networks that are planned after the first, and save the merged one.
+
+        A network that makes no mistake needs no others, unless they were asked for by number and
+        not by time.
+        """
+        dataset = self.prepared.dataset
+        if self.networks is None or self.networks.count < 2 or not isinstance(dataset, PairDataset):
+            return
+        if reason == "solved" and self.networks.until is not None:
+            return
+        quiet = self.run_options.quiet
+        further = FurtherNetworks(self.networks, self.folder, self.trainer, dataset)
+        if not further.train(self.stop, quiet=quiet):
+            say(
+                f"stopped in network {len(further.networks) + 1}; the first one is complete and "
+                f"saved; score it with: {self._resume_command()}"
+            )
+            raise typer.Exit(self.stop.exit_code)
+        facts: dict[str, JSON] = {"networks": further.facts()}
+        if self.repeating is not None:
+            facts["chosen"] = f"{self.repeating()} --networks {len(further.networks)}"
+        self.folder.update_facts(facts)
+        merged = further.save(self.stop)
+        if merged is None and not quiet and len(further.networks) > 1:
+            say("the mean of the networks is no better than the first one, which is kept")
+        self.further = None if merged is None else further
 
     def _rescue(self) -> bool:
         """Save the state before an unexpected end; return whether that was possible."""
@@ -230,6 +270,10 @@ class Run:
         if self.run_options.watch_gradients:
             self.display.panel(self.watched)
         self.saves.validated(event)
+        if self.rounds is not None and event.step >= self.trainer.config.steps:
+            steps = self.rounds.steps(self.trainer)
+            if steps is not None:
+                self.trainer.replan(steps)
 
     def _preview(self) -> str:
         """Return a sample of the model, or its answers to a few validation inputs."""
@@ -248,7 +292,7 @@ class Run:
 
     def report(self, reason: str) -> None:
         """Score the best checkpoint on the validation set, and print the result."""
-        best = load_checkpoint(self.folder.path / "best.npz")
+        best = load_checkpoint(checkpoint_in(self.folder.path))
         trainer = self.trainer
         result = self.reports.result(
             self.folder.path,
@@ -259,6 +303,9 @@ class Run:
             self.stop,
             quiet=self.run_options.quiet,
         )
+        if self.further is not None and isinstance(result, PairResult):
+            figures = self.further.figures(best.pairing, self.stop)
+            result = result.with_networks(self.folder.path / MERGED, figures)
         if self.stop():
             nats = trainer.progress.best_nats
             known = "" if nats is None else f" (best validation {nats:.4f} nats)"

@@ -20,6 +20,7 @@ from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
+from charrnn.cli.train.networks import networks_in
 from charrnn.cli.train.planning import (
     closing_seconds,
     create_trainer,
@@ -32,6 +33,7 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
+from charrnn.cli.train.rounds import Rounds, in_rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -69,6 +71,8 @@ class TrainRequest:
     out: str | None
     name: str | None
     init_from: str | None
+    networks: int | None = None
+    """Networks to train and to merge; None for the default."""
     sha256: str | None = None
     """That of the training data of another run, if they are to be the same; see `like`."""
 
@@ -124,6 +128,17 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             planned = replace(refined, training=replace(refined.training, workers=workers))
             trainer = Trainer(planned.model, planned.training, prepared.dataset, initial, ranks)
         trainer.config = fix_steps(planned, trainer, prepared, speed)
+        round_config = in_rounds(trainer.config, trainer, prepared, request.budget, request.given)
+        trainer.config = round_config or trainer.config
+        closing = closing_seconds(speed, prepared, scoring_limits(request.budget, speed, prepared))
+        alone = ranks is not None or start.parent is not None
+        networks = networks_in(
+            1 if alone and request.networks is None else request.networks,
+            trainer.model_config.hidden,
+            request.budget,
+            in_rounds=round_config is not None,
+            closing_seconds=closing,
+        )
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
@@ -155,8 +170,10 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
 
         chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
         screen.print(chosen)
-        replanning = None
-        if request.budget.minutes is not None:
+        replanning = rounds = None
+        if request.budget.minutes is not None and round_config is not None:
+            rounds = Rounds(60 * request.budget.minutes, closing)
+        elif request.budget.minutes is not None:
             replanning = Replanning(
                 Expected(
                     60 * request.budget.minutes,
@@ -165,7 +182,18 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                     closing_seconds(speed, prepared, limits),
                 )
             )
-        Run(folder, trainer, prepared, run_options, stop, limits, replanning, repeating).go()
+        Run(
+            folder,
+            trainer,
+            prepared,
+            run_options,
+            stop,
+            limits,
+            replanning,
+            repeating,
+            rounds,
+            networks,
+        ).go()
 
 
 def check_destination(request: TrainRequest) -> None:

@@ -20,7 +20,8 @@ from charrnn.cli.output.text_columns import (
     side_by_side,
     split_hidden,
 )
-from charrnn.cli.train.pair_report import quoted_answers, short
+from charrnn.cli.train.pair_metrics import short
+from charrnn.cli.train.pair_report import quoted_answers
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.characters import is_hidden
 

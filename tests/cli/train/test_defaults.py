@@ -10,6 +10,7 @@ from typer.testing import Result
 from charrnn.cli.app import load_command
 from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
+from charrnn.cli.train.networks import DEFAULT_NETWORKS
 from charrnn.cli.train.planning import EVALUATION_SHARE
 from charrnn.nn.network import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
@@ -54,6 +55,7 @@ FIGURES: dict[str, Callable[[], object]] = {
     "warmup_steps": lambda: f"{planned()['warmup_steps']}, at most a third",
     "weight_decay": lambda: f"texts with adagrad or muon {WEIGHT_DECAY:g} or more",
     "ema_decay": lambda: f"{planned()['ema_decay']:g}",
+    "balance": lambda: f"{planned()['balance']:g}",
     "clip_norm": lambda: f"{planned()['clip_norm']:g}",
     "seq_length": lambda: f"{planned()['seq_length']}",
     "batch_size": lambda: f"{planned()['batch_size']}",
@@ -66,6 +68,7 @@ FIGURES: dict[str, Callable[[], object]] = {
         f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
         f"at least 2, as take {EVALUATION_SHARE:.0%} of the time"
     ),
+    "networks": lambda: f"with --minutes up to {DEFAULT_NETWORKS}, if there is time, else 1",
     "save_every": lambda: "every half minute",
     "corpus": lambda: "--builtin python-docs",
 }

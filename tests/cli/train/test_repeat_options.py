@@ -129,6 +129,10 @@ def test_options_equal_to_a_default_of_their_field_are_printed(
     assert repeat(run_cli, ["corpus.txt"], [*options.split(), "--hidden", "5"])
 
 
+def test_weights_of_labels_are_repeated(run_cli: Call, empty_folder: Path) -> None:
+    assert repeat(run_cli, ["--builtin", "languages"], ["--balance", "0.25", "--hidden", "5"])
+
+
 @pytest.mark.parametrize("options", ["--patience 0", "--forget-bias 1", "--preset large"])
 def test_the_same_for_pairs(options: str, run_cli: Call, empty_folder: Path) -> None:
     assert repeat(run_cli, ["--builtin", "dates"], [*options.split(), "--hidden", "5"])

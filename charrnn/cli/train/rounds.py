@@ -1,0 +1,72 @@
+"""Rounds of a run on labels: the first plan within `--minutes`, and the decision to go on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from charrnn.cli.runs.environment import seconds_since_start
+from charrnn.training.pair_budget import VALIDATIONS_A_ROUND, first_round, next_round
+from charrnn.training.prepared_data import PreparedData, PreparedPairs
+from charrnn.training.presets import Budget, with_steps
+from charrnn.training.trainer import Trainer
+from charrnn.training_config import TrainingConfig
+
+OWN_PLAN = ("patience", "schedule", "earlier_plans")
+"""Settings that, if they are given, leave a run in one round."""
+
+TIME_SHARE = 0.85
+"""Largest share of the time left that a round is planned to take."""
+
+
+def in_rounds(
+    config: TrainingConfig,
+    trainer: Trainer,
+    prepared: PreparedData,
+    budget: Budget,
+    given: Mapping[str, Any],
+) -> TrainingConfig | None:
+    """Return the configuration of the first round, or None for a run in one.
+
+    Args:
+        config: the configuration of a run that uses all of the time.
+        trainer: its trainer.
+        prepared: its data.
+        budget: the time, epochs or steps asked for.
+        given: the settings that were given.
+    """
+    labels = isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies
+    if budget.minutes is None or not labels or any(name in given for name in OWN_PLAN):
+        return None
+    if not prepared.dataset.validation_size:
+        return None
+    steps = first_round(trainer.steps_per_epoch, config.steps)
+    if steps is None:
+        return None
+    shape = replace(config, patience=0, eval_every=given.get("eval_every") or 0)
+    return with_steps(shape, steps, VALIDATIONS_A_ROUND)
+
+
+class Rounds:
+    """Decides at the end of each round whether another one follows, and how long it is.
+
+    Args:
+        budget_seconds: seconds of the whole command.
+        closing_seconds: seconds of the final scoring.
+        clock: returns the seconds since the command was started.
+    """
+
+    def __init__(
+        self,
+        budget_seconds: float,
+        closing_seconds: float,
+        clock: Callable[[], float] = seconds_since_start,
+    ) -> None:
+        self._seconds, self._clock = budget_seconds - closing_seconds, clock
+        self._began = clock()
+
+    def steps(self, trainer: Trainer) -> int | None:
+        """Return the new number of steps of a run at the end of a round; None to end it."""
+        now, done = self._clock(), trainer.progress.step
+        a_step = max(1e-9, (now - self._began) / max(1, done))
+        fitting = int(TIME_SHARE * (self._seconds - now) / a_step)
+        return next_round(trainer.progress, trainer.config, fitting)

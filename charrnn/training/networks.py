@@ -1,0 +1,94 @@
+"""Several networks of one run: the same settings and data, other seeds, one merged network.
+
+The mean of networks that were trained from other initial weights has a lower loss than each of them
+(Hansen & Salamon 1990, IEEE TPAMI 12(10)), most of all where pairs are few.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.parameters import Parameters
+from charrnn.optim.schedules import parse_plans
+from charrnn.randomness import Purpose, generator
+from charrnn.training.dataset import Dataset
+from charrnn.training.events import Evaluation, Event
+from charrnn.training.trainer import Trainer, train
+from charrnn.training_config import TrainingConfig
+from charrnn.types import StopFlag
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """One network of several.
+
+    Args:
+        seed: the seed of its initial weights, batches and dropout.
+        step: the step of its best validation; the last one without a validation set.
+        steps: the steps of its training.
+        nats: the loss of that validation in nats per symbol; None without a validation set.
+        parameters: its weights at that step.
+    """
+
+    seed: int
+    step: int
+    steps: int
+    nats: float | None
+    parameters: Parameters
+
+
+def plan_of_another(config: TrainingConfig, best_step: int, number: int) -> TrainingConfig:
+    """Return the settings of another network: the rounds up to that of the best validation.
+
+    Args:
+        config: the settings of the first network, whose training has ended.
+        best_step: the step of its best validation.
+        number: how many networks there are so far; added to the seed.
+
+    Example:
+        >>> rounds = TrainingConfig(steps=2100, earlier_plans="300:300,900:900")
+        >>> another = plan_of_another(rounds, best_step=700, number=2)
+        >>> another.steps, another.earlier_plans, another.seed
+        (900, '300:300', 2)
+    """
+    steps = min(end for end in (*config.completed_plans, config.steps) if end >= best_step)
+    plans = [plan for plan in parse_plans(config.earlier_plans) if plan[0] < steps]
+    kept = ",".join(f"{until}:{total}" for until, total in plans)
+    return replace(config, steps=steps, earlier_plans=kept, seed=config.seed + number)
+
+
+class NetworkTraining:
+    """Training of one more network; a context manager that stops its worker processes.
+
+    Args:
+        model: the shape of the network.
+        config: its settings; see `plan_of_another`.
+        dataset: the data of the first network, with the same validation set.
+    """
+
+    def __init__(self, model: ModelConfig, config: TrainingConfig, dataset: Dataset) -> None:
+        initial = initialise(model, generator(config.seed, Purpose.WEIGHTS))
+        self.trainer = Trainer(model, config, dataset, initial)
+        self.found: TrainedNetwork | None = None
+        """The network at its best validation so far."""
+
+    def events(self, stop: StopFlag) -> Iterator[Event]:
+        """Train, and yield the events; `found` is then the network. See `train` for errors."""
+        for event in train(self.trainer, stop):
+            if isinstance(event, Evaluation) and event.best:
+                self._keep(event.nats)
+            yield event
+        if not self.trainer.dataset.validation_size:
+            self._keep(None)
+
+    def _keep(self, nats: float | None) -> None:
+        trainer, model = self.trainer, self.trainer.model
+        weights = model.like(model.vector.copy())
+        config, step = trainer.config, trainer.progress.step
+        self.found = TrainedNetwork(config.seed, step, config.steps, nats, weights)
+
+    def __enter__(self) -> "NetworkTraining":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.trainer.close()
