@@ -16,7 +16,7 @@ from charrnn.types import JSON, Ids
 ESCAPED = re.compile("[\udc80-\udcff]")
 """What stands for a byte that could not be decoded, where errors are skipped."""
 
-MAX_AT_ONCE = 2**13
+MAX_AT_ONCE = 2**14
 """Most lines of standard input, times the beam width, that are answered before they are written:
 more lines share more beginnings."""
 

@@ -4,14 +4,18 @@ A `Network` keeps the states of all time steps, which a backward pass needs. Her
 states from those of other sequences: each row of a batch names the row that it continues, so that
 prefixes are shared, sequences that have ended are left out, and hypotheses of a beam are chosen,
 all without a copy. All gates are one product, and one tanh serves gates and candidates alike, as in
-`fast_step`. Rows are processed in blocks that stay in the cache.
+`fast_step`. Rows are processed in blocks that stay in the cache, by as many threads as the BLAS may
+use.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import ClassVar, TypeAlias
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from charrnn.inference.fast_step import FAST_STEPS, join_gates
 from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
@@ -175,19 +179,22 @@ class BatchSteps:
             {name: np.empty((len(symbols), self.H), self.dtype) for name in self.state_names}
             for _ in self.layers
         ]
-        with np.errstate(over="ignore", invalid="ignore"):
-            for block, of in self._blocks(parents, branches, len(symbols)):
-                branch = None if branches is None else branches[block] - of.start
-                x = self.table.take(symbols[block], axis=0)
-                if added is not None:
-                    x += added[block]
-                for number, (old, new) in enumerate(zip(states, made, strict=True)):
-                    layer = self.layers[number]
-                    rows = {name: state[block] for name, state in new.items()}
-                    if number:
-                        x = made[number - 1]["h"][block] @ layer.W_xh
-                        x += layer.b_h
-                    self._step(layer, x, old, parents[of], branch, rows)
+
+        def fill(block: slice, of: slice) -> None:
+            """Fill a block of the new states, which continue these of the parents."""
+            branch = None if branches is None else branches[block] - of.start
+            x = self.table.take(symbols[block], axis=0)
+            if added is not None:
+                x += added[block]
+            for number, (old, new) in enumerate(zip(states, made, strict=True)):
+                layer = self.layers[number]
+                rows = {name: state[block] for name, state in new.items()}
+                if number:
+                    x = made[number - 1]["h"][block] @ layer.W_xh
+                    x += layer.b_h
+                self._step(layer, x, old, parents[of], branch, rows)
+
+        for_each(fill, list(self._blocks(branches, len(symbols))))
         return made
 
     def _step(
@@ -207,7 +214,7 @@ class BatchSteps:
             old[layer.kept].take(parents, axis=0, out=rows[layer.kept], mode="clip")
         layer.update(u, x, rows)
 
-    def _blocks(self, parents: Ids, branches: Ids | None, N: int) -> Iterator[tuple[slice, slice]]:
+    def _blocks(self, branches: Ids | None, N: int) -> Iterator[tuple[slice, slice]]:
         """Yield slices of new rows and of the parents that they continue."""
         if branches is None:
             for first in range(0, N, self.block):
@@ -219,3 +226,35 @@ class BatchSteps:
             end = min(first + self.block, N)
             yield slice(first, end), slice(int(branches[first]), int(branches[end - 1]) + 1)
             first = end
+
+
+@cache
+def thread_controller() -> ThreadpoolController:
+    """Return what reads and sets the number of threads of the BLAS."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def blas_threads() -> int:
+    """Return the number of threads that the BLAS may use."""
+    return max((one.num_threads for one in thread_controller().lib_controllers), default=1)
+
+
+def for_each(work: Callable[..., None], parts: Sequence[tuple[slice, ...]]) -> None:
+    """Call `work` with each of the parts, in several threads if the BLAS may use several.
+
+    Meanwhile the BLAS uses one: a thread of its own waits in all that is not a product. NumPy does
+    not warn of an overflow, as in `Network.forward`.
+    """
+
+    def quietly(part: tuple[slice, ...]) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # belongs to the thread
+            work(*part)
+
+    threads = min(blas_threads(), len(parts))
+    if threads <= 1:
+        for part in parts:
+            quietly(part)
+        return
+    with thread_controller().limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(quietly, parts):
+            pass

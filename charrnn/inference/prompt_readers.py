@@ -24,9 +24,9 @@ from charrnn.types import Array, Ids
 MIN_TREE_PROMPTS = 16
 """Fewest prompts that are read as a tree: joining the weights takes as long as some prompts."""
 
-GROUP_NUMBERS = 2**22
-"""States and logits of the prompts that are read as one tree: some of these arrays exist at once,
-16 MB each in float32."""
+GROUP_NUMBERS = 2**23
+"""States and logits of the prompts that are read as one tree: some such arrays exist at once, at
+most 32 MB each in float32."""
 
 
 class Decoder(ABC):
@@ -213,14 +213,29 @@ class TreeDecoder(Decoder):
         self, steps: BatchSteps, states: list[LayerStates], W_hy: Array, offset: Array
     ) -> None:
         self.steps, self.states, self.W_hy, self.offset = steps, states, W_hy, offset
+        self.places: Ids | None = None
+        """Where the state of each row stands; None if they are in the order of the rows."""
 
     def logits(self) -> Array:
         """Return the logits (R, V) of the present states."""
-        return finite_logits(self.states[-1]["h"] @ self.W_hy + self.offset)
+        logits = finite_logits(self.states[-1]["h"] @ self.W_hy + self.offset)
+        return logits if self.places is None else logits[self.places]
 
     def step(self, rows: Ids, inputs: Ids) -> Array:
-        """Return the logits (R, V) after one more input."""
-        self.states = self.steps.advance(self.states, rows, inputs)
+        """Return the logits (R, V) after one more input.
+
+        Rows that continue the same row share its product, and are therefore sorted by it.
+        """
+        if self.places is not None:
+            rows = self.places[rows]
+        parents, branches, self.places = rows, None, None
+        if np.any(rows[1:] <= rows[:-1]):
+            order = np.argsort(rows, kind="stable")
+            rows, inputs = rows[order], inputs[order]
+            parents, branches = np.unique(rows, return_inverse=True)
+            self.places = np.empty_like(order)
+            self.places[order] = np.arange(len(order))
+        self.states = self.steps.advance(self.states, parents, inputs, branches)
         if self.offset.ndim > 1:
             self.offset = self.offset[rows]
         return self.logits()

@@ -1,14 +1,19 @@
 """Prompts read as prefix trees: the same answers as one by one, for any texts."""
 
+import threading
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.prompts import Prompts
+from charrnn.inference.batch_steps import BatchSteps, blas_threads, for_each
 from charrnn.inference.predictor import Answer, Predictor
 from charrnn.inference.prefix_tree import MAX_TABLE, PrefixTree, numbered
 from charrnn.inference.prompt_readers import (
@@ -149,3 +154,42 @@ def test_probabilities_of_labels_are_those_of_one_by_one(rng: np.random.Generato
     together = model.label_probabilities(texts)
     alone = np.concatenate([model.label_probabilities([text]) for text in texts])
     np.testing.assert_allclose(together, alone, rtol=1e-9)
+
+
+def test_threads_change_no_answer(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    model = model_of("many-to-many", "lstm", 1, 5, backwards=True)
+    texts = ["".join(rng.choice(list("abc"), rng.integers(1, 12))) for _ in range(300)]
+    monkeypatch.setattr("charrnn.inference.batch_steps.MIN_BLOCK_ROWS", 3)
+    monkeypatch.setattr("charrnn.inference.batch_steps.BLOCK_NUMBERS", 1)
+    one = model.answer(texts)
+    used = set()
+    real = BatchSteps._step
+
+    def step(*arguments: Any) -> None:
+        used.add(threading.get_ident())
+        real(*arguments)
+
+    monkeypatch.setattr(BatchSteps, "_step", step)
+    monkeypatch.setattr("charrnn.inference.batch_steps.blas_threads", lambda: 3)
+    assert model.answer(texts) == one
+    assert len(used) > 2
+
+
+def test_threads_are_those_of_the_blas() -> None:
+    with threadpool_limits(1, user_api="blas"):
+        assert blas_threads() == 1
+    with threadpool_limits(2, user_api="blas"):
+        for_each(lambda part: time.sleep(part.start), [(slice(0, 1),)] * 2)
+        assert blas_threads() == 2  # as before
+
+
+def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charrnn.inference.batch_steps.blas_threads", lambda: 2)
+
+    def fail(part: slice) -> None:
+        raise MemoryError(part.start)
+
+    with pytest.raises(MemoryError, match="0"):
+        for_each(fail, [(slice(0, 1),), (slice(1, 2),)])
