@@ -7,9 +7,10 @@ import numpy as np
 
 from charrnn.cli.input_lines import read_blocks
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.data.prompts import Prompts
+from charrnn.data.prompts import Prompts, encode_prompts
 from charrnn.errors import TextError
 from charrnn.inference.predictor import Predictor
+from charrnn.inference.prompt_answers import answers_to, probabilities_of_labels
 from charrnn.inference.sampling import Sampling
 from charrnn.types import JSON, Ids
 
@@ -79,7 +80,7 @@ class AnswerWriter:
         """
         filled = np.flatnonzero(np.fromiter(map(len, lines), np.int64, len(lines)))
         fields = [lines[at] for at in filled.tolist()]
-        prompts, readable = self.predictor.prompts(fields)
+        prompts, readable = encode_prompts(self.pairing, fields, self.predictor.normalise)
         if self.skip_errors and not "".join(fields).isascii():
             readable &= [not ESCAPED.search(field) for field in fields]
         problems = {
@@ -165,7 +166,8 @@ class AnswerWriter:
             yield "".join(rows)
 
     def _labels(self, fields: Sequence[str], prompts: Prompts) -> Iterator[str]:
-        p = self.predictor.probabilities_of_labels(prompts)
+        model = self.predictor
+        p = probabilities_of_labels(prompts, model.config, model.parameters)
         order = np.argsort(-p, axis=-1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=-1).tolist()
         for field, places, shares in zip(fields, order.tolist(), ranked, strict=True):
@@ -181,7 +183,8 @@ class AnswerWriter:
                 yield "\t".join(f"{label}\t{share:.4f}" for label, share in pairs) + "\n"
 
     def _likeliest(self, fields: Sequence[str], prompts: Prompts) -> Iterator[str]:
-        texts, p = self.predictor.answers(prompts, self.beam)
+        model = self.predictor
+        texts, p = answers_to(prompts, model.config, model.parameters, self.pairing, self.beam)
         if self.json:
             for field, text, share in zip(fields, texts, p.tolist(), strict=True):
                 row = {"input": field, "output": text, "probability": share}

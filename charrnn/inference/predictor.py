@@ -1,8 +1,8 @@
 """Predictor for models of pairs: the most probable answers by greedy or beam search, or samples.
 
 Inputs are read as one batch (`prompt_readers`); each answer starts from the state after the last
-symbol of its own input. Then every answer grows by one symbol per step, which is fed back
-(`search`).
+symbol of its own input (`prompt_answers`). Then every answer grows by one symbol per step, which is
+fed back (`search`).
 """
 
 import os
@@ -17,14 +17,18 @@ from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
-from charrnn.data.prompts import Prompts, decode_answers, encode_prompts
+from charrnn.data.prompts import MIN_JOINED, Prompts, encode_prompts
 from charrnn.errors import TextError, UsageError
-from charrnn.inference.prompt_readers import NetworkReader, PromptReader, reader_for
+from charrnn.inference.prompt_answers import (
+    answer_limit,
+    answers_to,
+    fed_back,
+    probabilities_of_labels,
+)
+from charrnn.inference.prompt_readers import NetworkReader
 from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
-from charrnn.inference.search import SearchRules, beam_search, best_and_log_p, greedy_search
 from charrnn.limits import SEED, check_kind, format_value
 from charrnn.nn.network import ModelConfig
-from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids
@@ -45,10 +49,6 @@ MAX_BEAM = 1_000
 
 MAX_ANSWERS = 10_000
 """Most answers to one input that are drawn as one batch."""
-
-
-ANSWER_LENGTH_FACTOR, EXTRA_SYMBOLS = 2, 10
-"""An answer may be this many times as long as the longest one in training, and a few symbols."""
 
 
 def check_beam(beam: int) -> None:
@@ -129,13 +129,6 @@ class Predictor:
             raise TextError("an input is empty; try at least one character")
         return self.pairing.prompt(spelled)
 
-    def prompts(self, inputs: Sequence[str]) -> tuple[Prompts, Array]:
-        """Return the ids that are read for some inputs, and which of them (n,) can be read.
-
-        `prompt` raises the error for one that cannot be read.
-        """
-        return encode_prompts(self.pairing, inputs, self.normalise)
-
     def answer(self, inputs: Sequence[str], beam: int = 1) -> list[Answer]:
         """Return the most probable answer to each input that beam search finds.
 
@@ -148,18 +141,9 @@ class Predictor:
         `UsageError` for a width out of range or inputs that are no sequence of texts.
         """
         check_beam(beam)
-        texts, p = self.answers(self._checked_prompts(inputs), beam)
+        prompts = self._prompts(inputs)
+        texts, p = answers_to(prompts, self.config, self.parameters, self.pairing, beam)
         return [Answer(text, one) for text, one in zip(texts, p.tolist(), strict=True)]
-
-    def answers(self, prompts: Prompts, beam: int = 1) -> tuple[list[str], Array]:
-        """Return the most probable answers to prompts that can be read, and their probabilities."""
-        texts = np.full(len(prompts), "", object)
-        p = np.zeros(len(prompts))
-        reader = self._reader(prompts)
-        for numbers in reader.groups(prompts, beam):
-            texts[numbers], p[numbers] = self._answers(reader, prompts.chosen(numbers), beam)
-        found: list[str] = texts.tolist()
-        return found, p
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
         """Return the probability of each label after each whole input, (n, answers).
@@ -168,16 +152,7 @@ class Predictor:
         """
         if self.pairing.layout_spec.answer_is_text:
             raise self._unfit("label_probabilities", lambda one: not one.answer_is_text)
-        return self.probabilities_of_labels(self._checked_prompts(inputs))
-
-    def probabilities_of_labels(self, prompts: Prompts) -> Array:
-        """Return the probability of each label after each prompt, (n, answers)."""
-        found = np.zeros((len(prompts), self.config.outputs))
-        reader = self._reader(prompts)
-        for numbers in reader.groups(prompts, 1):
-            logits = reader.last_logits(prompts.chosen(numbers)).astype(np.float64)
-            found[numbers] = np.exp(log_softmax(logits, logits))
-        return found
+        return probabilities_of_labels(self._prompts(inputs), self.config, self.parameters)
 
     def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
         """Return `count` answers of open length to one input, drawn from the model.
@@ -207,30 +182,29 @@ class Predictor:
             ids = draw(probabilities(logits, sampling), 1 - rng.random(count))
             drawn.append(np.where(ended, self.pairing.end_id, ids))
             ended |= ids == self.pairing.end_id
-            logits = decoder.step(rows, self._fed_back(drawn[-1]))
+            logits = decoder.step(rows, fed_back(self.pairing, drawn[-1]))
         return [self.pairing.decode(ids) for ids in np.array(drawn).T]
 
     @property
     def limit(self) -> int:
         """Most symbols of an answer: one that has not ended by then is cut."""
-        return ANSWER_LENGTH_FACTOR * self.pairing.longest + EXTRA_SYMBOLS
+        return answer_limit(self.pairing)
 
-    def _checked_prompts(self, inputs: Sequence[str]) -> Prompts:
+    def _prompts(self, inputs: Sequence[str]) -> Prompts:
         """Return the ids read for inputs; `UsageError` for a single text or no sequence."""
         if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
             raise UsageError(
                 f"inputs is {format_value(inputs)}; it must be a sequence of texts", "a list"
             )
         fields = list(inputs)
+        if len(fields) < MIN_JOINED:
+            return Prompts.of([self.prompt(field) for field in fields])
         for field in fields:
             check_kind("an input", field, str)
-        prompts, readable = self.prompts(fields)
+        prompts, readable = encode_prompts(self.pairing, fields, self.normalise)
         for number in np.flatnonzero(~readable)[:1].tolist():
             self.prompt(fields[number])  # raises the error that names the symbols
         return prompts
-
-    def _reader(self, prompts: Prompts) -> PromptReader:
-        return reader_for(self.config, self.parameters, len(prompts))
 
     def _unfit(self, method: str, fits: Callable[[Layout], bool]) -> UsageError:
         """Return the error for a method that only other layouts have."""
@@ -238,30 +212,3 @@ class Predictor:
         return UsageError(
             f"{method} is for {names}, this model is {self.pairing.layout}", "the method answer"
         )
-
-    def _fed_back(self, answers: Ids) -> Ids:
-        """Return the inputs that are read after symbols of answers; any one after END."""
-        return self.pairing.fed_back(np.where(answers == self.pairing.end_id, 0, answers))
-
-    def _answers(
-        self, reader: PromptReader, prompts: Prompts, beam: int
-    ) -> tuple[list[str], Array]:
-        """Return the answers to prompts that are read together, and their probabilities."""
-        kind = self.pairing.layout_spec
-        rows: Ids = np.arange(len(prompts))
-        if kind.feeds_back:
-            decoder, logits, rows = reader.start(prompts)
-            rules = SearchRules(self.pairing.end_id, self.limit, self._fed_back)
-            if beam == 1:
-                found = greedy_search(decoder, logits, rules)
-            else:
-                found = beam_search(decoder, logits, rules, beam)
-            ids, lengths, log_p = found.ids, found.lengths, found.log_p
-        elif kind.predicts_while_reading:
-            ids, at_each = best_and_log_p(reader.all_logits(prompts))
-            lengths, log_p = prompts.lengths, np.add.reduceat(at_each, prompts.starts[:-1])
-        else:
-            ids, log_p = best_and_log_p(reader.last_logits(prompts))
-            lengths = np.ones_like(rows)
-        texts = decode_answers(self.pairing, ids, lengths)
-        return [texts[row] for row in rows.tolist()], np.exp(log_p)[rows]

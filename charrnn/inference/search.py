@@ -46,8 +46,8 @@ def best_and_log_p(logits: Array) -> tuple[Ids, Array]:
         (array([0, 1]), array([0.5, 1. ]))
     """
     best = logits.argmax(axis=-1)
-    largest = np.take_along_axis(logits, best[:, None], axis=-1)
-    return best, -np.log(np.exp(logits - largest).sum(axis=-1, dtype=np.float64))
+    largest = logits[np.arange(len(best)), best]
+    return best, -np.log(np.exp(logits - largest[:, None]).sum(axis=-1, dtype=np.float64))
 
 
 def greedy_search(decoder: Decoder, logits: Array, rules: SearchRules) -> Found:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from charrnn.data.layouts import LAYOUTS, PairVocabulary
-from charrnn.data.prompts import Prompts
+from charrnn.data.prompts import Prompts, encode_prompts
 from charrnn.inference.batch_steps import BatchSteps, blas_threads, for_each
 from charrnn.inference.predictor import Answer, Predictor
 from charrnn.inference.prefix_tree import MAX_TABLE, PrefixTree, numbered
+from charrnn.inference.prompt_answers import answers_of_group
 from charrnn.inference.prompt_readers import (
     MIN_TREE_PROMPTS,
     NetworkReader,
@@ -47,7 +48,7 @@ def model_of(layout: str, cell: str, layers: int, seed: int, *, backwards: bool)
 
 def answers(model: Predictor, reader: PromptReader, prompts: Prompts, beam: int) -> list[Answer]:
     """Return the answers to prompts that one reader reads together."""
-    texts, p = model._answers(reader, prompts, beam)
+    texts, p = answers_of_group(reader, prompts, model.pairing, beam)
     return [Answer(text, one) for text, one in zip(texts, p.tolist(), strict=True)]
 
 
@@ -71,7 +72,7 @@ def test_a_tree_gives_the_answers_of_one_by_one(
 ) -> None:
     model = model_of(layout, cell, layers, seed, backwards=backwards)
     fields = fields_of(layout, texts)
-    prompts, readable = model.prompts(fields)
+    prompts, readable = encode_prompts(model.pairing, fields, None)
     assert readable.all()
     if not tree_fits(model.config):
         assert (layers, backwards) == (2, True)
@@ -137,7 +138,11 @@ def test_groups_change_no_answer(
     monkeypatch.setattr("charrnn.inference.prompt_readers.GROUP_NUMBERS", 500)
     assert (
         len(
-            list(reader_for(model.config, model.parameters, 300).groups(model.prompts(texts)[0], 1))
+            list(
+                reader_for(model.config, model.parameters, 300).groups(
+                    encode_prompts(model.pairing, texts, None)[0], 1
+                )
+            )
         )
         > 4
     )
