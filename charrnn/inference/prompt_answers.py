@@ -47,10 +47,11 @@ def answers_to(
     """
     texts = np.full(len(prompts), "", object)
     p = np.zeros(len(prompts))
-    reader = reader_for(config, parameters, len(prompts))
-    for numbers in reader.groups(prompts, beam):
-        group = prompts.chosen(numbers)
-        texts[numbers], p[numbers] = answers_of_group(reader, group, pairing, beam)
+    with np.errstate(over="ignore", invalid="ignore"):  # as in `Network.forward`
+        reader = reader_for(config, parameters, len(prompts))
+        for numbers in reader.groups(prompts, beam):
+            group = prompts.chosen(numbers)
+            texts[numbers], p[numbers] = answers_of_group(reader, group, pairing, beam)
     found: list[str] = texts.tolist()
     return found, p
 
@@ -85,8 +86,9 @@ def probabilities_of_labels(prompts: Prompts, config: ModelConfig, parameters: P
     Arguments and errors are those of `answers_to`.
     """
     found = np.zeros((len(prompts), config.outputs))
-    reader = reader_for(config, parameters, len(prompts))
-    for numbers in reader.groups(prompts, 1):
-        logits = reader.last_logits(prompts.chosen(numbers)).astype(np.float64)
-        found[numbers] = np.exp(log_softmax(logits, logits))
+    with np.errstate(over="ignore", invalid="ignore"):  # as in `Network.forward`
+        reader = reader_for(config, parameters, len(prompts))
+        for numbers in reader.groups(prompts, 1):
+            logits = reader.last_logits(prompts.chosen(numbers)).astype(np.float64)
+            found[numbers] = np.exp(log_softmax(logits, logits))
     return found
