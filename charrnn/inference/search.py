@@ -118,7 +118,7 @@ def beam_search(decoder: Decoder, logits: Array, rules: SearchRules, beam: int) 
 def largest_first(values: Array, count: int) -> Ids:
     """Return the places (P, count) of the largest of each row's values, in descending order.
 
-    Of equal values the first one comes first.
+    Of equal values that are found the first one comes first.
     """
     if count == 1:
         largest: Ids = values.argmax(axis=-1, keepdims=True)

@@ -101,7 +101,10 @@ def test_wrong_lines_anywhere_leave_the_others_in_their_places(
 def process(run_of_labels: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`charrnn predict` between two pipes."""
     command = [sys.executable, "-m", "charrnn", "predict", str(run_of_labels)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+    environment = {name: it for name, it in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as running:
         yield running
         running.kill()
 

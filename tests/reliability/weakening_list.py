@@ -1369,10 +1369,7 @@ TERMINALS = (
         "charrnn/inference/search.py",
         "        following[ended, rules.end] = 0.0  # a finished answer keeps its score\n",
         "",
-        (
-            "inference/test_prompt_readers.py::test_a_tree_gives_the_answers_of_one_by_one",
-            "inference/test_predictor.py::test_a_beam_as_wide_as_all_answers_finds_the_likeliest",
-        ),
+        ("inference/test_search.py::test_the_search_finds_what_one_by_lists_finds",),
     ),
     Weakening(
         "error-line-not-sanitised",
