@@ -9,14 +9,12 @@ use.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+from charrnn.inference.block_threads import BlockThreads
 from charrnn.inference.fast_step import FAST_STEPS, join_gates
 from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
 from charrnn.nn.network import ModelConfig
@@ -134,10 +132,15 @@ class BatchSteps:
         config: the shape of the network; its cell is in `BATCH_LAYERS`.
         parameters: its weights; they are read once and must not change afterwards.
         prefixes: the prefixes of the parameters of each layer.
+        threads: what blocks of rows are shared among; None for one thread.
     """
 
     def __init__(
-        self, config: ModelConfig, parameters: Parameters, prefixes: Sequence[str]
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        prefixes: Sequence[str],
+        threads: BlockThreads | None = None,
     ) -> None:
         cell = CELLS[config.cell]
         sigmoid_gates = FAST_STEPS[cell].sigmoid_gates
@@ -145,6 +148,7 @@ class BatchSteps:
         self.layers = [
             BATCH_LAYERS[cell](parameters.subset(prefix), sigmoid_gates) for prefix in prefixes
         ]
+        self.threads = threads or BlockThreads()
         self.H, self.dtype = config.hidden, parameters.vector.dtype
         self.table = self.layers[0].W_xh + self.layers[0].b_h  # (D, G H)
         self.block = max(MIN_BLOCK_ROWS, BLOCK_NUMBERS // self.table.shape[1])
@@ -194,7 +198,7 @@ class BatchSteps:
                     x += layer.b_h
                 self._step(layer, x, old, parents[of], branch, rows)
 
-        for_each(fill, list(self._blocks(branches, len(symbols))))
+        self.threads.for_each(fill, list(self._blocks(branches, len(symbols))))
         return made
 
     def _step(
@@ -226,35 +230,3 @@ class BatchSteps:
             end = min(first + self.block, N)
             yield slice(first, end), slice(int(branches[first]), int(branches[end - 1]) + 1)
             first = end
-
-
-@cache
-def thread_controller() -> ThreadpoolController:
-    """Return what reads and sets the number of threads of the BLAS."""
-    return ThreadpoolController().select(user_api="blas")
-
-
-def blas_threads() -> int:
-    """Return the number of threads that the BLAS may use."""
-    return max((one.num_threads for one in thread_controller().lib_controllers), default=1)
-
-
-def for_each(work: Callable[..., None], parts: Sequence[tuple[slice, ...]]) -> None:
-    """Call `work` with each of the parts, in several threads if the BLAS may use several.
-
-    Meanwhile the BLAS uses one: a thread of its own waits in all that is not a product. NumPy does
-    not warn of an overflow, as in `Network.forward`.
-    """
-
-    def quietly(part: tuple[slice, ...]) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # belongs to the thread
-            work(*part)
-
-    threads = min(blas_threads(), len(parts))
-    if threads <= 1:
-        for part in parts:
-            quietly(part)
-        return
-    with thread_controller().limit(limits=1), ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(quietly, parts):
-            pass

@@ -1,6 +1,6 @@
 """Predictor for models of pairs: the most probable answers by greedy or beam search, or samples.
 
-Inputs are read as one batch (`prompt_readers`); each answer starts from the state after the last
+Inputs are read as one batch (`tree_reader`); each answer starts from the state after the last
 symbol of its own input (`prompt_answers`). Then every answer grows by one symbol per step, which is
 fed back (`search`).
 """
@@ -19,6 +19,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
 from charrnn.data.prompts import MIN_JOINED, Prompts, encode_prompts
 from charrnn.errors import TextError, UsageError
+from charrnn.inference.description import pairs_html
 from charrnn.inference.prompt_answers import (
     answer_limit,
     answers_to,
@@ -184,6 +185,10 @@ class Predictor:
             ended |= ids == self.pairing.end_id
             logits = decoder.step(rows, fed_back(self.pairing, drawn[-1]))
         return [self.pairing.decode(ids) for ids in np.array(drawn).T]
+
+    def _repr_html_(self) -> str:
+        """Return the network, the layout and the symbols as a table, for notebooks."""
+        return pairs_html(self.config, self.parameters, self.pairing)
 
     @property
     def limit(self) -> int:

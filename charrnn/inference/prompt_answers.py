@@ -1,13 +1,16 @@
 """Answers to prompts that are already numbered, as many at a time as memory allows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
 
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.prompts import Prompts, decode_answers
-from charrnn.inference.prompt_readers import PromptReader, reader_for
+from charrnn.inference.prompt_readers import PromptReader
 from charrnn.inference.search import SearchRules, beam_search, best_and_log_p, greedy_search
+from charrnn.inference.tree_reader import reader_for
 from charrnn.nn.network import ModelConfig
 from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
@@ -47,13 +50,22 @@ def answers_to(
     """
     texts = np.full(len(prompts), "", object)
     p = np.zeros(len(prompts))
-    with np.errstate(over="ignore", invalid="ignore"):  # as in `Network.forward`
-        reader = reader_for(config, parameters, len(prompts))
+    with quiet_reader(config, parameters, len(prompts)) as reader:
         for numbers in reader.groups(prompts, beam):
             group = prompts.chosen(numbers)
             texts[numbers], p[numbers] = answers_of_group(reader, group, pairing, beam)
     found: list[str] = texts.tolist()
     return found, p
+
+
+@contextmanager
+def quiet_reader(config: ModelConfig, parameters: Parameters, count: int) -> Iterator[PromptReader]:
+    """Yield a reader for a number of prompts; NumPy does not warn, as in `Network.forward`."""
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        reader_for(config, parameters, count) as reader,
+    ):
+        yield reader
 
 
 def answers_of_group(
@@ -86,8 +98,7 @@ def probabilities_of_labels(prompts: Prompts, config: ModelConfig, parameters: P
     Arguments and errors are those of `answers_to`.
     """
     found = np.zeros((len(prompts), config.outputs))
-    with np.errstate(over="ignore", invalid="ignore"):  # as in `Network.forward`
-        reader = reader_for(config, parameters, len(prompts))
+    with quiet_reader(config, parameters, len(prompts)) as reader:
         for numbers in reader.groups(prompts, 1):
             logits = reader.last_logits(prompts.chosen(numbers)).astype(np.float64)
             found[numbers] = np.exp(log_softmax(logits, logits))

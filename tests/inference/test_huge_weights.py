@@ -17,8 +17,8 @@ from charrnn.inference.ensemble import Ensemble
 from charrnn.inference.fast_step import MAX_SUM, single_step
 from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
-from charrnn.inference.prompt_readers import MIN_TREE_PROMPTS
 from charrnn.inference.sampling import Sampling, generate
+from charrnn.inference.tree_reader import MIN_TREE_PROMPTS
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters

@@ -1,7 +1,6 @@
 """Prompts read as prefix trees: the same answers as one by one, for any texts."""
 
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,22 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.prompts import Prompts, encode_prompts
-from charrnn.inference.batch_steps import BatchSteps, blas_threads, for_each
+from charrnn.inference.batch_steps import BatchSteps
 from charrnn.inference.predictor import Answer, Predictor
 from charrnn.inference.prefix_tree import MAX_TABLE, PrefixTree, numbered
 from charrnn.inference.prompt_answers import answers_of_group
-from charrnn.inference.prompt_readers import (
-    MIN_TREE_PROMPTS,
-    NetworkReader,
-    PromptReader,
-    TreeReader,
-    reader_for,
-    tree_fits,
-)
+from charrnn.inference.prompt_readers import NetworkReader, PromptReader
+from charrnn.inference.tree_reader import MIN_TREE_PROMPTS, TreeReader, reader_for, tree_fits
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, initialise
 
@@ -135,7 +127,7 @@ def test_groups_change_no_answer(
     model = model_of(layout, "gru", 1, 3, backwards=backwards)
     texts = ["".join(rng.choice(list("abc"), rng.integers(1, 12))) for _ in range(300)]
     whole = model.answer(texts)
-    monkeypatch.setattr("charrnn.inference.prompt_readers.GROUP_NUMBERS", 500)
+    monkeypatch.setattr("charrnn.inference.tree_reader.GROUP_NUMBERS", 500)
     assert (
         len(
             list(
@@ -177,24 +169,6 @@ def test_threads_change_no_answer(
         real(*arguments)
 
     monkeypatch.setattr(BatchSteps, "_step", step)
-    monkeypatch.setattr("charrnn.inference.batch_steps.blas_threads", lambda: 3)
+    monkeypatch.setattr("charrnn.inference.block_threads.blas_threads", lambda: 3)
     assert model.answer(texts) == one
-    assert len(used) > 2
-
-
-def test_threads_are_those_of_the_blas() -> None:
-    with threadpool_limits(1, user_api="blas"):
-        assert blas_threads() == 1
-    with threadpool_limits(2, user_api="blas"):
-        for_each(lambda part: time.sleep(part.start), [(slice(0, 1),)] * 2)
-        assert blas_threads() == 2  # as before
-
-
-def test_an_error_in_a_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charrnn.inference.batch_steps.blas_threads", lambda: 2)
-
-    def fail(part: slice) -> None:
-        raise MemoryError(part.start)
-
-    with pytest.raises(MemoryError, match="0"):
-        for_each(fail, [(slice(0, 1),), (slice(1, 2),)])
+    assert len(used) > 1
