@@ -18,7 +18,9 @@ import charrnn
 from charrnn.analysis.gradient_profile import GradientProfile, gradient_profile
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.info import readable
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
+from charrnn.evaluation.pairs import PairScore
 from charrnn.inference.description import describe
 from charrnn.nn.network import ModelConfig, initialise
 from charrnn.notebook_html import COLOURS, MAX_POINTS, html_table, log_chart
@@ -103,6 +105,30 @@ def test_an_evaluation_shows_its_loss_in_all_units() -> None:
     figures = (score.nats_per_char, score.bits_per_char, score.perplexity)
     assert list(map(float, row[1:])) == pytest.approx(figures, abs=0.005)
     assert "27 characters" in score._repr_html_()
+
+
+def test_a_model_of_pairs_shows_its_layout_and_its_labels_escaped() -> None:
+    pairing = PairVocabulary("many-to-one", ("a", "b"), (HOSTILE, *map(str, range(30))))
+    config = ModelConfig(2, 31, hidden=4, bidirectional="last")
+    one = charrnn.Predictor(config, initialise(config, np.random.default_rng(0)), pairing)
+    shown = one._repr_html_()
+    assert "<script" not in shown
+    assert not set(shown) & set("\x1b\u202e")
+    rows = dict(Cells(shown).rows)
+    assert rows["model"] == f"1 × 4 lstm, bidirectional, {config.size:,} parameters"
+    assert rows["layout"] == "many-to-one: a text to a label"
+    assert rows["reads"] == "2 characters"
+    assert rows["answers"].startswith("31 labels: ")
+    assert "<U+001B>[31m<U+202E>" in rows["answers"]
+    assert rows["answers"].endswith("'18' and 11 more")
+
+
+def test_a_score_of_pairs_shows_its_figures() -> None:
+    score = PairScore(0.5, 0.75, 0.25, 1200, 4800, np.zeros(1200, np.int64))
+    heading, row = Cells(score._repr_html_()).rows
+    assert heading == ["per symbol", "nats", "bits", "accuracy", "exact match"]
+    assert row == ["this model", "0.5000", "0.7213", "75.00%", "25.00%"]
+    assert "1,200 examples, 4,800 symbols" in score._repr_html_()
 
 
 @pytest.mark.parametrize("settings", [{"cell": "lstm", "layers": 2}, {"cell": "rnn"}])

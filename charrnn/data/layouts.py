@@ -239,6 +239,26 @@ class PairVocabulary:
         return {symbol: number for number, symbol in enumerate(self.sources)}
 
     @cached_property
+    def ids_of_codes(self) -> Ids:
+        """The id of the input character of each code point; −1 for those that are unknown.
+
+        The last one is unknown, and stands for all code points above it.
+        """
+        codes = [ord(symbol) for symbol in self.sources]
+        table = np.full(max(codes) + 2, -1, np.int64)
+        table[codes] = np.arange(len(codes))
+        return table
+
+    @cached_property
+    def codes_of_answers(self) -> Ids:
+        """The code point of each symbol of answers that are texts."""
+        return np.array([ord(symbol) for symbol in self.answers], "<u4")
+
+    def id_of_source(self, field: str) -> int:
+        """Return the id of an input that is a label; −1 for one that is unknown."""
+        return self._source_id.get(field, -1)
+
+    @cached_property
     def _answer_id(self) -> dict[str, int]:
         return {symbol: number for number, symbol in enumerate(self.answers)}
 

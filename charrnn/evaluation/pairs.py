@@ -14,6 +14,7 @@ import numpy as np
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.network import ModelConfig, Network
 from charrnn.nn.parameters import Parameters
+from charrnn.notebook_html import html_table
 from charrnn.types import Array, Ids, StopFlag
 
 POSITIONS = 2**13
@@ -41,6 +42,14 @@ class PairScore:
         """Return the metrics by name; exact matches only if `exact`."""
         found = {"nats_per_symbol": self.nats_per_symbol, "symbol_accuracy": self.symbol_accuracy}
         return found | ({"exact_match": self.exact_match} if exact else {})
+
+    def _repr_html_(self) -> str:
+        """Return the loss and the shares of right answers as a table, for notebooks."""
+        losses = (f"{self.nats_per_symbol:.4f}", f"{self.bits_per_symbol:.4f}")
+        row = ("this model", *losses, f"{self.symbol_accuracy:.2%}", f"{self.exact_match:.2%}")
+        header = ("per symbol", "nats", "bits", "accuracy", "exact match")
+        counted = f"{self.examples:,} examples, {self.symbols:,} symbols"
+        return html_table([row], header, counted)
 
     def with_wrong(self, examples: int, symbols: int) -> "PairScore":
         """Return the score with more examples, all of them wrong; the loss does not count them."""

@@ -1,13 +1,15 @@
-"""Description of a checkpoint: for `charrnn info`, and for a model in a notebook."""
+"""Descriptions of models: for `charrnn info`, and for notebooks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from charrnn.checkpointing.records import Checkpoint, MixtureRecord
-from charrnn.data.characters import labelled, repaired
+from charrnn.data.characters import enumerated, labelled, quoted, repaired
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
+from charrnn.nn.network import ModelConfig
+from charrnn.nn.parameters import Parameters
 from charrnn.notebook_html import html_table
 
 
@@ -155,3 +157,29 @@ def description_html(checkpoint: Checkpoint) -> str:
     symbols = {"vocabulary": f"{len(checkpoint.vocabulary):,} {unit}"}
     lines = description_lines(describe(checkpoint), symbols)
     return html_table([(title, labelled(repaired(line))) for title, line in lines.items()])
+
+
+MAX_LABELS_SHOWN = 20
+"""Labels of a model of pairs that a notebook shows."""
+
+
+def pairs_html(config: ModelConfig, parameters: Parameters, pairing: PairVocabulary) -> str:
+    """Return the description of a model of pairs as an HTML table."""
+    kind = pairing.layout_spec
+    layers = f"{config.layers} × {config.hidden} {config.cell}"
+    layers += ", bidirectional" if config.bidirectional else ""
+    rows = [
+        ("model", f"{layers}, {len(parameters.vector):,} parameters"),
+        ("layout", f"{pairing.layout}: {kind.meaning}"),
+        ("reads", symbols_line(pairing.sources, are_characters=kind.source_is_text)),
+        ("answers", symbols_line(pairing.answers, are_characters=kind.answer_is_text)),
+    ]
+    return html_table([(title, labelled(repaired(line))) for title, line in rows])
+
+
+def symbols_line(symbols: Sequence[str], *, are_characters: bool) -> str:
+    """Return the number of characters, or the number of labels and the first of them."""
+    if are_characters:
+        return f"{len(symbols):,} characters"
+    shown = enumerated(map(quoted, symbols[:MAX_LABELS_SHOWN]), len(symbols))
+    return f"{len(symbols):,} labels: {shown}"

@@ -16,7 +16,9 @@ from tests.mpi_launch import WITH_MPI
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["sampling", "min_char", "speed", "cost", "distributed"])
+@pytest.mark.parametrize(
+    "name", ["sampling", "min_char", "speed", "cost", "distributed", "predict"]
+)
 def test_a_benchmark_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name == "speed" and torch_is_there():
         pytest.skip("with the peer it takes minutes")

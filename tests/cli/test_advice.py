@@ -1002,7 +1002,8 @@ NOT_PROVOKED = {
 
 READING = {
     *("data", "inference.predictor", "inference.model", "run_files", "evaluation.pairs"),
-    *("cli.predict", "cli.evaluate", "cli.sample", "cli.sample_notes", "cli.output.safe_text"),
+    *("cli.predict", "cli.answer_writer", "cli.input_lines", "cli.evaluate"),
+    *("cli.sample", "cli.sample_notes", "cli.output.safe_text"),
     *("cli.runs.load_pairs", "cli.runs.load_text"),
 }
 """Packages and modules that read what people bring: `test_reading_texts`, `test_bad_files` and

@@ -18,6 +18,7 @@ from charrnn.inference.fast_step import MAX_SUM, single_step
 from charrnn.inference.model import Model
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling, generate
+from charrnn.inference.tree_reader import MIN_TREE_PROMPTS
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import ModelConfig, Network, initialise
 from charrnn.nn.parameters import Parameters
@@ -92,11 +93,16 @@ def test_pairs_are_answered_or_refused(layout: str, change: Change) -> None:
     pairing = vocabulary_of_pairs(layout, [("a", "b"), ("b", "a"), ("c", "c")])
     config, parameters = network(change, inputs=pairing.inputs, outputs=pairing.outputs)
     predictor = Predictor(config, parameters, pairing)
-    with suppress(DivergedError):
-        assert len(predictor.answer(["a", "b"])) == 2
-    if pairing.layout_spec.feeds_back:
+    for inputs in (["a", "b"], ["a", "b"] * MIN_TREE_PROMPTS):
         with suppress(DivergedError):
-            assert len(predictor.answer(["a"], beam=3)) == 1
+            assert len(predictor.answer(inputs)) == len(inputs)
+        if not pairing.layout_spec.answer_is_text:
+            with suppress(DivergedError):
+                assert len(predictor.label_probabilities(inputs)) == len(inputs)
+        elif pairing.layout_spec.feeds_back:
+            with suppress(DivergedError):
+                assert len(predictor.answer(inputs, beam=3)) == len(inputs)
+    if pairing.layout_spec.feeds_back:
         with suppress(DivergedError):
             assert len(predictor.sample("a", Sampling(), count=2)) == 2
 

@@ -183,13 +183,16 @@ def write_prompt(prompt: str) -> None:
     sys.stderr.flush()
 
 
-def write_text(chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = False) -> None:
+def write_text(
+    chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = False, at_once: bool = False
+) -> None:
     """Write generated text to stdout: `visible` and unbuffered on a terminal, exact elsewhere.
 
     Args:
         chunks: the text.
         raw: whether a terminal receives control codes unchanged.
         as_bytes: whether the characters are bytes, U+0000 to U+00FF.
+        at_once: whether each chunk is written at once to a pipe or file too, not many together.
 
     A pipe or file receives UTF-8 in every locale, or the bytes. A terminal receives its own
     encoding, bytes decoded as UTF-8, and a newline after the last line. Raises as `writing` does.
@@ -214,8 +217,10 @@ def write_text(chunks: Iterable[str], *, raw: bool = False, as_bytes: bool = Fal
                     out.write(chunk)
                 out.flush()
             return
-        for text in joined(chunks):
+        for text in chunks if at_once else joined(chunks):
             write(text.encode("latin-1") if as_bytes else utf_8(text))
+            if at_once:
+                out.flush()
 
 
 def joined(chunks: Iterable[str], count: int = 256) -> Iterator[str]:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from charrnn.cli.train.pair_metrics import PairMetrics
 from charrnn.evaluation.pair_baselines import PairBaseline
+from charrnn.evaluation.pair_verdict import Outcome, difference
 from charrnn.evaluation.pairs import macro_f1
 
 
@@ -45,42 +46,24 @@ def own_figures(found: PairMetrics) -> PairBaseline:
 
 
 def comparison(found: PairMetrics, baselines: Sequence[PairBaseline]) -> str:
-    """Say which baselines the model beats; each is compared in the first figure that both have.
+    """Say which baselines the model beats, or is level with within the error.
 
-    That is the share of exact matches, the accuracy where answers are labels, and the loss. Where a
-    baseline of labels is no worse in accuracy, but in the loss, both are said.
+    See `charrnn.evaluation.pair_verdict` for what is compared.
     """
     own = own_figures(found)
-    beaten = [one.name for one in baselines if beats(own, one)]
-    rest = [one for one in baselines if one.name not in beaten]
-    partly = [one.name for one in rest if one.macro_f1 is not None and has_lower_loss(own, one)]
-    others = [one.name for one in rest if one.name not in partly]
-    parts = [f"It beats {', '.join(beaten)}"] if beaten else []
-    if partly:
-        parts.append(
-            f"{'it' if parts else 'It'} beats {', '.join(partly)} in nats, not in accuracy"
+    named: dict[Outcome, list[str]] = {"better": [], "level": [], "worse": []}
+    for one in baselines:
+        compared = difference(own, one, found.score.examples)
+        how = "" if compared.outcome == "better" else f" ({compared})"
+        named[compared.outcome].append(one.name + how)
+    verbs = {"better": "beats", "level": "is level with", "worse": "does worse than"}
+    parts = [f"it {verbs[one]} {', '.join(names)}" for one, names in named.items() if names]
+    sentence = "; ".join(parts).removeprefix("it ")
+    if named["worse"]:
+        sentence += ", and has learned little"
+    if named["worse"] or not named["better"]:
+        sentence += (
+            ". Try more pairs, more --minutes, or see whether the answers follow from the inputs "
+            "at all"
         )
-    sentence = "; ".join(parts)
-    if not others:
-        return f"{sentence}."
-    known = f"{sentence}, but" if sentence else "It"
-    return (
-        f"{known} does no better than {', '.join(others)}: it has learned little. Try more pairs, "
-        "more --minutes, or see whether the answers follow from the inputs at all."
-    )
-
-
-def beats(own: PairBaseline, other: PairBaseline) -> bool:
-    """Return whether the model is better than a baseline in the figure that counts."""
-    for name in ("macro_f1", "exact_match"):
-        if getattr(other, name) is not None and getattr(own, name) is not None:
-            name = "symbol_accuracy" if name == "macro_f1" else name
-            return bool(getattr(own, name) > getattr(other, name))
-    return has_lower_loss(own, other)
-
-
-def has_lower_loss(own: PairBaseline, other: PairBaseline) -> bool:
-    """Return whether the model has a lower loss than a baseline, or one of them has none."""
-    if own.nats_per_symbol is None or other.nats_per_symbol is None:
-        return True
-    return own.nats_per_symbol < other.nats_per_symbol
+    return f"It {sentence}."

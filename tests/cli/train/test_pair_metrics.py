@@ -5,7 +5,6 @@ import io
 import numpy as np
 from rich.console import Console
 
-from charrnn.cli.train.pair_comparison import comparison
 from charrnn.cli.train.pair_metrics import (
     CONFUSIONS_SHOWN,
     MAX_CONFUSION_LABELS,
@@ -14,7 +13,6 @@ from charrnn.cli.train.pair_metrics import (
     frequent_confusions,
 )
 from charrnn.data.layouts import PairVocabulary
-from charrnn.evaluation.pair_baselines import PairBaseline
 from charrnn.evaluation.pairs import PairScore
 from charrnn.types import Array
 
@@ -61,18 +59,3 @@ def test_few_labels_have_a_matrix() -> None:
     lines = shown(matrix).splitlines()
     assert lines[1].split() == ["label0[b]", "4", "3"]
     assert lines[2].split() == ["label1[b]", "2", "9"]
-
-
-def test_a_baseline_can_be_beaten_in_the_loss_alone() -> None:
-    own = metrics_of(np.array([[7, 3], [3, 7]]), nats=0.6)
-    poor = PairBaseline("poor", 0.9, 0.5, macro_f1=0.4)
-    sure = PairBaseline("sure", 0.8, 0.75, macro_f1=0.7)
-    good = PairBaseline("good", 0.5, 0.75, macro_f1=0.7)
-    assert comparison(own, [poor]) == "It beats poor."
-    assert comparison(own, [poor, sure]) == "It beats poor; it beats sure in nats, not in accuracy."
-    assert comparison(own, [sure]) == "It beats sure in nats, not in accuracy."
-    said = comparison(own, [poor, sure, good])
-    assert said.startswith(
-        "It beats poor; it beats sure in nats, not in accuracy, but does no better than good: it "
-        "has learned little."
-    )
