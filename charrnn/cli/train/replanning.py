@@ -94,6 +94,8 @@ class Replanning:
             eval_every: steps between validations.
         """
         now = self._clock()
+        if done >= planned:  # a plan that has ended cannot be stretched, only begun again
+            return None
         left = (planned - done) * self._step_seconds
         ending = now > self._first_check and left < CHECK_SHARE * self.expected.budget
         if now < self._next_check and not ending:  # a run must not end before the next check
@@ -105,7 +107,8 @@ class Replanning:
         validation *= self._step_seconds / step
         slower = (validation + FIXED_SECONDS) / (self.expected.validation + FIXED_SECONDS)
         left = self.expected.budget - now - due * validation - slower * self.expected.closing
-        fitting = done + max(1, round(left / a_step))
+        fewest = min(2, planned - done)  # another check before the end
+        fitting = done + max(fewest, round(left / a_step))
         if abs(fitting - planned) * a_step <= TOLERANCE * self.expected.budget:
             return None
         return fitting

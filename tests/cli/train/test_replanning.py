@@ -34,6 +34,8 @@ class Machine:
             replanning.stepped(took)
             new = replanning.steps(step, planned, EVAL_EVERY)
             if new is not None:
+                assert step < planned  # else the schedule would begin again
+                assert new > step
                 planned, times = new, times + 1
             if step % EVAL_EVERY == 0 or step >= planned:
                 self.now += EXPECTED.validation * self.speed(self.now)
@@ -55,16 +57,23 @@ class Machine:
         lambda now: 40.0 if 50 < now < 50.1 else 1.0,
         lambda now: 120.0 if 50 < now < 50.1 else 1.0,
         lambda now: 40.0 if now % 20 < 0.1 else 1.0,
+        lambda now: 350.0 if 50 < now < 50.1 else 1.0,
     ],
     ids=[
         *("as measured", "slow", "fast", "slower", "faster", "a while", "uneven", "late"),
-        *("one slow step", "one very slow step", "several slow steps"),
+        *("one slow step", "one very slow step", "several slow steps", "almost no time left"),
     ],
 )
 def test_a_run_ends_within_five_percent_of_its_time(speed: Callable[[float], float]) -> None:
     ends, times = Machine(speed).run(planned=850)
     assert ends == pytest.approx(EXPECTED.budget, rel=0.05)
     assert times <= 100
+
+
+def test_a_run_of_few_slow_steps_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.EXPECTED", Expected(100.0, 8.0, 1.0, 5.0))
+    ends, _ = Machine(lambda now: 2.0 if now > 40 else 1.0).run(planned=11)
+    assert ends < 120
 
 
 def test_a_short_validation_that_takes_far_longer_cuts_no_run(
