@@ -124,7 +124,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def hostile_value(draw: random.Random, old: Any) -> Any:
     """Return another value for a place that has `old`."""
     if type(old) in (int, float) and draw.random() < 0.4:
-        return draw.choice((old + 1, old - 1, -old, old * 2, old + 0.5))
+        half = old + 0.5 if abs(old) < 2**1000 else -1.5  # an int beyond the range of a float
+        return draw.choice((old + 1, old - 1, -old, old * 2, half))
     if isinstance(old, str) and draw.random() < 0.3:
         at = draw.randrange(len(old) + 1)
         return old[:at] + draw.choice(STRINGS) + old[at:]
