@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 from threadpoolctl import threadpool_limits
 
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 
 settings.register_profile("charrnn", deadline=None)  # a busy machine is no counter-example

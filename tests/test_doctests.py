@@ -12,7 +12,8 @@ from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 ROOT = Path(charrnn.__file__).parent
 LETTERS = "\n 0123456789abcdefghijklmnopqrstuvwxyz-"

@@ -27,7 +27,8 @@ from charrnn.data.layouts import LAYOUTS
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.inference.fast_step import NetworkStep, single_step
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator
 from charrnn.training.events import Step

@@ -18,7 +18,8 @@ from charrnn.limits import (
     option_name,
     unknown,
 )
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.system.memory import memory_limit, require_memory
 from charrnn.training.presets import Budget
 from charrnn.training_config import TrainingConfig

@@ -22,7 +22,8 @@ from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.evaluation.pairs import PairScore
 from charrnn.inference.description import describe
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.notebook_html import COLOURS, MAX_POINTS, html_table, log_chart
 
 ROOT = Path(charrnn.__file__).parents[1]

@@ -18,7 +18,8 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import LAYOUTS, vocabulary_of_pairs
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.sampling import Sampling
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 HUGE = 10**5000
 """An integer that Python does not convert to text."""

@@ -20,7 +20,8 @@ from charrnn.analysis.gradient_profile import (
 from charrnn.analysis.layer_backprop import Logs, row_norms
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.cells import CELLS, Cell
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -15,7 +15,8 @@ from charrnn.analysis.layer_backprop import (
     row_norms,
 )
 from charrnn.errors import TextError, UsageError
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids

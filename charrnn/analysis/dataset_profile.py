@@ -10,7 +10,7 @@ import numpy as np
 from charrnn.analysis.gradient_profile import GradientProfile, gradient_profile
 from charrnn.analysis.pair_gradient_profile import pair_gradient_profile
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 

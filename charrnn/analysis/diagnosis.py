@@ -33,7 +33,7 @@ import numpy as np
 from charrnn.analysis.gradient_profile import GRADIENT_HORIZON_SHARE, GradientProfile, StateProfile
 from charrnn.analysis.memory_lengths import MemoryLengths
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 
 REFERENCE_LAG = 100
 FADING_SHARE = 0.1

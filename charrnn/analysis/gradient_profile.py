@@ -29,7 +29,8 @@ from charrnn.analysis.layer_backprop import (
 from charrnn.analysis.profile_table import profile_html
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.ops import cross_entropy, cross_entropy_backward
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids

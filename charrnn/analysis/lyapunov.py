@@ -10,7 +10,8 @@ from charrnn.analysis.gradient_profile import finite_numbers, nonfinite_names
 from charrnn.analysis.jacobians import pull_back, sample_windows
 from charrnn.analysis.layer_backprop import LayerBackprop, forward_layers
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -19,7 +19,7 @@ from charrnn.analysis.context import EffectiveContext, effective_context
 from charrnn.analysis.gradient_profile import GradientProfile
 from charrnn.analysis.text_memory import MIN_CHARACTERS, TextMemory, text_memory
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 

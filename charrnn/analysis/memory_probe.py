@@ -27,7 +27,8 @@ from charrnn.analysis.memory_tasks import TASKS, ProbeBatch, Task
 from charrnn.errors import UsageError
 from charrnn.limits import SEED, Limits, unknown
 from charrnn.nn.initialisers import chrono_bias
-from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
+from charrnn.nn.model_config import FORGET_BIAS, ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import Purpose, generator

@@ -12,7 +12,8 @@ from charrnn.analysis.bidirectional_profile import bidirectional_profile, lags_w
 from charrnn.analysis.gradient_profile import GradientProfile, measure_gradients, summarise
 from charrnn.analysis.layer_backprop import forward_layers
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from charrnn.analysis.unit_states import unit_states
 from charrnn.errors import TextError
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids

@@ -7,7 +7,8 @@ import numpy as np
 from charrnn.errors import DivergedError, TextError, UsageError
 from charrnn.evaluation.text import SEQ_LENGTH
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import require_memory
 from charrnn.types import Array, Ids

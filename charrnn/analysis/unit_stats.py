@@ -8,7 +8,8 @@ import numpy as np
 from charrnn.analysis.gradient_profile import BATCH_ROWS, finite_or_none, sample_positions
 from charrnn.analysis.layer_backprop import burn_in_state, forward_layers
 from charrnn.nn.cells import Cell
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -56,7 +56,7 @@ from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.limits import PROGRESS_LIMITS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training_config import Progress, TrainingConfig, stored_name

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import Progress, TrainingConfig
 from charrnn.types import JSON, Ids

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import StorageError, UsageError
 from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -11,7 +11,8 @@ loss of `charrnn.evaluation.text` and is reported in addition to it.
 import numpy as np
 
 from charrnn.errors import TextError, UsageError
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, norm
 from charrnn.types import Array, Ids, StopFlag

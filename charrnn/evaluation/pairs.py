@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.notebook_html import html_table
 from charrnn.types import Array, Ids, StopFlag

@@ -12,7 +12,8 @@ import numpy as np
 
 from charrnn.errors import TextError
 from charrnn.evaluation.text import SEQ_LENGTH
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from charrnn.errors import TextError
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.notebook_html import html_table
 from charrnn.types import Array, Ids, StopFlag

@@ -5,7 +5,7 @@ from typing import Any
 
 from charrnn.errors import UsageError
 from charrnn.limits import format_value, option_name
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 
 GATES: dict[str, tuple[str, ...]] = {
     "rnn": ("h",),

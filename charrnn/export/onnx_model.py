@@ -18,7 +18,7 @@ from charrnn.export.expressible import GATES, require_expressible
 from charrnn.export.optional import import_package
 from charrnn.export.pytorch_weights import stack_gates
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.types import Array
 
 ONNX_GATES: dict[str, tuple[str, ...]] = {

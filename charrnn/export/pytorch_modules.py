@@ -16,7 +16,7 @@ from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.export.expressible import GATES
 from charrnn.export.pytorch_weights import from_pytorch
 from charrnn.limits import format_value
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

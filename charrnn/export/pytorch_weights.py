@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from charrnn.export.expressible import GATES, require_expressible
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

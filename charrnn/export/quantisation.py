@@ -15,7 +15,7 @@ import numpy as np
 
 from charrnn.evaluation.text import evaluate
 from charrnn.inference.sampling import finite_logits
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

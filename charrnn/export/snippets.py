@@ -4,7 +4,7 @@ The code of each target runs with the packages it imports and without charrnn.
 """
 
 from charrnn.export.pytorch_weights import MODULES
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 
 PYTORCH = '''import json
 

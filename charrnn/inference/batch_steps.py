@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.inference.block_threads import BlockThreads
 from charrnn.inference.fast_step import FAST_STEPS, join_gates
 from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -8,7 +8,7 @@ from charrnn.checkpointing.records import Checkpoint, MixtureRecord
 from charrnn.data.characters import enumerated, labelled, quoted, repaired
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.notebook_html import html_table
 

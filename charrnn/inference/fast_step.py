@@ -15,7 +15,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

@@ -32,7 +32,8 @@ from charrnn.inference.sampling import (
     uniform_numbers,
 )
 from charrnn.limits import check_kind
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.notebook_html import html_table
 from charrnn.types import Array, Ids

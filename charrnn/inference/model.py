@@ -21,7 +21,8 @@ from charrnn.evaluation.text import Score, evaluate
 from charrnn.inference.description import description_html
 from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
 from charrnn.limits import check_kind, format_value
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -29,7 +29,7 @@ from charrnn.inference.prompt_answers import (
 from charrnn.inference.prompt_readers import NetworkReader
 from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
 from charrnn.limits import SEED, check_kind, format_value
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids

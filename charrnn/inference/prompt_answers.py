@@ -11,7 +11,7 @@ from charrnn.data.prompts import Prompts, decode_answers
 from charrnn.inference.prompt_readers import PromptReader
 from charrnn.inference.search import SearchRules, beam_search, best_and_log_p, greedy_search
 from charrnn.inference.tree_reader import reader_for
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids

@@ -14,7 +14,8 @@ import numpy as np
 from charrnn.data.prompts import Prompts
 from charrnn.evaluation.pairs import group_by_length
 from charrnn.inference.sampling import finite_logits
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -11,7 +11,8 @@ import numpy as np
 from charrnn.errors import DivergedError, UsageError
 from charrnn.inference.fast_step import SingleStep, single_step
 from charrnn.limits import check_kind, format_value
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids

@@ -18,7 +18,7 @@ from charrnn.inference.prompt_readers import Decoder, NetworkReader, PromptReade
 from charrnn.inference.sampling import finite_logits
 from charrnn.nn.bidirectional import W_CTX
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

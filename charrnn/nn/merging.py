@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from charrnn.errors import UsageError
 from charrnn.nn.bidirectional import W_CTX
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

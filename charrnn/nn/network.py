@@ -9,15 +9,11 @@ set of buffers of one size over `Parameters`, which any number of networks may s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from math import prod
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charrnn.limits import MODEL_LIMITS, check_fields, check_kind, unknown
 from charrnn.nn.bidirectional import (
-    USES,
     W_CTX,
     BackwardReading,
     write_inputs,
@@ -25,6 +21,7 @@ from charrnn.nn.bidirectional import (
 )
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.initialisers import Initialiser
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.ops import (
     affine,
     affine_backward,
@@ -35,125 +32,7 @@ from charrnn.nn.ops import (
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.system.memory import require_memory
-from charrnn.types import Array, Ids, Shapes
-
-FORGET_BIAS = 1.0
-"""Default initial bias of the LSTM's forget gate (Jozefowicz, Zaremba & Sutskever 2015, ICML)."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a network, its dropout rates, and how its weights are initialised.
-
-    Raises `UsageError` for a name that is not registered or a number outside its limits
-    (`charrnn.limits.MODEL_LIMITS`). An initialiser is `orthogonal`, `identity`, `uniform`,
-    `uniform:LIMIT`, `normal` or `normal:SD`; without a number, limit and standard deviation are
-    1/√hidden (`charrnn.nn.initialisers`).
-
-    Example:
-        >>> config = ModelConfig(inputs=65, outputs=65, cell="gru", hidden=128)
-        >>> config.size
-        83009
-        >>> config.shapes()["layers.0.W_xh"]
-        (3, 65, 128)
-    """
-
-    inputs: int
-    """Length D of an input vector; for characters the size V of the vocabulary."""
-    outputs: int
-    """Number of logits; for a language model the size V of the vocabulary."""
-    cell: str = "lstm"
-    """Name of the recurrent cell, one of `charrnn.nn.cells.CELLS`."""
-    hidden: int = 256
-    """Units H of each layer."""
-    layers: int = 1
-    """Number L of recurrent layers."""
-    dropout: float = 0.0
-    """Probability, from 0 to below 1, that training sets an output of a layer to zero."""
-    recurrent_dropout: float = 0.0
-    """Probability, from 0 to below 1, that training sets a recurrent weight to zero for a batch."""
-    init: str = "orthogonal"
-    """Initialiser of the recurrent matrices W_hh, drawn for each gate."""
-    gain: float = 1.0
-    """Factor on the initial W_hh."""
-    input_init: str | None = None
-    """Initialiser of the input matrices W_xh. None means the default of the cell for the first
-    layer and `uniform` for the layers above it."""
-    input_gain: float = 1.0
-    """Factor on the initial W_xh."""
-    readout_init: str = "uniform"
-    """Initialiser of the readout matrix W_hy."""
-    forget_bias: float = FORGET_BIAS
-    """Initial bias of the forget gate of an LSTM. Other biases, and other cells, begin at 0."""
-    bidirectional: str | None = None
-    """How a second cell in each layer, which reads from the end, is used: one of
-    `charrnn.nn.bidirectional.USES`, by the layout of pairs. None for no such cells."""
-
-    def __post_init__(self) -> None:
-        check_kind("cell", self.cell, str)
-        if self.cell not in CELLS:
-            raise unknown("cell", self.cell, CELLS)
-        check_fields(MODEL_LIMITS, self, none_allowed=False)
-        if self.bidirectional is not None:
-            check_kind("bidirectional", self.bidirectional, str)
-            if self.bidirectional not in USES:
-                raise unknown("use of backward states", self.bidirectional, USES)
-        for init in (self.init, self.readout_init):
-            Initialiser.parse(init)
-        if self.input_init is not None:
-            Initialiser.parse(self.input_init)
-
-    @property
-    def output_size(self) -> int:
-        """Length of a layer's output: H, or 2H if a second cell reads from the end."""
-        return self.hidden if self.bidirectional is None else 2 * self.hidden
-
-    def cell_names(self, layer: int) -> tuple[str, ...]:
-        """Return the prefixes of the parameters of a layer's cells, the forward one first."""
-        name = f"layers.{layer}"
-        return (name,) if self.bidirectional is None else (name, f"{name}_reverse")
-
-    def shapes(self) -> Shapes:
-        """Return the name and shape of every parameter, from the inputs to the outputs."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        cell = CELLS[self.cell]
-        for layer in range(self.layers):
-            D = self.output_size if layer else self.inputs
-            for prefix in self.cell_names(layer):
-                for name, shape in cell.shapes(D, self.hidden).items():
-                    shapes[f"{prefix}.{name}"] = shape
-        if self.bidirectional == "context":
-            shapes[W_CTX] = (len(cell.gates), self.hidden, self.hidden)
-        return shapes | {"W_hy": (self.output_size, self.outputs), "b_y": (self.outputs,)}
-
-    def state_shapes(self, B: int) -> Shapes:
-        """Return the name and shape (B, H) of every state that B sequences carry along."""
-        shapes = {}
-        for layer in range(self.layers):
-            for state in CELLS[self.cell].states:
-                shapes[f"layers.{layer}.{state}"] = (B, self.hidden)
-            if self.bidirectional == "context":
-                shapes[f"layers.{layer}.context"] = (B, self.hidden)
-        return shapes
-
-    def read_lengths(self, lengths: Ids, first_targets: Ids) -> Ids:
-        """Return the inputs (B,) of each row that backward cells read, for `Network.forward`.
-
-        Args:
-            lengths: positions of each row, without padding.
-            first_targets: the first position of each row that has a target: where an answer of
-                open length begins.
-        """
-        return first_targets if self.bidirectional == "context" else lengths
-
-    @property
-    def size(self) -> int:
-        """Number of weights and biases."""
-        return sum(prod(shape) for shape in self.shapes().values())
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON values."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+from charrnn.types import Array, Ids
 
 
 def initialise(

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from charrnn.errors import UsageError
 from charrnn.limits import SEED, format_value
-from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
+from charrnn.nn.model_config import FORGET_BIAS, ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.types import Array
 
 

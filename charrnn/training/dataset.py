@@ -9,7 +9,7 @@ from typing import Protocol
 
 from charrnn.data.batch import BatchConfig
 from charrnn.data.pair_batches import Examples
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, Ids, StopFlag

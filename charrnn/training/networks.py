@@ -7,7 +7,8 @@ The mean of networks that were trained from other initial weights has a lower lo
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.schedules import parse_plans
 from charrnn.randomness import Purpose, generator

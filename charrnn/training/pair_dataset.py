@@ -7,7 +7,7 @@ from charrnn.data.batch import BatchConfig
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples, PairBatchConfig
 from charrnn.evaluation.pairs import score
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
 from charrnn.training_config import TrainingConfig

@@ -11,7 +11,7 @@ from charrnn.data.layouts import Layout, PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.initialisers import chrono_bias
-from charrnn.nn.network import FORGET_BIAS, ModelConfig
+from charrnn.nn.model_config import FORGET_BIAS, ModelConfig
 from charrnn.training.presets import (
     MUON_CELLS,
     Budget,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from charrnn.data.batch import Batch, BatchConfig, Batcher
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.system.mpi import Ranks
 from charrnn.training.rank_pool import RankPool

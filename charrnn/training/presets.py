@@ -14,7 +14,7 @@ from charrnn.data.text_batches import shrink_batch_shape
 from charrnn.errors import UsageError
 from charrnn.limits import BUDGET_LIMITS, check_fields, unknown
 from charrnn.nn.cells import CELLS, Cell
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS, Adagrad
 from charrnn.training_config import TrainingConfig
 

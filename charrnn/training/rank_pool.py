@@ -20,7 +20,7 @@ import numpy as np
 from charrnn.data.batch import Batch, BatchConfig, Batcher
 from charrnn.errors import CharRNNError, UsageError, WorkerError
 from charrnn.nn.cells import CELLS, Cell
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.system.mpi import Ranks
 from charrnn.training.array_places import ArrayPlace, receive, send

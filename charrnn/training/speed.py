@@ -12,7 +12,8 @@ from statistics import mean, median
 import numpy as np
 
 from charrnn.evaluation.text import SEQ_LENGTH, VALIDATION_BATCH_SIZE
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import norm
 from charrnn.training.trainer import Trainer

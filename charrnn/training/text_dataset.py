@@ -8,7 +8,7 @@ import numpy as np
 from charrnn.data.batch import BatchConfig
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.evaluation.text import VALIDATION_BATCH_SIZE, evaluate
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
 from charrnn.training_config import TrainingConfig

@@ -14,7 +14,7 @@ import numpy as np
 
 from charrnn.checkpointing.records import RollbackPoint
 from charrnn.errors import DivergedError
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
 from charrnn.optim.optimisers import Optimiser

@@ -23,7 +23,8 @@ from threadpoolctl import threadpool_limits
 from charrnn.data.batch import Batch, BatchConfig, Batcher
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS, Cell
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.system.child_processes import DISCONNECTED, ChildProcess, receive

@@ -13,7 +13,8 @@ from charrnn.analysis.pair_gradient_profile import pair_gradient_profile
 from charrnn.data.layouts import LAYOUTS, vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

@@ -36,7 +36,8 @@ from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

@@ -23,7 +23,8 @@ from charrnn.analysis.gradient_monitor import (
     recent_norms,
 )
 from charrnn.analysis.gradient_profile import gradient_profile
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.events import GradientSnapshot, Step

@@ -18,7 +18,8 @@ from charrnn.analysis.gradient_profile import (
 from charrnn.analysis.layer_backprop import LayerBackprop
 from charrnn.errors import TextError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.ops import cross_entropy
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids

@@ -19,7 +19,8 @@ from charrnn.analysis.jacobians import (
 )
 from charrnn.analysis.lyapunov import benettin, lyapunov
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
 

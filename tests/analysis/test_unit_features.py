@@ -21,7 +21,8 @@ from charrnn.analysis.unit_spans import span_activity
 from charrnn.analysis.unit_states import unit_states
 from charrnn.errors import DivergedError, TextError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Ids
 

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig

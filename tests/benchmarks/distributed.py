@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.system.launchers import launched
 from charrnn.system.mpi import Ranks, connect
 from charrnn.training.rank_pool import END, serve

@@ -6,7 +6,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.inference.sampling import Sampling, generate
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from charrnn.data.text_batches import TextBatches
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.schedules import lr_at_step
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Ids

@@ -26,7 +26,8 @@ from charrnn.cli.answer_writer import MAX_AT_ONCE, MIN_AT_ONCE, AnswerWriter
 from charrnn.data.layouts import PairVocabulary
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from tests.benchmarks.measuring import options, show, spread, write_json
 
 SOURCES = tuple("'-abcdefghijklmnopqrstuvwxyz")

@@ -15,7 +15,8 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord, MixtureRecor
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, UsageError
 from charrnn.limits import MAX_NGRAM_CHARACTERS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.types import Array
 
 VOCABULARY = Vocabulary("abc")

@@ -23,7 +23,8 @@ from charrnn.cli.train.loop import Run
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.model import Model
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.events import Step
 
 LINE = "the cat sat on a mat and it was happy to see all of them there by noon"

@@ -15,7 +15,8 @@ from charrnn.cli.app import app
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.export.pytorch_weights import MODULES, to_pytorch
 from charrnn.inference.loading import load
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 
 torch = pytest.importorskip("torch", reason="PyTorch is in the extra `bench`")

@@ -26,7 +26,8 @@ from charrnn.errors import CheckpointError, StorageError, TextError
 from charrnn.inference.ensemble import Ensemble
 from charrnn.inference.model import Model
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from tests.compression.golden.make_golden import CELLS as GOLDEN_CELLS
 from tests.compression.golden.make_golden import CONTENT, FOLDER
 
@@ -330,7 +331,8 @@ PRINT_FILE = """
 import hashlib, io, sys
 import numpy as np
 from tests.compression.test_compressor import TEXT, CodingModel, make, pack
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 model = make("lstm", layers=2)
 print(hashlib.sha256(pack(TEXT.encode(), CodingModel([model]))).hexdigest())
 config = ModelConfig(9, 9, hidden=200)

@@ -20,7 +20,8 @@ from charrnn.compression.fixed_point import (
 )
 from charrnn.errors import StorageError, UsageError
 from charrnn.nn.cells import CELLS, LSTMCell
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.types import Array
 
 decimal.setcontext(decimal.Context(prec=50))

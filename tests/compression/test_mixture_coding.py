@@ -31,7 +31,8 @@ from charrnn.errors import CheckpointError, UsageError
 from charrnn.inference.mixture import Mixture
 from charrnn.inference.model import Model
 from charrnn.inference.ngram_model import NgramModel
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 VOCABULARY = Vocabulary("\n abcdefghé日")
 COUNTED = "abc add the bad cafe\nbed chad é日 dead\n".replace("t", "a") * 20

@@ -10,7 +10,8 @@ from charrnn.data.layouts import vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples, PairBatchConfig
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.worker_pool import Worker, WorkerPool
 from charrnn.types import Array
 

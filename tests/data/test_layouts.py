@@ -18,7 +18,8 @@ from charrnn.data.pair_batches import (
     buckets,
 )
 from charrnn.errors import TextError, UsageError
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

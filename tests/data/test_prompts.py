@@ -9,7 +9,8 @@ from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.prompts import MIN_JOINED, Prompts, decode_answers, encode_prompts
 from charrnn.errors import TextError
 from charrnn.inference.predictor import Predictor
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 SYMBOLS = "abé中\U0001f600"
 TYPED = st.text(f"{SYMBOLS}e\u0301\ufeffq\udcff", max_size=5)

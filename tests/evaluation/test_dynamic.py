@@ -6,7 +6,8 @@ import pytest
 from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.dynamic import SEGMENT_CHARS, dynamic_evaluate
 from charrnn.evaluation.text import evaluate
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 
 V = 6

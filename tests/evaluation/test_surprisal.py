@@ -8,7 +8,8 @@ import pytest
 from charrnn.errors import TextError
 from charrnn.evaluation.surprisal import mean_surprisal, surprisals
 from charrnn.evaluation.text import SEQ_LENGTH, evaluate
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 
 V, N = 5, 2 * SEQ_LENGTH + 9

@@ -8,7 +8,8 @@ import pytest
 
 from charrnn.errors import TextError
 from charrnn.evaluation.text import BURN_IN, SEQ_LENGTH, Score, evaluate
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 
 V = 5

@@ -20,7 +20,8 @@ from charrnn.export.onnx_model import onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.safetensors_file import read_tensors, write_tensors
 from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 RECORD = CorpusRecord("poems", "ab" * 32, 1000, 0.1, normalise="nfc", min_count=2)
 

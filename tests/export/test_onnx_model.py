@@ -13,7 +13,8 @@ from charrnn.export.expressible import GATES
 from charrnn.export.onnx_model import ONNX_GATES, OPERATORS, onnx_model
 from charrnn.export.snippets import onnx_snippet
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

@@ -14,7 +14,8 @@ from charrnn.export.expressible import GATES, NO_EFFECT, require_expressible
 from charrnn.export.pytorch_modules import recognise
 from charrnn.export.pytorch_weights import MODULES, PYTORCH_GATES, from_pytorch, to_pytorch
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as arrays
 from charrnn.errors import DivergedError, TextError
 from charrnn.export import quantisation
 from charrnn.export.quantisation import PRECISIONS, quantise, restored, smallest
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

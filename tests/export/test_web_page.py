@@ -26,7 +26,7 @@ from charrnn.export.expressible import GATES
 from charrnn.export.quantisation import PRECISIONS, Quantised, quantise, restored
 from charrnn.export.web_page import script_json, web_page
 from charrnn.inference.model import Model
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 

@@ -14,7 +14,8 @@ from charrnn.errors import TextError, UsageError
 from charrnn.inference.ensemble import Ensemble, generate_mean
 from charrnn.inference.model import Model
 from charrnn.inference.sampling import Sampling
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 TEXT = "xyz zyx\nwxy wé" * 21
 """Longer than two windows of an evaluation, and no multiple of one."""

@@ -15,7 +15,8 @@ from charrnn.inference.fast_step import (
 )
 from charrnn.inference.sampling import MAX_SAFE_LOGIT, Sampling, draw, generate, probabilities
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 
 V, H = 11, 9

@@ -20,7 +20,8 @@ from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling, generate
 from charrnn.inference.tree_reader import MIN_TREE_PROMPTS
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.training.speed import measure_speed
 from charrnn.training.text_dataset import TextDataset

@@ -17,7 +17,8 @@ from charrnn.inference.mixture import Mixture
 from charrnn.inference.mixture_fit import mixture_with_ngrams
 from charrnn.inference.model import Model
 from charrnn.inference.sampling import Sampling
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.types import Ids
 
 LINE = "the cat sat on a mat and it was happy to see all of them there by noon.\n"

@@ -13,7 +13,8 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, StorageError, TextError, UsageError
 from charrnn.inference.model import Model, before
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.types import Array
 
 CHARACTERS = "zyx wé\n"

@@ -12,7 +12,8 @@ from charrnn.errors import TextError, UsageError
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1, score
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.ops import log_softmax
 
 PAIRINGS = {

@@ -18,7 +18,8 @@ from charrnn.inference.prompt_answers import answers_of_group
 from charrnn.inference.prompt_readers import NetworkReader, PromptReader
 from charrnn.inference.tree_reader import MIN_TREE_PROMPTS, TreeReader, reader_for, tree_fits
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 TEXTS = st.lists(st.text("abc", min_size=1, max_size=9), min_size=1, max_size=30)
 ONES = ("a", "b", "c")

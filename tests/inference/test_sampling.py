@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 from charrnn.errors import UsageError
 from charrnn.inference.sampling import CHANCES, Sampling, draw, generate, probabilities
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array
 

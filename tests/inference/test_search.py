@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from charrnn.data.layouts import PairVocabulary
 from charrnn.inference.predictor import Answer, Predictor
 from charrnn.inference.search import largest_first
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.ops import log_softmax
 
 WORDS = ["abc", "a", "cba", "bb", "ccab", "acb", "ab"]

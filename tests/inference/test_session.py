@@ -11,7 +11,8 @@ from charrnn.errors import TextError, UsageError
 from charrnn.inference.model import Model
 from charrnn.inference.sampling import Sampling
 from charrnn.inference.session import MAX_CONTEXT, Session
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 
 @pytest.fixture

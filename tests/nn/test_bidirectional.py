@@ -9,7 +9,8 @@ import pytest
 from charrnn.errors import UsageError
 from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids

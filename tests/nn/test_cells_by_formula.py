@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 
 Vector: TypeAlias = list[float]
 Gate: TypeAlias = Callable[[str], Vector]

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from charrnn.nn.cells import CELLS, Cell
-from charrnn.nn.network import ModelConfig, Network
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids

@@ -6,7 +6,8 @@ import pytest
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.merging import merge
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 
 T, B = 7, 3

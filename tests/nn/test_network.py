@@ -9,7 +9,8 @@ import pytest
 
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import FORGET_BIAS, ModelConfig, Network, initialise
+from charrnn.nn.model_config import FORGET_BIAS, ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.ops import dropout_mask
 from charrnn.randomness import DropoutDraws
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.optimisers import MATRIX_SCALE, OPTIMISERS, Muon
 from charrnn.training.text_dataset import TextDataset

@@ -7,7 +7,8 @@ import pytest
 
 from charrnn.nn import recurrent_matmul
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.recurrent_matmul import (
     MAX_UNPACKED_PRODUCT,
     MIN_BLOCK_COLUMNS,

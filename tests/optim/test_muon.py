@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.optim import optimisers
 from charrnn.optim.newton_schulz import ITERATIONS, NEWTON_SCHULZ, Orthogonaliser

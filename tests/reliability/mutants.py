@@ -23,7 +23,8 @@ from charrnn.data.layouts import PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.dataset import Dataset
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.snapshot import snapshot

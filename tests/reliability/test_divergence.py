@@ -10,7 +10,8 @@ from charrnn.checkpointing.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.events import NonFinite, Step
 from charrnn.training.snapshot import snapshot
 from charrnn.training.text_dataset import TextDataset

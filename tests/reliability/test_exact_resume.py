@@ -23,7 +23,8 @@ from charrnn.data.pair_files import PairCorpus
 from charrnn.data.pair_formats import Pair
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.backends import default_backend
 from charrnn.training.prepared_data import PreparedData, PreparedText, prepare_pairs

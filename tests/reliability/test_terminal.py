@@ -15,7 +15,8 @@ from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.output.console import Screen, answer, facts_table, say
 from charrnn.cli.output.safe_text import label, one_line, visible, write_plain, write_text
 from charrnn.data.vocabulary import Vocabulary
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from tests.reliability.scale import tries
 from tests.reliability.terminal import BAR, DANGEROUS, TerminalStream, on_pty
 

@@ -19,7 +19,8 @@ from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import UsageError, WorkerError
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.system import launchers, mpi
 from charrnn.training.array_places import ArrayPlace
 from charrnn.training.pools import Pool

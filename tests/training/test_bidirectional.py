@@ -17,7 +17,8 @@ from charrnn.evaluation.pairs import score
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.randomness import DropoutDraws
 from charrnn.training.backends import load_backend
 from charrnn.training.events import Evaluation

@@ -13,7 +13,8 @@ from charrnn.checkpointing.npz_file import write_archive
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, DivergedError
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.events import Event, NonFinite, Step, Stopped
 from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.text_dataset import TextDataset

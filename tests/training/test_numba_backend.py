@@ -9,7 +9,8 @@ import pytest
 
 from charrnn.errors import DivergedError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.randomness import DropoutDraws
 from charrnn.training.backends import default_backend, load_backend

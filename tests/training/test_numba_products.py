@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, Network, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network, initialise
 from charrnn.nn.products import Products
 from charrnn.nn.recurrent_matmul import RecurrentProduct
 from charrnn.training.backends import load_backend

@@ -21,7 +21,8 @@ from charrnn.data.pair_formats import Pair
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, TextError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.pair_presets import MAX_POSITIONS, PATIENCE, plan_pairs

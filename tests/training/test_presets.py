@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from charrnn.data.text_batches import TextBatches
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.presets import (
     MAX_WARMUP_SHARE,

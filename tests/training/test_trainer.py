@@ -16,7 +16,8 @@ from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import DivergedError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.events import Evaluation, Event, Step, Stopped
 from charrnn.training.snapshot import restore, snapshot

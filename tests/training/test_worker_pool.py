@@ -18,7 +18,8 @@ from charrnn.data.pair_formats import Pair
 from charrnn.data.text_batches import TextBatchConfig
 from charrnn.errors import CharRNNError, UsageError, WorkerError
 from charrnn.nn.cells import CELLS, RNNCell
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer

@@ -27,7 +27,8 @@ from charrnn.data.text_files import read_corpus
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, TextError, UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Ids

@@ -14,7 +14,7 @@ from charrnn.cli.train.option_traits import FROM_CHECKPOINT, RESUMABLE, TEXT_ONL
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.training.presets import PRESETS, Budget
 
 

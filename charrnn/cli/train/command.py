@@ -23,7 +23,7 @@ from charrnn.errors import UsageError
 from charrnn.limits import THREADS, option_name
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend

@@ -20,7 +20,7 @@ from charrnn.evaluation.pairs import (
     macro_f1,
     score,
 )
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import JSON, Array, StopFlag
 

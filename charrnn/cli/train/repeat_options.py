@@ -10,7 +10,7 @@ from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.train.option_traits import ALWAYS_SHOWN, NEVER_SHOWN, TEXT_ONLY
 from charrnn.cli.train.planning import evaluations_at_most
 from charrnn.limits import option_name
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, with_steps
 from charrnn.training.trainer import Trainer

@@ -21,7 +21,7 @@ from charrnn.nn.products import Products
 from charrnn.types import Array, Ids, Shapes
 
 if TYPE_CHECKING:
-    from charrnn.nn.network import ModelConfig
+    from charrnn.nn.model_config import ModelConfig
 
 
 class Cell(ABC):

@@ -19,7 +19,7 @@ from charrnn.nn.ops import sigmoid, sigmoid_slope, tanh_slope
 from charrnn.types import Array
 
 if TYPE_CHECKING:
-    from charrnn.nn.network import ModelConfig
+    from charrnn.nn.model_config import ModelConfig
 
 
 class LSTMCell(Cell):

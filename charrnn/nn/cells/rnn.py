@@ -15,7 +15,7 @@ from charrnn.nn.ops import tanh_slope
 from charrnn.types import Array
 
 if TYPE_CHECKING:
-    from charrnn.nn.network import ModelConfig
+    from charrnn.nn.model_config import ModelConfig
 
 
 class RNNCell(Cell):

@@ -39,7 +39,8 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.model import Model
 from charrnn.nn.cells import CELLS
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 Call = Callable[..., Result]
 Process = Callable[..., "CompletedProcess[bytes]"]

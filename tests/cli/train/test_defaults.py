@@ -12,7 +12,7 @@ from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
 from charrnn.cli.train.networks import DEFAULT_NETWORKS
 from charrnn.cli.train.planning import EVALUATION_SHARE
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText

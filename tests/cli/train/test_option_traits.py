@@ -4,7 +4,7 @@ from dataclasses import fields
 
 from charrnn.cli.app import load_command
 from charrnn.cli.train.option_traits import ALWAYS_SHOWN, NEVER_SHOWN, RESUMABLE, TRAITS
-from charrnn.nn.network import ModelConfig
+from charrnn.nn.model_config import ModelConfig
 from charrnn.training_config import TrainingConfig
 
 PARAMETERS = {parameter.name for parameter in load_command("train").params}

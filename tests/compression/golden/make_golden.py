@@ -17,7 +17,8 @@ from charrnn.compression.text_codec import measure
 from charrnn.data.decoding import TextOptions
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.inference.model import Model
-from charrnn.nn.network import ModelConfig, initialise
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import initialise
 
 FOLDER = Path(__file__).parent
 CELLS = {"lstm": 1, "gru": 1, "rnn": 2}
