@@ -116,7 +116,7 @@ class AnswerWriter:
             self.predictor.prompt(field)
         except TextError as error:
             return error
-        raise AssertionError(f"{field!r} can be read")
+        raise RuntimeError(f"{field!r} can be read")
 
     def _between(
         self,
