@@ -16,7 +16,7 @@ def label_weights(counts: Ids, power: float) -> Array:
     2018, arXiv 1805.00932, which draws examples so.
 
     The minimum of Σ w(y) · -ln q(y | x) is q(c | x) ∝ w(c) p(c | x): a model that is trained so
-    gives rare labels more than their probability. p is had back from its logits z(c) as
+    gives rare labels more than their probability. p is recovered from its logits z(c) as
     softmax(z(c) + power · ln n(c)) (Saerens et al. 2002, Neural Computation 14(1)).
 
     Args:

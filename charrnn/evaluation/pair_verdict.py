@@ -1,9 +1,10 @@
 """Comparison of a model of pairs with a baseline: better, worse, or level within the error.
 
-Two shares p and q of right answers to the same n examples differ by chance even if both models are
-equally good. The standard error of their difference is taken as that of two independent samples,
+Two shares of right answers, p of n examples and q of the same or of the first m of them, differ by
+chance even if both models are equally good. The standard error of their difference is taken as that
+of two independent samples,
 
-    √(p (1 − p) / (n + 2) + q (1 − q) / (n + 2))
+    √(p (1 − p) / (n + 2) + q (1 − q) / (m + 2))
 
 each share with one right and one wrong answer more, which keeps the error above 0 (Agresti & Caffo
 2000, The American Statistician 54(4)). Two models tend to fail at the same examples, so that the
@@ -64,7 +65,8 @@ def difference(own: PairBaseline, other: PairBaseline, examples: int) -> Differe
     Args:
         own: the figures of the model.
         other: those of the baseline.
-        examples: the number of examples that both were scored on.
+        examples: the number of examples that the model was scored on; the baseline on as many,
+            unless `other.examples` says otherwise.
 
     Example:
         >>> own, other = PairBaseline("a", exact_match=0.9), PairBaseline("b", exact_match=0.8)
@@ -78,21 +80,23 @@ def difference(own: PairBaseline, other: PairBaseline, examples: int) -> Differe
         shares, name = (own.exact_match, other.exact_match), "exact match"
     p, q = shares
     if p is not None and q is not None:
-        return Difference(name, p - q, share_error(p, q, examples))
+        return Difference(name, p - q, share_error(p, q, examples, other.examples))
     if own.nats_per_symbol is None or other.nats_per_symbol is None:
         raise ValueError(f"{own.name} and {other.name} have no figure in common")
     return Difference("nats", other.nats_per_symbol - own.nats_per_symbol, 0.0)
 
 
-def share_error(p: float, q: float, n: int) -> float:
-    """Return the standard error of the difference of two shares of n examples each.
+def share_error(p: float, q: float, n: int, m: int | None = None) -> float:
+    """Return the standard error of the difference of a share p of n examples and q of m.
+
+    Without m both are of n.
 
     Example:
         >>> f"{share_error(0.5, 0.5, 198):.3f}, {share_error(1, 1, 8):.3f}"
         '0.050, 0.134'
     """
     variance = 0.0
-    for share in (p, q):
-        adjusted = (share * n + 1) / (n + 2)
-        variance += adjusted * (1 - adjusted) / (n + 2)
+    for share, count in ((p, n), (q, n if m is None else m)):
+        adjusted = (share * count + 1) / (count + 2)
+        variance += adjusted * (1 - adjusted) / (count + 2)
     return math.sqrt(variance)

@@ -11,6 +11,18 @@ def test_the_error_is_the_spread_of_drawn_differences(rng: np.random.Generator) 
     for p, q, n in ((0.8, 0.82, 500), (0.5, 0.5, 50), (0.97, 0.9, 2000)):
         drawn = rng.binomial(n, p, 4000) / n - rng.binomial(n, q, 4000) / n
         assert share_error(p, q, n) == pytest.approx(drawn.std(), rel=0.06)
+    drawn = rng.binomial(5000, 0.6, 4000) / 5000 - rng.binomial(100, 0.5, 4000) / 100
+    assert share_error(0.6, 0.5, 5000, 100) == pytest.approx(drawn.std(), rel=0.06)
+
+
+def test_a_baseline_of_fewer_examples_has_a_larger_error() -> None:
+    model = PairBaseline("this model", exact_match=0.53)
+    nearest = PairBaseline("nearest", exact_match=0.49)
+    assert difference(model, nearest, 20_000).outcome == "better"
+    few = PairBaseline("nearest", exact_match=0.49, examples=1_000)
+    assert difference(model, few, 20_000).outcome == "better"
+    fewer = PairBaseline("nearest", exact_match=0.49, examples=300)
+    assert difference(model, fewer, 20_000).outcome == "level"
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.95])
