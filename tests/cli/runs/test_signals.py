@@ -310,6 +310,7 @@ def test_a_signal_outside_a_command(number: int, command: str) -> None:
 import atexit, os, signal, sys
 from charrnn import __main__ as program
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 send = lambda: os.kill(os.getpid(), {int(number)})
 program.command_line = lambda: {command}
 program.main()
