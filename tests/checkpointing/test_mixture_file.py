@@ -20,7 +20,7 @@ from charrnn.nn.network import initialise
 from charrnn.types import Array
 
 VOCABULARY = Vocabulary("abc")
-PAGE = (Path(__file__).parents[2] / "docs" / "checkpoint-format.md").read_text(encoding="utf-8")
+PAGE = Path(__file__).parents[2] / "docs" / "checkpoint-format.md"
 
 
 def network(seed: int, cell: str = "rnn") -> Checkpoint:
@@ -81,7 +81,7 @@ def test_where_one_network_is_needed_a_mixture_is_refused_by_name(
 
 def test_every_key_and_array_is_on_the_page_of_the_format(path: Path) -> None:
     arrays, metadata = read_archive(path)
-    named = set(re.findall(r"`([\w.-]+)`", PAGE))
+    named = set(re.findall(r"`([\w.-]+)`", PAGE.read_text(encoding="utf-8")))
     for keys in (metadata, metadata["members"][0], metadata["ngrams"]):
         assert set(keys) <= named
     for name in arrays:
