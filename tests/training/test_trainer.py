@@ -280,10 +280,11 @@ def test_a_stop_during_the_evaluation_leaves_no_figure() -> None:
         assert trainer.progress.best_nats is not None
 
 
-def test_the_same_seed_trains_the_same_and_another_does_not(cell: str) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_the_same_seed_trains_the_same_and_another_does_not(cell: str, dropout: float) -> None:
     ends = []
     for seed in (6, 6, 7):
-        with begin(model(cell, dropout=0.3), replace(PLAN, seed=seed)) as trainer:
+        with begin(model(cell, dropout=dropout), replace(PLAN, seed=seed)) as trainer:
             listen(trainer)
             ends.append(remember(trainer))
     assert_same(ends[0], ends[1])
