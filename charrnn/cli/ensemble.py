@@ -33,7 +33,7 @@ from charrnn.cli.sweep.planning import (
     with_budget,
 )
 from charrnn.cli.sweep.results import Row, failures, plain, rows_of
-from charrnn.cli.sweep.running import failed, resume_command, run_until_stopped
+from charrnn.cli.sweep.running import failed, require_complete, run_until_stopped
 from charrnn.cli.sweep.search import Search, parse_fixed
 from charrnn.cli.trials.scheduler import (
     LOCAL,
@@ -113,6 +113,7 @@ def ensemble(
         folder, plan = begun(out, plan, part)
     run_until_stopped(folder, plan, machines)
     report(folder, plan, json=json)
+    require_complete(folder, plan, rows_of(folder, plan))
 
 
 def seeds_of(fixed: Sequence[str], members: int) -> Search:
@@ -140,8 +141,6 @@ def report(folder: Path, plan: SweepPlan, *, json: bool) -> None:
         warn(line)
     if len(good) < 2:
         raise failed(rows, f"{len(good)} of {len(rows)} members have a result")
-    if any(not row.outcome.is_final for row in rows):
-        say(f"not all members are finished; go on with: {resume_command(folder, plan)}")
     say(f"scoring {len(good)} members together on the validation text")
     scores, table = score_members(good)
     paths = [str(row.folder) for row in good]

@@ -93,8 +93,9 @@ def test_members_that_fail_are_named_and_two_are_needed(run_cli: Call, corpus: P
     assert "0 of 2 members have a result; the first one diverged" in result.stderr
 
 
+@pytest.mark.parametrize(("status", "code"), [("diverged", 0), ("failed", 4)])
 def test_an_ensemble_without_one_member_is_scored_without_it(
-    trained: Path, tmp_path: Path, run_cli: Call
+    trained: Path, tmp_path: Path, run_cli: Call, status: str, code: int
 ) -> None:
     shutil.copytree(trained / FOLDER, tmp_path / "theirs")
     path = tmp_path / "theirs" / "sweep.json"
@@ -103,12 +104,12 @@ def test_an_ensemble_without_one_member_is_scored_without_it(
     path.write_text(json.dumps(plan), encoding="utf-8")
     third = tmp_path / "theirs" / "member-003"
     third.mkdir()
-    (third / "trial.json").write_text(
-        '{"status": "diverged", "exit_code": 6, "error": "the loss is not finite"}'
-    )
+    outcome = {"status": status, "exit_code": code or 6, "error": "the loss is not finite"}
+    (third / "trial.json").write_text(json.dumps(outcome), encoding="utf-8")
     result = run_cli("ensemble", "--resume", tmp_path / "theirs")
-    assert result.exit_code == 0
-    assert "member 3 diverged: the loss is not finite" in result.stderr
+    assert result.exit_code == code
+    assert f"charrnn: note: member 3 {status}: the loss is not finite" in result.stderr
+    assert ("error: member 3 of 3 ended without a result" in result.stderr) == (code != 0)
     assert "ensemble of 2 (mean of probabilities)" in result.stdout
 
 

@@ -1,5 +1,6 @@
 """A sweep under way: runs its trials, reports each as it ends, and prints the table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -24,12 +25,13 @@ from charrnn.cli.sweep.results import (
 )
 from charrnn.cli.trials.progress import trials_bar
 from charrnn.cli.trials.scheduler import DASK, Machines, run_on_cluster, run_trials
-from charrnn.cli.trials.trial import INTERRUPTED, WAITING, read_outcome
+from charrnn.cli.trials.trial import DIVERGED, FINISHED, INTERRUPTED, WAITING, read_outcome
+from charrnn.data.characters import MAX_NAMED, enumerated
 from charrnn.errors import CharRNNError
 
 
 class TrialsFailedError(CharRNNError):
-    """No trial of a sweep has a result; the exit code is that of the first one."""
+    """Trials of a sweep have no result; the exit code is that of the first one of them."""
 
 
 def run_sweep(
@@ -38,13 +40,14 @@ def run_sweep(
     """Run the trials that are not finished and print the results.
 
     Raises typer.Exit after a signal, once the running trials are saved, and `TrialsFailedError` if
-    no trial has a result.
+    no trial has a result, or one has none for another reason than that it diverged.
     """
     run_until_stopped(folder, plan, machines)
     show_results(folder, plan, json=json, as_csv=as_csv)
     rows = rows_of(folder, plan)
     if all(row.nats is None for row in rows):
         raise failed(rows, "no trial has a result")
+    require_complete(folder, plan, rows)
 
 
 def run_until_stopped(folder: Path, plan: SweepPlan, machines: Machines) -> None:
@@ -135,13 +138,30 @@ def show_results(folder: Path, plan: SweepPlan, *, json: bool, as_csv: bool) -> 
         write_plain(f"on the whole corpus: {final}\n")
 
 
-def failed(rows: list[Row], problem: str) -> TrialsFailedError:
+def require_complete(folder: Path, plan: SweepPlan, rows: Sequence[Row]) -> None:
+    """Raise `TrialsFailedError`, which names them, for runs that ended without a result.
+
+    A run that diverged has one: its settings do not train.
+    """
+    without = [row for row in rows if row.outcome.status not in (FINISHED, DIVERGED)]
+    if not without:
+        return
+    numbers = sorted(row.number for row in without)
+    named = enumerated(map(str, numbers[:MAX_NAMED]), len(numbers))
+    nouns = f"{plan.noun}{'s' * (len(numbers) > 1)}"
+    problem = f"{nouns} {named} of {len(rows)} ended without a result"
+    if all(row.outcome.is_final for row in without):
+        raise failed(without, problem)
+    raise failed(without, problem, resume_command(folder, plan))
+
+
+def failed(rows: Sequence[Row], problem: str, advice: str = "other settings") -> TrialsFailedError:
     """Return the error of a sweep or ensemble without a result, with what the first run said."""
     first = min((row for row in rows if row.nats is None), key=lambda row: row.number)
     error = TrialsFailedError(
         f"{problem}; the first one {first.outcome.status}: "
         f"{problem_of(first) or 'see its log.txt'}",
-        "other settings",
+        advice,
     )
     code = first.outcome.exit_code
     error.exit_code = code if code is not None and 1 < code < 7 else 5

@@ -147,6 +147,39 @@ def test_a_sweep_without_any_result_ends_with_the_code_of_its_trials(
     assert "no trial has a result; the first one diverged" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("told", "ends", "code", "advice"),
+    [
+        ("charrnn: error: cannot read corpus.txt; try another", 4, 4, "other settings"),
+        ("charrnn: error: the disk is full", 5, 5, "charrnn sweep --resume again"),
+        ("", -9, 5, "charrnn sweep --resume again"),
+        ("", 143, 5, "charrnn sweep --resume again"),
+    ],
+)
+def test_trials_without_a_result_are_named_and_decide_the_exit_code(
+    swept: Path,
+    run_cli: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    told: str,
+    ends: int,
+    code: int,
+    advice: str,
+) -> None:
+    shutil.copytree(swept / SWEEP, "again")
+    shutil.rmtree("again/trial-002")
+    monkeypatch.setattr(trials, "run_process", lambda *_: (ends, told))
+    result = run_cli("sweep", "--resume", "again")
+    status = {4: "failed", 5: "failed", -9: "killed", 143: "interrupted"}[ends]
+    problem = told.removeprefix("charrnn: error: ").partition(";")[0] or "see its log.txt"
+    assert result.exit_code == code
+    assert result.stderr.splitlines()[-1] == (
+        "charrnn: error: trial 2 of 2 ended without a result; the first one "
+        f"{status}: {problem}; try {advice}"
+    )
+    assert "best: trial 1, again/trial-001" in result.stdout
+    assert run_cli("sweep", "--show", "again").exit_code == 0
+
+
 def test_a_finished_sweep_is_shown_again_and_nothing_is_run(
     swept: Path, run_cli: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
