@@ -35,10 +35,15 @@ def end_at_once(number: int, _frame: FrameType | None) -> None:
 
 
 def command_line() -> None:
-    """Run the command that was typed."""
+    """Run the command that was typed, or complete a line for the shell."""
     from charrnn.cli.app import app
+    from charrnn.cli.output.safe_text import abandon_stdout
 
-    app()
+    try:
+        app()
+    except BrokenPipeError as error:  # only of completion; `app` handles those of commands
+        abandon_stdout()
+        raise SystemExit(0) from error
 
 
 if __name__ == "__main__":

@@ -135,7 +135,9 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
         raise fail(error.message(options()), error.exit_code) from error
     except typer.TyperException as error:
         raise fail(usage_message(error, COMMANDS), error.exit_code) from error
-    except BrokenPipeError as error:  # `charrnn sample | head` has had enough, and that is fine
+    except (BrokenPipeError, SystemExit) as error:
+        if not reader_ended(error):
+            raise
         abandon_stdout()
         raise typer.Exit(0) from error
     except OSError as error:
@@ -144,6 +146,14 @@ def reported(options: Callable[[], set[str] | None] = lambda: None) -> Iterator[
     except MemoryError as error:
         lack = StorageError("not enough memory", *MEMORY_ADVICE)
         raise fail(lack.message(options()), lack.exit_code) from error
+
+
+def reader_ended(error: BaseException) -> bool:
+    """Return whether the reader of stdout has ended (`charrnn sample | head`), which is no error.
+
+    rich, which prints help pages, then exits with code 1 while it handles a `BrokenPipeError`.
+    """
+    return isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
 
 
 def interrupted(error: KeyboardInterrupt) -> typer.Exit:

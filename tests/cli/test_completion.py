@@ -11,22 +11,21 @@ import pytest
 from charrnn.cli.completion import complete_from, complete_run
 
 PROGRAM = [sys.executable, "-c", "from charrnn.__main__ import main; main()"]
+NAMED = [*PROGRAM[:2], f"import sys; sys.argv = ['charrnn']; {PROGRAM[2]}"]
+"""`PROGRAM` under the name that the shell completes."""
 
 
 def completed(line: str) -> list[str]:
     """Return what bash would offer for the last word of a line."""
-    words = line.split(" ")
-    facts = {
-        "_CHARRNN_COMPLETE": "complete_bash",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
-    code = "import sys; sys.argv = ['charrnn']; from charrnn.__main__ import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env=os.environ | facts, check=False
-    )
+    done = subprocess.run(NAMED, capture_output=True, env=asked(line), check=False)
     assert done.stderr == b""
     return done.stdout.decode().split()
+
+
+def asked(line: str, instruction: str = "complete_bash") -> dict[str, str]:
+    """Return the environment in which bash asks for the completion of a line."""
+    facts = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    return os.environ | facts | {"_CHARRNN_COMPLETE": instruction}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +54,16 @@ def test_the_shell_completes_runs_newest_first(tmp_path: Path) -> None:
     assert complete_run("checkpoints/sha") == ["checkpoints/shaw", "checkpoints/shakespeare"]
     assert completed("charrnn sample checkpoints/o") == ["checkpoints/other"]
     assert completed("charrnn train --resume checkpoints/o") == ["checkpoints/other"]
+
+
+@pytest.mark.parametrize("instruction", ["complete_bash", "source_bash"])
+def test_completion_without_a_reader_is_no_error(instruction: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    facts = asked("charrnn tr", instruction)
+    with os.fdopen(writing, "wb") as pipe:
+        done = subprocess.run(NAMED, stdout=pipe, stderr=subprocess.PIPE, env=facts, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_without_runs_there_is_nothing_to_complete() -> None:

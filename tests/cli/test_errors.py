@@ -1,10 +1,12 @@
 """Whatever a user gets wrong: its own exit code, one line that says what, no traceback."""
 
 import gzip
+import io
 import json
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -15,6 +17,7 @@ from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.npz_file import read_archive, write_archive
+from charrnn.cli.app import COMMANDS, app, reported
 from charrnn.cli.output.safe_text import visible
 from charrnn.inference.model import Model
 from charrnn.training.trainer import Trainer
@@ -290,6 +293,31 @@ def test_a_full_disk_behind_stdout_is_one_line(
 def test_a_reader_who_has_gone_away_is_no_error(process: Process, finished_run: Path) -> None:
     done = process(f"(sleep 1; charrnn info {shlex.quote(str(finished_run))}) | true")
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@contextmanager
+def no_reader() -> Iterator[None]:
+    """Make stdout a pipe whose reader has ended, in this process."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe, redirect_stdout(pipe):
+        yield
+
+
+@pytest.mark.parametrize(
+    "words", ["", "--help", "--version", *(f"{name} --help" for name in COMMANDS)]
+)
+def test_help_without_a_reader_is_no_error(words: str) -> None:
+    messages = io.StringIO()
+    with redirect_stderr(messages), no_reader(), pytest.raises(SystemExit) as ended:
+        app(words.split())
+    assert (ended.value.code, messages.getvalue()) == (0, "")
+
+
+def test_an_exit_without_a_broken_pipe_keeps_its_code() -> None:
+    with pytest.raises(SystemExit) as ended, reported():
+        raise SystemExit(3)
+    assert ended.value.code == 3
 
 
 def every_number_is_finite(folder: Path) -> bool:
