@@ -28,8 +28,17 @@ def refuse_new_settings(context: typer.Context) -> None:
             )
 
 
-def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None:
-    """Raise `UsageError` for the first option given that this run would not read."""
+def refuse_unread_options(
+    context: typer.Context, *, layout: str | None, cell: str | None, val_fraction: float
+) -> None:
+    """Raise `UsageError` for the first option given that this run would not read.
+
+    Args:
+        context: the command line.
+        layout: the layout of the run, from `--like` too; None for a text.
+        cell: the cell of the run, from `--like` too; None for that of the preset.
+        val_fraction: the validation part of the run, from `--like` too.
+    """
     given = dict(on_the_command_line(context))
     values = context.params
     if layout is not None:
@@ -55,7 +64,7 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
                 raise UsageError(
                     f"with --init-from {given[name]} has no effect: {why}; try without it"
                 )
-    if values["val_fraction"] == 0:
+    if val_fraction == 0:
         if values["patience"]:
             raise UsageError(
                 "--patience needs validations, and --val-fraction 0 leaves no validation set; try "
@@ -66,7 +75,7 @@ def refuse_unread_options(context: typer.Context, *, layout: str | None) -> None
     if values["quiet"] and values["sample_every"]:
         raise UsageError("--sample-every shows samples, and --quiet none; try one of them")
     if "forget_bias" in given and "init_from" not in given:
-        cell = values["cell"] or cell_of_preset(values["preset"])
+        cell = cell or cell_of_preset(values["preset"])
         if cell in CELLS and CELLS[cell].forget_bias_gate is None:
             raise UsageError(
                 f"--forget-bias is for an lstm, and the cell is {cell}; try without it"

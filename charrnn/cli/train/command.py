@@ -451,7 +451,12 @@ def train_network(
     if like is not None:
         given_options = dict(on_the_command_line(context))
         request = request_like(like, request, given_options, quiet=quiet)
-    refuse_unread_options(context, layout=request.layout)
+    refuse_unread_options(
+        context,
+        layout=request.layout,
+        cell=request.given.get("cell"),
+        val_fraction=request.val_fraction,
+    )
     start_run(request, run_options)
 
 

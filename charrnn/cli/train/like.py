@@ -94,6 +94,8 @@ def copied_settings(
         dropped |= {"clip_norm", "clip_value"}
     if "optimiser" in given:
         dropped.add("lr")
+    if "val_fraction" in given and request.val_fraction == 0:
+        dropped.add("patience")
     cell = CELLS.get(request.given.get("cell", ""))
     if cell is not None and cell.forget_bias_gate is None:
         dropped.add("forget_bias")

@@ -166,8 +166,10 @@ def check_settings(words: Iterable[str], layout: str | None, where: str) -> Chec
     """
     try:
         with load_command("train").make_context("train", list(words)) as context:
-            refuse_unread_options(context, layout=layout)
             params = dict(context.params)
+            refuse_unread_options(
+                context, layout=layout, cell=params["cell"], val_fraction=params["val_fraction"]
+            )
         given = settings_given(params)
         budget = budget_given(params["minutes"], params["epochs"], params["steps"])
     except typer.TyperException as error:

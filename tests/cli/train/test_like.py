@@ -87,6 +87,22 @@ def test_one_option_changes_one_thing(
     assert load_checkpoint(AGAIN / "last.npz").corpus == load_checkpoint(first / "last.npz").corpus
 
 
+def test_a_forget_bias_is_taken_by_another_cell(run_cli: Call, first: Path) -> None:
+    options = ("--cell", "lstm", "--forget-bias", "2")
+    assert run_cli("train", "--like", first, *options, *QUIET).exit_code == 0
+    assert changed() == {"cell": "lstm", "forget_bias": 2.0}
+
+
+def test_no_patience_without_a_validation_set(run_cli: Call, first: Path) -> None:
+    assert run_cli("train", "--like", first, "--patience", "3", *QUIET).exit_code == 0
+    whole = ("--val-fraction", "0", "--quiet", "--name", "whole")
+    assert run_cli("train", "--like", AGAIN, *whole).exit_code == 0
+    assert settings(Path("checkpoints/whole"))["patience"] == 0
+    result = run_cli("train", "--like", "checkpoints/whole", "--patience", "3", *QUIET)
+    assert result.exit_code == 2
+    assert "--patience needs validations" in result.stderr
+
+
 def test_another_optimiser_brings_its_own_learning_rate(run_cli: Call, first: Path) -> None:
     assert run_cli("train", "--like", first, "--optimizer", "adam", *QUIET).exit_code == 0
     assert changed().keys() == {"optimiser", "lr"}
@@ -131,6 +147,11 @@ def test_a_text_that_has_changed_is_refused_until_it_is_named(
         (("--like", "lone.npz"), 3, "holds no settings of training; try --like RUN"),
         (("--like", FIRST, "--preset", "small"), 2, "--preset others; try one of them"),
         (("--like", FIRST, "--resume", FIRST), 2, "would change them"),
+        (
+            ("--like", FIRST, "--forget-bias", "2"),
+            2,
+            "for an lstm, and the cell is gru; try without it",
+        ),
         (("--like", "child"), 2, "began from the weights of a checkpoint; try --init-from"),
     ],
     ids=lambda value: str(value),
