@@ -173,6 +173,19 @@ def check_kind(name: str, value: object, kind: type) -> None:
         raise UsageError(f"{name} is {format_value(value)}; it must be {KINDS[kind]}")
 
 
+def check_instance(name: str, value: object, kind: type) -> None:
+    """Raise `UsageError` unless an argument is an object of a class.
+
+    Example:
+        >>> check_instance("pair", (1, 2), tuple)
+        >>> check_instance("pair", None, tuple)
+        Traceback (most recent call last):
+        charrnn.errors.UsageError: pair is None; it must be a tuple
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} is {format_value(value)}; it must be a {kind.__name__}")
+
+
 def check_fields(limits: dict[str, Limits], settings: object, *, none_allowed: bool = True) -> None:
     """Raise `UsageError` for the first attribute of `settings` outside its limits.
 

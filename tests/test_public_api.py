@@ -127,6 +127,23 @@ def calls_of_models() -> Calls:
     yield from each("bytes", lambda v: list(of_bytes.generate(v, 3)), *NOT_TEXTS, "é", "\ud800")
 
 
+def calls_of_constructors() -> Calls:
+    others: tuple[Any, ...] = (None, 5, "run", Path("run"), {}, object())
+    yield from each("Model", charrnn.Model, *others)
+    yield from each("Predictor.of", charrnn.Predictor.of, *others, language_model().checkpoint)
+    good = predictor("many-to-one")
+    parts: dict[str, Any] = {
+        "config": good.config,
+        "parameters": good.parameters,
+        "pairing": good.pairing,
+    }
+    made = partial(charrnn.Predictor, **parts)
+    for name in parts:
+        yield from each(f"Predictor: {name}", partial(by_name, made, name), *others)
+    forms = (*NOT_TEXTS[1:], "", "nfx", "NFC")
+    yield from each("Predictor: normalise", partial(by_name, made, "normalise"), *forms)
+
+
 def calls_of_predictors() -> Calls:
     for layout in LAYOUTS:
         yield from calls_of_predictor(layout)
@@ -199,7 +216,13 @@ def calls_of_network(kind: Any) -> Calls:
 CALLS = {
     f"{number} {name}": call
     for number, (name, call) in enumerate(
-        (*calls_of_models(), *calls_of_predictors(), *calls_of_files(), *calls_of_networks())
+        (
+            *calls_of_models(),
+            *calls_of_constructors(),
+            *calls_of_predictors(),
+            *calls_of_files(),
+            *calls_of_networks(),
+        )
     )
 }
 

@@ -19,6 +19,7 @@ from charrnn.data.encoding_detection import (
     zeros_of,
 )
 from charrnn.errors import TextError, UsageError
+from charrnn.limits import check_kind
 
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 FORMS: dict[str, Form] = {form.lower(): form for form in get_args(Form)}
@@ -28,6 +29,15 @@ UTF_32 = ("utf-32", "utf-32-le", "utf-32-be")
 MARK = "\ufeff"
 SURROGATES = re.compile("[\ud800-\udfff]")
 UNDAMAGED = "an undamaged copy"
+
+
+def check_normal_form(name: str | None) -> None:
+    """Raise `UsageError` for an unknown normal form; None is allowed."""
+    if name is None:
+        return
+    check_kind("normalise", name, str)
+    if name not in FORMS:
+        raise UsageError(f"no normal form {name[:40]!r}; try {', '.join(FORMS)}")
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,7 @@ class TextOptions:
         except (LookupError, ValueError) as error:
             message = f"no text encoding {self.encoding[:40]!r}; try utf-8, cp1252 or utf-16"
             raise UsageError(message) from error
-        if self.normalise is not None and self.normalise not in FORMS:
-            raise UsageError(f"no normal form {self.normalise[:40]!r}; try {', '.join(FORMS)}")
+        check_normal_form(self.normalise)
         if self.normalise is not None and self.as_bytes:
             raise UsageError("bytes have no normal form; try only one of --bytes and --normalize")
 

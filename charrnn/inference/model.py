@@ -20,7 +20,7 @@ from charrnn.evaluation.surprisal import LIKELIEST, SurprisalChunk, mean_of, sur
 from charrnn.evaluation.text import Score, evaluate
 from charrnn.inference.description import description_html
 from charrnn.inference.sampling import Sampling, check_sampling, finite_logits, generate
-from charrnn.limits import check_kind, format_value
+from charrnn.limits import check_instance, check_kind, format_value
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -40,7 +40,8 @@ class Model:
     checkpoint; the ids of characters are positions in `vocabulary.characters`.
 
     Args:
-        checkpoint: the model and its symbols. Raises `UsageError` for a model of pairs.
+        checkpoint: the model and its symbols. Raises `UsageError` for a model of pairs, and for
+            what is no `Checkpoint`.
 
     Example:
         >>> import charrnn
@@ -56,6 +57,7 @@ class Model:
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
+        check_instance("checkpoint", checkpoint, Checkpoint)
         self._checkpoint = checkpoint
         self.vocabulary: Vocabulary = checkpoint.vocabulary
         self._network = Network(self.config, self.parameters, 1, 1)

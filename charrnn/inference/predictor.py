@@ -16,6 +16,7 @@ import numpy as np
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
+from charrnn.data.decoding import check_normal_form
 from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
 from charrnn.data.prompts import MIN_JOINED, Prompts, encode_prompts
 from charrnn.errors import TextError, UsageError
@@ -28,7 +29,7 @@ from charrnn.inference.prompt_answers import (
 )
 from charrnn.inference.prompt_readers import NetworkReader
 from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
-from charrnn.limits import SEED, check_kind, format_value
+from charrnn.limits import SEED, check_instance, check_kind, format_value
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
@@ -77,7 +78,10 @@ class Predictor:
         config: the shape of the network.
         parameters: its weights.
         pairing: the layout of the pairs, and the symbols of inputs and answers.
-        normalise: the Unicode normal form that inputs are brought into; None for none.
+        normalise: the Unicode normal form that inputs are brought into: nfc, nfd, nfkc or nfkd;
+            None for none.
+
+    Raises `UsageError` for an argument of another type and an unknown normal form.
 
     Example:
         >>> import charrnn
@@ -96,6 +100,10 @@ class Predictor:
         pairing: PairVocabulary,
         normalise: str | None = None,
     ) -> None:
+        check_instance("config", config, ModelConfig)
+        check_instance("parameters", parameters, Parameters)
+        check_instance("pairing", pairing, PairVocabulary)
+        check_normal_form(normalise)
         self.config, self.parameters, self.pairing = config, parameters, pairing
         self.normalise = normalise
 
@@ -114,7 +122,8 @@ class Predictor:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
-        """Return the model of a checkpoint; `UsageError` for a language model."""
+        """Return the model of a checkpoint; `UsageError` for a language model or another object."""
+        check_instance("checkpoint", checkpoint, Checkpoint)
         pairing, normalise = checkpoint.pairing, checkpoint.corpus.normalise
         return cls(checkpoint.config, checkpoint.parameters, pairing, normalise)
 
