@@ -1,11 +1,12 @@
-"""Whole trainings on PyTorch: our recipe, the classic one, and a small GPT. Points of loss by time.
+"""Trainings on PyTorch: the recipe of a checkpoint, the classic one, and a small GPT.
 
-Seconds are those of training alone; each run is validated now and then, outside its clock.
+Seconds are those of training steps alone. A schedule follows the time and ends with it. A run is
+validated at marks, which are seconds, outside its clock.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,145 +14,123 @@ from torch import nn
 
 from charrnn.data.text_batches import TextBatches
 from charrnn.nn.model_config import ModelConfig
-from charrnn.optim.schedules import lr_at_step
+from charrnn.optim.schedules import SCHEDULES
+from charrnn.training.presets import MAX_WARMUP_SHARE
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Ids
+from tests.benchmarks.torch_recipe import Recipe, Recurrent, stream_loss
 
 THREADS = 2
-POINTS = 12
-"""Validations of a run."""
 
 Points = Iterator[tuple[float, float]]
+"""Seconds of training and validation loss in nats per character, in order of time."""
 
 
-class Recurrent(nn.Module):
-    """One-hot characters, LSTM layers with dropout on their outputs, readout."""
+def prepare(seed: int) -> None:
+    """Set the threads and the seed of PyTorch; denormal numbers, which are slow, become zero."""
+    torch.set_num_threads(THREADS)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(seed)
 
-    def __init__(self, V: int, H: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.V = V
-        self.body = nn.LSTM(V, H, layers, dropout=dropout if layers > 1 else 0.0)
-        self.drop = nn.Dropout(dropout)
-        self.readout = nn.Linear(H, V)
 
-    def forward(self, ids, state):  # type: ignore[no-untyped-def]  # torch is untyped here
-        """Return logits (T, B, V) and the state to go on from."""
-        h, state = self.body(nn.functional.one_hot(ids, self.V).float(), state)
-        return self.readout(self.drop(h)), state
+class Rate:
+    """Factor of the learning rate: a warm-up by steps, then a function of the rest of the run.
+
+    Args:
+        warmup_steps: steps of a linear warm-up, which ends with a third of the run at the latest.
+        shape: a function from the fraction of the run after the warm-up, 0 to 1, to the factor.
+    """
+
+    def __init__(self, warmup_steps: int, shape: Callable[[float], float]) -> None:
+        self.warmup_steps, self.shape = warmup_steps, shape
+        self.start = 0.0
+
+    def __call__(self, number: int, done: float) -> float:
+        """Return the factor of step `number`, when the fraction `done` of the run is over."""
+        if number < self.warmup_steps and done < MAX_WARMUP_SHARE:
+            self.start = done
+            return (number + 1) / self.warmup_steps
+        return self.shape((done - self.start) / (1 - self.start))
 
 
 def timed(
-    step: Callable[[int], None], steps: int | None, limit: float, validate: Callable[[], float]
+    step: Callable[[int, float], None],
+    marks: Sequence[float],
+    validate: Callable[[], float],
+    steps: int | None = None,
 ) -> Points:
-    """Take steps until they or the time are over; yield a dozen points, evenly spread."""
-    spent, number, shown = 0.0, 0, 0
-    while spent < limit and (steps is None or number < steps):
-        began = time.perf_counter()
-        step(number)
-        spent += time.perf_counter() - began
-        number += 1
-        progress = max(spent / limit, number / steps if steps else 0.0)
-        if progress >= (shown + 1) / POINTS:
-            shown += 1
-            yield spent, validate()
+    """Train, and yield a point at each mark; the last one is the end.
 
-
-@torch.no_grad()
-def stream_loss(net: Recurrent, held: Ids) -> float:
-    """Score a text as one stream from the zero state."""
-    net.eval()
-    total, state = 0.0, None
-    text = torch.from_numpy(held)
-    for begin in range(0, len(text) - 1, 1000):
-        piece = text[begin : begin + 1001]
-        logits, state = net(piece[:-1, None], state)
-        total += float(nn.functional.cross_entropy(logits[:, 0], piece[1:], reduction="sum"))
-    net.train()
-    return total / (len(held) - 1)
+    Args:
+        step: makes one step; is given its number and the fraction of the run that is over.
+        marks: seconds in rising order.
+        validate: returns the validation loss.
+        steps: steps after which the run ends, if the time is not over before; by default none.
+    """
+    spent, number = 0.0, 0
+    for mark in marks:
+        while spent < mark and number != steps:
+            done = spent / marks[-1] if steps is None else number / steps
+            began = time.perf_counter()
+            step(number, done)
+            spent += time.perf_counter() - began
+            number += 1
+        yield spent, validate()
+        if number == steps:
+            return
 
 
 def our_recipe(
-    train: Ids, held: Ids, model: ModelConfig, config: TrainingConfig, limit: float
+    train: Ids, held: Ids, model: ModelConfig, config: TrainingConfig, marks: Sequence[float]
 ) -> Points:
-    """Train as the checkpoint says that charrnn did, step for step."""
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(config.seed)
-    net = Recurrent(model.inputs, model.hidden, model.layers, model.dropout)
-    H = model.hidden
-    with torch.no_grad():
-        for layer in range(model.layers):
-            W = getattr(net.body, f"weight_hh_l{layer}")
-            for gate in range(4):
-                nn.init.orthogonal_(W[gate * H : (gate + 1) * H])
-            if layer == 0:
-                net.body.weight_ih_l0.normal_()
-            for name in ("bias_ih", "bias_hh"):
-                getattr(net.body, f"{name}_l{layer}").zero_()
-            getattr(net.body, f"bias_ih_l{layer}")[H : 2 * H] = model.forget_bias
-        net.readout.bias.zero_()
-    update = torch.optim.Adagrad(net.parameters(), config.lr, fused=True)
-    windows = TextBatches(
-        train, config.seq_length, config.batch_size, config.seed, config.state_reset_prob
-    )
-    state = None
+    """Train with the settings of a checkpoint, except that the schedule ends with the last mark."""
+    prepare(config.seed)
+    recipe = Recipe(train, model, config)
+    rate = Rate(config.warmup_steps, SCHEDULES[config.schedule])
 
-    def step(number: int) -> None:
-        nonlocal state
-        window = windows.at(number)
-        if state is not None:
-            keep = torch.from_numpy(~window.reset_mask).float()[None, :, None]
-            state = tuple(part.detach() * keep for part in state)
-        logits, state = net(torch.from_numpy(window.inputs.copy()), state)
-        targets = torch.from_numpy(window.targets.copy())
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        update.zero_grad(set_to_none=True)
-        loss.backward()
-        if config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
-        rate = lr_at_step(config.lr, config.schedule, config.warmup_steps, number, config.steps)
-        update.param_groups[0]["lr"] = rate
-        with torch.no_grad():  # decoupled from the gradient, as ours: PyTorch's Adagrad has L2
-            torch._foreach_mul_(list(net.parameters()), 1 - rate * config.weight_decay)
-        update.step()
+    def step(number: int, done: float) -> None:
+        recipe.step(number, config.lr * rate(number, done))
 
-    yield from timed(step, config.steps, limit, lambda: stream_loss(net, held))
+    yield from timed(step, marks, lambda: stream_loss(recipe.net, held))
 
 
-def char_rnn(train: Ids, held: Ids, V: int, limit: float) -> Points:
-    """Train the classic recipe for as long as there is time."""
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
+def char_rnn(train: Ids, held: Ids, V: int, seed: int, marks: Sequence[float]) -> Points:
+    """Train the classic recipe, which has no schedule, until the last mark."""
+    prepare(seed)
     B = T = 50
     net = Recurrent(V, 128, 2, 0.0)
     update = torch.optim.Adam(net.parameters(), 2e-3, fused=True)
-    windows = TextBatches(train, T, B, 0, 0.0)
+    windows = TextBatches(train, T, B, seed, 0.0)
     state = None
 
-    def step(number: int) -> None:
+    def step(number: int, done: float) -> None:
         nonlocal state
         window = windows.at(number)
         state = (
             None if window.reset_mask.all() or state is None else tuple(s.detach() for s in state)
         )
-        logits, state = net(torch.from_numpy(window.inputs.copy()), state)
-        targets = torch.from_numpy(window.targets.copy())
+        logits, state = net(torch.from_numpy(window.inputs), state)
+        targets = torch.from_numpy(window.targets)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
         update.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         update.step()
 
-    yield from timed(step, None, limit, lambda: stream_loss(net, held))
+    yield from timed(step, marks, lambda: stream_loss(net, held))
 
 
 class Block(nn.Module):
-    """Causal attention and a perceptron, each added to what comes in (Radford et al. 2019)."""
+    """Causal attention and a perceptron, each added to what comes in (Radford et al. 2019).
+
+    The matrices of queries, keys and values are one product, but three parameters, for Muon.
+    """
 
     def __init__(self, D: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.before, self.between = nn.LayerNorm(D, bias=False), nn.LayerNorm(D, bias=False)
-        self.qkv = nn.Linear(D, 3 * D, bias=False)
+        self.qkv = nn.ParameterList(torch.empty(D, D) for _ in range(3))
         self.out = nn.Linear(D, D, bias=False)
         self.mlp = nn.Sequential(
             nn.Linear(D, 4 * D, bias=False), nn.GELU(), nn.Linear(4 * D, D, bias=False)
@@ -160,7 +139,8 @@ class Block(nn.Module):
     def forward(self, x):  # type: ignore[no-untyped-def]  # torch is untyped here
         """Return (B, T, D)."""
         B, T, D = x.shape
-        split = self.qkv(self.before(x)).view(B, T, 3, self.heads, D // self.heads)
+        projected = nn.functional.linear(self.before(x), torch.cat(list(self.qkv)))
+        split = projected.view(B, T, 3, self.heads, D // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4)
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(B, T, D))
@@ -186,35 +166,70 @@ class SmallGPT(nn.Module):
         return self.norm(self.blocks(x)) @ self.token.weight.T
 
 
-def gpt(train: Ids, held: Ids, V: int, limit: float) -> Points:
-    """Train nanoGPT's recipe for a CPU."""
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
-    T, B, steps, warmup_steps, rate, least = 64, 12, 2000, 100, 1e-3, 1e-4
-    net = SmallGPT(V, T)
-    decayed = [weight for weight in net.parameters() if weight.dim() == 2]
-    plain = [weight for weight in net.parameters() if weight.dim() < 2]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-    update = torch.optim.AdamW(groups, rate, betas=(0.9, 0.99), fused=True)
-    text, draw = torch.from_numpy(train), np.random.default_rng(0)
+LEAST_RATE = 0.1
+"""Last learning rate of nanoGPT, as a fraction of the largest."""
 
-    def step(number: int) -> None:
-        done = max(0, number - warmup_steps) / (steps - warmup_steps)
-        cosine = least + 0.5 * (rate - least) * (1 + math.cos(math.pi * done))
-        for group in update.param_groups:
-            group["lr"] = (
-                rate * (number + 1) / (warmup_steps + 1) if number < warmup_steps else cosine
-            )
+
+def gpt_optimisers(net: SmallGPT, *, muon: bool) -> list[torch.optim.Optimizer]:
+    """Return AdamW with nanoGPT's settings, or Muon for the matrices of the blocks beside it.
+
+    Learning rate and weight decay of Muon are those of its authors' README
+    (https://github.com/KellerJordan/Muon): 0.02 and 0.01. As they advise, it has the matrices of
+    queries, keys and values one by one, and AdamW keeps all other parameters.
+    """
+    blocks = [weight for weight in net.blocks.parameters() if weight.dim() == 2 and muon]
+    given = {id(weight) for weight in blocks}
+    others = [weight for weight in net.parameters() if id(weight) not in given]
+    groups = [
+        {"params": [weight for weight in others if weight.dim() == 2], "weight_decay": 0.1},
+        {"params": [weight for weight in others if weight.dim() < 2], "weight_decay": 0.0},
+    ]
+    optimisers = [torch.optim.AdamW(groups, 1e-3, betas=(0.9, 0.99), fused=True)]
+    if muon:
+        optimisers.append(
+            torch.optim.Muon(blocks, 0.02, weight_decay=0.01, adjust_lr_fn="original")
+        )
+    return optimisers
+
+
+def gpt(
+    train: Ids,
+    held: Ids,
+    V: int,
+    seed: int,
+    marks: Sequence[float],
+    *,
+    muon: bool = False,
+    steps: int | None = None,
+) -> Points:
+    """Train nanoGPT's recipe for a CPU; its cosine ends with the last mark, or after `steps`."""
+    prepare(seed)
+    T, B = 64, 12
+    net = SmallGPT(V, T)
+    optimisers = gpt_optimisers(net, muon=muon)
+    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    largest = [group["lr"] for group in groups]
+    rate = Rate(
+        100, lambda done: LEAST_RATE + (1 - LEAST_RATE) * (1 + math.cos(math.pi * done)) / 2
+    )
+    text, draw = torch.from_numpy(train), np.random.default_rng(seed)
+
+    def step(number: int, done: float) -> None:
+        factor = rate(number, done)
+        for group, lr in zip(groups, largest, strict=True):
+            group["lr"] = lr * factor
         starts = torch.from_numpy(draw.integers(len(train) - T, size=B))[:, None]
         window = text[starts + torch.arange(T + 1)]
         logits = net(window[:, :-1])
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
-        update.zero_grad(set_to_none=True)
+        for optimiser in optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        update.step()
+        for optimiser in optimisers:
+            optimiser.step()
 
-    yield from timed(step, steps, limit, lambda: gpt_loss(net, held, T))
+    yield from timed(step, marks, lambda: gpt_loss(net, held, T), steps)
 
 
 @torch.no_grad()
