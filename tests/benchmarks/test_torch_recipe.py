@@ -18,6 +18,8 @@ from charrnn.training_config import TrainingConfig
 
 pytest.importorskip("torch")
 
+import torch
+
 from tests.benchmarks import peer_runs
 from tests.benchmarks.torch_recipe import Recipe
 
@@ -97,6 +99,24 @@ def test_a_setting_without_a_form_is_refused_by_name(
     network = ModelConfig(V, V, hidden=8, **model)
     with pytest.raises(ValueError, match=f"no form of {named}$"):
         Recipe(np.zeros(100, np.int64), network, replace(CONFIG, **training))
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (4, 12), (12, 4)])
+def test_muon_in_float32_takes_the_steps_of_pytorch(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    first = [torch.randn(shape) for _ in range(2)]
+    ours, theirs = ([torch.nn.Parameter(w.clone()) for w in first] for _ in range(2))
+    muon = peer_runs.FloatMuon(ours, 0.1, weight_decay=0.5)
+    plain = torch.optim.Muon(theirs, 0.1, weight_decay=0.5, adjust_lr_fn="original")
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(shape)
+            other.grad = one.grad.clone()
+        muon.step()
+        plain.step()
+    for one, other, before in zip(ours, theirs, first, strict=True):
+        change = torch.linalg.norm(other - before)
+        assert torch.linalg.norm(one - other) < 0.02 * change  # bfloat16 has three digits
 
 
 def test_a_rate_rises_by_steps_and_falls_with_the_time_that_is_left() -> None:

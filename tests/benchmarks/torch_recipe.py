@@ -52,7 +52,9 @@ def stream_loss(net: Recurrent, held: Ids) -> float:
 
 
 def orthogonal(M: torch.Tensor) -> torch.Tensor:
-    """Return the orthogonal matrices nearest to M (G, H, H), by Newton–Schulz iterations."""
+    """Return the orthogonal matrices nearest to M (G, n, m), by Newton–Schulz iterations."""
+    if M.shape[1] > M.shape[2]:
+        return orthogonal(M.mT).mT
     a, b, c = NEWTON_SCHULZ
     X = M / (torch.linalg.matrix_norm(M, keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
