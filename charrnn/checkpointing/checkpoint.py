@@ -81,6 +81,7 @@ ADDED_LATER: dict[str, JSON] = {
     "imported": None,
     "bidirectional": None,
     "balance": 0.0,
+    "unknown": None,
 }
 """Fields that were added to the format later, and their values in files that lack them."""
 

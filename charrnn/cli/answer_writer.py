@@ -7,6 +7,7 @@ import numpy as np
 
 from charrnn.cli.input_lines import read_blocks
 from charrnn.cli.runs.metrics_log import to_json
+from charrnn.data.characters import quoted
 from charrnn.data.prompts import Prompts, encode_prompts
 from charrnn.errors import TextError
 from charrnn.inference.predictor import Predictor
@@ -49,6 +50,8 @@ class AnswerWriter:
         self.skip_errors = skip_errors
         self.skipped: list[str] = []
         """What is wrong with the lines that were skipped, of which only the first is kept."""
+        self.unknown: list[str] = []
+        """Places of the inputs with characters that are read as unknown; only the first is kept."""
         self._pending: list[int] = []
         """Numbers of empty lines that no other line has followed yet."""
 
@@ -96,6 +99,7 @@ class AnswerWriter:
             text = f"{place.format(number + at)}{error.problem}"
             self.skipped += [text] if not self.skipped else [""]
         good = np.flatnonzero(readable)
+        self._note_unknown(fields, number + filled, good, place)
         if len(good) < len(fields):
             fields, prompts = [fields[at] for at in good.tolist()], prompts.chosen(good)
         answers = self._answers(fields, prompts, filled[good] + number - 1)
@@ -107,6 +111,15 @@ class AnswerWriter:
             yield written
         if problem is not None:
             raise problem
+
+    def _note_unknown(self, fields: Sequence[str], numbers: Ids, answered: Ids, place: str) -> None:
+        """Note which of the inputs that are answered have characters that are read as unknown."""
+        if not self.pairing.has_unknown("".join(fields)):
+            return
+        for at in answered.tolist():
+            if self.pairing.has_unknown(fields[at]):
+                where = place.format(numbers[at]) or f"{quoted(fields[at][:40])}: "
+                self.unknown += [where] if not self.unknown else [""]
 
     def _problem(self, field: str) -> TextError:
         """Return what is wrong with an input that cannot be read."""

@@ -18,7 +18,7 @@ from charrnn.cli.output.text_columns import (
     split_hidden,
 )
 from charrnn.cli.runs.metrics_log import to_json
-from charrnn.data.characters import code_name, enumerated
+from charrnn.data.characters import code_name, enumerated, quoted
 from charrnn.inference.description import (
     describe,
     describe_mixture,
@@ -64,7 +64,7 @@ def readable_symbols(facts: dict[str, Any]) -> dict[str, str]:
         "layout": pairs["layout"],
         "reads": readable_side(pairs["sources"]),
         "answers": readable_side(pairs["answers"]),
-    }
+    } | ({"unseen": f"read as {quoted(pairs['unknown'])}"} if "unknown" in pairs else {})
 
 
 def readable_vocabulary(characters: str, *, as_bytes: bool) -> dict[str, str]:

@@ -154,6 +154,13 @@ def predict(
             many = len(answering.empty)
             lines = "1 empty line has" if many == 1 else f"{many:,} empty lines have"
             warn(f"{lines} no answer, first line {answering.empty[0]:,}")
+        if answering.unknown:
+            many = len(answering.unknown)
+            inputs = "1 input has" if many == 1 else f"{many:,} inputs have"
+            warn(
+                f"{inputs} characters that the model does not know, which it reads as one unknown "
+                f"symbol; the first is {answering.unknown[0].removesuffix(': ')}"
+            )
         if answering.skipped:
             many = len(answering.skipped)
             lines = "1 line" if many == 1 else f"{many:,} lines, the first of them"

@@ -13,9 +13,11 @@ if they are fed back; answers, and END if their length is open. A "one" is a who
 "many" is the characters of a field.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -105,15 +107,23 @@ class PairVocabulary:
         sources: the symbols of inputs: characters, or whole labels.
         answers: the symbols of answers.
         longest: symbols of the longest answer of the training pairs.
+        unknown: the one of `sources` as which a character is read that is not among them; None: an
+            input with such a character is refused.
 
     Raises:
         UsageError: for an unknown layout, or symbols that are equal, empty or too long for it.
+
+    Example:
+        >>> pairing = PairVocabulary("many-to-one", ("a", "b", "�"), ("x", "y"), unknown="�")
+        >>> pairing.source_ids("abc")
+        array([0, 1, 2], dtype=uint8)
     """
 
     layout: str
     sources: tuple[str, ...]
     answers: tuple[str, ...]
     longest: int = 1
+    unknown: str | None = None
 
     format_version: ClassVar[int] = 2
     metadata_key: ClassVar[str] = "pairs"
@@ -132,6 +142,8 @@ class PairVocabulary:
                 raise UsageError(f"the {side} must be single characters")
         if self.longest < 1:
             raise UsageError("the longest answer must have at least one symbol")
+        if self.unknown is not None and not (texts[0] and self.unknown in self.sources):
+            raise UsageError("the unknown symbol must be one of the characters of inputs")
 
     @property
     def layout_spec(self) -> Layout:
@@ -161,9 +173,15 @@ class PairVocabulary:
         return len(self.answers)
 
     def source_ids(self, field: str) -> Ids:
-        """Number the symbols of an input (n,); `TextError` for one never seen in training."""
-        symbols = field if self.layout_spec.source_is_text else (field,)
+        """Number the symbols of an input (n,); `TextError` for one that cannot be read."""
+        symbols: Iterable[str] = field if self.layout_spec.source_is_text else (field,)
+        if self.unknown is not None:
+            symbols = [one if one in self._source_id else self.unknown for one in symbols]
         return symbol_ids(symbols, self._source_id, "reads")
+
+    def has_unknown(self, text: str) -> bool:
+        """Return whether a text has characters that are read as the unknown symbol."""
+        return self.unknown is not None and not set(text) <= self._source_id.keys()
 
     def answer_ids(self, field: str) -> Ids:
         """Number the symbols of an output (n,); `TextError` for one never seen in training."""
@@ -204,12 +222,13 @@ class PairVocabulary:
 
     def describe(self) -> dict[str, JSON]:
         """Return the layout, the symbols of both sides, and the length of the longest answer."""
-        return {
+        described: dict[str, JSON] = {
             "layout": self.layout,
             "sources": list(self.sources),
             "answers": list(self.answers),
             "longest": self.longest,
         }
+        return described if self.unknown is None else described | {"unknown": self.unknown}
 
     def name_of(self, output: int) -> str:
         """Return the answer of an id, or `the end`."""
@@ -240,12 +259,14 @@ class PairVocabulary:
 
     @cached_property
     def ids_of_codes(self) -> Ids:
-        """The id of the input character of each code point; −1 for those that are unknown.
+        """The id of the input character of each code point.
 
-        The last one is unknown, and stands for all code points above it.
+        Characters that are not among `sources` have the id of the unknown symbol, or −1 if there is
+        none. The last entry stands for all code points above it.
         """
         codes = [ord(symbol) for symbol in self.sources]
-        table = np.full(max(codes) + 2, -1, np.int64)
+        others = -1 if self.unknown is None else self._source_id[self.unknown]
+        table = np.full(max(codes) + 2, others, np.int64)
         table[codes] = np.arange(len(codes))
         return table
 
@@ -327,6 +348,45 @@ def vocabulary_of_pairs(layout: str, pairs: Iterable[tuple[str, str]]) -> PairVo
         answers.update(answer if kind.answer_is_text else (answer,))
         longest = max(longest, len(answer) if kind.answer_is_text else 1)
     return PairVocabulary(layout, tuple(sorted(sources)), tuple(sorted(answers)), longest)
+
+
+UNKNOWN = "\ufffd"
+"""The replacement character of Unicode, as which an unknown character is read."""
+
+MAX_RARE_SHARE = 0.2
+"""Largest share of the inputs that may hold a character of which no other input has one."""
+
+
+def with_unknown(pairing: PairVocabulary, inputs: Sequence[str]) -> PairVocabulary:
+    """Return the vocabulary with an unknown symbol for the rare characters of texts with a label.
+
+    A character that stands in one training input only says little, but that a rare character
+    stands in a text says something of its label: the script, for instance. Such characters are
+    therefore read as the unknown symbol, as are those that no training input has.
+
+    Args:
+        pairing: the symbols of all pairs.
+        inputs: the inputs of the training pairs.
+
+    Returns:
+        `pairing` itself for another layout than many-to-one, and if no character is rare or so many
+        inputs have one that these characters must matter.
+
+    Example:
+        >>> pairing = PairVocabulary("many-to-one", ("a", "b", "c", "d"), ("x", "y"))
+        >>> found = with_unknown(pairing, ["a", "aa", "ab", "ba", "aab", "bc"])
+        >>> found.sources, found.unknown
+        (('a', 'b', '�'), '�')
+    """
+    if not pairing.layout_spec.classifies:
+        return pairing
+    counts = Counter(chain.from_iterable(map(set, inputs)))
+    rare = {one for one, count in counts.items() if count == 1}
+    affected = sum(not rare.isdisjoint(text) for text in inputs)
+    if not 0 < affected <= MAX_RARE_SHARE * len(inputs):
+        return pairing
+    sources = sorted((set(counts) - rare) | {UNKNOWN})
+    return replace(pairing, sources=tuple(sources), unknown=UNKNOWN)
 
 
 def symbol_ids(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:

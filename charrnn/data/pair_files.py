@@ -12,7 +12,7 @@ from functools import cached_property
 from charrnn.data.decoding import STRICT_UTF_8, TextOptions
 from charrnn.data.file_discovery import place, run_name, shown
 from charrnn.data.file_notes import FileNotes
-from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs
+from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs, with_unknown
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_formats import Pair, doubtful_header, parse
 from charrnn.data.text_files import Fingerprint, normalised, read_source
@@ -149,7 +149,8 @@ def split_pairs(
         groups.setdefault(key, []).append(pair)
     notes = []
     if kind.source_is_text and (doubtful := sum(len(group) > 1 for group in groups.values())):
-        notes.append(f"{doubtful:,} inputs have more than one answer, so not all can be right")
+        inputs = "1 input has" if doubtful == 1 else f"{doubtful:,} inputs have"
+        notes.append(f"{inputs} more than one answer, so not all can be right")
     if kind.is_table:
         validation = corpus.pairs if val_fraction else ()
         return Split(pairing, corpus.pairs, validation, tuple(notes))
@@ -164,6 +165,14 @@ def split_pairs(
         tuple(pair for number in sorted(part) for pair in members[number])
         for part in (order[count:], order[:count])
     ]
+    if known is None:
+        pairing = with_unknown(pairing, [pair.input for pair in parts[0]])
+    if pairing.unknown is not None:
+        count = sum(pairing.has_unknown(pair.input) for pair in parts[0])
+        notes.append(
+            "characters that stand in one training input only, or in none, are read as one unknown "
+            f"symbol, in {count:,} of {len(parts[0]):,} training inputs"
+        )
     return Split(pairing, parts[0], parts[1], tuple(notes))
 
 

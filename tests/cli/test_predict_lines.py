@@ -176,3 +176,29 @@ def test_no_input_is_encoded_twice(run_of_labels: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(model, "prompt", prompt)
     assert len(list(writer.lines([*texts_of(50), "q"], "utf-8"))) == 1
     assert asked == ["q"]  # only for its error
+
+
+def test_unknown_characters_are_answered_and_counted_where_the_model_reads_them(
+    run_cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pairs = [(f"{a}{b}{c}", a) for a in "ab" for b in "abcde" for c in "abcde"]
+    pairs += [("a\u00e7", "a"), ("b\u00f1", "b")]
+    lines = "".join(f"{text}\t{answer}\n" for text, answer in pairs)
+    Path("pairs.tsv").write_text(lines, encoding="utf-8")
+    options = ("--layout", "many-to-one", "--hidden", "8", "--steps", "4", "--workers", "1")
+    trained = run_cli("train", "pairs.tsv", *options, "--val-fraction", "0", "--out", "run")
+    assert "read as one unknown symbol, in 2 of 52 training inputs" in trained.stderr
+    content = "".join(f"{line}\n" for line in ["ab", "\u4e00", "", "a\u00e7", *["ba"] * 9]).encode()
+    found = run_cli("predict", "run", stdin=content)
+    assert len(found.stdout.splitlines()) == 13
+    assert set(found.stdout.split()) <= {"a", "b"}
+    assert (
+        "2 inputs have characters that the model does not know, which it reads as one unknown "
+        "symbol; the first is standard input line 2\n"
+    ) in found.stderr
+    assert "1 input has" in run_cli("predict", "run", "a\u4e00").stderr
+    assert "not know" not in run_cli("predict", "run", "ab").stderr
+    Path("scored.tsv").write_text("a\u4e00\ta\nb\u4e00\tb\nab\ta\n", encoding="utf-8")
+    assert '"unknown_inputs": 0' in run_cli("eval", "run", "scored.tsv", "--json").stdout
+    assert "unseen" in run_cli("info", "run").stdout

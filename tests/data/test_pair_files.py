@@ -294,3 +294,48 @@ def test_parsing_reads_line_by_line() -> None:
     assert [next(rows).where for _ in range(3)] == [f"p.tsv line {n}" for n in (1, 2, 3)]
     with pytest.raises(TextError, match="line 4"):
         next(rows)
+
+
+RARE = [(f"{a}{b}", a) for a in "abc" for b in "abcdefgh"]
+
+
+def test_characters_of_one_input_are_read_as_unknown_where_a_text_has_a_label() -> None:
+    split = split_pairs(corpus_of(*RARE, ("a\u00e7", "a"), ("b\u00f1", "b")), "many-to-one", 0.0, 0)
+    assert split.pairing.sources == (*"abcdefgh", "\ufffd")
+    assert split.pairing.unknown == "\ufffd"
+    assert "in 2 of 26 training inputs" in split.notes[-1]
+    ids = split.pairing.source_ids("a\u00e7\u4e00")
+    assert ids.tolist() == [0, 8, 8]
+    table = split.pairing.ids_of_codes
+    assert [table[min(ord(one), len(table) - 1)] for one in "a\u00e7\u4e00"] == ids.tolist()
+
+
+def test_no_validation_input_is_in_the_vocabulary_of_labels() -> None:
+    pairs = [(f"{text}{end}", label) for text, label in RARE for end in "abcd"]
+    pairs += [(f"a{chr(0x4E00 + n)}", "a") for n in range(8)]
+    split = split_pairs(corpus_of(*pairs), "many-to-one", 0.5, 3)
+    read = {one for pair in split.train for one in pair.input}
+    assert set(split.pairing.sources) - {"\ufffd"} <= read
+    assert split.pairing.unknown is not None
+    assert len(build_examples(split.pairing, split.validation)) == len(split.validation)
+
+
+@pytest.mark.parametrize(
+    ("layout", "pairs"),
+    [
+        ("many-to-many", [*RARE, ("a\u00e7", "a")]),
+        ("synced", [(pair[0], pair[0]) for pair in [*RARE, ("a\u00e7", "a")]]),
+        ("many-to-one", RARE),
+        ("many-to-one", [("a", "x"), ("b", "y"), ("c", "x"), ("ab", "y")]),  # rare ones matter
+    ],
+)
+def test_other_pairs_have_no_unknown_symbol(layout: str, pairs: list[tuple[str, str]]) -> None:
+    split = split_pairs(corpus_of(*pairs), layout, 0.0, 0)
+    assert split.pairing.unknown is None
+    assert set(split.pairing.sources) == {one for source, _ in pairs for one in source}
+
+
+def test_symbols_that_are_known_keep_their_unknown_one() -> None:
+    known = split_pairs(corpus_of(*RARE, ("a\u00e7", "a")), "many-to-one", 0.0, 0).pairing
+    again = split_pairs(corpus_of(("\u00f1", "a"), ("b", "b")), "many-to-one", 0.0, 0, known)
+    assert again.pairing == known
