@@ -5,6 +5,7 @@ training part.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from charrnn.data.layouts import Layout, PairVocabulary
@@ -18,8 +19,10 @@ from charrnn.training.presets import (
     Plan,
     Settings,
     config_from_settings,
+    decay_for_width,
     default_lr_for,
     differs_from_preset,
+    muon_dropout,
 )
 from charrnn.training_config import TrainingConfig
 
@@ -29,8 +32,17 @@ MAX_POSITIONS = 2**15
 DENSE: Settings = {"hidden": 256, "batch_size": 32}
 """Settings where most positions are predicted: those of texts."""
 
-SPARSE: Settings = {
-    "hidden": 128,
+TRANSDUCTION: Settings = {"batch_size": 32, "optimiser": "muon"}
+"""Settings for a text to a text. On plurals, transliterations and phonemes Muon had more answers
+right than Adagrad after as many epochs."""
+
+HIDDEN_BY_MINUTES, MAX_HIDDEN = ((256, 6), (384, 15)), 512
+"""Pairs (hidden size for a text to a text, minutes below which it is chosen), and that for more."""
+
+MIN_PAIRS_FOR_MORE_UNITS = 20_000
+"""Training pairs below which that size does not grow with the minutes."""
+
+LABELS: Settings = {
     "batch_size": 64,
     "optimiser": "muon",
     "lr": 0.2,
@@ -38,6 +50,15 @@ SPARSE: Settings = {
 }
 """Settings for one label at the end of a text. With smaller batches the loss stayed that of chance,
 and Adagrad alone did not learn a dependency over a hundred characters, which Muon learns."""
+
+LABEL_HIDDEN, LARGE_LABEL_HIDDEN = 128, 256
+"""Hidden sizes for labels: for few pairs, and for many."""
+
+MANY_LABELLED, LABEL_EPOCHS = 15_000, 8
+"""Training pairs from which labels have the larger size, if there is time for so many epochs."""
+
+LABEL_DROPOUT, MIN_PAIRS_FOR_LABEL_DROPOUT = 0.5, 3_000
+"""Dropout for labels, and training pairs from which it applies."""
 
 TABLE: Settings = {"hidden": 128, "batch_size": 32, "dropout": 0.0}
 """Settings for a table, which has no unseen inputs to generalise to."""
@@ -62,14 +83,47 @@ SIZES: dict[str, Settings] = {
 }
 
 
-def recipe_of(layout: Layout) -> Settings:
-    """Return the settings for the number of predictions that an example of this layout has."""
-    return TABLE if layout.is_table else SPARSE if layout.classifies else DENSE
+def recipe_of(layout: Layout, train: Examples, budget: Budget) -> Settings:
+    """Return the settings for the number of predictions that an example of this layout has.
+
+    Args:
+        layout: the layout of the pairs.
+        train: the training pairs.
+        budget: the time, epochs or steps. A speed that was measured does not count, so that the
+            hidden size stays that of the first plan.
+    """
+    if layout.is_table:
+        return TABLE
+    if layout.classifies:
+        return _label_settings(train, budget)
+    if layout.is_searched:
+        return TRANSDUCTION | {"hidden": _transduction_hidden(len(train), budget)}
+    return DENSE
+
+
+def _label_settings(train: Examples, budget: Budget) -> Settings:
+    """Return the settings for labels: more units for many pairs, if there is time for them."""
+    settings = LABELS | {"hidden": LABEL_HIDDEN}
+    estimated = replace(budget, characters_per_second=None)
+    positions = round(LABELS["batch_size"] * train.lengths.mean())
+    epochs = estimated.epochs_of(int(train.starts[-1]), LARGE_LABEL_HIDDEN, positions)
+    if len(train) >= MANY_LABELLED and (budget.minutes is None or epochs >= LABEL_EPOCHS):
+        settings["hidden"] = LARGE_LABEL_HIDDEN
+    if len(train) >= MIN_PAIRS_FOR_LABEL_DROPOUT:
+        settings["dropout"] = LABEL_DROPOUT
+    return settings
+
+
+def _transduction_hidden(pairs: int, budget: Budget) -> int:
+    """Return the hidden size for a text to a text."""
+    if budget.minutes is None or pairs < MIN_PAIRS_FOR_MORE_UNITS:
+        return HIDDEN_BY_MINUTES[0][0]
+    return next((H for H, enough in HIDDEN_BY_MINUTES if budget.minutes < enough), MAX_HIDDEN)
 
 
 def plan_pairs(
     preset: str,
-    given: Mapping[str, object],
+    given: Mapping[str, Any],
     pairing: PairVocabulary,
     train: Examples,
     budget: Budget,
@@ -83,15 +137,19 @@ def plan_pairs(
             f"the longest example has {longest:,} characters, and examples are never cut",
             f"examples of at most {MAX_POSITIONS:,}",
         )
-    settings = recipe_of(pairing.layout_spec) | SIZES[preset]
+    layout = pairing.layout_spec
+    settings = recipe_of(layout, train, budget) | SIZES[preset]
     most = min(MAX_POSITIONS // longest, len(train) // MIN_BATCHES_PER_EPOCH)
     settings["batch_size"] = max(1, min(settings["batch_size"], most))
     forget_bias = max(FORGET_BIAS, round(chrono_bias(longest), 2))  # at least that for texts
     settings |= {"seq_length": longest, "patience": PATIENCE, "forget_bias": forget_bias}
-    characters, hidden = int(train.starts[-1]), settings["hidden"]
+    characters, hidden = int(train.starts[-1]), given.get("hidden", settings["hidden"])
     epochs = budget.epochs_of(
         characters, hidden, round(settings["batch_size"] * train.lengths.mean())
     )
+    if layout.is_searched:
+        settings["dropout"] = muon_dropout(epochs, hidden, characters)
+        settings["weight_decay"] = decay_for_width(hidden)
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), MAX_DROPOUT)
     settings.setdefault("dropout", dropout)
     if differs_from_preset("optimiser", given, settings) or differs_from_preset(
@@ -102,7 +160,7 @@ def plan_pairs(
     if settings.get("optimiser") == "muon" and given.get("cell", "lstm") not in MUON_CELLS:
         settings["optimiser"] = "adam"
     settings |= given
-    settings["bidirectional"] = backward_use(pairing.layout_spec, settings)
+    settings["bidirectional"] = backward_use(layout, settings)
     notes = []
     if settings["batch_size"] > len(train):
         notes.append(

@@ -82,40 +82,50 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     """Return dropout, weight decay and optimiser for a hidden size, a text length and a budget.
 
-    Muon is chosen for the sizes on which it was compared with Adagrad; with recurrent dropout it
-    was not.
-
-    Weight decay is divided by `lr_scale_for_width`, so that a step shrinks the weights by the same
-    factor for every hidden size.
+    Muon is chosen for the sizes on which it was compared with Adagrad.
     """
     passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
-    weighed = passes * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
-    with_muon = hidden <= MAX_MUON_HIDDEN
-    for rate, enough in MUON_DROPOUT_BY_EPOCHS if with_muon else DROPOUT_BY_EPOCHS:
+    settings: Settings = {"hidden": hidden, "weight_decay": decay_for_width(hidden)}
+    if hidden <= MAX_MUON_HIDDEN:
+        rate = muon_dropout(passes, hidden, characters)
+        return settings | {"optimiser": "muon", "dropout": rate}
+    weighed = weighed_epochs(passes, hidden, characters)
+    for rate, enough in DROPOUT_BY_EPOCHS:
         if weighed < enough:
-            decay = round(WEIGHT_DECAY / lr_scale_for_width(hidden), 4)
-            settings: Settings = {"hidden": hidden, "dropout": rate, "weight_decay": decay}
-            if with_muon:
-                settings["optimiser"] = "muon"
-            return settings
-    return {"hidden": hidden, "weight_decay": WEIGHT_DECAY} | MANY_EPOCHS
+            return settings | {"dropout": rate}
+    return settings | {"weight_decay": WEIGHT_DECAY} | MANY_EPOCHS
+
+
+def weighed_epochs(epochs: float, hidden: int, characters: int) -> float:
+    """Return epochs · (units / 256)² · √(10⁶ / characters), which the dropout depends on.
+
+    A network overfits the sooner, the more units it has and the shorter the text is.
+    """
+    return epochs * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
+
+
+def muon_dropout(epochs: float, hidden: int, characters: int) -> float:
+    """Return the dropout for a run with Muon on a text, or on pairs of texts."""
+    weighed = weighed_epochs(epochs, hidden, characters)
+    rates = MUON_DROPOUT_BY_EPOCHS
+    return next((rate for rate, enough in rates if weighed < enough), MAX_MUON_DROPOUT)
 
 
 TYPICAL_CHARS_PER_STEP = 2048
 """Characters of a batch by default: 64 time steps times 32 sequences."""
 
 MIN_PRESET_HIDDEN, MAX_PRESET_HIDDEN = 128, 768
-HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 15))
+HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 60))
 """Pairs (hidden size of the single LSTM layer, minutes below which it is chosen); for longer runs
 `MAX_PRESET_HIDDEN`."""
 
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
-"""Pairs (dropout rate, bound): the rate applies below a bound of
-epochs · (units / 256)² · √(10⁶ / characters)."""
-MUON_DROPOUT_BY_EPOCHS = ((0.0, 10), (0.1, 20), (0.25, 40))
-"""The same with Muon, whose weight decay of the matrices leaves less to dropout."""
+"""Pairs (dropout rate, bound): the rate applies below a bound of `weighed_epochs`."""
+MUON_DROPOUT_BY_EPOCHS, MAX_MUON_DROPOUT = ((0.0, 10), (0.1, 20), (0.25, 30), (0.4, 50)), 0.5
+"""The same with Muon, whose weight decay of the matrices leaves less to dropout; and the rate above
+the last bound."""
 
-MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 384, 2
+MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 512, 2
 """Largest hidden size and number of layers on which Muon was compared with Adagrad."""
 MUON_CELLS = ("lstm", "gru")
 """Cells for which Muon was better on texts; for an RNN it was worse."""
@@ -137,19 +147,31 @@ MAX_LR_SCALE_WITH_RECURRENT_DROPOUT = 0.5
 at the full learning rate a network with a dropout of 0.5 diverged."""
 
 
-def default_lr_for(settings: Settings) -> float:
+def default_lr_for(settings: Settings, *, of_text: bool = False) -> float:
     """Return the learning rate of the optimiser, scaled for the cell, hidden size and dropout.
 
     Unknown names of an optimiser or cell are not refused here but by the configurations.
+
+    Args:
+        settings: those of the model and of training.
+        of_text: whether a text is trained on: an LSTM of few units has a higher rate with Muon.
     """
     optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
     most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
-    factor = min(most, lr_scale_for_width(settings.get("hidden", ModelConfig.hidden)))
+    hidden = settings.get("hidden", ModelConfig.hidden)
+    factor = min(most, lr_scale_for_width(hidden))
+    one_lstm = (settings.get("cell", "lstm"), settings.get("layers", 1)) == ("lstm", 1)
+    if of_text and one_lstm and optimiser is OPTIMISERS["muon"] and factor == 1:
+        factor = min(MAX_MUON_LR_SCALE, MAX_HIDDEN_AT_FULL_LR / hidden)
     if settings.get("bidirectional"):
         factor *= LR_SCALE_BIDIRECTIONAL
     return round(optimiser.default_lr * cell.lr_scale * factor, 4)
 
+
+MAX_MUON_LR_SCALE = 2.0
+"""Largest factor of Muon's learning rate on a text, for fewer than `MAX_HIDDEN_AT_FULL_LR` units.
+Runs of 15 seconds end lower at twice the rate, those of 3,000 steps as low."""
 
 LR_SCALE_BIDIRECTIONAL = 0.5
 """Factor where layers read in both directions: what reads them has twice as many inputs."""
@@ -163,6 +185,14 @@ def lr_scale_for_width(hidden: int) -> float:
     Adagrad's 0.4, two of three networks of 512 units diverged during training.
     """
     return MAX_HIDDEN_AT_FULL_LR / max(MAX_HIDDEN_AT_FULL_LR, hidden)
+
+
+def decay_for_width(hidden: int) -> float:
+    """Return the weight decay at which a step shrinks the weights by one factor for every size.
+
+    The decay is multiplied by the learning rate, which is lower for more units.
+    """
+    return round(WEIGHT_DECAY / lr_scale_for_width(hidden), 4)
 
 
 def min_char_rnn(characters: int, budget: Budget, hidden: int | None) -> Settings:
@@ -239,7 +269,7 @@ def plan(
     settings |= {**given, "bidirectional": None}
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)
-    settings.setdefault("lr", default_lr_for(settings))
+    settings.setdefault("lr", default_lr_for(settings, of_text=True))
     model = config_from_settings(
         ModelConfig, settings | {"inputs": vocabulary, "outputs": vocabulary}
     )

@@ -16,6 +16,7 @@ from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.data.builtin_pairs import demonstration
 from charrnn.data.layouts import LAYOUTS, PairVocabulary
+from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import PairCorpus, build_examples, split_pairs
 from charrnn.data.pair_formats import Pair
 from charrnn.data.vocabulary import Vocabulary
@@ -26,7 +27,7 @@ from charrnn.nn.network import initialise
 from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.pair_presets import MAX_POSITIONS, PATIENCE, plan_pairs
-from charrnn.training.presets import Budget
+from charrnn.training.presets import MAX_MUON_DROPOUT, WEIGHT_DECAY, Budget
 from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.training_config import TrainingConfig
@@ -252,15 +253,74 @@ def test_another_optimiser_brings_its_own_rate() -> None:
     assert planned("many-to-one", lr=0.7)[1].lr == 0.7
 
 
-def test_dropout_grows_with_the_epochs() -> None:
-    dataset = lessons_for("synced")
+@pytest.mark.parametrize("layout", ["synced", "many-to-many"])
+def test_dropout_grows_with_the_epochs(layout: str) -> None:
+    dataset = lessons_for(layout)
     rates = [
         plan_pairs("default", {}, dataset.pairing, dataset.train, Budget(epochs=n)).model.dropout
-        for n in (1, 5, 50)
+        for n in (0.05, 0.5, 5, 500)
     ]
     assert rates == sorted(rates)
-    assert rates[0] == 0 < rates[1] < rates[2]
+    assert rates[0] == 0 < rates[-1]
     assert planned("one-to-one")[0].dropout == 0
+
+
+def repeated(layout: str, pairs: int) -> tuple[PairVocabulary, Examples]:
+    """Return `pairs` examples of eight characters."""
+    pairing = PairVocabulary(layout, tuple("abcdefgh"), ("x", "y"))
+    answer = "x" if LAYOUTS[layout].classifies else "xy"
+    return pairing, build_examples(pairing, [Pair("abcdefgh", answer, "")] * pairs)
+
+
+def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
+    pairing, few = repeated("many-to-many", 500)
+    model, training = vars_of(pairing, few, Budget(minutes=3))
+    assert (training["optimiser"], training["weight_decay"]) == ("muon", WEIGHT_DECAY)
+    assert (model["hidden"], model["dropout"]) == (256, MAX_MUON_DROPOUT)
+    model, training = vars_of(pairing, few, Budget(minutes=3), hidden=768)
+    assert training["lr"] * training["weight_decay"] == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "budget", "hidden"),
+    [
+        (500, Budget(minutes=60), 256),
+        (30_000, Budget(minutes=3), 256),
+        (30_000, Budget(minutes=10), 384),
+        (30_000, Budget(minutes=30), 512),
+        (30_000, Budget(epochs=30), 256),
+    ],
+)
+def test_more_minutes_mean_more_units_for_many_texts(
+    pairs: int, budget: Budget, hidden: int
+) -> None:
+    assert vars_of(*repeated("many-to-many", pairs), budget)[0]["hidden"] == hidden
+
+
+@pytest.mark.parametrize(
+    ("pairs", "budget", "hidden", "dropout"),
+    [
+        (500, Budget(minutes=3), 128, 0.3),
+        (5_000, Budget(minutes=3), 128, 0.5),
+        (20_000, Budget(minutes=3), 256, 0.5),
+        (20_000, Budget(epochs=3), 256, 0.5),
+        (20_000, Budget(minutes=0.1), 128, 0.5),  # too short for so many units
+        (20_000, Budget(minutes=3, characters_per_second=10.0), 256, 0.5),
+    ],
+)
+def test_many_labels_mean_more_units_and_dropout(
+    pairs: int, budget: Budget, hidden: int, dropout: float
+) -> None:
+    model, _ = vars_of(*repeated("many-to-one", pairs), budget)
+    assert (model["hidden"], model["dropout"]) == (hidden, dropout)
+
+
+def vars_of(
+    pairing: PairVocabulary, train: Examples, budget: Budget, **given: object
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of the model and of training."""
+    plan = plan_pairs("default", given, pairing, train, budget)
+    return vars(plan.model), vars(plan.training)
 
 
 def test_what_makes_no_sense_with_pairs_is_refused() -> None:

@@ -110,7 +110,7 @@ def test_what_is_said_overrules_every_preset(preset: str) -> None:
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_each_optimiser_begins_with_its_own_rate(optimiser: str) -> None:
-    planned = plan("small", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
+    planned = plan("default", {"optimiser": optimiser}, 60, LARGE, THREE_MINUTES)
     assert planned.training.lr == OPTIMISERS[optimiser].default_lr
 
 
@@ -126,8 +126,7 @@ def test_to_say_what_a_preset_means_changes_nothing(preset: str) -> None:
     [
         ({}, Budget(epochs=2), "muon"),
         ({"hidden": 384}, Budget(epochs=7), "muon"),  # with dropout
-        ({"hidden": 384}, Budget(epochs=40), "adagrad"),  # with recurrent dropout
-        ({"hidden": 512}, Budget(epochs=1), "adagrad"),
+        ({"hidden": 512}, Budget(epochs=40), "muon"),
         ({"cell": "gru"}, Budget(epochs=2), "muon"),
         ({"cell": "rnn"}, Budget(epochs=2), "adagrad"),
         ({"cell": "lstm", "layers": 1}, Budget(epochs=2), "muon"),
@@ -154,10 +153,20 @@ def test_adagrad_keeps_the_weight_decay_of_muon() -> None:
 def test_more_units_never_mean_a_higher_rate() -> None:
     rates = [
         plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
-        for hidden in (1, 128, 384, 512, 1024)
+        for hidden in (1, 192, 256, 384, 512, 1024)
     ]
-    assert rates[0] == rates[1] == rates[2] == OPTIMISERS["adagrad"].default_lr
-    assert rates[2] > rates[3] > rates[4]
+    assert rates == pytest.approx([0.8, 0.8, 0.6, 0.4, 0.3, 0.15])
+
+
+@pytest.mark.parametrize("given", [{"layers": 2}, {"optimiser": "adagrad"}, {"cell": "gru"}])
+def test_only_one_lstm_layer_with_muon_has_a_higher_rate_for_few_units(
+    given: dict[str, Any],
+) -> None:
+    few, many = (
+        plan("default", given | {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training.lr
+        for hidden in (128, 384)
+    )
+    assert few == many
 
 
 @pytest.mark.parametrize(
@@ -167,14 +176,13 @@ def test_more_units_never_mean_a_higher_rate() -> None:
 def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
     said: dict[str, Any], thinned: float
 ) -> None:
-    planned = plan("default", said, 60, LARGE, Budget(epochs=40))
+    planned = plan("default", {"hidden": 768} | said, 60, LARGE, Budget(epochs=40))
     assert planned.model.recurrent_dropout == thinned
-    usual = OPTIMISERS["adagrad"].default_lr * CELLS[planned.model.cell].lr_scale
-    assert planned.training.lr == pytest.approx(usual / 2 if thinned else usual)
+    assert planned.training.lr == pytest.approx(0.2 * CELLS[planned.model.cell].lr_scale)
 
 
 def test_a_step_shrinks_weights_as_much_whatever_the_units() -> None:
-    for hidden in (64, 384, 512, 768, 2000):
+    for hidden in (384, 512, 768, 2000):
         training = plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training
         assert training.lr * training.weight_decay == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
 

@@ -32,6 +32,7 @@ from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_HIDDEN_AT_FULL_LR,
     MAX_MUON_HIDDEN,
+    MAX_MUON_LR_SCALE,
     MAX_PRESET_HIDDEN,
     MIN_PRESET_HIDDEN,
     PRESETS,
@@ -194,9 +195,8 @@ def train_network(
         str | None,
         option(
             OPTIMISATION,
-            f"Optimiser: {names(OPTIMISERS)}. Default: muon for a text and an "
-            f"lstm or gru of up to {MAX_MUON_HIDDEN} units without recurrent dropout, "
-            "else adagrad.",
+            f"Optimiser: {names(OPTIMISERS)}. Default: muon for an lstm or gru on a text, with up "
+            f"to {MAX_MUON_HIDDEN} units, on many-to-one and on many-to-many; else adagrad.",
             option_name("optimiser"),
             autocompletion=complete_from(OPTIMISERS),
         ),
@@ -210,7 +210,8 @@ def train_network(
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
             + f"; lower above {MAX_HIDDEN_AT_FULL_LR} units, with recurrent dropout, or with "
-            "--bidirectional.",
+            "--bidirectional; for muon and an lstm on a text up to "
+            f"{MAX_MUON_LR_SCALE:g} times as high below.",
         ),
     ] = None,
     schedule: Annotated[
