@@ -218,6 +218,29 @@ def parse_corpus_record(
     return record
 
 
+def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:
+    value = mapping.get(key)
+    if type(value) is not kind:
+        raise CheckpointError(f"{prefix}{key} is missing or not of type {kind.__name__}")
+    return value
+
+
+def parse_pairing(stored: dict[str, Any]) -> PairVocabulary:
+    """Return the symbols of pairs from their JSON object.
+
+    Raises `CheckpointError` for unknown or missing fields, and values of another type, out of range
+    or contradictory.
+    """
+    for side in ("sources", "answers"):
+        symbols = _value(stored, side, list, "pairs.")
+        if not all(isinstance(symbol, str) for symbol in symbols):
+            raise CheckpointError(f"pairs.{side} holds something that is not a text")
+        stored = stored | {side: tuple(symbols)}
+    pairing = _build_record(PairVocabulary, stored, "pairs")
+    check_symbols(pairing)
+    return pairing
+
+
 class _Reader:
     """Validates the contents of an archive; raises `CheckpointError` for the first flaw."""
 
@@ -226,7 +249,7 @@ class _Reader:
         self.metadata = metadata
 
     def checkpoint(self) -> Checkpoint:
-        version = self._value(self.metadata, "format", int)
+        version = _value(self.metadata, "format", int)
         if version > PAIR_FORMAT:
             raise CheckpointError(
                 f"its format is {version}, this charrnn reads up to {MIXTURE_FORMAT}; "
@@ -236,7 +259,7 @@ class _Reader:
             raise CheckpointError(f"there is no format {version}")
         check_names(self.metadata, (*KEYS, "pairs" if version == PAIR_FORMAT else "vocabulary"))
         check_version(self.metadata["charrnn"])
-        config = _build_record(ModelConfig, self._value(self.metadata, "model", dict), "model")
+        config = _build_record(ModelConfig, _value(self.metadata, "model", dict), "model")
         if config.layers > len(self.arrays):
             raise CheckpointError(f"model.layers is {config.layers}, with fewer arrays")
         symbols = self._pairing() if version == PAIR_FORMAT else self._vocabulary()
@@ -245,15 +268,14 @@ class _Reader:
                 f"model.inputs or model.outputs does not match {symbols.inputs} characters to read "
                 f"and {symbols.outputs} to guess"
             )
-        check_symbols(symbols)
         check_bidirectional(config.bidirectional, symbols)
         parameters = self._take("", config.shapes())
-        corpus = parse_corpus_record(self._value(self.metadata, "corpus", dict), symbols)
-        step = self._value(self.metadata, "step", int)
+        corpus = parse_corpus_record(_value(self.metadata, "corpus", dict), symbols)
+        step = _value(self.metadata, "step", int)
         check_range(PROGRESS_LIMITS["step"], "step", step)
         training = self.metadata["training"]
         state = None if training is None else self._training(config, training, step)
-        metrics = check_metrics(self._value(self.metadata, "validation", dict))
+        metrics = check_metrics(_value(self.metadata, "validation", dict))
         if self.arrays:
             raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
         return Checkpoint(config, symbols, parameters, corpus, step, metrics, state)
@@ -263,11 +285,11 @@ class _Reader:
             raise CheckpointError("training is not an object")
         training = {"rollback": []} | training  # files from before it was added lack it
         check_names(training, ("config", "progress", "updates", "rollback"), "training.")
-        stored = self._value(training, "config", dict, "training.")
+        stored = _value(training, "config", dict, "training.")
         run = _build_record(TrainingConfig, stored, "training.config")
-        stored = self._value(training, "progress", dict, "training.")
+        stored = _value(training, "progress", dict, "training.")
         progress = _build_record(Progress, stored, "training.progress")
-        updates = self._value(training, "updates", int, "training.")
+        updates = _value(training, "updates", int, "training.")
         check_training(run, progress, updates, step)
         shapes = config.shapes()
         slots = OPTIMISERS[run.optimiser].slots
@@ -293,8 +315,8 @@ class _Reader:
             where = f"training.rollback.{number}."
             if not isinstance(entry, dict) or entry.keys() != {"step", "updates"}:
                 raise CheckpointError(f"{where[:-1]} is not an object with step and updates")
-            at = self._value(entry, "step", int, where)
-            updates = self._value(entry, "updates", int, where)
+            at = _value(entry, "step", int, where)
+            updates = _value(entry, "updates", int, where)
             if not 0 <= updates <= at <= step:
                 raise CheckpointError(f"{where}step or updates is out of range")
             average = self._take(f"{where}average.", shapes) if run.ema_decay else None
@@ -323,31 +345,18 @@ class _Reader:
         parameters.fill_from(found)
         return parameters
 
+    def _pairing(self) -> PairVocabulary:
+        return parse_pairing(_value(self.metadata, "pairs", dict))
+
     def _vocabulary(self) -> Vocabulary:
-        stored = self._value(self.metadata, "vocabulary", dict)
+        stored = _value(self.metadata, "vocabulary", dict)
         check_names(stored, ("characters", "as_bytes"), "vocabulary.")
-        characters = self._value(stored, "characters", str, "vocabulary.")
-        as_bytes = self._value(stored, "as_bytes", bool, "vocabulary.")
+        characters = _value(stored, "characters", str, "vocabulary.")
+        as_bytes = _value(stored, "as_bytes", bool, "vocabulary.")
         try:
             return Vocabulary(characters, as_bytes=as_bytes)
         except ValueError as error:
             raise CheckpointError(f"vocabulary.characters: {error}") from error
-
-    def _pairing(self) -> PairVocabulary:
-        stored = self._value(self.metadata, "pairs", dict)
-        for side in ("sources", "answers"):
-            symbols = self._value(stored, side, list, "pairs.")
-            if not all(isinstance(symbol, str) for symbol in symbols):
-                raise CheckpointError(f"pairs.{side} holds something that is not a text")
-            stored = stored | {side: tuple(symbols)}
-        return _build_record(PairVocabulary, stored, "pairs")
-
-    @staticmethod
-    def _value(mapping: dict[str, Any], key: str, kind: type[Any], prefix: str = "") -> Any:
-        value = mapping.get(key)
-        if type(value) is not kind:
-            raise CheckpointError(f"{prefix}{key} is missing or not of type {kind.__name__}")
-        return value
 
 
 Record = TypeVar("Record")

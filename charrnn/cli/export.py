@@ -18,7 +18,7 @@ from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
-from charrnn.export.exchange import labels_of, metadata_of
+from charrnn.export.exchange import metadata_of
 from charrnn.export.onnx_model import OPSET, onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.quantisation import MAX_ADDED_NATS, smallest
@@ -99,19 +99,11 @@ def name_of(path: Path) -> str:
     return (in_run and path.absolute().parent.name) or path.stem
 
 
-def how_read(checkpoint: Checkpoint) -> dict[str, bool]:
-    """Return what the code of a target must know of the symbols."""
-    return {
-        "as_bytes": checkpoint.symbols.as_bytes,
-        "labels": labels_of(checkpoint) is not None,
-    }
-
-
 def export_safetensors(checkpoint: Checkpoint, _: Path, target: str) -> Exported:
     """Return a model as a safetensors file for PyTorch, and the code that loads it."""
     metadata = metadata_of(checkpoint)
     tensors = to_pytorch(checkpoint.config, checkpoint.parameters)
-    snippet = pytorch_snippet(checkpoint.config, target, **how_read(checkpoint))
+    snippet = pytorch_snippet(checkpoint.config, target, checkpoint.symbols)
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
     return Exported(write_tensors(tensors, metadata), snippet, {"tensors": shapes})
 
@@ -121,7 +113,7 @@ def export_onnx(checkpoint: Checkpoint, _: Path, target: str) -> Exported:
     config = checkpoint.config
     metadata = metadata_of(checkpoint)
     content = onnx_model(config, checkpoint.parameters, metadata)
-    snippet = onnx_snippet(config, target, **how_read(checkpoint))
+    snippet = onnx_snippet(config, target, checkpoint.symbols)
     return Exported(content, snippet, {"opset": OPSET})
 
 

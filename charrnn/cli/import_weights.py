@@ -15,11 +15,11 @@ from charrnn.cli.options import Json, Quiet
 from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label, shell_command, write_plain
 from charrnn.cli.runs.metrics_log import to_json
+from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError, StorageError, UsageError
-from charrnn.export.exchange import imported_checkpoint, stands_for_bytes
+from charrnn.export.exchange import imported_checkpoint, parse_symbols, stands_for_bytes
 from charrnn.export.safetensors_file import read_tensors
-from charrnn.export.vocabulary_file import parse_vocabulary
 from charrnn.system.files import UnsuitableFileError, read_regular_file
 
 MAX_VOCABULARY_BYTES = 2**24
@@ -35,7 +35,8 @@ def import_weights(
         typer.Option(
             "--vocabulary",
             help="JSON file with the characters: a list in the order of their ids, or an object "
-            "of ids by character. Default: those in FILE, if charrnn wrote it.",
+            "of ids by character, or one with the layout, sources and answers of pairs. "
+            "Default: those in FILE, if charrnn wrote it.",
         ),
     ] = None,
     output: Annotated[
@@ -64,9 +65,12 @@ def import_weights(
         facts = {"source": file, "output": target, "model": config.as_dict()}
         write_plain(f"{to_json(facts | {'vocabulary': checkpoint.symbols.describe()})}\n")
     elif not quiet:
-        size = f"{config.layers} × {config.hidden} {config.cell}, {config.inputs} characters"
+        of_pairs = checkpoint.symbols.of_pairs
+        read = f"{config.inputs} {'symbols' if of_pairs else 'characters'}"
+        size = f"{config.layers} × {config.hidden} {config.cell}, {read}"
+        command = shell_command("charrnn", "predict" if of_pairs else "sample", target)
         say(f"charrnn: {label(file)} is now in {label(target)}: {size}")
-        say(f"charrnn: try {shell_command('charrnn', 'sample', target)}")
+        say(f"charrnn: try {command}")
 
 
 def default_output(file: str) -> str:
@@ -83,7 +87,7 @@ def read_checkpoint(file: str, vocabulary: str | None) -> Checkpoint:
     known = None
     if vocabulary is not None:
         known = read_vocabulary(vocabulary, as_bytes=stands_for_bytes(metadata))
-    elif "vocabulary" not in metadata:
+    elif not {"vocabulary", "pairs"} & metadata.keys():
         raise CheckpointError(
             f"{label(file)} has no vocabulary, which says what its ids stand for",
             "--vocabulary FILE",
@@ -102,11 +106,11 @@ def naming(file: str) -> Iterator[None]:
         raise CheckpointError(problem, *error.advice) from error
 
 
-def read_vocabulary(path: str, *, as_bytes: bool) -> Vocabulary:
-    """Return the vocabulary in a file; `CheckpointError` if it has none."""
+def read_vocabulary(path: str, *, as_bytes: bool) -> Vocabulary | PairVocabulary:
+    """Return the symbols in a file; `CheckpointError` if it has none."""
     content = read(path, MAX_VOCABULARY_BYTES, "--vocabulary FILE")
     try:
-        return parse_vocabulary(content.decode("utf-8-sig"), as_bytes=as_bytes)
+        return parse_symbols(content.decode("utf-8-sig"), as_bytes=as_bytes)
     except UnicodeDecodeError as error:
         raise CheckpointError(f"{label(path)} is not UTF-8", "--vocabulary FILE") from error
     except CheckpointError as error:

@@ -2,10 +2,10 @@
 
     producer       charrnn and its version
     cell           rnn, lstm or gru
-    vocabulary     JSON list of the characters in the order of their ids
-    as_bytes       true if the characters U+0000 to U+00FF stand for bytes, else false
+    vocabulary     of texts: JSON list of the characters in the order of their ids
+    as_bytes       of texts: true if the characters U+0000 to U+00FF stand for bytes, else false
+    pairs          of pairs, instead of these two: JSON object with the fields of `PairVocabulary`
     corpus         JSON object: the fields of `CorpusRecord`
-    labels         for a model of labels only: JSON list of them in the order of the logits
 
 All of them are texts, as safetensors and ONNX demand.
 """
@@ -14,10 +14,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from charrnn import __version__
 from charrnn.checkpointing.bounded_json import parse_json
-from charrnn.checkpointing.checkpoint import parse_corpus_record
+from charrnn.checkpointing.checkpoint import parse_corpus_record, parse_pairing
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
@@ -26,43 +27,31 @@ from charrnn.export.pytorch_modules import recognise
 from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
 from charrnn.types import Array
 
-LABELS = "many-to-one"
-"""The layout of pairs whose models can be exported: a text read, then one label."""
-
 MAX_NAME_CHARACTERS = 100
 """Characters of a file's name that an imported checkpoint keeps."""
 
 
 def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the metadata of a file with the weights of a checkpoint.
-
-    Raises `UsageError` for a model of pairs, unless it is one of labels.
-    """
-    labels = labels_of(checkpoint)
-    characters = checkpoint.vocabulary.characters if labels is None else checkpoint.pairing.sources
+    """Return the metadata of a file with the weights of a checkpoint."""
+    symbols = checkpoint.symbols
     found = {
         "producer": f"charrnn {__version__}",
         "cell": checkpoint.config.cell,
-        "vocabulary": vocabulary_json(characters),
-        "as_bytes": json.dumps(checkpoint.symbols.as_bytes),
         "corpus": json.dumps(vars(checkpoint.corpus)),
     }
-    return found if labels is None else found | {"labels": json.dumps(labels)}
-
-
-def labels_of(checkpoint: Checkpoint) -> list[str] | None:
-    """Return the labels of a model that reads a text and answers one; None for any other model."""
-    symbols = checkpoint.symbols
-    if isinstance(symbols, PairVocabulary) and symbols.layout == LABELS:
-        return list(symbols.answers)
-    return None
+    if isinstance(symbols, PairVocabulary):
+        return found | {"pairs": json.dumps(symbols.describe())}
+    return found | {
+        "vocabulary": vocabulary_json(symbols.characters),
+        "as_bytes": json.dumps(symbols.as_bytes),
+    }
 
 
 def imported_checkpoint(
     tensors: Mapping[str, Array],
     metadata: Mapping[str, str],
     source: str,
-    vocabulary: Vocabulary | None = None,
+    given: Vocabulary | PairVocabulary | None = None,
 ) -> Checkpoint:
     """Return the checkpoint of a model from named tensors.
 
@@ -73,10 +62,11 @@ def imported_checkpoint(
         tensors: the tensors by name (see `pytorch_modules`).
         metadata: the texts that came with them.
         source: the name of the file, which the checkpoint records.
-        vocabulary: the characters; those of the metadata by default.
+        given: the characters, or the layout and the symbols of pairs; those of the metadata by
+            default.
 
     Raises `CheckpointError` for tensors that are no network of charrnn, for metadata that are
-    damaged, for a model of labels, and if there is no vocabulary or one of another size.
+    damaged, and if there are no symbols or other numbers of them.
 
     Example:
         >>> import numpy as np
@@ -86,21 +76,57 @@ def imported_checkpoint(
         >>> checkpoint.config.cell, checkpoint.step, checkpoint.corpus.imported
         ('rnn', 0, 'model.safetensors')
     """
-    if "labels" in metadata:
-        raise CheckpointError("it is a model of labels, which only other programs take")
-    config, parameters = recognise(tensors)
-    if vocabulary is None:
-        if "vocabulary" not in metadata:
-            raise CheckpointError(f"it does not say what its {config.inputs} ids stand for")
-        vocabulary = parse_vocabulary(metadata["vocabulary"], as_bytes=stands_for_bytes(metadata))
-    if len(vocabulary) != config.inputs:
+    symbols = symbols_in(metadata) if given is None else given
+    pairing = symbols if isinstance(symbols, PairVocabulary) else None
+    config, parameters = recognise(tensors, pairing)
+    if symbols is None:
+        raise CheckpointError(f"it does not say what its {config.inputs} ids stand for")
+    if isinstance(symbols, Vocabulary) and len(symbols) != config.inputs:
         raise CheckpointError(
-            f"the vocabulary has {len(vocabulary)} characters, the model {config.inputs}"
+            f"the vocabulary has {len(symbols)} characters, the model {config.inputs}"
         )
-    record = replace(
-        record_in(metadata, vocabulary, source), imported=source[-MAX_NAME_CHARACTERS:]
-    )
-    return Checkpoint(config, vocabulary, parameters, record, step=0)
+    record = replace(record_in(metadata, symbols, source), imported=source[-MAX_NAME_CHARACTERS:])
+    return Checkpoint(config, symbols, parameters, record, step=0)
+
+
+def symbols_in(metadata: Mapping[str, str]) -> Vocabulary | PairVocabulary | None:
+    """Return the symbols in some metadata; None if there are none.
+
+    Raises `CheckpointError` if they are damaged.
+    """
+    if "pairs" in metadata:
+        return parse_pairing(parsed_object("pairs", metadata["pairs"]))
+    if "vocabulary" in metadata:
+        return parse_vocabulary(metadata["vocabulary"], as_bytes=stands_for_bytes(metadata))
+    return None
+
+
+def parse_symbols(text: str, *, as_bytes: bool = False) -> Vocabulary | PairVocabulary:
+    """Return the symbols in the text of a file.
+
+    Args:
+        text: JSON: characters in a form of `vocabulary_file`, or an object with the fields of
+            `PairVocabulary`, `longest` being 1 unless it is given.
+        as_bytes: whether characters, U+0000 to U+00FF, stand for bytes.
+
+    Raises `CheckpointError` for anything else.
+
+    Example:
+        >>> parse_symbols('{"layout": "many-to-one", "sources": ["a"], "answers": ["b"]}').answers
+        ('b',)
+    """
+    if "layout" in (stored := object_in(text)):
+        return parse_pairing({"longest": 1} | stored)
+    return parse_vocabulary(text, as_bytes=as_bytes)
+
+
+def object_in(text: str) -> dict[str, Any]:
+    """Return the JSON object in a text, or an empty one."""
+    try:
+        stored = parse_json(text)
+    except ValueError:
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def stands_for_bytes(metadata: Mapping[str, str]) -> bool:
@@ -108,16 +134,23 @@ def stands_for_bytes(metadata: Mapping[str, str]) -> bool:
     return metadata.get("as_bytes") == "true"
 
 
-def record_in(metadata: Mapping[str, str], vocabulary: Vocabulary, source: str) -> CorpusRecord:
+def record_in(
+    metadata: Mapping[str, str], symbols: Vocabulary | PairVocabulary, source: str
+) -> CorpusRecord:
     """Return the record of the corpus in some metadata; without one, that of the empty text."""
     if "corpus" not in metadata:
         nothing = hashlib.sha256(b"").hexdigest()
         name = source[-MAX_NAME_CHARACTERS:]
-        return CorpusRecord(name, nothing, 0, 0.0, as_bytes=vocabulary.as_bytes)
+        return CorpusRecord(name, nothing, 0, 0.0, as_bytes=symbols.as_bytes)
+    return parse_corpus_record(parsed_object("corpus", metadata["corpus"]), symbols)
+
+
+def parsed_object(name: str, text: str) -> dict[str, Any]:
+    """Return the JSON object in a text of the metadata; `CheckpointError` for anything else."""
     try:
-        stored = parse_json(metadata["corpus"])
+        stored = parse_json(text)
     except ValueError as error:
-        raise CheckpointError(f"its corpus {error}") from error
+        raise CheckpointError(f"its {name} {error}") from error
     if not isinstance(stored, dict):
-        raise CheckpointError("its corpus is no JSON object")
-    return parse_corpus_record(stored, vocabulary)
+        raise CheckpointError(f"its {name} is no JSON object")
+    return stored

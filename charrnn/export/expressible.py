@@ -1,5 +1,6 @@
 """Checks that a file format can express a network: its cell, and its options."""
 
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
@@ -22,14 +23,17 @@ NO_EFFECT = {
 """Fields of `ModelConfig` that need no form of their own: the weights say all of them."""
 
 
-def require_expressible(config: ModelConfig, target: str) -> None:
+def require_expressible(
+    config: ModelConfig, target: str, backward_uses: Collection[str] = ()
+) -> None:
     """Raise `UsageError` for a network whose outputs a target would not compute.
 
     Args:
         config: the network.
         target: the name of the target, for the message.
+        backward_uses: the values of `bidirectional` that the target has a form of.
 
-    A field of `ModelConfig` that is not in `NO_EFFECT` must have its default value.
+    Any other field of `ModelConfig` that is not in `NO_EFFECT` must have its default value.
 
     Example:
         >>> require_expressible(ModelConfig(65, 65, cell="gru", layers=2), "ONNX")
@@ -42,6 +46,8 @@ def require_expressible(config: ModelConfig, target: str) -> None:
         )
     for field in fields(config):
         value: Any = getattr(config, field.name)
+        if field.name == "bidirectional" and value in backward_uses:
+            continue
         if field.name not in NO_EFFECT and value != field.default:
             raise UsageError(
                 f"{target} has no form of {option_name(field.name)}", "a model trained without it"

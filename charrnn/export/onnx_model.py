@@ -3,6 +3,10 @@
     ids (T, B) int64, h0 (L, B, H), for an LSTM c0 (L, B, H)
         → logits (T, B, V), hn (L, B, H), for an LSTM cn (L, B, H)
 
+A network that reads whole texts in both directions has no state to be handed on:
+
+    ids (T, B) int64 → logits (T, B, V); (1, B, V) if it makes one prediction for all T
+
 Each layer is an operator RNN, LSTM or GRU. ONNX has its gates in the order i, o, f, c and z, r, h;
 its GRU with `linear_before_reset` is the reset-after form. T and B are free.
 """
@@ -33,6 +37,9 @@ OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 OPSET, IR_VERSION = 17, 8
 """Versions of ONNX of 2022: the operators have not changed since for this graph."""
 
+BACKWARD_USES = ("each", "last")
+"""Uses of backward states that a graph without control flow has."""
+
 MAX_WEIGHT_BYTES = 2**31 - 2**24
 """Bytes of weights: a protobuf message is shorter than 2 GiB."""
 
@@ -50,7 +57,7 @@ def onnx_model(
     Raises `UsageError` for a cell or an option that ONNX lacks, for weights of 2 GiB, and if the
     package `onnx` is not installed.
     """
-    require_expressible(config, "ONNX")
+    require_expressible(config, "ONNX", BACKWARD_USES)
     if 4 * config.size > MAX_WEIGHT_BYTES:
         raise UsageError(f"{config.size:,} weights are too many for ONNX, whose limit is 2 GiB")
     onnx = import_package("onnx")
@@ -86,13 +93,23 @@ def layer_weights(cell: str, weights: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
+def subset(parameters: Mapping[str, Array], name: str) -> dict[str, Array]:
+    """Return the parameters of a cell, without its prefix."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): array
+        for key, array in parameters.items()
+        if key.startswith(prefix)
+    }
+
+
 class _Graph:
     """Nodes, constants and the graph that they make."""
 
     def __init__(self, onnx: Any, config: ModelConfig) -> None:
         self.onnx = onnx
         self.config = config
-        self.states = CELLS[config.cell].states
+        self.states = () if config.bidirectional else CELLS[config.cell].states
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -101,13 +118,14 @@ class _Graph:
         x = self.one_hot()
         last: dict[str, list[str]] = {state: [] for state in self.states}
         for layer in range(self.config.layers):
-            name = f"layers.{layer}"
+            directions = [
+                layer_weights(self.config.cell, subset(parameters, name))
+                for name in self.config.cell_names(layer)
+            ]
             weights = {
-                key.removeprefix(f"{name}."): array
-                for key, array in parameters.items()
-                if key.startswith(f"{name}.")
+                key: np.concatenate([one[key] for one in directions]) for key in directions[0]
             }
-            x = self.layer(name, layer_weights(self.config.cell, weights), x, layer, last)
+            x = self.layer(f"layers.{layer}", weights, x, layer, last)
         for state, names in last.items():
             self.add("Concat", names, [f"{state}n"], axis=0)
         W_hy = self.constant("W_hy", parameters["W_hy"])
@@ -143,15 +161,35 @@ class _Graph:
             last[state].append(f"{name}.{state}n")
         inputs = [x, *(self.constant(f"{name}.{key}", array) for key, array in weights.items())]
         outputs = [f"{name}.Y", *(names[-1] for names in last.values())]
-        more = {"linear_before_reset": 1} if self.config.cell == "gru" else {}
-        hidden_size = self.config.hidden
-        operator = OPERATORS[self.config.cell]
-        self.add(operator, [*inputs, "", *first], outputs, hidden_size=hidden_size, **more)
+        more: dict[str, int | str] = {"hidden_size": self.config.hidden}
+        if self.config.cell == "gru":
+            more["linear_before_reset"] = 1
+        if self.config.bidirectional:
+            more["direction"] = "bidirectional"
+            outputs.append(f"{name}.Yh")
+        self.add(OPERATORS[self.config.cell], [*inputs, "", *first], outputs, **more)
+        if self.config.bidirectional:
+            return self.joined(name, layer)
         axis = self.constant(f"{name}.direction", np.array([1]))
         self.add("Squeeze", [outputs[0], axis], [f"{name}.h"])
         return f"{name}.h"
 
-    def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: int) -> None:
+    def joined(self, name: str, layer: int) -> str:
+        """Add the outputs of both directions side by side, and return them: (T, B, 2H).
+
+        From the last layer of a network that makes one prediction, the last ones only: (1, B, 2H).
+        """
+        width, is_last = self.config.output_size, layer == self.config.layers - 1
+        if is_last and self.config.bidirectional == "last":
+            source, axes, shape = f"{name}.Yh", [1, 0, 2], [1, -1, width]  # (2, B, H)
+        else:
+            source, axes, shape = f"{name}.Y", [0, 2, 1, 3], [0, 0, width]  # (T, 2, B, H)
+        self.add("Transpose", [source], [f"{name}.directions"], perm=axes)
+        sizes = self.constant(f"{name}.shape", np.array(shape))
+        self.add("Reshape", [f"{name}.directions", sizes], [f"{name}.h"])
+        return f"{name}.h"
+
+    def add(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
         """Add a node."""
         node = self.onnx.helper.make_node(operator, inputs, outputs, outputs[0], **attributes)
         self.nodes.append(node)
@@ -170,7 +208,8 @@ class _Graph:
     def outputs(self) -> list[Any]:
         """Return the types of logits and states."""
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
-        shape = ["T", "B", self.config.outputs]
+        length: int | str = 1 if self.config.bidirectional == "last" else "T"
+        shape = [length, "B", self.config.outputs]
         logits = helper.make_tensor_value_info("logits", kinds.FLOAT, shape)
         return [logits, *(self.state_value(f"{state}n") for state in self.states)]
 

@@ -3,18 +3,21 @@
 Read are the tensors of one `nn.RNN` (with tanh), `nn.LSTM` or `nn.GRU`, of one `nn.Linear` behind
 it, and of an `nn.Embedding` before it, if there is one, whatever the modules are called. An
 embedding E is multiplied into the input weights, which changes no output: x E Wᵀ = x (E Wᵀ) for
-one-hot x.
+one-hot x. A model of pairs may be bidirectional; one that writes answers of open length then has a
+module `context` too.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
+from charrnn.data.layouts import PairVocabulary
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.export.expressible import GATES
-from charrnn.export.pytorch_weights import from_pytorch
+from charrnn.export.pytorch_weights import CONTEXT, from_pytorch
 from charrnn.limits import format_value
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -38,11 +41,14 @@ class Linear:
         return self.tensors.get("weight", np.zeros((0, 0), np.float32))
 
 
-def recognise(tensors: Mapping[str, Array]) -> tuple[ModelConfig, Parameters]:
+def recognise(
+    tensors: Mapping[str, Array], pairing: PairVocabulary | None = None
+) -> tuple[ModelConfig, Parameters]:
     """Return the network of a file and its parameters, float32.
 
     Args:
         tensors: the tensors of the file by name, of any floating-point type.
+        pairing: the layout and the symbols of a model of pairs; None for a model of texts.
 
     Raises `CheckpointError`, which names the tensor, for one that has no place in a network of
     charrnn, for one that is missing or of another shape, and for numbers that are not finite.
@@ -56,35 +62,85 @@ def recognise(tensors: Mapping[str, Array]) -> tuple[ModelConfig, Parameters]:
     """
     layers, others = sort_by_module(tensors)
     H, G, D = recurrent_sizes(layers)
-    readout, embedding = find_readout(others, H, D)
-    V = len(readout.weight)
+    use = backward_use(layers, pairing)
+    width = H if use is None else 2 * H
+    found = {CONTEXT: context_weights(others, G, H)} if use == "context" else {}
+    readout, embedding = find_readout(others, width, D)
+    inputs, outputs = (D if embedding is None else len(embedding.weight)), len(readout.weight)
+    require_symbols(inputs, outputs, pairing)
+    cell = CELL_OF_GATES[G]
     try:
-        config = ModelConfig(V, V, cell=CELL_OF_GATES[G], hidden=H, layers=len(layers))
+        config = ModelConfig(
+            inputs, outputs, cell=cell, hidden=H, layers=len(layers), bidirectional=use
+        )
     except CharRNNError as error:
         raise CheckpointError(f"its sizes are no network: {error.problem}") from error
-    found = {"readout.weight": readout.weight}
-    found["readout.bias"] = readout.tensors.get("bias", np.zeros(V, np.float32))
-    require_shape(f"{readout.name}.bias", found["readout.bias"], (V,))
+    found["readout.weight"] = readout.weight
+    found["readout.bias"] = readout.tensors.get("bias", np.zeros(outputs, np.float32))
+    require_shape(f"{readout.name}.bias", found["readout.bias"], (outputs,))
+    ends = ("",) if use is None else ("", "_reverse")
     for layer, own in layers.items():
-        below = H if layer else D
-        for kind, shape in layer_shapes(G, H, below).items():
-            missing = None if kind.startswith("weight") else np.zeros(shape, np.float32)
-            tensor = own.get(kind, missing)
+        shapes = layer_shapes(G, H, width if layer else D)
+        for kind, end in product(shapes, ends):
+            name = f"{kind}_l{layer}{end}"
+            missing = None if kind.startswith("weight") else np.zeros(shapes[kind], np.float32)
+            tensor = own.get(name, missing)
             if tensor is None:
-                raise CheckpointError(f"{kind}_l{layer} is missing")
-            require_shape(f"{kind}_l{layer}", tensor, shape)
-            found[f"rnn.{kind}_l{layer}"] = tensor
+                raise CheckpointError(f"{name} is missing")
+            require_shape(name, tensor, shapes[kind])
+            found[f"rnn.{name}"] = tensor
     if embedding is not None:
-        product = found["rnn.weight_ih_l0"].astype(np.float64) @ embedding.weight.T
-        found["rnn.weight_ih_l0"] = product
+        for end in ends:
+            weights = found[f"rnn.weight_ih_l0{end}"].astype(np.float64)
+            found[f"rnn.weight_ih_l0{end}"] = weights @ embedding.weight.T
     require_finite(found)
     return config, from_pytorch(config, found)
+
+
+def backward_use(
+    layers: Mapping[int, Mapping[str, Array]], pairing: PairVocabulary | None
+) -> str | None:
+    """Return how backward cells are used; None if there are none.
+
+    Raises `CheckpointError` for a network with such cells whose layout has no use for them.
+    """
+    names = (name for own in layers.values() for name in own)
+    reverse = next((name for name in names if name.endswith("_reverse")), None)
+    if reverse is None:
+        return None
+    use = None if pairing is None else pairing.layout_spec.backward_use
+    if use is None:
+        what = "predicts a text" if pairing is None else f"has the layout {pairing.layout}"
+        raise CheckpointError(
+            f"{format_value(reverse)} is of a bidirectional network, and none of charrnn {what}"
+        )
+    return use
+
+
+def context_weights(others: dict[str, Linear], G: int, H: int) -> Array:
+    """Take the module `context` out of the others, and return its weights (G·H, H)."""
+    weights = others.pop("context", Linear("context")).tensors.get("weight")
+    if weights is None:
+        raise CheckpointError(f"{CONTEXT} is missing")
+    require_shape(CONTEXT, weights, (G * H, H))
+    return weights
+
+
+def require_symbols(inputs: int, outputs: int, pairing: PairVocabulary | None) -> None:
+    """Raise `CheckpointError` for numbers of symbols that are not those of the model's texts."""
+    if pairing is None and inputs != outputs:
+        raise CheckpointError(f"it reads {inputs} characters and predicts {outputs}")
+    if pairing is not None and (inputs, outputs) != (pairing.inputs, pairing.outputs):
+        raise CheckpointError(
+            f"it reads {inputs} symbols and predicts {outputs}, its pairs have {pairing.inputs} "
+            f"and {pairing.outputs}"
+        )
 
 
 def sort_by_module(
     tensors: Mapping[str, Array],
 ) -> tuple[dict[int, dict[str, Array]], dict[str, Linear]]:
-    """Return the tensors of each recurrent layer by kind, and the other modules by name."""
+    """Return the tensors of each recurrent layer, and the other modules, by name."""
     layers: dict[int, dict[str, Array]] = {}
     others: dict[str, Linear] = {}
     homes: set[str] = set()
@@ -92,11 +148,9 @@ def sort_by_module(
         if match := RECURRENT.fullmatch(name):
             home, kind, layer, reverse = match.groups()
             homes.add(home or "")
-            if reverse:
-                raise CheckpointError(f"{format_value(name)} is of a bidirectional network")
             if kind.endswith("hr"):
                 raise CheckpointError(f"{format_value(name)} is of a projection (proj_size)")
-            layers.setdefault(int(layer), {})[kind] = tensor
+            layers.setdefault(int(layer), {})[f"{kind}_l{layer}{reverse or ''}"] = tensor
         elif match := PLAIN.fullmatch(name):
             module = others.setdefault(match[1] or "", Linear(match[1] or ""))
             module.tensors[match[2]] = tensor
@@ -113,7 +167,7 @@ def recurrent_sizes(layers: Mapping[int, Mapping[str, Array]]) -> tuple[int, int
     """Return units H, gates G and inputs D by the shapes of the first layer."""
     shapes = []
     for kind in ("weight_hh", "weight_ih"):
-        tensor = layers[0].get(kind)
+        tensor = layers[0].get(f"{kind}_l0")
         if tensor is None:
             raise CheckpointError(f"{kind}_l0 is missing")
         if tensor.ndim != 2 or not tensor.size:
@@ -138,7 +192,7 @@ def layer_shapes(G: int, H: int, D: int) -> dict[str, tuple[int, ...]]:
 
 
 def find_readout(others: Mapping[str, Linear], H: int, D: int) -> tuple[Linear, Linear | None]:
-    """Return the linear module that reads out H units, and the embedding into D inputs or None."""
+    """Return the module that reads out H numbers, and the embedding into D inputs or None."""
     for name, module in others.items():
         if module.weight.ndim != 2 or not module.weight.size:
             raise CheckpointError(f"{format_value(name)} is no linear module and no embedding")
@@ -154,11 +208,7 @@ def find_readout(others: Mapping[str, Linear], H: int, D: int) -> tuple[Linear, 
             raise CheckpointError(f"{format_value(embedding.name)} is no embedding into {D} inputs")
     else:
         raise CheckpointError(f"beside the recurrent module are {len(others)} others: {names}")
-    V = len(readout.weight)
-    require_shape(f"{readout.name}.weight", readout.weight, (V, H))
-    inputs = D if embedding is None else len(embedding.weight)
-    if inputs != V:
-        raise CheckpointError(f"it reads {inputs} characters and predicts {V}")
+    require_shape(f"{readout.name}.weight", readout.weight, (len(readout.weight), H))
     return readout, embedding
 
 

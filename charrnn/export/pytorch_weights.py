@@ -3,6 +3,10 @@
     rnn.weight_ih_l0 (G·H, D)   rnn.weight_hh_l0 (G·H, H)   rnn.bias_ih_l0, rnn.bias_hh_l0 (G·H,)
     readout.weight (V, H)       readout.bias (V,)
 
+A bidirectional network also has weights `rnn.weight_ih_l0_reverse` and so on; its readout and upper
+layers read 2H numbers, those of both directions. If it writes answers of open length, it has the
+weights `context.weight` (G·H, H) of the context (`charrnn.nn.bidirectional`).
+
 PyTorch multiplies columns (W x), stacks the gates, those of the LSTM in the order i, f, g, o, and
 has two biases for each gate. The second one is zero here, except in the candidate of the GRU, whose
 second bias is inside the reset: `b_n`. The GRU is the reset-after form in both.
@@ -13,6 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from charrnn.export.expressible import GATES, require_expressible
+from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
@@ -22,6 +27,9 @@ PYTORCH_GATES: dict[str, tuple[str, ...]] = {**GATES, "lstm": ("i", "f", "g", "o
 
 MODULES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 """The class in `torch.nn` of each cell."""
+
+CONTEXT = "context.weight"
+"""Name of the weights of the context."""
 
 
 def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,21 +50,38 @@ def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str
         >>> tensors["rnn.weight_ih_l0"].shape, tensors["readout.weight"].shape
         ((12, 5), (5, 4))
     """
-    require_expressible(config, "PyTorch")
+    require_expressible(config, "PyTorch", USES)
     order = [GATES[config.cell].index(gate) for gate in PYTORCH_GATES[config.cell]]
     tensors = {}
-    for layer in range(config.layers):
-        own = {name: parameters[f"layers.{layer}.{name}"] for name in ("W_xh", "W_hh", "b_h")}
+    for suffix, prefix in prefixes_by_suffix(config).items():
+        own = {name: parameters[f"{prefix}.{name}"] for name in ("W_xh", "W_hh", "b_h")}
         second = np.zeros_like(own["b_h"])
         if config.cell == "gru":
-            second[-1] = parameters[f"layers.{layer}.b_n"]
-        tensors[f"rnn.weight_ih_l{layer}"] = stack_gates(own["W_xh"], order)
-        tensors[f"rnn.weight_hh_l{layer}"] = stack_gates(own["W_hh"], order)
-        tensors[f"rnn.bias_ih_l{layer}"] = own["b_h"][order].reshape(-1)
-        tensors[f"rnn.bias_hh_l{layer}"] = second[order].reshape(-1)
+            second[-1] = parameters[f"{prefix}.b_n"]
+        tensors[f"rnn.weight_ih_{suffix}"] = stack_gates(own["W_xh"], order)
+        tensors[f"rnn.weight_hh_{suffix}"] = stack_gates(own["W_hh"], order)
+        tensors[f"rnn.bias_ih_{suffix}"] = own["b_h"][order].reshape(-1)
+        tensors[f"rnn.bias_hh_{suffix}"] = second[order].reshape(-1)
+    if config.bidirectional == "context":
+        tensors[CONTEXT] = stack_gates(parameters[W_CTX], order)
     tensors["readout.weight"] = parameters["W_hy"].T
     tensors["readout.bias"] = parameters["b_y"]
     return {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+
+
+def prefixes_by_suffix(config: ModelConfig) -> dict[str, str]:
+    """Return the prefix of each cell's parameters by the suffix of its tensors in PyTorch.
+
+    Example:
+        >>> prefixes_by_suffix(ModelConfig(5, 5, bidirectional="each"))
+        {'l0': 'layers.0', 'l0_reverse': 'layers.0_reverse'}
+    """
+    ends = ("", "_reverse")
+    return {
+        f"l{layer}{end}": prefix
+        for layer in range(config.layers)
+        for end, prefix in zip(ends, config.cell_names(layer), strict=False)  # or forward only
+    }
 
 
 def stack_gates(weights: Array, order: list[int]) -> Array:
@@ -95,18 +120,19 @@ def from_pytorch(config: ModelConfig, tensors: Mapping[str, Array]) -> Parameter
         "W_hy": tensors["readout.weight"].T,
         "b_y": tensors["readout.bias"],
     }
-    for layer in range(config.layers):
-        name = f"layers.{layer}"
-        arrays[f"{name}.W_xh"] = split_gates(tensors[f"rnn.weight_ih_l{layer}"], order)
-        arrays[f"{name}.W_hh"] = split_gates(tensors[f"rnn.weight_hh_l{layer}"], order)
+    for suffix, prefix in prefixes_by_suffix(config).items():
+        arrays[f"{prefix}.W_xh"] = split_gates(tensors[f"rnn.weight_ih_{suffix}"], order)
+        arrays[f"{prefix}.W_hh"] = split_gates(tensors[f"rnn.weight_hh_{suffix}"], order)
         first, second = (
-            tensors[f"rnn.bias_{side}_l{layer}"].reshape(G, H).copy() for side in ("ih", "hh")
+            tensors[f"rnn.bias_{side}_{suffix}"].reshape(G, H).copy() for side in ("ih", "hh")
         )
         if config.cell == "gru":
-            arrays[f"{name}.b_n"] = second[-1].copy()  # PyTorch's candidate is the last too
+            arrays[f"{prefix}.b_n"] = second[-1].copy()  # PyTorch's candidate is the last too
             second[-1] = 0
-        arrays[f"{name}.b_h"] = np.empty_like(first)
-        arrays[f"{name}.b_h"][order] = first + second
+        arrays[f"{prefix}.b_h"] = np.empty_like(first)
+        arrays[f"{prefix}.b_h"][order] = first + second
+    if config.bidirectional == "context":
+        arrays[W_CTX] = split_gates(tensors[CONTEXT], order)
     parameters = Parameters(config.shapes())
     parameters.fill_from(arrays)
     return parameters

@@ -245,49 +245,112 @@ def test_careless_uses_end_in_one_line(words: str, code: int, message: str, run_
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_model_of_pairs_is_refused(run_cli: Call) -> None:
+def test_a_page_of_pairs_is_refused(run_cli: Call) -> None:
     small = ("--steps", "2", "--hidden", "4", "--workers", "1", "--quiet", "--out", "pairs")
     assert run_cli("train", "--builtin", "vowels", *small).exit_code == 0
-    refused = run_cli("export", "pairs", "--to", "safetensors")
+    refused = run_cli("export", "pairs", "--to", "html")
     assert refused.exit_code == 2
     assert "this model was trained on pairs" in refused.stderr
-    assert not Path("pairs.safetensors").exists()
+    assert not Path("pairs.html").exists()
 
 
-def test_labels_have_their_probabilities_in_the_code_that_is_printed(
-    run_cli: Call, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small = ("--steps", "9", "--hidden", "8", "--workers", "1", "--quiet")
-    Path("pairs.tsv").write_text("".join(f"{text}\t{text[0]}!\n" for text in WORDS))
-    layout = ("--layout", "many-to-one", "--batch-size", "4", "--no-bidirectional")
-    assert run_cli("train", "pairs.tsv", *layout, *small, "--out", "labels").exit_code == 0
-    result = run_cli("export", "labels", "--to", "onnx")
+SMALL = ("--steps", "9", "--hidden", "8", "--batch-size", "4", "--workers", "1", "--quiet")
+ANSWERS: dict[str, Callable[[str], str]] = {
+    "one-to-one": lambda word: word[::-1],
+    "one-to-many": lambda word: word[:3],
+    "many-to-one": lambda word: f"{word[0]}!",
+    "many-to-many": lambda word: word[:3],
+    "synced": str.upper,
+}
+"""Answers to words by layout."""
+
+
+def trained(run_cli: Call, layout: str, direction: str) -> Path:
+    """Train a model of pairs, and return its run."""
+    lines = (f"{word}\t{ANSWERS[layout](word)}\n" for word in WORDS)
+    Path("pairs.tsv").write_text("".join(lines), encoding="utf-8")
+    words = ("--layout", layout, *(direction and (f"--{direction}",)), "--out", layout)
+    result = run_cli("train", "pairs.tsv", *words, *SMALL)
     assert result.exit_code == 0, result.stderr
-    names: dict[str, Any] = {}
-    exec(result.stdout.replace("characters[0]", repr(WORDS[0])), names)
-    predicted = run_cli("predict", "labels", WORDS[0], "--probabilities", "--json")
-    expected = json.loads(predicted.stdout)["probabilities"]
-    found = dict(zip(names["labels"], names["probabilities"].tolist(), strict=True))
-    assert found == pytest.approx(expected, rel=0, abs=1e-5)
-    assert len(capsys.readouterr().out.splitlines()) == len(found) > 1
+    return Path(layout)
 
-    result = run_cli("export", "labels", "--to", "safetensors")
+
+def with_input(code: str, word: str) -> str:
+    """Return printed code with another input."""
+    for example, other in (("[sources[0]]", [word]), ("sources[0]", word)):
+        if f"text = {example}" in code:
+            return code.replace(f"text = {example}", f"text = {other!r}")
+    raise ValueError("the code names no input")
+
+
+@pytest.mark.parametrize(
+    ("layout", "direction"),
+    [
+        ("one-to-one", ""),
+        ("one-to-many", ""),
+        ("many-to-one", "no-bidirectional"),
+        ("many-to-one", "bidirectional"),
+        ("many-to-many", "no-bidirectional"),
+        ("synced", "no-bidirectional"),
+        ("synced", "bidirectional"),
+    ],
+)
+def test_printed_code_answers_as_predict_does_and_the_model_comes_back(
+    layout: str, direction: str, run_cli: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(run_cli, layout, direction)
+    code = run_cli("export", run, "--to", "onnx").stdout
+    assert run_cli("export", run, "--to", "safetensors", "-o", "m.safetensors").exit_code == 0
+    imported = run_cli("import", "m.safetensors")
+    assert imported.exit_code == 0, imported.stderr
+    assert "charrnn: try charrnn predict m.npz" in imported.stderr
+    again = charrnn.Predictor.load("m.npz")
+    before = charrnn.Predictor.load(run)
+    assert np.array_equal(again.parameters.vector, before.parameters.vector)
+    assert again.config.bidirectional == before.config.bidirectional
+    assert "from m.safetensors" in run_cli("info", "m.npz").stdout
+    for word in WORDS[:3]:
+        capsys.readouterr()
+        names: dict[str, Any] = {}
+        exec(with_input(code, word), names)
+        said = capsys.readouterr().out
+        if before.pairing.layout_spec.answer_is_text:
+            assert said == f"{again.answer([word])[0].text}\n"
+            continue
+        expected = before.label_probabilities([word])[0]
+        np.testing.assert_allclose(names["probabilities"], expected, rtol=0, atol=1e-5)
+        assert len(said.splitlines()) == len(expected) > 1
+        assert again.answer([word]) == before.answer([word])
+
+
+def test_a_decoder_with_a_context_is_refused_for_onnx_by_name(run_cli: Call) -> None:
+    run = trained(run_cli, "many-to-many", "bidirectional")
+    refused = run_cli("export", run, "--to", "onnx")
+    assert refused.exit_code == 2
+    assert "ONNX has no form of --bidirectional" in refused.stderr
+    result = run_cli("export", run, "--to", "safetensors")
     assert result.exit_code == 0, result.stderr
     compile(result.stdout, "snippet", "exec")
-    assert f"logits (T, B, {len(found)}) of the labels" in result.stdout
-    refused = run_cli("import", "labels.safetensors", "-o", "back.npz")
-    assert refused.exit_code == 3
-    assert "it is a model of labels, which only other programs take" in refused.stderr
-    assert not Path("back.npz").exists()
 
 
-def test_labels_of_texts_read_in_both_directions_are_refused_by_name(run_cli: Call) -> None:
-    small = ("--steps", "2", "--hidden", "4", "--workers", "1", "--quiet", "--out", "both")
-    assert run_cli("train", "--builtin", "languages", "--bidirectional", *small).exit_code == 0
-    for target, name in (("onnx", "ONNX"), ("safetensors", "PyTorch")):
-        refused = run_cli("export", "both", "--to", target)
-        assert refused.exit_code == 2
-        assert f"{name} has no form of --bidirectional" in refused.stderr
+def test_a_model_of_labels_from_elsewhere_is_read(run_cli: Call) -> None:
+    rng = np.random.default_rng(1)
+    shapes = {"weight_ih_l0": (16, 3), "weight_hh_l0": (16, 4)}
+    tensors = {
+        f"net.{name}{end}": rng.normal(size=shape).astype(np.float32)
+        for name, shape in shapes.items()
+        for end in ("", "_reverse")
+    }
+    tensors["head.weight"] = rng.normal(size=(2, 8)).astype(np.float32)
+    save_file(tensors, "elsewhere.safetensors")
+    symbols = {"layout": "many-to-one", "sources": ["a", "b", "c"], "answers": ["good", "bad"]}
+    Path("symbols.json").write_text(json.dumps(symbols), encoding="utf-8")
+    words = ("import", "elsewhere.safetensors", "--vocabulary", "symbols.json")
+    result = run_cli(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "1 × 4 lstm, 3 symbols" in result.stderr
+    predicted = run_cli("predict", "elsewhere.npz", "abacab", "--probabilities", "--json")
+    assert set(json.loads(predicted.stdout)["probabilities"]) == {"good", "bad"}
 
 
 def test_names_reach_a_terminal_without_control_codes(

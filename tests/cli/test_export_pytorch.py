@@ -12,9 +12,12 @@ from typer.testing import CliRunner
 from charrnn.checkpointing.checkpoint import save_checkpoint
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
 from charrnn.cli.app import app
+from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.export.pytorch_weights import MODULES, to_pytorch
+from charrnn.export.snippets import pytorch_snippet
 from charrnn.inference.loading import load
+from charrnn.inference.predictor import Predictor
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -23,6 +26,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is in the extra `bench`")
 
 CHARACTERS = "abcdefg\n'\\é"
 V = len(CHARACTERS)
+
+READINGS = [
+    *((layout, False) for layout in LAYOUTS),
+    *((name, True) for name, layout in LAYOUTS.items() if layout.backward_use),
+]
+"""Layouts, each with whether backward cells read the input too."""
 
 every_network = pytest.mark.parametrize(
     ("cell", "layers"), [(cell, layers) for cell in MODULES for layers in (1, 2, 3)]
@@ -92,6 +101,93 @@ def test_gradients_are_those_of_autograd(cell, layers):
             wanted[:shared] = expected[name.replace("_hh_", "_ih_")][:shared]
         assert np.abs(wanted).max() > 1e-6
         np.testing.assert_allclose(weight.grad, wanted, rtol=0, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", MODULES)
+@pytest.mark.parametrize(("layout", "backward"), READINGS)
+def test_the_printed_code_answers_as_predict_does(layout, backward, cell, capsys):
+    spec = LAYOUTS[layout]
+    sources = tuple("abcd") if spec.source_is_text else ("one", "two", "three")
+    answers = tuple("xyz") if spec.answer_is_text else ("good", "bad")
+    pairing = PairVocabulary(layout, sources, answers, 4)
+    use = spec.backward_use if backward else None
+    config = ModelConfig(
+        pairing.inputs, pairing.outputs, cell=cell, hidden=8, layers=2, bidirectional=use
+    )
+    parameters = Parameters(config.shapes())
+    parameters.vector[...] = np.random.default_rng(3).normal(0, 0.8, parameters.vector.shape)
+    record = CorpusRecord("pairs", "0" * 64, 0, 0.1)
+    save_checkpoint(Path("m.npz"), Checkpoint(config, pairing, parameters, record, 0))
+    done = CliRunner().invoke(app, ["export", "m.npz", "--to", "safetensors"])
+    assert done.exit_code == 0, done.stderr
+    predictor = Predictor.load("m.npz")
+    for field in ("a", "dab", "abcdabcd") if spec.source_is_text else ("two", "three"):
+        other = field if spec.source_is_text else [field]
+        example = "sources[0]" if spec.source_is_text else "[sources[0]]"
+        assert f"text = {example}" in done.stdout
+        names = {}
+        with torch.no_grad():
+            exec(done.stdout.replace(f"text = {example}", f"text = {other!r}"), names)
+        said = capsys.readouterr().out
+        if spec.answer_is_text:
+            assert said == f"{predictor.answer([field])[0].text}\n"
+        else:
+            p = names["logits"][-1, 0].softmax(-1).numpy()
+            np.testing.assert_allclose(
+                p, predictor.label_probabilities([field])[0], rtol=0, atol=1e-5
+            )
+        prompt = predictor.prompt(field)
+        fed_back = pairing.fed_back(np.array([2, 0, 1, 1])) if spec.feeds_back else prompt[:0]
+        ids = np.append(prompt, fed_back)[:, None]
+        lengths = np.array([len(prompt) - (use == "context")])
+        expected = Network(config, parameters, len(ids), 1).forward(ids, lengths=lengths)
+        with torch.no_grad():
+            logits, state = names["model"](torch.from_numpy(ids[: len(prompt)]).long())
+            steps = [logits]
+            for id_ in fed_back:
+                logits, state = names["model"](torch.tensor([[id_]]), state)
+                steps.append(logits)
+        found = torch.cat(steps).numpy()
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(found, expected[-len(found) :], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("use", ["each", "last"])
+@pytest.mark.parametrize("cell", MODULES)
+def test_gradients_of_both_directions_are_those_of_autograd(cell, use):
+    config = ModelConfig(V, 5, cell=cell, hidden=6, layers=2, bidirectional=use)
+    parameters = Parameters(config.shapes(), np.float64)
+    parameters.vector[...] = np.random.default_rng(3).normal(0, 0.5, parameters.vector.shape)
+    T = 12
+    ids = np.random.default_rng(5).integers(V, size=(T, 2))
+    targets = np.random.default_rng(6).integers(5, size=(T, 2))
+    weights = np.full((T, 2), 1 / (2 * T))
+    if use == "last":
+        weights = np.zeros((T, 2))
+        weights[-1] = 0.5
+    gradients = parameters.like()
+    ours = Network(config, parameters, T, 2, gradients)
+    ours.forward(ids)
+    ours.loss(targets)
+    ours.backward(targets, weights)
+    pairing = PairVocabulary(
+        "synced" if use == "each" else "many-to-one", tuple(CHARACTERS), tuple("vwxyz")
+    )
+    names = {}
+    code, _, _ = pytorch_snippet(config, "none", pairing).partition("with safe_open")
+    exec(code, names)
+    model = names["model"].double()
+    tensors = to_pytorch(config, parameters)
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in tensors.items()})
+    logits, _ = model(torch.from_numpy(ids))
+    wanted = torch.from_numpy(targets if use == "each" else targets[-1:])
+    torch.nn.functional.cross_entropy(logits.reshape(-1, 5), wanted.reshape(-1)).backward()
+    expected = to_pytorch(config, gradients)
+    for name, weight in model.named_parameters():
+        if "bias_hh" in name:  # of one bias here
+            continue
+        assert np.abs(expected[name]).max() > 1e-6
+        np.testing.assert_allclose(weight.grad, expected[name], rtol=0, atol=1e-12, err_msg=name)
 
 
 def test_a_model_trained_further_in_pytorch_comes_back():

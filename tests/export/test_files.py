@@ -15,7 +15,7 @@ from charrnn.data.layouts import LAYOUTS, PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.export import optional, safetensors_file
-from charrnn.export.exchange import imported_checkpoint, metadata_of
+from charrnn.export.exchange import imported_checkpoint, metadata_of, parse_symbols
 from charrnn.export.onnx_model import onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.safetensors_file import read_tensors, write_tensors
@@ -101,21 +101,70 @@ def test_a_record_in_the_metadata_is_checked() -> None:
             imported_checkpoint(tensors, wrong, "m.safetensors")
 
 
-@pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "many-to-one"])
-def test_a_model_of_pairs_is_refused_unless_it_answers_labels(layout: str) -> None:
-    pairs = PairVocabulary(layout, ("a", "b"), ("x", "y"), 1)
-    with pytest.raises(UsageError, match="was trained on pairs"):
-        metadata_of(replace(checkpoint(), symbols=pairs))
+def checkpoint_of_pairs(layout: str, *, backward: bool = False, cell: str = "gru") -> Checkpoint:
+    """Return a model of pairs with random weights."""
+    pairs = PairVocabulary(layout, ("a", "é", "<"), ("x", "y"), 5)
+    use = pairs.layout_spec.backward_use if backward else None
+    sizes = {"cell": cell, "hidden": 4, "layers": 2, "bidirectional": use}
+    config = ModelConfig(pairs.inputs, pairs.outputs, **sizes)  # type: ignore[arg-type] # of fields
+    parameters = initialise(config, np.random.default_rng(0))
+    return Checkpoint(config, pairs, parameters, RECORD, 7)
 
 
-def test_labels_go_along_and_are_not_taken_back() -> None:
-    pairs = PairVocabulary("many-to-one", ("a", "é"), ("one", "two"), 1)
-    metadata = metadata_of(replace(checkpoint(), symbols=pairs))
-    assert json.loads(metadata["vocabulary"]) == ["a", "é"]
-    assert json.loads(metadata["labels"]) == ["one", "two"]
-    tensors, _ = read_tensors(exported(checkpoint()))
-    with pytest.raises(CheckpointError, match="it is a model of labels"):
-        imported_checkpoint(tensors, metadata, "m.safetensors")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(
+    ("layout", "backward"),
+    [
+        *((layout, False) for layout in LAYOUTS),
+        *((name, True) for name, layout in LAYOUTS.items() if layout.backward_use),
+    ],
+)
+def test_a_model_of_pairs_comes_back(layout: str, backward: bool, cell: str) -> None:
+    before = checkpoint_of_pairs(layout, backward=backward, cell=cell)
+    after = imported_checkpoint(*read_tensors(exported(before)), "m.safetensors")
+    assert np.array_equal(after.parameters.vector, before.parameters.vector)
+    assert after.symbols == before.symbols
+    assert after.config == before.config
+    assert after.corpus == replace(before.corpus, imported="m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layout": "one-to-three"}, "no layout called"),
+        ({"layout": "one-to-many"}, "and none of charrnn has the layout one-to-many"),
+        ({"answers": ["x"]}, "reads 3 symbols and predicts 2, its pairs have 3 and 1"),
+        ({"sources": ["a", "é", 3]}, "pairs.sources holds something that is not a text"),
+        ({"sources": ["a", "é", "\ud800"]}, "pairs.sources holds half of a surrogate pair"),
+        ({"longest": 0}, "pairs: the longest answer must have at least one"),
+        ({"more": 1}, "pairs.more"),
+    ],
+)
+def test_symbols_of_pairs_that_do_not_fit_are_refused(
+    change: dict[str, object], message: str
+) -> None:
+    tensors, metadata = read_tensors(exported(checkpoint_of_pairs("synced", backward=True)))
+    changed = metadata | {"pairs": json.dumps(json.loads(metadata["pairs"]) | change)}
+    with pytest.raises(CheckpointError, match=message):
+        imported_checkpoint(tensors, changed, "m.safetensors")
+
+
+def test_a_context_needs_weights_of_its_own_shape() -> None:
+    tensors, metadata = read_tensors(exported(checkpoint_of_pairs("many-to-many", backward=True)))
+    for weights, message in ((None, "context.weight is missing"), (np.ones((4, 4)), "has shape")):
+        changed = {name: tensor for name, tensor in tensors.items() if name != "context.weight"}
+        changed |= {} if weights is None else {"context.weight": weights}
+        with pytest.raises(CheckpointError, match=message):
+            imported_checkpoint(changed, metadata, "m.safetensors")
+
+
+def test_a_file_of_symbols_may_be_one_of_pairs() -> None:
+    stored = {"layout": "many-to-one", "sources": ["a", "b"], "answers": ["good", "bad"]}
+    found = parse_symbols(json.dumps(stored))
+    assert found == PairVocabulary("many-to-one", ("a", "b"), ("good", "bad"), 1)
+    assert parse_symbols('{"a": 0, "b": 1}') == Vocabulary("ab")
+    with pytest.raises(CheckpointError, match=r"pairs\.answers is missing"):
+        parse_symbols('{"layout": "many-to-one", "sources": ["a"]}')
 
 
 def file_of(dtype: str, shape: list[int], data: bytes) -> bytes:

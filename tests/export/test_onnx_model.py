@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
 from charrnn.export import onnx_model as module
 from charrnn.export.expressible import GATES
@@ -77,6 +78,31 @@ def test_a_whole_text_gives_the_same_logits(cell: str, layers: int) -> None:
     assert len(after) == len(CELLS[cell].states)
 
 
+@pytest.mark.parametrize("use", ["each", "last"])
+@every_network
+def test_whole_texts_are_read_in_both_directions(cell: str, layers: int, use: str) -> None:
+    config = ModelConfig(V, 5, cell=cell, hidden=H, layers=layers, bidirectional=use)
+    parameters = Parameters(config.shapes())
+    parameters.vector[...] = np.random.default_rng(3).normal(0, 0.5, parameters.vector.shape)
+    session = session_of(onnx_model(config, parameters, {}))
+    assert [node.name for node in session.get_inputs()] == ["ids"]
+    assert [node.shape for node in session.get_outputs()] == [["T" if use == "each" else 1, "B", 5]]
+    for T in (1, 2, 30):
+        ids = np.random.default_rng(T).integers(V, size=(T, B))
+        expected = Network(config, parameters, T, B).forward(ids)
+        (logits,) = session.run(None, {"ids": ids})
+        if use == "last":
+            expected = expected[-1:]
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
+        assert np.abs(expected).max() > 0.1
+
+
+def test_a_context_is_refused() -> None:
+    config = ModelConfig(V, V, bidirectional="context")
+    with pytest.raises(UsageError, match="ONNX has no form of --bidirectional"):
+        onnx_model(config, Parameters(config.shapes()), {})
+
+
 def test_names_and_free_axes_are_those_of_the_documentation() -> None:
     config, parameters = network("lstm", 2)
     session = session_of(onnx_model(config, parameters, {"vocabulary": '["é"]'}))
@@ -111,7 +137,7 @@ def test_the_printed_code_runs(
     config, parameters = network(cell, 2)
     path = tmp_path_factory.mktemp("it's") / "é\n.onnx"
     path.write_bytes(onnx_model(config, parameters, {"vocabulary": json.dumps(list("abcdefg"))}))
-    exec(onnx_snippet(config, str(path), as_bytes=True), {})
+    exec(onnx_snippet(config, str(path), Vocabulary("abcdefg", as_bytes=True)), {})
     ours = Network(config, parameters, 1, 1)
     ids, expected = np.zeros((1, 1), np.int64), []
     for _ in range(20):

@@ -153,7 +153,7 @@ def test_an_embedding_is_multiplied_into_the_input_weights(
 
 Change = Callable[[Tensors], object]
 BAD: dict[str, tuple[str, Change]] = {
-    "bidirectional": ("weight_ih_l0_reverse' is of a bidirectional", lambda t: t.update(
+    "bidirectional": ("l0_reverse' is of a bidirectional network, and none", lambda t: t.update(
         {"rnn.weight_ih_l0_reverse": t["rnn.weight_ih_l0"]})),
     "projection": ("weight_hr_l0' is of a projection", lambda t: t.update(
         {"rnn.weight_hr_l0": np.ones((2, 4))})),
