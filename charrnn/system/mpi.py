@@ -3,8 +3,10 @@
 Rank 0 gives commands; the other ranks wait for them. A command begins with two numbers that reach
 all ranks; what follows is a fixed sequence of collective operations, the same on every rank.
 
-Waiting for a command or for a slower rank must not occupy a core that others need, so that waits
-test, and sleep between two tests; MPI itself would test without sleeping.
+Waiting for a command or for a slower rank must not occupy a core that others need, so that such
+waits test, and sleep between two tests; MPI itself would test without sleeping. A transfer that all
+ranks take part in at the same time is different: MPI moves a piece of the data at each test, and
+sleep would stretch it a hundredfold.
 """
 
 import os
@@ -90,7 +92,7 @@ class Ranks:
 
     def broadcast(self, array: Array) -> None:
         """Overwrite `array` with that of rank 0."""
-        wait(self._communicator.Ibcast(array))
+        transfer(self._communicator.Ibcast(array))
 
     def broadcast_object(self, value: Any) -> Any:
         """Return the value of rank 0 on all ranks."""
@@ -102,11 +104,11 @@ class Ranks:
 
     def scatter(self, whole: Array | None, counts: list[int], own: Array) -> None:
         """Overwrite `own` with a piece of rank 0's `whole`; piece r has `counts[r]` elements."""
-        wait(self._communicator.Iscatterv(None if whole is None else [whole, counts], own))
+        transfer(self._communicator.Iscatterv(None if whole is None else [whole, counts], own))
 
     def gather(self, own: Array, counts: list[int], whole: Array | None) -> None:
         """Put the pieces `own` of all ranks together in rank 0's `whole`."""
-        wait(self._communicator.Igatherv(own, None if whole is None else [whole, counts]))
+        transfer(self._communicator.Igatherv(own, None if whole is None else [whole, counts]))
 
     def sum(self, vector: Array) -> None:
         """Add the vectors of all ranks, on rank 0 in place.
@@ -121,7 +123,7 @@ class Ranks:
         if self._pieces.shape != (self.size, own) or self._pieces.dtype != vector.dtype:
             self._pieces = np.empty((self.size, own), vector.dtype)
         pieces = self._pieces
-        wait(self._communicator.Ialltoallv([vector, counts], [pieces, [own] * self.size]))
+        transfer(self._communicator.Ialltoallv([vector, counts], [pieces, [own] * self.size]))
         for piece in pieces[1:]:
             pieces[0] += piece
         self.gather(pieces[0], counts, vector if self.rank == 0 else None)
@@ -156,6 +158,12 @@ def wait(request: "MPI.Request") -> None:
         waited = time.perf_counter() - began
         if waited > BUSY_SECONDS:
             time.sleep(min(MAX_SLEEP_SECONDS, SLEEP_SHARE * waited))
+
+
+def transfer(request: "MPI.Request") -> None:
+    """Wait for an operation that all ranks have begun or are about to begin, without sleeping."""
+    while not request.Test():
+        time.sleep(0)  # offers the core to others
 
 
 _WORLD: list[Ranks] = []

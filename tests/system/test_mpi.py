@@ -64,6 +64,13 @@ def test_a_long_wait_leaves_the_processor_alone() -> None:
     assert request.tests > 0.5 / mpi.MAX_SLEEP_SECONDS / 10
 
 
+def test_a_transfer_does_not_sleep_between_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    mpi.transfer(Slow(0.05))  # type: ignore[arg-type]  # a stand-in
+    assert set(slept) == {0}
+
+
 def test_a_wait_lets_other_threads_run() -> None:
     request, done = Slow(5.0), threading.Event()
 
