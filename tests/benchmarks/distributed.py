@@ -3,7 +3,8 @@
     python -m tests.benchmarks.distributed [--quick] [--json FILE] [--rounds 5]
 
 Steps are measured in turn, in rounds: one process, two worker processes, two ranks. The exchange of
-a step (weights to all, sum of the gradients to rank 0) is measured alone, by number of weights.
+a step (weights to all, sum of the gradients to rank 0) is measured alone, by number of weights, in
+turn with an all-reduce of MPI, which would leave the sum on all ranks.
 From the step of one process and the bytes of the exchange follows the table of speed-ups, for
 machines of one process each. Needs `pip install '.[mpi]'`.
 """
@@ -23,7 +24,7 @@ import numpy as np
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import initialise
 from charrnn.system.launchers import launched
-from charrnn.system.mpi import Ranks, connect
+from charrnn.system.mpi import Ranks, connect, transfer
 from charrnn.training.rank_pool import END, serve
 from charrnn.training.text_dataset import TextDataset
 from charrnn.training.trainer import Trainer
@@ -78,16 +79,26 @@ def steps_of(ranks: Ranks, rounds: int, models: Sequence[str]) -> dict[str, dict
     return found
 
 
-def exchange(ranks: Ranks, weights: int, times: int) -> list[float]:
-    """Exchange so many weights as a step does; return the seconds of each time."""
-    vector, found = np.ones(weights, np.float32), []
+def exchange(ranks: Ranks, weights: int, times: int) -> tuple[list[float], list[float]]:
+    """Return the seconds that a step's exchange of so many weights takes each time.
+
+    In the second place those of an all-reduce of MPI, in turn with it and with the same waits.
+    """
+    from mpi4py import MPI
+
+    vector, whole, ours, theirs = np.ones(weights, np.float32), np.ones(weights, np.float32), [], []
     for _ in range(times):
         ranks.meet()
         began = time.perf_counter()
         ranks.broadcast(vector)
         ranks.sum(vector)
-        found.append(time.perf_counter() - began)
-    return found
+        ours.append(time.perf_counter() - began)
+        vector.fill(1)
+        ranks.meet()
+        began = time.perf_counter()
+        transfer(MPI.COMM_WORLD.Iallreduce(vector, whole))
+        theirs.append(time.perf_counter() - began)
+    return ours, theirs
 
 
 def expected(step: float, weights: int, machines: int, gigabits: float) -> float:
@@ -145,9 +156,9 @@ def main() -> None:
             spread(sorted(a / b for a, b in zip(times["1 × 1"], times[way], strict=True)))
             for way in ("1 × 2", "2 × 1")
         ]
-        taken = median(found["exchange"][str(weights)])
-        rows.append([name, f"{weights:,}", f"{1000 * alone:.1f}", *gains, f"{1000 * taken:.2f}"])
-    columns = ["units", "weights", "ms a step", "1 × 2", "2 × 1", "exchange, ms"]
+        taken = [f"{1000 * median(times):.2f}" for times in found["exchange"][str(weights)]]
+        rows.append([name, f"{weights:,}", f"{1000 * alone:.1f}", *gains, *taken])
+    columns = ["units", "weights", "ms a step", "1 × 2", "2 × 1", "exchange, ms", "all-reduce, ms"]
     print("Two processes on one machine: times as fast as one process")
     show(columns, rows)
     table = speedups(found, asked.gflops)
