@@ -85,7 +85,8 @@ def quantise(array: Array, precision: str) -> Stored:
             return Stored(array.astype(np.float16))
     scale = np.abs(array).max(axis=-2) / np.float32(127)
     scale[scale == 0] = 1
-    return Stored(np.rint(array / scale[..., None, :]).astype(np.int8), scale)
+    rounded = np.rint(array / scale[..., None, :])  # 128 where the scale is subnormal
+    return Stored(rounded.clip(-127, 127).astype(np.int8), scale)
 
 
 def restored(parameters: Parameters, arrays: dict[str, Stored]) -> Parameters:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -18,6 +18,7 @@ FLOATS = st.floats(-100, 100, width=32)
 MATRICES = arrays.arrays(np.float32, st.tuples(*[st.integers(1, 5)] * 3), elements=FLOATS)
 
 
+@example(np.full((1, 1, 1), 1.0204e-41, np.float32))
 @given(MATRICES)
 def test_an_int8_number_is_off_by_at_most_half_a_step_of_its_column(array: Array) -> None:
     stored = quantise(array, "int8")
