@@ -1,5 +1,6 @@
 """The program `charrnn`, also as `python -m charrnn`."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ def main() -> None:
     finally:
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        gc.freeze()  # else Python searches all objects, such as Numba's, for cycles as it ends
 
 
 def end_at_once(number: int, _frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ group. Only the parent process reacts to them: children ignore them and end when
 closed, which also happens when the parent is killed.
 """
 
+import gc
 import multiprocessing
 import signal
 import time
@@ -88,6 +89,8 @@ def _run(target: Callable[..., None], connection: Connection, *args: Any) -> Non
         return
     except MemoryError as error:
         raise SystemExit(EXIT_OUT_OF_MEMORY) from error
+    finally:
+        gc.freeze()  # else Python searches all objects, such as Numba's, for cycles as it ends
 
 
 def receive(connection: Connection) -> Any:
