@@ -6,12 +6,13 @@ symbols. In one-to-many, where many texts are right, exact matches mean nothing 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from charrnn.data.pair_batches import Examples
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -68,15 +69,19 @@ def score(
     parameters: Parameters,
     examples: Examples,
     stop: StopFlag | None = None,
+    cells: Mapping[str, type[Cell]] = CELLS,
 ) -> PairScore | None:
-    """Score at least one example, or return None if `stop` said so."""
+    """Score at least one example, or return None if `stop` said so.
+
+    `cells` are the classes of the cells by name, those of a compute backend.
+    """
     nats, right, exact = 0.0, 0, 0
     answers = np.zeros(len(examples), np.int64)
     for chosen, T in group_by_length(examples.lengths):
         if stop is not None and stop():
             return None
         inputs, targets, scored = examples.padded(chosen, T)
-        network = Network(config, parameters, T, len(chosen))
+        network = Network(config, parameters, T, len(chosen), cells=cells)
         lengths = config.read_lengths(examples.lengths[chosen], examples.first_targets[chosen])
         predictions = np.argmax(network.forward(inputs, lengths=lengths), axis=-1)
         nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))

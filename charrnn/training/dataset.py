@@ -9,6 +9,7 @@ from typing import Protocol
 
 from charrnn.data.batch import BatchConfig
 from charrnn.data.pair_batches import Examples
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training_config import TrainingConfig
@@ -28,6 +29,8 @@ class ValidationResult:
     """All that is to be logged and stored, units in the names."""
     solved: bool = False
     """Whether there is nothing left to learn."""
+    is_one_stream: bool = False
+    """Whether `nats` is the loss of a text that is read as one sequence, to rounding."""
 
 
 class Dataset(Protocol):
@@ -48,6 +51,13 @@ class Dataset(Protocol):
         """Return how steps read these arrays."""
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        stop: StopFlag | None = None,
+        cells: Mapping[str, type[Cell]] = CELLS,
     ) -> ValidationResult | None:
-        """Score a model on the validation set; None if `stop()` became true."""
+        """Score a model on the validation set; None if `stop()` became true.
+
+        `cells` are the classes of the cells by name, those of a compute backend.
+        """

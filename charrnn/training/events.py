@@ -40,13 +40,17 @@ class NonFinite:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One validation: loss in nats per character; `metrics` holds all values to log."""
+    """One validation: loss in nats per character; `metrics` holds all values to log.
+
+    `is_one_stream` says whether it is that of a text as one sequence, to rounding.
+    """
 
     step: int
     nats: float
     best: bool
     best_nats: float
     metrics: Mapping[str, float]
+    is_one_stream: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from charrnn.data.batch import BatchConfig
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples, PairBatchConfig
 from charrnn.evaluation.pairs import score
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
@@ -49,10 +50,14 @@ class PairDataset:
         return PairBatchConfig(config.batch_size, config.seed, config.balance)
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        stop: StopFlag | None = None,
+        cells: Mapping[str, type[Cell]] = CELLS,
     ) -> ValidationResult | None:
         """Score the validation examples."""
-        found = score(config, parameters, self.validated, stop)
+        found = score(config, parameters, self.validated, stop, cells)
         if found is None:
             return None
         exact = not self.pairing.layout_spec.is_sampled

@@ -7,7 +7,8 @@ import numpy as np
 
 from charrnn.data.batch import BatchConfig
 from charrnn.data.text_batches import TextBatchConfig
-from charrnn.evaluation.text import VALIDATION_BATCH_SIZE, evaluate
+from charrnn.evaluation.text import VALIDATION_BATCH_SIZE, stream_loss
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
@@ -35,8 +36,13 @@ class TextDataset:
     @property
     def validation_size(self) -> int:
         """Characters that a validation reads."""
-        count = min(len(self.validation), MAX_VALIDATION_CHARACTERS)
+        count = len(self.validated)
         return count if count >= 2 else 0
+
+    @property
+    def validated(self) -> Ids:
+        """The text that a validation reads: the beginning, if it is very long."""
+        return self.validation[:MAX_VALIDATION_CHARACTERS]
 
     def beginning(self, characters: int) -> Ids:
         """Return the first ids of the training text, at most so many."""
@@ -50,9 +56,17 @@ class TextDataset:
         )
 
     def validate(
-        self, config: ModelConfig, parameters: Parameters, stop: StopFlag | None = None
+        self,
+        config: ModelConfig,
+        parameters: Parameters,
+        stop: StopFlag | None = None,
+        cells: Mapping[str, type[Cell]] = CELLS,
     ) -> ValidationResult | None:
         """Score the validation text as parallel streams."""
-        validation = self.validation[:MAX_VALIDATION_CHARACTERS]
-        nats = evaluate(config, parameters, validation, VALIDATION_BATCH_SIZE, stop)
-        return None if nats is None else ValidationResult(nats, {"nats_per_char": nats})
+        found = stream_loss(
+            config, parameters, self.validated, VALIDATION_BATCH_SIZE, stop, cells=cells
+        )
+        if found is None:
+            return None
+        nats = found.nats_per_char
+        return ValidationResult(nats, {"nats_per_char": nats}, is_one_stream=found.is_one_stream)

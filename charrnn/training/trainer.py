@@ -80,6 +80,7 @@ class Trainer:
         ranks: Ranks | None = None,
     ) -> None:
         self.model_config, self.config, self.dataset = model, config, dataset
+        self.backend = load_backend(config.backend)
         batch_config = dataset.batch_config(config)
         require_memory(
             4 * MIN_WEIGHT_COPIES * model.size, "training", "a smaller --hidden", "fewer --layers"
@@ -113,7 +114,7 @@ class Trainer:
 
     def new_optimiser(self) -> Optimiser:
         """Return an optimiser of the run's settings that has seen no gradient."""
-        kind = load_backend(self.config.backend).optimisers[self.config.optimiser]
+        kind = self.backend.optimisers[self.config.optimiser]
         parameters = self.parameters
         threads = self.pool.processes_here
         return kind(parameters.vector, self.config.weight_decay, parameters.shapes, threads)
@@ -177,7 +178,7 @@ class Trainer:
         Raises:
             DivergedError: if the validation loss is not finite.
         """
-        scores = self.dataset.validate(self.model_config, self.model, stop)
+        scores = self.dataset.validate(self.model_config, self.model, stop, self.backend.cells)
         if scores is None:
             return None
         progress, nats = self.progress, scores.nats
@@ -193,7 +194,8 @@ class Trainer:
         progress.since_best = 0 if best else progress.since_best + 1
         if best or progress.best_nats is None:
             progress.best_nats, progress.best_step = nats, progress.step
-        return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics)
+        one = scores.is_one_stream
+        return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics, one)
 
     def add_rollback_point(self) -> None:
         """Keep copies of weights and optimiser as the newer point.

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from charrnn.errors import TextError
-from charrnn.evaluation.text import BURN_IN, SEQ_LENGTH, Score, evaluate
+from charrnn.evaluation.text import (
+    MIN_PART,
+    SEQ_LENGTH,
+    Score,
+    evaluate,
+    one_stream_loss,
+    stream_loss,
+)
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network, initialise
 from charrnn.nn.parameters import Parameters
@@ -46,11 +53,63 @@ def test_one_stream_is_read_as_a_loop_would(rng: np.random.Generator, cell: str,
 
 def test_parallel_sequences_agree_with_one_stream(rng: np.random.Generator, cell: str) -> None:
     config, parameters = small(cell)
-    N = 3 * 4 * BURN_IN + 321
+    N = 3 * MIN_PART + 321
     ids = ((np.arange(N) // 3) % V + rng.integers(2, size=N)) % V
     one = evaluate(config, parameters, ids)
     for batch_size in (3, 1000):
-        assert evaluate(config, parameters, ids, batch_size) == pytest.approx(one, rel=1e-6)
+        found = stream_loss(config, parameters, ids, batch_size)
+        assert found is not None
+        assert found.is_one_stream
+        assert found.nats_per_char == pytest.approx(one, rel=1e-8)
+
+
+def test_parallel_sequences_go_on_from_the_state_before_and_not_from_zero() -> None:
+    """A network whose state grows by one third each time the first symbol is read."""
+    config = ModelConfig(V, V, cell="rnn", hidden=1)
+    parameters = Parameters(config.shapes(), np.float64)
+    parameters["layers.0.W_xh"][0, 0] = 1
+    parameters["layers.0.W_hh"][...] = 0.9
+    parameters["W_hy"][0] = [5, 0, 0, 0, 0]
+    ids = np.ones(4 * MIN_PART, np.uint8)
+    for begin in range(MIN_PART - 40, len(ids), MIN_PART):
+        ids[begin : begin + 30] = 0
+    one, many = evaluate(config, parameters, ids), evaluate(config, parameters, ids, 4)
+    assert many == pytest.approx(one, rel=1e-8)
+
+
+def remembering() -> tuple[ModelConfig, Parameters]:
+    """Return a network that never forgets whether the first symbol of the text was a zero."""
+    config = ModelConfig(V, V, cell="rnn", hidden=1)
+    parameters = Parameters(config.shapes(), np.float64)
+    parameters["layers.0.W_xh"][0, 0] = 3
+    parameters["layers.0.W_hh"][...] = 3
+    parameters["W_hy"][0, 0] = 2
+    return config, parameters
+
+
+def test_a_network_that_forgets_nothing_is_read_as_one_sequence() -> None:
+    config, parameters = remembering()
+    ids = np.ones(4 * MIN_PART, np.uint8)
+    ids[0] = 0
+    found = stream_loss(config, parameters, ids, 4)
+    assert found is not None
+    assert not found.is_one_stream
+    for limit in (len(ids), 3_000):
+        scored = one_stream_loss(config, parameters, ids, limit)
+        assert scored is not None
+        assert scored[0] == pytest.approx(naive(config, parameters, ids[:limit]), rel=1e-8)
+        assert scored[1] == limit
+
+
+def test_the_first_of_parallel_sequences_begins_from_the_state_given(cell: str) -> None:
+    config, parameters = small(cell, size=2.0)
+    ids = np.random.default_rng(3).integers(V, size=3 * MIN_PART)
+    network = Network(config, parameters, 1, 1)
+    state = {name: np.full_like(rows, 0.9) for name, rows in network.states().items()}
+    one = evaluate(config, parameters, ids, state=state)
+    many = evaluate(config, parameters, ids, 3, state=state)
+    assert many == pytest.approx(one, rel=1e-8)
+    assert many != pytest.approx(evaluate(config, parameters, ids, 3), rel=1e-8)
 
 
 def test_every_character_is_scored_once_whatever_the_batch_size(cell: str) -> None:
@@ -58,7 +117,7 @@ def test_every_character_is_scored_once_whatever_the_batch_size(cell: str) -> No
     config = ModelConfig(V, V, cell=cell, hidden=2)
     parameters = Parameters(config.shapes(), np.float64)
     parameters["b_y"][...] = [0, 1, 2, 3, 4]
-    for N in (4 * BURN_IN * 3 + 1, 4 * BURN_IN * 3 + 2, 4 * BURN_IN * 4 + 777):
+    for N in (MIN_PART * 3 + 1, MIN_PART * 3 + 2, MIN_PART * 4 + 777):
         ids = np.random.default_rng(N).integers(V, size=N)
         odds = parameters["b_y"] - math.log(np.exp(parameters["b_y"]).sum())
         expected = -odds[ids[1:]].mean()

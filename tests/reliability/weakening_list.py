@@ -1690,8 +1690,8 @@ NUMBERS = (
     Weakening(
         "first-character-of-a-text-not-scored",
         "charrnn/evaluation/text.py",
-        "scored = (local >= 0) & (local < part)",
-        "scored = (local >= 1) & (local < part)",
+        "where=at[:-1] < predictions)",
+        "where=(at[:-1] < predictions) & (at[:-1] > 0))",
         ("evaluation/test_text.py::test_one_stream_is_read_as_a_loop_would",),
     ),
     Weakening(

@@ -71,6 +71,8 @@ class Run:
         self.saves = Saves(folder, trainer, prepared)
         self._metrics_failed = False
         self._nonfinite = 0
+        self._one_stream: dict[int, float] = {}
+        """The best validation by its step, if it was that of the text as one stream."""
         self._log_every = max(1, trainer.config.steps // MAX_ROWS)
 
     def go(self) -> None:
@@ -257,6 +259,8 @@ class Run:
     def _on_evaluation(self, event: Evaluation) -> None:
         if self.replanning is not None:
             self.replanning.validated()
+        if event.best:
+            self._one_stream = {event.step: event.nats} if event.is_one_stream else {}
         row: dict[str, JSON] = {"step": event.step}
         for name, value in event.metrics.items():
             row[f"validation_{name}"] = value
@@ -301,6 +305,7 @@ class Run:
             best,
             self.limits,
             self.stop,
+            self._one_stream.get(best.step),
             quiet=self.run_options.quiet,
         )
         if self.further is not None and isinstance(result, PairResult):

@@ -60,14 +60,15 @@ class TextReports:
         best: Checkpoint,
         limits: ScoringLimits,
         stop: StopFlag,
+        known: float | None,
         *,
         quiet: bool,
     ) -> Result:
-        """Score the best checkpoint on the validation text."""
-        count = min(self.prepared.dataset.validation_size, limits.scored)
+        """Score the best checkpoint on the validation text, unless its loss is `known`."""
+        count = self.prepared.dataset.validation_size
         if count and not quiet:
             say(f"{reason}; scoring {count:,} validation characters as one stream")
-        return text_result(folder, reason, trainer, self.prepared, best, limits, stop)
+        return text_result(folder, reason, trainer, self.prepared, best, limits, stop, known)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class PairReports:
         best: Checkpoint,
         limits: ScoringLimits,
         stop: StopFlag,
+        known: float | None,
         *,
         quiet: bool,
     ) -> Result:

@@ -13,7 +13,7 @@ from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.load_text import spelling
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.evaluation.baselines import Baselines, baselines
-from charrnn.evaluation.text import evaluate
+from charrnn.evaluation.text import one_stream_loss
 from charrnn.training.prepared_data import PreparedText
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON, StopFlag
@@ -88,19 +88,31 @@ def text_result(
     best: Checkpoint,
     limits: ScoringLimits,
     stop: StopFlag | None,
+    known: float | None = None,
 ) -> TextResult:
-    """Score the best checkpoint as one stream beside the baselines, within `limits`."""
-    validation = prepared.dataset.validation[: limits.scored]
-    nats: float | None = None
+    """Score the best checkpoint as one stream beside the baselines, within `limits`.
+
+    `known` is its loss on the validation text as one stream, if a validation has found it.
+    """
+    validation = prepared.dataset.validated
+    nats = known
     carried: float | None = None
     table: Baselines | None = None
     if len(validation) >= 2:
-        nats = evaluate(best.config, best.parameters, validation, stop=stop)
+        cells, limit = trainer.backend.cells, limits.scored
+        if nats is None:
+            found = one_stream_loss(
+                best.config, best.parameters, validation, limit, stop, cells=cells
+            )
+            if found is not None:
+                nats, count = found
+                validation = validation[:count]
         if not trainer.config.state_reset_prob:
             state = {name: rows[:1] for name, rows in trainer.states.items()}
-            carried = evaluate(
-                trainer.model_config, trainer.model, validation, stop=stop, state=state
+            found = one_stream_loss(
+                trainer.model_config, trainer.model, validation, limit, stop, state, cells
             )
+            carried = None if found is None else found[0]
         size, spell = len(prepared.symbols), spelling(prepared.symbols)
         train = prepared.dataset.train
         table = baselines(train, validation, size, spell, limit=limits.fitted, stop=stop)

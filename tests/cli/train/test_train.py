@@ -214,7 +214,7 @@ def test_json_is_one_object_with_units_in_its_names(
     )
     evaluate = run_cli("eval", figures["best"], write_held_out(corpus), "--json")
     scored = json.loads(evaluate.stdout)
-    assert scored["nats_per_char"] == figures["validation_nats_per_char"]
+    assert scored["nats_per_char"] == pytest.approx(figures["validation_nats_per_char"], rel=1e-6)
     assert scored["characters"] == figures["validation_characters"]
     assert scored["baselines"] == figures["baselines"]
 
