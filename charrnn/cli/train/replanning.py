@@ -19,6 +19,10 @@ TOLERANCE = 0.01
 MEMORY_SHARE = 0.04
 """Share of the budget over which the time of a step is averaged."""
 
+SLOW_MEMORY_SHARE = 0.12
+"""The same for what is not measured again: validations and the final scoring are expected to take
+as much longer as steps do in this average. One of a moment would end a run too early."""
+
 MAX_WEIGHT, MAX_RATIO = 0.25, 4.0
 """Largest weight of one step in that average, and its largest ratio to the average: another program
 that stops the run for a moment says nothing about the steps after it."""
@@ -63,7 +67,7 @@ class Replanning:
         self._began = self._last = clock()
         self._first_check = self._began + FIRST_SHARE * expected.budget
         self._next_check = self._first_check
-        self._step_seconds = expected.step
+        self._step_seconds = self._slow_step_seconds = expected.step
         self._last_validation = expected.validation, expected.step
         """Seconds of the last validation, and of a step at that time."""
         self._steps = self._stepping = self._validating = 0.0
@@ -72,15 +76,18 @@ class Replanning:
         """Note that a validation has ended; it began where the last step ended."""
         now = self._clock()
         self._validating += now - self._last
-        self._last_validation = now - self._last, self._step_seconds
+        self._last_validation = now - self._last, self._slow_step_seconds
         self._last = now
 
     def stepped(self, seconds: float) -> None:
         """Note that a step has ended, which took `seconds`."""
-        weight = min(MAX_WEIGHT, seconds / (MEMORY_SHARE * self.expected.budget))
-        weight = max(weight, 1 / (1 + self._steps))
-        usual = self._step_seconds
-        self._step_seconds += weight * (min(seconds, MAX_RATIO * usual) - usual)
+        limited = min(seconds, MAX_RATIO * self._step_seconds)
+        share = seconds / self.expected.budget
+        first = 1 / (1 + self._steps)
+        weight = max(first, min(MAX_WEIGHT, share / MEMORY_SHARE))
+        self._step_seconds += weight * (limited - self._step_seconds)
+        weight = max(first, min(MAX_WEIGHT, share / SLOW_MEMORY_SHARE))
+        self._slow_step_seconds += weight * (limited - self._slow_step_seconds)
         self._steps += 1
         self._stepping += seconds
         self._last = self._clock()
@@ -104,7 +111,7 @@ class Replanning:
         a_step = self._step_seconds + self._overhead(now)
         due = -(-planned // eval_every) - done // eval_every if eval_every else 1
         validation, step = self._last_validation
-        validation *= self._step_seconds / step
+        validation *= self._slow_step_seconds / step
         slower = (validation + FIXED_SECONDS) / (self.expected.validation + FIXED_SECONDS)
         left = self.expected.budget - now - due * validation - slower * self.expected.closing
         fewest = min(2, planned - done)  # another check before the end
