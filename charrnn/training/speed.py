@@ -5,13 +5,14 @@ of steps, on which the learning-rate schedule and exact resume depend.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean, median
 
 import numpy as np
 
 from charrnn.evaluation.text import SEQ_LENGTH, VALIDATION_BATCH_SIZE
+from charrnn.nn.cells import Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -20,7 +21,7 @@ from charrnn.training.trainer import Trainer
 from charrnn.types import StopFlag
 
 MAX_MEASUREMENT_SECONDS = 0.5
-"""Maximum seconds of one measurement, after at least two calls."""
+"""Maximum seconds of one measurement, after at least two calls, unless told otherwise."""
 
 MAX_CALLS = 25
 
@@ -30,12 +31,17 @@ MIN_SPEEDUP = 1.02
 
 @dataclass(frozen=True)
 class Speed:
-    """Measured seconds per step, per step with one worker, and per evaluated character."""
+    """Measured seconds per step, per step with one worker, and per character.
+
+    A character is evaluated in a batch, or as one stream, or is read for the baselines.
+    """
 
     step: float
     step_alone: float
     validation_character: float
     stream_character: float
+    baseline_character: float = 0.0
+    """0 if it was not measured."""
 
     @property
     def workers_are_faster(self) -> bool:
@@ -43,11 +49,20 @@ class Speed:
         return self.step * MIN_SPEEDUP < self.step_alone
 
 
-def measure_speed(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
+def measure_speed(
+    trainer: Trainer,
+    stop: StopFlag = lambda: False,
+    max_seconds: float = MAX_MEASUREMENT_SECONDS,
+) -> Speed:
     """Return the speed of training steps and of evaluation; the trainer's state is restored.
 
     Batches may differ in length, so that the time of a step is scaled to the mean number of
-    positions of a step. After `stop()` becomes true, each value is measured with a single call.
+    positions of a step. First comes what this process does alone, while the workers start.
+
+    Args:
+        trainer: whose steps are measured.
+        stop: after it becomes true, each value is measured with a single call.
+        max_seconds: maximum seconds of one measurement, after at least two calls.
     """
     pool, parts = trainer.pool, trainer.pool.size
     states, weights = trainer.states.vector.copy(), trainer.parameters.vector.copy()
@@ -79,28 +94,36 @@ def measure_speed(trainer: Trainer, stop: StopFlag = lambda: False) -> Speed:
             update_once()
         return 1 / optimiser.period
 
+    def evaluation(batch_size: int) -> float:
+        """Return the seconds of evaluating one character."""
+        model, parameters, cells = trainer.model_config, trainer.parameters, trainer.backend.cells
+        work = _forward(model, parameters, batch_size, cells)
+        return _seconds(work, stop, max_seconds) / (SEQ_LENGTH * batch_size)
+
     with np.errstate(all="ignore"):
-        together = _seconds(whole, stop)
+        own_seconds = _seconds(own, stop, max_seconds) if parts > 1 else 0.0
+        many, one = evaluation(VALIDATION_BATCH_SIZE), evaluation(1)
+        together = _seconds(whole, stop, max_seconds)
         usually, alone = 0.0, together
         if parts > 1 or optimiser.period > 1:
-            usually = _seconds(update, stop)
+            usually = _seconds(update, stop, max_seconds)
         if parts > 1:
-            alone = parts * _seconds(own, stop) + usually
+            alone = parts * own_seconds + usually
         if optimiser.period > 1:  # medians do not see the work of every so many updates
-            more = max(0.0, _seconds(updates, stop) - usually)
+            more = max(0.0, _seconds(updates, stop, max_seconds) - usually)
             together, alone = together + more, alone + more
     trainer.states.vector[...], trainer.parameters.vector[...] = states, weights
-    model, parameters = trainer.model_config, trainer.parameters
-    many = _forward_seconds(model, parameters, VALIDATION_BATCH_SIZE, stop)
-    one = _forward_seconds(model, parameters, 1, stop)
     return Speed(together, alone, many, one)
 
 
-def _forward_seconds(
-    config: ModelConfig, parameters: Parameters, batch_size: int, stop: StopFlag
-) -> float:
-    """Return the seconds that evaluating one character takes."""
-    network = Network(config, parameters, SEQ_LENGTH, batch_size)
+def _forward(
+    config: ModelConfig,
+    parameters: Parameters,
+    batch_size: int,
+    cells: Mapping[str, type[Cell]],
+) -> Callable[[int], float]:
+    """Return a function that evaluates one window of a batch."""
+    network = Network(config, parameters, SEQ_LENGTH, batch_size, cells=cells)
     inputs = np.resize(np.arange(config.inputs), (SEQ_LENGTH, batch_size))
     targets = np.resize(np.arange(config.outputs), (SEQ_LENGTH, batch_size))
 
@@ -109,10 +132,14 @@ def _forward_seconds(
         network.loss(targets)
         return 1.0
 
-    return _seconds(walk, stop) / (SEQ_LENGTH * batch_size)
+    return walk
 
 
-def _seconds(work: Callable[[int], float], stop: StopFlag) -> float:
+def _seconds(
+    work: Callable[[int], float],
+    stop: StopFlag,
+    max_seconds: float = MAX_MEASUREMENT_SECONDS,
+) -> float:
     """Return the median time of some calls, the first of which, with cold caches, is left out.
 
     `work` gets the number of the call and returns what its time is to be multiplied by.
@@ -122,8 +149,7 @@ def _seconds(work: Callable[[int], float], stop: StopFlag) -> float:
     times: list[float] = []
     spent = 0.0
     while not times or (
-        not stop()
-        and (len(times) < 2 or (spent < MAX_MEASUREMENT_SECONDS and len(times) < MAX_CALLS))
+        not stop() and (len(times) < 2 or (spent < max_seconds and len(times) < MAX_CALLS))
     ):
         began = time.perf_counter()
         factor = work(len(times))

@@ -24,12 +24,6 @@ V = 5
 TEXT = np.random.default_rng(4).integers(V, size=200).astype(np.uint8)
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take two measurements of everything and no more."""
-    monkeypatch.setattr(calibration, "MAX_MEASUREMENT_SECONDS", 0.0)
-
-
 def begin(cell: str) -> Trainer:
     config = ModelConfig(V, V, cell=cell, hidden=4, layers=2, dropout=0.2)
     training = TrainingConfig(
@@ -50,14 +44,13 @@ def everything(trainer: Trainer) -> list[np.ndarray]:
     ]
 
 
-@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("steps", [0, 3])
 def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
     with begin(cell) as measured, begin(cell) as plain:
         for trainer in (measured, plain):
             for _ in range(steps):
                 trainer.step()
-        measure_speed(measured)
+        measure_speed(measured, max_seconds=0.0)
         for left, right in zip(everything(measured), everything(plain), strict=True):
             np.testing.assert_array_equal(left, right)
         assert measured.step().nats == plain.step().nats
@@ -65,11 +58,10 @@ def test_measuring_leaves_the_run_as_it_was(cell: str, steps: int) -> None:
             np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("characters", [30, 200])
 def test_everything_takes_time_even_on_a_short_text(cell: str, characters: int) -> None:
     with begin(cell) as trainer:
-        speed = measure_speed(trainer)
+        speed = measure_speed(trainer, max_seconds=0.0)
     assert 0 < speed.validation_character < speed.stream_character
     assert 0 < speed.step == speed.step_alone
     assert not speed.workers_are_faster

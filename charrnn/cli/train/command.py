@@ -387,8 +387,8 @@ def train_network(
         option(
             RUN,
             f"Steps between validations. Default: {PreparedText.planned_validations} validations "
-            f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
-            f"at least 2, as take {EVALUATION_SHARE:.0%} of the time.",
+            f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many "
+            f"before the last as take {EVALUATION_SHARE:.0%} of the time.",
             min=1,
         ),
     ] = None,

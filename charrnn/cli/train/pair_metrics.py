@@ -1,6 +1,7 @@
 """How well a model of pairs does on some pairs: metrics, confusion matrix, scores of labels."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from charrnn.evaluation.pairs import (
     macro_f1,
     score,
 )
+from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import JSON, Array, StopFlag
@@ -108,9 +110,13 @@ def pair_metrics(
     examples: Examples,
     stop: StopFlag | None,
     unknown: UnknownSymbols | None = None,
+    cells: Mapping[str, type[Cell]] = CELLS,
 ) -> PairMetrics | None:
-    """Score examples, and those that are `unknown` as wrong; None if `stop` said so."""
-    found = score(config, parameters, examples, stop)
+    """Score examples, and those that are `unknown` as wrong; None if `stop` said so.
+
+    `cells` are the classes of the cells by name, those of a compute backend.
+    """
+    found = score(config, parameters, examples, stop, cells)
     if found is None:
         return None
     unknown = unknown or UnknownSymbols()

@@ -130,7 +130,9 @@ def pair_result(
     validation, pairing = prepared.dataset.validation, prepared.symbols
     found, compared, wrong = None, [], []
     if len(validation):
-        found = pair_metrics(best.config, best.parameters, pairing, validation, stop)
+        found = pair_metrics(
+            best.config, best.parameters, pairing, validation, stop, cells=trainer.backend.cells
+        )
     if found is not None:
         compared = pair_baselines(pairing, prepared.dataset.train, validation)
         wrong = wrong_answers(best, prepared)

@@ -1,29 +1,44 @@
 """Planning of a run: number of workers and steps within a budget, time and memory."""
 
+import math
 import os
+import time
 from dataclasses import dataclass, replace
 
 from charrnn.cli.runs.environment import seconds_since_start
+from charrnn.cli.runs.load_text import spelling
 from charrnn.errors import UsageError
-from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
+from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, baselines
+from charrnn.evaluation.pair_baselines import head, pair_baselines
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
 from charrnn.system.mpi import Ranks
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.prepared_data import PreparedData
+from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
 from charrnn.training.presets import Budget, Plan, with_steps
-from charrnn.training.speed import Speed, measure_speed
+from charrnn.training.speed import MAX_MEASUREMENT_SECONDS, Speed, measure_speed
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 
 EVALUATION_SHARE = 0.05
-"""Largest share of the time for validation; two validations are made in any case."""
+"""Largest share of the time for validations before the last, which is made in any case."""
 
-BASELINE_SECONDS = 1.5e-6
-"""Approximate seconds per character that count tables and compressors take."""
+MEASUREMENT_SHARE = 0.005
+"""Share of the time for each measurement of the speed, of which there are six; at most
+`MAX_MEASUREMENT_SECONDS`."""
 
-SCORING_SHARE, CLOSING_SHARE = 0.2, 1 / 3
-"""Largest shares of the time for the final scoring, and for scoring and baselines together."""
+BASELINE_CHARACTERS, BASELINE_EXAMPLES = 100_000, 1_000
+"""Characters of a text, and pairs, on which the speed of baselines is measured."""
+
+SCORING_SHARE, BASELINE_SHARE = 0.2, 0.15
+"""Largest shares of the time for the final scoring of a network that must be read as one sequence,
+which few must, and for the baselines."""
+
+BASELINE_SECONDS = 0.6e-6
+"""Approximate seconds per character of baselines where they are not measured."""
+
+ENDING_SECONDS = 0.25
+"""Seconds of the last save, the table and the end of the processes."""
 
 MIN_STEPS = 20
 """Number of steps below which a note says that the time is too short."""
@@ -34,7 +49,8 @@ class ScoringLimits:
     """How many characters are read at the end of a run, so that `--minutes` is kept.
 
     Args:
-        scored: number of characters of the validation text that the model is scored on.
+        scored: number of characters of the validation text that the model is scored on if it has
+            to be read as one sequence.
         fitted: number of characters, the last of the training text, that baselines are fitted on.
     """
 
@@ -47,10 +63,56 @@ def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> Scor
     if budget.minutes is None or not prepared.has_baselines:
         return ScoringLimits()
     seconds, usual = 60 * budget.minutes, ScoringLimits()
-    scored = min(prepared.dataset.validation_size, usual.scored)
-    scored = min(scored, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
-    left = CLOSING_SHARE * seconds - scored * (speed.stream_character + BASELINE_SECONDS)
-    return ScoringLimits(scored, min(usual.fitted, max(10_000, int(left / BASELINE_SECONDS))))
+    read = min(prepared.dataset.validation_size, usual.scored)
+    scored = min(read, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
+    known = min(prepared.train_characters, usual.fitted)
+    each = speed.baseline_character * baseline_growth(known + read)
+    fitting = int(BASELINE_SHARE * seconds / each) - read if each > 0 else known
+    return ScoringLimits(scored, min(usual.fitted, max(10_000, fitting)))
+
+
+def baseline_growth(characters: int) -> float:
+    """Return how much longer a character takes in baselines of a long text than in a short one.
+
+    Measured on English text: 1 for up to 300,000 characters, 1.5 for a million, 1.6 for more.
+    """
+    return min(1.6, max(1.0, 1 + 0.3 * math.log2(max(1, characters) / 300_000)))
+
+
+def measure_baselines(prepared: PreparedData) -> float:
+    """Return the seconds per training character that baselines take, measured on a few.
+
+    It is what more of them take: the compressors begin with seconds that no text takes again. For
+    pairs a character is a position of an example.
+    """
+    measured = []
+    for share in (0.2, 1.0):
+        began = time.perf_counter()
+        count = baselines_of_part(prepared, share)
+        measured.append((time.perf_counter() - began, count))
+    (few_seconds, few), (seconds, count) = measured
+    if count > few and seconds > few_seconds:
+        return (seconds - few_seconds) / (count - few)
+    return seconds / max(1, count)
+
+
+def baselines_of_part(prepared: PreparedData, share: float) -> int:
+    """Compute the baselines of a small part of the data; return the number of its characters."""
+    match prepared:
+        case PreparedText(symbols=symbols, dataset=dataset):
+            train = dataset.train[-round(share * BASELINE_CHARACTERS) :]
+            validation = dataset.validated[: round(share * BASELINE_CHARACTERS) // 10]
+            if len(validation) < 2:
+                return 0
+            baselines(train, validation, len(symbols), spelling(symbols))
+            return len(train) + len(validation)
+        case PreparedPairs(symbols=pairing, dataset=pairs) if len(pairs.validation):
+            part = head(pairs.train, round(share * BASELINE_EXAMPLES))
+            pair_baselines(
+                pairing, part, head(pairs.validation, round(share * BASELINE_EXAMPLES) // 10)
+            )
+            return int(part.starts[-1])
+    return 0
 
 
 def create_trainer(
@@ -62,24 +124,33 @@ def create_trainer(
 ) -> tuple[Trainer, Speed]:
     """Create the trainer with the number of workers asked for, or with the fastest, as measured.
 
-    With `ranks`, that is the number of each rank.
+    With `ranks`, that is the number of each rank. The speed of one worker is then that which the
+    first of several had alone.
     """
+    minutes = planned.budget.minutes
+    seconds = MAX_MEASUREMENT_SECONDS
+    if minutes is not None:
+        seconds = min(seconds, MEASUREMENT_SHARE * 60 * minutes)
+
     if wanted is not None and wanted < 1:
         raise UsageError(f"--workers is {wanted}; it must be at least 1")
     most = wanted or cores_each(ranks)
     workers = max(1, min(most, planned.training.batch_size))
-    while True:
-        config = replace(planned.training, workers=workers)
-        trainer = Trainer(planned.model, config, prepared.dataset, initial, ranks)
-        try:
-            speed = measure_speed(trainer)
-        except BaseException:
-            trainer.close()
-            raise
-        if workers == 1 or wanted is not None or speed.workers_are_faster:
-            return trainer, speed
+    config = replace(planned.training, workers=workers)
+    trainer = Trainer(planned.model, config, prepared.dataset, initial, ranks)
+    try:
+        speed = measure_speed(trainer, max_seconds=seconds)
+        if minutes is not None:
+            speed = replace(speed, baseline_character=measure_baselines(prepared))
+    except BaseException:
         trainer.close()
-        workers = 1
+        raise
+    if workers == 1 or wanted is not None or speed.workers_are_faster:
+        return trainer, speed
+    trainer.close()
+    alone = replace(planned.training, workers=1)
+    trainer = Trainer(planned.model, alone, prepared.dataset, initial, ranks)
+    return trainer, replace(speed, step=speed.step_alone)
 
 
 def cores_each(ranks: Ranks | None) -> int:
@@ -104,11 +175,13 @@ def fix_steps(
     closing = closing_seconds(speed, prepared, limits)
     left = 60 * (planned.budget.minutes or 0) - seconds_since_start() - closing
     once = validation_seconds(speed, prepared)
-    evaluations = round(EVALUATION_SHARE * left / once) if once > 0 else most
-    fewest = 2 if 8 * once < left else 1
-    evaluations = max(fewest, min(most, evaluations))
+    evaluations = 1 + int(EVALUATION_SHARE * left / once) if once > 0 else most
+    evaluations = min(most, evaluations)
     steps = max(1, int((left - evaluations * once) / speed.step))
-    return with_steps(trainer.config, steps, evaluations)
+    config = trainer.config
+    if not config.eval_every:  # half a distance is left for a plan that becomes longer
+        config = replace(config, eval_every=math.ceil(steps / (evaluations - 0.5)))
+    return with_steps(config, steps, evaluations)
 
 
 def too_short(budget: Budget, steps: int) -> str | None:
@@ -145,12 +218,13 @@ def validation_seconds(speed: Speed, prepared: PreparedData) -> float:
 
 
 def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits) -> float:
-    """Return the estimated seconds of the final scoring and, for texts, the baselines."""
+    """Return the estimated seconds after training: baselines and, for pairs, the scoring."""
     if not prepared.has_baselines:
-        return validation_seconds(speed, prepared)
-    scored = min(prepared.dataset.validation_size, limits.scored)
-    read = min(prepared.train_characters, limits.fitted) + scored
-    return scored * speed.stream_character + read * BASELINE_SECONDS + 0.3
+        fitted = prepared.train_characters * speed.baseline_character
+        return validation_seconds(speed, prepared) + fitted + ENDING_SECONDS
+    read = min(prepared.train_characters, limits.fitted) + prepared.dataset.validation_size
+    each = speed.baseline_character or BASELINE_SECONDS
+    return read * each * baseline_growth(read) + ENDING_SECONDS
 
 
 def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -> float:
@@ -163,12 +237,11 @@ def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -
     config = trainer.config
     each = WORKER_MEGABYTES[config.backend] + 8 * len(trainer.parameters.vector) / 1e6
     others = (trainer.pool.processes_here - 1) * each
-    baselines = 0.0
+    tables = 0.0
     if prepared.has_baselines and prepared.dataset.validation_size:
-        scored = min(prepared.dataset.validation_size, limits.scored)
-        read = min(prepared.train_characters, limits.fitted) + scored
-        baselines = BASELINE_BYTES * read / 1e6
-    return own + others + baselines
+        read = min(prepared.train_characters, limits.fitted) + prepared.dataset.validation_size
+        tables = BASELINE_BYTES * read / 1e6
+    return own + others + tables
 
 
 WORKER_MEGABYTES = {"numpy": 40.0, "numba": 75.0}

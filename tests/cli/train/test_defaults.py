@@ -66,7 +66,7 @@ FIGURES: dict[str, Callable[[], object]] = {
     "eval_every": lambda: (
         f"{PreparedText.planned_validations} validations "
         f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
-        f"at least 2, as take {EVALUATION_SHARE:.0%} of the time"
+        f"before the last as take {EVALUATION_SHARE:.0%} of the time"
     ),
     "networks": lambda: f"with --minutes up to {DEFAULT_NETWORKS}, if there is time, else 1",
     "save_every": lambda: "every half minute",
