@@ -98,6 +98,7 @@ TRAINING_LIMITS = {
     "steps": Limits(0, MAX_COUNT, 1000),
     "warmup_steps": Limits(0, MAX_COUNT, 100),
     "eval_every": Limits(0, MAX_COUNT, 100),
+    "val_limit": Limits(0, MAX_COUNT, 1000),
     "patience": Limits(0, MAX_COUNT, 0),
     "seed": SEED,
     "seq_length": Limits(1, 2**24, 64),

@@ -69,6 +69,9 @@ class TrainingConfig:
     """Decay of the exponential moving average of the weights, from 0 to 1; 0: no average."""
     eval_every: int = 0
     """Steps between validations; 0: only one, at the end."""
+    val_limit: int = 0
+    """Characters of the validation text, the first ones, that a validation reads at most; 0: as
+    many as `charrnn.training.dataset` allows. Unused for pairs."""
     patience: int = 0
     """Validations in a row without a new best after which training ends; 0: never."""
     earlier_plans: str = ""

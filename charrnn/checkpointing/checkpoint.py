@@ -82,6 +82,7 @@ ADDED_LATER: dict[str, JSON] = {
     "bidirectional": None,
     "balance": 0.0,
     "unknown": None,
+    "val_limit": 0,
 }
 """Fields that were added to the format later, and their values in files that lack them."""
 

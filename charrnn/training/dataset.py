@@ -56,8 +56,10 @@ class Dataset(Protocol):
         parameters: Parameters,
         stop: StopFlag | None = None,
         cells: Mapping[str, type[Cell]] = CELLS,
+        limit: int = 0,
     ) -> ValidationResult | None:
         """Score a model on the validation set; None if `stop()` became true.
 
-        `cells` are the classes of the cells by name, those of a compute backend.
+        `cells` are the classes of the cells by name, those of a compute backend; `limit` is
+        `TrainingConfig.val_limit`.
         """

@@ -55,6 +55,7 @@ class PairDataset:
         parameters: Parameters,
         stop: StopFlag | None = None,
         cells: Mapping[str, type[Cell]] = CELLS,
+        limit: int = 0,
     ) -> ValidationResult | None:
         """Score the validation examples."""
         found = score(config, parameters, self.validated, stop, cells)

@@ -35,14 +35,16 @@ class TextDataset:
 
     @property
     def validation_size(self) -> int:
-        """Characters that a validation reads."""
-        count = len(self.validated)
+        """Characters that a validation reads, if `TrainingConfig.val_limit` is 0."""
+        count = len(self.validated())
         return count if count >= 2 else 0
 
-    @property
-    def validated(self) -> Ids:
-        """The text that a validation reads: the beginning, if it is very long."""
-        return self.validation[:MAX_VALIDATION_CHARACTERS]
+    def validated(self, limit: int = 0) -> Ids:
+        """Return the text that a validation reads: the beginning, if it is very long.
+
+        `limit` is `TrainingConfig.val_limit`.
+        """
+        return self.validation[: min(limit or MAX_VALIDATION_CHARACTERS, MAX_VALIDATION_CHARACTERS)]
 
     def beginning(self, characters: int) -> Ids:
         """Return the first ids of the training text, at most so many."""
@@ -61,11 +63,11 @@ class TextDataset:
         parameters: Parameters,
         stop: StopFlag | None = None,
         cells: Mapping[str, type[Cell]] = CELLS,
+        limit: int = 0,
     ) -> ValidationResult | None:
         """Score the validation text as parallel streams."""
-        found = stream_loss(
-            config, parameters, self.validated, VALIDATION_BATCH_SIZE, stop, cells=cells
-        )
+        ids = self.validated(limit)
+        found = stream_loss(config, parameters, ids, VALIDATION_BATCH_SIZE, stop, cells=cells)
         if found is None:
             return None
         nats = found.nats_per_char

@@ -178,7 +178,9 @@ class Trainer:
         Raises:
             DivergedError: if the validation loss is not finite.
         """
-        scores = self.dataset.validate(self.model_config, self.model, stop, self.backend.cells)
+        scores = self.dataset.validate(
+            self.model_config, self.model, stop, self.backend.cells, self.config.val_limit
+        )
         if scores is None:
             return None
         progress, nats = self.progress, scores.nats

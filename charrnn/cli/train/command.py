@@ -11,7 +11,7 @@ from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, optio
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
 from charrnn.cli.train.networks import DEFAULT_NETWORKS, MAX_NETWORKS
-from charrnn.cli.train.planning import EVALUATION_SHARE
+from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.cli.train.setup import TrainRequest, start_run
@@ -27,6 +27,7 @@ from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
+from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
@@ -112,6 +113,16 @@ def train_network(
             CORPUS, "Fraction used for validation: the end of a text; pairs are drawn by --seed."
         ),
     ] = DEFAULT_VAL_FRACTION,
+    val_limit: Annotated[
+        int | None,
+        option(
+            CORPUS,
+            "Characters of the validation text that validations read, the first ones. Default: "
+            f"{MAX_VALIDATION_CHARACTERS:,}; with --minutes as many as take "
+            f"{VALIDATION_SHARE:.0%} of the time.",
+            min=2,
+        ),
+    ] = None,
     preset: Annotated[
         str,
         option(

@@ -46,6 +46,7 @@ TRAITS = {
     "seq_length": Traits(text_only=True, shown="always"),
     "batch_size": ALWAYS,
     "state_reset_prob": Traits(text_only=True),
+    "val_limit": Traits(text_only=True),
     "resume": RESUME_OK,
     "sample_every": RESUME_OK,
     "save_every": RESUME_OK,

@@ -23,6 +23,9 @@ from charrnn.training_config import TrainingConfig
 EVALUATION_SHARE = 0.05
 """Largest share of the time for validations before the last, which is made in any case."""
 
+VALIDATION_SHARE, MIN_VALIDATION_CHARACTERS = 0.05, 10_000
+"""Largest share of the time for one validation of a text, and characters that it reads at least."""
+
 MEASUREMENT_SHARE = 0.005
 """Share of the time for each measurement of the speed, of which there are six; at most
 `MAX_MEASUREMENT_SECONDS`."""
@@ -58,12 +61,32 @@ class ScoringLimits:
     fitted: int = MAX_TRAIN_CHARS
 
 
-def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> ScoringLimits:
+def chosen_val_limit(
+    planned: Plan, config: TrainingConfig, prepared: PreparedData, speed: Speed
+) -> int:
+    """Return `TrainingConfig.val_limit` of a run: for `--minutes` what there is time for."""
+    minutes = planned.budget.minutes
+    if config.val_limit or minutes is None or not prepared.has_baselines:
+        return config.val_limit
+    fitting = int(VALIDATION_SHARE * 60 * minutes / speed.validation_character)
+    fitting = max(MIN_VALIDATION_CHARACTERS, fitting)
+    return fitting if fitting < prepared.dataset.validation_size else 0
+
+
+def validation_size(prepared: PreparedData, val_limit: int) -> int:
+    """Return the number of characters that a validation reads."""
+    size = prepared.dataset.validation_size
+    return min(size, val_limit) if val_limit else size
+
+
+def scoring_limits(
+    budget: Budget, speed: Speed, prepared: PreparedData, val_limit: int
+) -> ScoringLimits:
     """Return how much text a run with `--minutes` has time to score; everything for other runs."""
     if budget.minutes is None or not prepared.has_baselines:
         return ScoringLimits()
     seconds, usual = 60 * budget.minutes, ScoringLimits()
-    read = min(prepared.dataset.validation_size, usual.scored)
+    read = validation_size(prepared, val_limit)
     scored = min(read, max(1_000, int(SCORING_SHARE * seconds / speed.stream_character)))
     known = min(prepared.train_characters, usual.fitted)
     each = speed.baseline_character * baseline_growth(known + read)
@@ -74,26 +97,20 @@ def scoring_limits(budget: Budget, speed: Speed, prepared: PreparedData) -> Scor
 def baseline_growth(characters: int) -> float:
     """Return how much longer a character takes in baselines of a long text than in a short one.
 
-    Measured on English text: 1 for up to 300,000 characters, 1.5 for a million, 1.6 for more.
+    Measured on English text: 1 for up to 300,000 characters, 1.5 for a million and more.
     """
-    return min(1.6, max(1.0, 1 + 0.3 * math.log2(max(1, characters) / 300_000)))
+    return min(1.5, max(1.0, 1 + 0.3 * math.log2(max(1, characters) / 300_000)))
 
 
 def measure_baselines(prepared: PreparedData) -> float:
     """Return the seconds per training character that baselines take, measured on a few.
 
-    It is what more of them take: the compressors begin with seconds that no text takes again. For
-    pairs a character is a position of an example.
+    For pairs a character is a position of an example.
     """
-    measured = []
-    for share in (0.2, 1.0):
-        began = time.perf_counter()
-        count = baselines_of_part(prepared, share)
-        measured.append((time.perf_counter() - began, count))
-    (few_seconds, few), (seconds, count) = measured
-    if count > few and seconds > few_seconds:
-        return (seconds - few_seconds) / (count - few)
-    return seconds / max(1, count)
+    baselines_of_part(prepared, 0.2)  # with cold caches, and not measured
+    began = time.perf_counter()
+    count = baselines_of_part(prepared, 1.0)
+    return (time.perf_counter() - began) / max(1, count)
 
 
 def baselines_of_part(prepared: PreparedData, share: float) -> int:
@@ -101,7 +118,7 @@ def baselines_of_part(prepared: PreparedData, share: float) -> int:
     match prepared:
         case PreparedText(symbols=symbols, dataset=dataset):
             train = dataset.train[-round(share * BASELINE_CHARACTERS) :]
-            validation = dataset.validated[: round(share * BASELINE_CHARACTERS) // 10]
+            validation = dataset.validated()[: round(share * BASELINE_CHARACTERS) // 10]
             if len(validation) < 2:
                 return 0
             baselines(train, validation, len(symbols), spelling(symbols))
@@ -167,18 +184,18 @@ def fix_steps(
     planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed
 ) -> TrainingConfig:
     """Return the training configuration with as many steps as fit into the budget."""
-    most = evaluations_at_most(prepared)
+    most, config = evaluations_at_most(prepared), trainer.config
     steps = planned.budget.steps_of(trainer.steps_per_epoch)
     if steps is not None:
-        return with_steps(trainer.config, steps, most)
-    limits = scoring_limits(planned.budget, speed, prepared)
-    closing = closing_seconds(speed, prepared, limits)
+        return with_steps(config, steps, most)
+    config = replace(config, val_limit=chosen_val_limit(planned, config, prepared, speed))
+    limits = scoring_limits(planned.budget, speed, prepared, config.val_limit)
+    closing = closing_seconds(speed, prepared, limits, config.val_limit)
     left = 60 * (planned.budget.minutes or 0) - seconds_since_start() - closing
-    once = validation_seconds(speed, prepared)
+    once = validation_seconds(speed, prepared, config.val_limit)
     evaluations = 1 + int(EVALUATION_SHARE * left / once) if once > 0 else most
     evaluations = min(most, evaluations)
     steps = max(1, int((left - evaluations * once) / speed.step))
-    config = trainer.config
     if not config.eval_every:  # half a distance is left for a plan that becomes longer
         config = replace(config, eval_every=math.ceil(steps / (evaluations - 0.5)))
     return with_steps(config, steps, evaluations)
@@ -208,21 +225,24 @@ def total_seconds(
     """Return the estimated seconds of the whole run."""
     steps, every = trainer.config.steps, trainer.config.eval_every
     evaluations = steps / every if every else 0
-    once = validation_seconds(speed, prepared)
-    return steps * speed.step + evaluations * once + closing_seconds(speed, prepared, limits)
+    limit = trainer.config.val_limit
+    once = validation_seconds(speed, prepared, limit)
+    return steps * speed.step + evaluations * once + closing_seconds(speed, prepared, limits, limit)
 
 
-def validation_seconds(speed: Speed, prepared: PreparedData) -> float:
+def validation_seconds(speed: Speed, prepared: PreparedData, val_limit: int) -> float:
     """Return the estimated seconds of one validation."""
-    return prepared.dataset.validation_size * speed.validation_character
+    return validation_size(prepared, val_limit) * speed.validation_character
 
 
-def closing_seconds(speed: Speed, prepared: PreparedData, limits: ScoringLimits) -> float:
+def closing_seconds(
+    speed: Speed, prepared: PreparedData, limits: ScoringLimits, val_limit: int
+) -> float:
     """Return the estimated seconds after training: baselines and, for pairs, the scoring."""
     if not prepared.has_baselines:
         fitted = prepared.train_characters * speed.baseline_character
-        return validation_seconds(speed, prepared) + fitted + ENDING_SECONDS
-    read = min(prepared.train_characters, limits.fitted) + prepared.dataset.validation_size
+        return validation_seconds(speed, prepared, val_limit) + fitted + ENDING_SECONDS
+    read = min(prepared.train_characters, limits.fitted) + validation_size(prepared, val_limit)
     each = speed.baseline_character or BASELINE_SECONDS
     return read * each * baseline_growth(read) + ENDING_SECONDS
 
@@ -239,7 +259,8 @@ def megabytes(trainer: Trainer, prepared: PreparedData, limits: ScoringLimits) -
     others = (trainer.pool.processes_here - 1) * each
     tables = 0.0
     if prepared.has_baselines and prepared.dataset.validation_size:
-        read = min(prepared.train_characters, limits.fitted) + prepared.dataset.validation_size
+        read = min(prepared.train_characters, limits.fitted)
+        read += validation_size(prepared, config.val_limit)
         tables = BASELINE_BYTES * read / 1e6
     return own + others + tables
 

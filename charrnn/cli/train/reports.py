@@ -65,7 +65,7 @@ class TextReports:
         quiet: bool,
     ) -> Result:
         """Score the best checkpoint on the validation text, unless its loss is `known`."""
-        count = self.prepared.dataset.validation_size
+        count = len(self.prepared.dataset.validated(trainer.config.val_limit))
         if count and not quiet:
             say(f"{reason}; scoring {count:,} validation characters as one stream")
         return text_result(folder, reason, trainer, self.prepared, best, limits, stop, known)

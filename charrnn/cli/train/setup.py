@@ -130,7 +130,9 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         trainer.config = fix_steps(planned, trainer, prepared, speed)
         round_config = in_rounds(trainer.config, trainer, prepared, request.budget, request.given)
         trainer.config = round_config or trainer.config
-        closing = closing_seconds(speed, prepared, scoring_limits(request.budget, speed, prepared))
+        val_limit = trainer.config.val_limit
+        limits = scoring_limits(request.budget, speed, prepared, val_limit)
+        closing = closing_seconds(speed, prepared, limits, val_limit)
         alone = ranks is not None or start.parent is not None
         networks = networks_in(
             1 if alone and request.networks is None else request.networks,
@@ -143,7 +145,6 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         if short is not None:
             warn(short)
         warn_of_ranks(ranks, trainer.config.workers, speed)
-        limits = scoring_limits(request.budget, speed, prepared)
         stop = stack.enter_context(StopOnSignal())  # from here on there is something to save
         folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
         if start.ids is not None:
@@ -178,8 +179,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 Expected(
                     60 * request.budget.minutes,
                     speed.step,
-                    max(1e-9, validation_seconds(speed, prepared)),
-                    closing_seconds(speed, prepared, limits),
+                    max(1e-9, validation_seconds(speed, prepared, val_limit)),
+                    closing,
                 )
             )
         Run(

@@ -94,7 +94,7 @@ def text_result(
 
     `known` is its loss on the validation text as one stream, if a validation has found it.
     """
-    validation = prepared.dataset.validated
+    validation = prepared.dataset.validated(trainer.config.val_limit)
     nats = known
     carried: float | None = None
     table: Baselines | None = None

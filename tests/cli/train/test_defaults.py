@@ -11,9 +11,10 @@ from charrnn.cli.app import load_command
 from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
 from charrnn.cli.train.networks import DEFAULT_NETWORKS
-from charrnn.cli.train.planning import EVALUATION_SHARE
+from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
+from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.pair_presets import PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
@@ -65,8 +66,11 @@ FIGURES: dict[str, Callable[[], object]] = {
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
         f"{PreparedText.planned_validations} validations "
-        f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many, "
+        f"a run, for pairs {PreparedPairs.planned_validations}; with --minutes as many "
         f"before the last as take {EVALUATION_SHARE:.0%} of the time"
+    ),
+    "val_limit": lambda: (
+        f"{MAX_VALIDATION_CHARACTERS:,}; with --minutes as many as take {VALIDATION_SHARE:.0%} of"
     ),
     "networks": lambda: f"with --minutes up to {DEFAULT_NETWORKS}, if there is time, else 1",
     "save_every": lambda: "every half minute",
