@@ -518,7 +518,7 @@ def test_minutes_are_wall_time_of_the_whole_command(corpus: Path, process: Proce
     figures = json.loads(done.stdout)
     assert done.returncode == 0
     assert 1.5 < seconds < 8  # 3 planned; the machine may be busy with something else
-    assert figures["seconds"] <= seconds
+    assert figures["seconds"] <= seconds + 0.05  # it is rounded to a tenth
     assert figures["steps"] > 20
 
 
