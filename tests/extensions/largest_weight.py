@@ -6,7 +6,8 @@ from typing import Self
 
 import numpy as np
 
-from charrnn.cli.inspect.metrics import METRICS, Metric, MetricInput, MetricRow
+from charrnn.cli.inspect.metric import Metric, MetricInput, MetricRow
+from charrnn.cli.inspect.metrics import METRICS
 from charrnn.types import JSON
 
 

@@ -31,7 +31,8 @@ from charrnn.analysis.diagnosis import Verdict, diagnose
 from charrnn.analysis.gradient_profile import GradientProfile, exp_or_none
 from charrnn.analysis.memory_lengths import MemoryLengths, dependence, measure_lengths
 from charrnn.analysis.text_memory import TextMemory
-from charrnn.cli.inspect.metrics import METRICS, Metric, MetricInput, MetricRow
+from charrnn.cli.inspect.metric import Metric, MetricInput, MetricRow
+from charrnn.cli.inspect.metrics import METRICS
 from charrnn.cli.inspect.models import InspectedModel
 from charrnn.types import Ids
 

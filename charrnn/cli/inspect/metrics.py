@@ -4,17 +4,15 @@ A further metric is a subclass of `Metric` and its entry in `METRICS`; `--all` t
 `--json` its value under its name, and `--csv` its rows.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import Self
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from charrnn.analysis.diagnosis import Truncation, truncation_bias
-from charrnn.analysis.gradient_profile import GradientProfile
 from charrnn.analysis.jacobians import (
     JACOBIAN_LAGS,
     RecurrentMatrix,
@@ -25,6 +23,7 @@ from charrnn.analysis.jacobians import (
 from charrnn.analysis.lyapunov import Lyapunov, lyapunov
 from charrnn.analysis.memory_lengths import MemoryLengths
 from charrnn.analysis.unit_stats import UnitStats, unit_stats
+from charrnn.cli.inspect.metric import Metric, MetricInput, MetricRow
 from charrnn.cli.inspect.models import InspectedModel
 from charrnn.cli.inspect.wording import describe_units, format_exp, spell_signs
 from charrnn.cli.output.safe_text import one_line
@@ -36,71 +35,6 @@ FEW_JACOBIAN_LAGS = (1, 5, 20)
 
 LARGE_STATE_SIZE = 600
 """Above this number of units, singular values take long: fewer windows are measured."""
-
-
-@dataclass(frozen=True)
-class MetricInput:
-    """What a metric is measured from."""
-
-    model: InspectedModel
-    """The model and the data to measure it on."""
-    profile: GradientProfile
-    """The gradient profile of the model, which is always measured first."""
-    lengths: MemoryLengths
-    """Its memory lengths, which are always measured too."""
-    seed: int
-    """Chooses positions in the text."""
-    everything: bool
-    """Whether `--all` was given."""
-
-
-class MetricRow(NamedTuple):
-    """One row of `--csv`, without the model's name; a field that does not apply is empty."""
-
-    quantity: str
-    value: float | int | None
-    """None for a number that is not finite or not known."""
-    layer: int | str = ""
-    state: int | str = ""
-    """Name of a state or gate, or number of a unit."""
-    lag: int | str = ""
-
-
-class Metric(ABC):
-    """A measurement of one model; an instance holds the values that were measured."""
-
-    title: ClassVar[str]
-    """Noun phrase for the help of `--all`."""
-    always: ClassVar[bool] = False
-    """Whether it is measured without `--all` too."""
-
-    @classmethod
-    @abstractmethod
-    def measure(cls, given: MetricInput) -> Self:
-        """Measure a model."""
-
-    @abstractmethod
-    def as_json(self) -> JSON:
-        """Return the values for `--json`; None for numbers that are not finite."""
-
-    @abstractmethod
-    def rows(self) -> Iterable[MetricRow]:
-        """Yield the values for `--csv`, one number each."""
-
-    def lines(self) -> Iterable[tuple[str, str]]:
-        """Yield labels and texts for the table of `--all`."""
-        return ()
-
-    def drawings(self, unicode: bool, width: int) -> Iterable[RenderableType]:
-        """Yield what `--all` draws below that table, at most `width` columns wide."""
-        return ()
-
-    @classmethod
-    def comparison(
-        cls, found: Sequence[tuple[InspectedModel, Self]], unicode: bool
-    ) -> RenderableType | None:
-        """Return a table of this metric for all models, or None if it has none."""
-        return None
 
 
 @dataclass(frozen=True)
@@ -167,11 +101,6 @@ class Lengths(Metric):
                 ]
             table.add_row(Text(one_line(model.name)), *cells)
         return table
-
-
-def at_most(value: int | None, limit: int) -> str:
-    """Return a length, or that it is beyond the limit of its measurement."""
-    return f"> {limit:,}" if value is None else f"{value:,}"
 
 
 @dataclass(frozen=True)
@@ -427,3 +356,8 @@ METRICS: dict[str, type[Metric]] = {
 def help_of_all() -> str:
     """Return the help of `--all`: the titles of all metrics."""
     return f"Also measure: {', '.join(metric.title for metric in METRICS.values())}."
+
+
+def at_most(value: int | None, limit: int) -> str:
+    """Return a length, or that it is beyond the limit of its measurement."""
+    return f"> {limit:,}" if value is None else f"{value:,}"
