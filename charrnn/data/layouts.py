@@ -13,11 +13,9 @@ if they are fed back; answers, and END if their length is open. A "one" is a who
 "many" is the characters of a field.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -348,45 +346,6 @@ def vocabulary_of_pairs(layout: str, pairs: Iterable[tuple[str, str]]) -> PairVo
         answers.update(answer if kind.answer_is_text else (answer,))
         longest = max(longest, len(answer) if kind.answer_is_text else 1)
     return PairVocabulary(layout, tuple(sorted(sources)), tuple(sorted(answers)), longest)
-
-
-UNKNOWN = "\ufffd"
-"""The replacement character of Unicode, as which an unknown character is read."""
-
-MAX_RARE_SHARE = 0.2
-"""Largest share of the inputs that may hold a character of which no other input has one."""
-
-
-def with_unknown(pairing: PairVocabulary, inputs: Sequence[str]) -> PairVocabulary:
-    """Return the vocabulary with an unknown symbol for the rare characters of texts with a label.
-
-    A character that stands in one training input only says little, but that a rare character
-    stands in a text says something of its label: the script, for instance. Such characters are
-    therefore read as the unknown symbol, as are those that no training input has.
-
-    Args:
-        pairing: the symbols of all pairs.
-        inputs: the inputs of the training pairs.
-
-    Returns:
-        `pairing` itself for another layout than many-to-one, and if no character is rare or so many
-        inputs have one that these characters must matter.
-
-    Example:
-        >>> pairing = PairVocabulary("many-to-one", ("a", "b", "c", "d"), ("x", "y"))
-        >>> found = with_unknown(pairing, ["a", "aa", "ab", "ba", "aab", "bc"])
-        >>> found.sources, found.unknown
-        (('a', 'b', '�'), '�')
-    """
-    if not pairing.layout_spec.classifies:
-        return pairing
-    counts = Counter(chain.from_iterable(map(set, inputs)))
-    rare = {one for one, count in counts.items() if count == 1}
-    affected = sum(not rare.isdisjoint(text) for text in inputs)
-    if not 0 < affected <= MAX_RARE_SHARE * len(inputs):
-        return pairing
-    sources = sorted((set(counts) - rare) | {UNKNOWN})
-    return replace(pairing, sources=tuple(sources), unknown=UNKNOWN)
 
 
 def symbol_ids(symbols: Iterable[str], ids: Mapping[str, int], verb: str) -> Ids:

@@ -12,9 +12,10 @@ from functools import cached_property
 from charrnn.data.decoding import STRICT_UTF_8, TextOptions
 from charrnn.data.file_discovery import place, run_name, shown
 from charrnn.data.file_notes import FileNotes
-from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs, with_unknown
+from charrnn.data.layouts import LAYOUTS, PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_formats import Pair, doubtful_header, parse
+from charrnn.data.rare_characters import with_unknown
 from charrnn.data.text_files import Fingerprint, normalised, read_source
 from charrnn.errors import TextError, UsageError
 from charrnn.randomness import Purpose, generator
