@@ -148,8 +148,10 @@ def plan_pairs(
         characters, hidden, round(settings["batch_size"] * train.lengths.mean())
     )
     if layout.is_searched:
-        settings["dropout"] = muon_dropout(epochs, hidden, characters)
+        settings |= muon_dropout(epochs, hidden, characters)
         settings["weight_decay"] = decay_for_width(hidden)
+        if "dropout" in given or differs_from_preset("cell", given, settings):
+            settings.pop("recurrent_dropout", None)  # it belongs to the preset's dropout and cell
     dropout = next((rate for rate, enough in DROPOUTS if epochs < enough), MAX_DROPOUT)
     settings.setdefault("dropout", dropout)
     if differs_from_preset("optimiser", given, settings) or differs_from_preset(

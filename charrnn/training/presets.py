@@ -87,8 +87,7 @@ def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
     passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
     settings: Settings = {"hidden": hidden, "weight_decay": decay_for_width(hidden)}
     if hidden <= MAX_MUON_HIDDEN:
-        rate = muon_dropout(passes, hidden, characters)
-        return settings | {"optimiser": "muon", "dropout": rate}
+        return settings | {"optimiser": "muon"} | muon_dropout(passes, hidden, characters)
     weighed = weighed_epochs(passes, hidden, characters)
     for rate, enough in DROPOUT_BY_EPOCHS:
         if weighed < enough:
@@ -104,11 +103,13 @@ def weighed_epochs(epochs: float, hidden: int, characters: int) -> float:
     return epochs * (hidden / 256) ** 2 * math.sqrt(1e6 / max(1, characters))
 
 
-def muon_dropout(epochs: float, hidden: int, characters: int) -> float:
+def muon_dropout(epochs: float, hidden: int, characters: int) -> Settings:
     """Return the dropout for a run with Muon on a text, or on pairs of texts."""
     weighed = weighed_epochs(epochs, hidden, characters)
-    rates = MUON_DROPOUT_BY_EPOCHS
-    return next((rate for rate, enough in rates if weighed < enough), MAX_MUON_DROPOUT)
+    for rate, enough in MUON_DROPOUT_BY_EPOCHS:
+        if weighed < enough:
+            return {"dropout": rate}
+    return MANY_EPOCHS
 
 
 TYPICAL_CHARS_PER_STEP = 2048
@@ -121,9 +122,8 @@ HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 60))
 
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
 """Pairs (dropout rate, bound): the rate applies below a bound of `weighed_epochs`."""
-MUON_DROPOUT_BY_EPOCHS, MAX_MUON_DROPOUT = ((0.0, 10), (0.1, 20), (0.25, 30), (0.4, 50)), 0.5
-"""The same with Muon, whose weight decay of the matrices leaves less to dropout; and the rate above
-the last bound."""
+MUON_DROPOUT_BY_EPOCHS = ((0.0, 10), (0.1, 15), (0.25, 25), (0.5, 60))
+"""The same with Muon, whose weight decay of the matrices leaves less to dropout."""
 
 MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 512, 2
 """Largest hidden size and number of layers on which Muon was compared with Adagrad."""
@@ -132,7 +132,7 @@ MUON_CELLS = ("lstm", "gru")
 
 MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
 """Settings above the last bound. Without recurrent dropout a network overfits; with it the
-validation loss falls to the end, at half the learning rate."""
+validation loss falls to the end, at a lower learning rate."""
 
 WEIGHT_DECAY = 2e-3
 """Weight decay for Adagrad at its default learning rate. It also lowers the loss of a
@@ -145,6 +145,8 @@ MAX_HIDDEN_AT_FULL_LR = 384
 MAX_LR_SCALE_WITH_RECURRENT_DROPOUT = 0.5
 """Largest factor of the learning rate with recurrent dropout, which scales up the weights it keeps:
 at the full learning rate a network with a dropout of 0.5 diverged."""
+MUON_LR_SCALE_WITH_RECURRENT_DROPOUT = 0.75
+"""The factor for Muon, besides that of the hidden size."""
 
 
 def default_lr_for(settings: Settings, *, of_text: bool = False) -> float:
@@ -158,11 +160,14 @@ def default_lr_for(settings: Settings, *, of_text: bool = False) -> float:
     """
     optimiser = OPTIMISERS.get(settings.get("optimiser", TrainingConfig.optimiser), Adagrad)
     cell = CELLS.get(settings.get("cell", ModelConfig.cell), Cell)
-    most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT if settings.get("recurrent_dropout") else 1.0
+    with_muon = optimiser is OPTIMISERS["muon"]
     hidden = settings.get("hidden", ModelConfig.hidden)
-    factor = min(most, lr_scale_for_width(hidden))
+    factor = lr_scale_for_width(hidden)
     one_lstm = (settings.get("cell", "lstm"), settings.get("layers", 1)) == ("lstm", 1)
-    if of_text and one_lstm and optimiser is OPTIMISERS["muon"] and factor == 1:
+    if settings.get("recurrent_dropout"):
+        most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT
+        factor = factor * MUON_LR_SCALE_WITH_RECURRENT_DROPOUT if with_muon else min(most, factor)
+    elif of_text and one_lstm and with_muon:
         factor = min(MAX_MUON_LR_SCALE, MAX_HIDDEN_AT_FULL_LR / hidden)
     if settings.get("bidirectional"):
         factor *= LR_SCALE_BIDIRECTIONAL

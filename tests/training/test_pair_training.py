@@ -27,7 +27,7 @@ from charrnn.nn.network import initialise
 from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.pair_presets import MAX_POSITIONS, PATIENCE, plan_pairs
-from charrnn.training.presets import MAX_MUON_DROPOUT, WEIGHT_DECAY, Budget
+from charrnn.training.presets import MANY_EPOCHS, WEIGHT_DECAY, Budget
 from charrnn.training.snapshot import restore, snapshot
 from charrnn.training.trainer import Trainer, train
 from charrnn.training_config import TrainingConfig
@@ -276,8 +276,10 @@ def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
     pairing, few = repeated("many-to-many", 500)
     model, training = vars_of(pairing, few, Budget(minutes=3))
     assert (training["optimiser"], training["weight_decay"]) == ("muon", WEIGHT_DECAY)
-    assert (model["hidden"], model["dropout"]) == (256, MAX_MUON_DROPOUT)
-    model, training = vars_of(pairing, few, Budget(minutes=3), hidden=768)
+    assert model["hidden"] == 256
+    assert {name: model[name] for name in MANY_EPOCHS} == MANY_EPOCHS
+    assert vars_of(pairing, few, Budget(minutes=3), dropout=0.1)[0]["recurrent_dropout"] == 0
+    model, training = vars_of(pairing, few, Budget(steps=1), hidden=768)
     assert training["lr"] * training["weight_decay"] == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
 
 

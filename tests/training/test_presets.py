@@ -181,6 +181,13 @@ def test_many_passes_drop_recurrent_weights_unless_said_otherwise(
     assert planned.training.lr == pytest.approx(0.2 * CELLS[planned.model.cell].lr_scale)
 
 
+@pytest.mark.parametrize(("hidden", "rate"), [(256, 0.3), (512, 0.225), (768, 0.2)])
+def test_many_epochs_have_a_lower_rate(hidden: int, rate: float) -> None:
+    found = plan("default", {"hidden": hidden}, 60, LARGE, Budget(epochs=100))
+    assert (found.model.dropout, found.model.recurrent_dropout) == (0.5, 0.25)
+    assert found.training.lr == rate
+
+
 def test_a_step_shrinks_weights_as_much_whatever_the_units() -> None:
     for hidden in (384, 512, 768, 2000):
         training = plan("default", {"hidden": hidden}, 60, LARGE, THREE_MINUTES).training
