@@ -5,7 +5,6 @@ training part.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from charrnn.data.layouts import Layout, PairVocabulary
@@ -37,7 +36,8 @@ TRANSDUCTION: Settings = {"batch_size": 32, "optimiser": "muon"}
 right than Adagrad after as many epochs."""
 
 HIDDEN_BY_MINUTES, MAX_HIDDEN = ((256, 6), (384, 15)), 512
-"""Pairs (hidden size for a text to a text, minutes below which it is chosen), and that for more."""
+"""Pairs (hidden size for a text to a text, typical minutes below which it is chosen), and that for
+more."""
 
 MIN_PAIRS_FOR_MORE_UNITS = 20_000
 """Training pairs below which that size does not grow with the minutes."""
@@ -89,8 +89,7 @@ def recipe_of(layout: Layout, train: Examples, budget: Budget) -> Settings:
     Args:
         layout: the layout of the pairs.
         train: the training pairs.
-        budget: the time, epochs or steps. A speed that was measured does not count, so that the
-            hidden size stays that of the first plan.
+        budget: the time, epochs or steps.
     """
     if layout.is_table:
         return TABLE
@@ -104,9 +103,8 @@ def recipe_of(layout: Layout, train: Examples, budget: Budget) -> Settings:
 def _label_settings(train: Examples, budget: Budget) -> Settings:
     """Return the settings for labels: more units for many pairs, if there is time for them."""
     settings = LABELS | {"hidden": LABEL_HIDDEN}
-    estimated = replace(budget, characters_per_second=None)
     positions = round(LABELS["batch_size"] * train.lengths.mean())
-    epochs = estimated.epochs_of(int(train.starts[-1]), LARGE_LABEL_HIDDEN, positions)
+    epochs = budget.epochs_of(int(train.starts[-1]), LARGE_LABEL_HIDDEN, positions)
     if len(train) >= MANY_LABELLED and (budget.minutes is None or epochs >= LABEL_EPOCHS):
         settings["hidden"] = LARGE_LABEL_HIDDEN
     if len(train) >= MIN_PAIRS_FOR_LABEL_DROPOUT:
@@ -118,7 +116,9 @@ def _transduction_hidden(pairs: int, budget: Budget) -> int:
     """Return the hidden size for a text to a text."""
     if budget.minutes is None or pairs < MIN_PAIRS_FOR_MORE_UNITS:
         return HIDDEN_BY_MINUTES[0][0]
-    return next((H for H, enough in HIDDEN_BY_MINUTES if budget.minutes < enough), MAX_HIDDEN)
+    return next(
+        (H for H, enough in HIDDEN_BY_MINUTES if budget.typical_minutes < enough), MAX_HIDDEN
+    )
 
 
 def plan_pairs(

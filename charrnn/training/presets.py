@@ -29,8 +29,9 @@ class Budget:
     minutes: float | None = None
     epochs: float | None = None
     steps: int | None = None
-    characters_per_second: float | None = None
-    """Measured speed, validation included; None before the measurement, and then estimated."""
+    relative_speed: float = 1.0
+    """Measured characters per second of training, as a share of `typical_speed`; 1 before the
+    measurement."""
 
     def __post_init__(self) -> None:
         budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
@@ -45,8 +46,13 @@ class Budget:
             return self.epochs
         if self.steps is not None:
             return self.steps * characters_per_step / characters
-        rate = self.characters_per_second or speed(hidden)
+        rate = typical_speed(hidden) * self.relative_speed
         return 60 * (self.minutes or 0) * rate / characters
+
+    @property
+    def typical_minutes(self) -> float:
+        """The minutes in which a machine of the typical speed trains as much; 3 by default."""
+        return 3.0 if self.minutes is None else self.minutes * self.relative_speed
 
     def steps_of(self, steps_per_epoch: int) -> int | None:
         """Return the number of steps, or None if time decides."""
@@ -57,14 +63,17 @@ class Budget:
         return None
 
 
-def speed(hidden: int) -> float:
-    """Return a rough estimate of the characters per second of one LSTM layer on two cores."""
+def typical_speed(hidden: int) -> float:
+    """Return roughly the characters per second of one LSTM layer where the sizes were chosen.
+
+    That is on two cores with AVX-512; with AVX2 it is about half as many.
+    """
     return 70_000.0 * math.pow(256 / max(1, hidden), 1.7)
 
 
 def default(characters: int, budget: Budget, hidden: int | None) -> Settings:
-    """Return a hidden size chosen by minutes, with dropout chosen by size and epochs."""
-    minutes = 3.0 if budget.minutes is None else budget.minutes
+    """Return a hidden size chosen by minutes and speed, with dropout chosen by size and epochs."""
+    minutes = budget.typical_minutes
     fitting = next((H for H, enough in HIDDEN_BY_MINUTES if minutes < enough), MAX_PRESET_HIDDEN)
     return regularised(hidden or fitting, characters, budget)
 
@@ -117,8 +126,8 @@ TYPICAL_CHARS_PER_STEP = 2048
 
 MIN_PRESET_HIDDEN, MAX_PRESET_HIDDEN = 128, 768
 HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 60))
-"""Pairs (hidden size of the single LSTM layer, minutes below which it is chosen); for longer runs
-`MAX_PRESET_HIDDEN`."""
+"""Pairs (hidden size of the single LSTM layer, typical minutes below which it is chosen); for
+longer runs `MAX_PRESET_HIDDEN`."""
 
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
 """Pairs (dropout rate, bound): the rate applies below a bound of `weighed_epochs`."""

@@ -289,6 +289,7 @@ def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
         (30_000, Budget(minutes=3), 256),
         (30_000, Budget(minutes=10), 384),
         (30_000, Budget(minutes=30), 512),
+        (30_000, Budget(minutes=30, relative_speed=0.4), 384),
         (30_000, Budget(epochs=30), 256),
     ],
 )
@@ -306,7 +307,7 @@ def test_more_minutes_mean_more_units_for_many_texts(
         (20_000, Budget(minutes=3), 256, 0.5),
         (20_000, Budget(epochs=3), 256, 0.5),
         (20_000, Budget(minutes=0.1), 128, 0.5),  # too short for so many units
-        (20_000, Budget(minutes=3, characters_per_second=10.0), 256, 0.5),
+        (20_000, Budget(minutes=3, relative_speed=0.01), 128, 0.5),
     ],
 )
 def test_many_labels_mean_more_units_and_dropout(

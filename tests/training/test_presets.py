@@ -71,6 +71,13 @@ def test_more_time_never_means_fewer_units(a: float, b: float) -> None:
     assert less.cell == more.cell == "lstm"
 
 
+@pytest.mark.parametrize(("relative", "hidden"), [(0.5, 256), (1.0, 384), (2.5, 384)])
+def test_a_slow_machine_has_a_smaller_network(relative: float, hidden: int) -> None:
+    budget = Budget(minutes=1, relative_speed=relative)
+    assert plan("default", {}, 60, LARGE, budget).model.hidden == hidden
+    assert plan("default", {"hidden": 384}, 60, LARGE, budget).model.hidden == 384
+
+
 @given(st.floats(0.1, 100), st.floats(0.1, 100))
 def test_reading_more_often_never_means_less_dropout(a: float, b: float) -> None:
     less, more = (

@@ -9,21 +9,23 @@ from rich.table import Table
 from charrnn.cli.output.console import duration, facts_table
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.cli.train.reports import reports_of
+from charrnn.nn.model_config import ModelConfig
 from charrnn.system.mpi import Ranks
 from charrnn.training.prepared_data import PreparedData
-from charrnn.training.presets import Plan
 from charrnn.training.speed import Speed
 from charrnn.training.trainer import Trainer
 
 
-def what_is_given(planned: Plan, prepared: PreparedData) -> Table:
+def what_is_given(prepared: PreparedData) -> Table:
     """Say what is known before anything is measured."""
-    model = planned.model
+    return facts_table(reports_of(prepared).facts())
+
+
+def model_line(model: ModelConfig) -> str:
+    """Return the shape of a network and its number of parameters."""
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
-    facts = reports_of(prepared).facts()
     reading = ", bidirectional" if model.bidirectional else ""
-    layers = f"{model.layers} × {model.hidden} {model.cell}{reading}, {parameters:,} parameters"
-    return facts_table(facts | {"model": layers})
+    return f"{model.layers} × {model.hidden} {model.cell}{reading}, {parameters:,} parameters"
 
 
 def what_was_chosen(
@@ -45,6 +47,7 @@ def what_was_chosen(
     each = reports_of(prepared).step_size(config)
     return facts_table(
         {
+            "model": model_line(trainer.model_config),
             "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
             "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
             "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",

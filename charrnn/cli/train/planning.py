@@ -15,7 +15,7 @@ from charrnn.system.memory import peak_megabytes
 from charrnn.system.mpi import Ranks
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
-from charrnn.training.presets import Budget, Plan, with_steps
+from charrnn.training.presets import Budget, Plan, typical_speed, with_steps
 from charrnn.training.speed import MAX_MEASUREMENT_SECONDS, Speed, measure_speed
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -211,12 +211,12 @@ def too_short(budget: Budget, steps: int) -> str | None:
     )
 
 
-def pace(planned: Plan, trainer: Trainer, prepared: PreparedData, speed: Speed) -> float | None:
-    """Return characters per second of the total time of a run; None without --minutes."""
-    if planned.budget.minutes is None:
-        return None
-    steps = fix_steps(planned, trainer, prepared, speed).steps
-    return steps * trainer.characters_per_step / (60 * planned.budget.minutes)
+def measured_budget(budget: Budget, trainer: Trainer, speed: Speed) -> Budget:
+    """Return a budget of minutes with the speed that was measured; any other as it is."""
+    if budget.minutes is None:
+        return budget
+    rate = trainer.characters_per_step / speed.step
+    return replace(budget, relative_speed=rate / typical_speed(trainer.model_config.hidden))
 
 
 def total_seconds(

@@ -25,7 +25,7 @@ from charrnn.cli.train.planning import (
     closing_seconds,
     create_trainer,
     fix_steps,
-    pace,
+    measured_budget,
     scoring_limits,
     too_short,
     validation_seconds,
@@ -40,6 +40,7 @@ from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
 from charrnn.nn.network import initialise
+from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.system.files import (
     move,
@@ -110,18 +111,23 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         for note in (*start.notes, *planned.notes):
             warn(note)
         screen = Screen(stderr=True, highlight=False, quiet=run_options.quiet)
-        screen.print(what_is_given(planned, prepared))
-        if start.parent is None:
-            rng = generator(planned.training.seed, Purpose.WEIGHTS)
-            initial = initialise(planned.model, rng)
-        else:
-            initial = start.parent.parameters
+        screen.print(what_is_given(prepared))
+
+        def initial_for(planned: Plan) -> Parameters:
+            if start.parent is not None:
+                return start.parent.parameters
+            return initialise(planned.model, generator(planned.training.seed, Purpose.WEIGHTS))
+
         ranks = world()
+        initial = initial_for(planned)
         trainer, speed = create_trainer(planned, prepared, request.workers, initial, ranks)
         stack.callback(lambda: trainer.close())
-        measured = pace(planned, trainer, prepared, speed)
-        refined = plan_for(replace(request.budget, characters_per_second=measured))
-        if (refined.model, refined.training) != (planned.model, planned.training):
+        refined = plan_for(measured_budget(request.budget, trainer, speed))
+        if refined.model.hidden != planned.model.hidden:  # a faster or slower machine than typical
+            trainer.close()
+            planned, initial = refined, initial_for(refined)
+            trainer, speed = create_trainer(planned, prepared, request.workers, initial, ranks)
+        elif (refined.model, refined.training) != (planned.model, planned.training):
             # Other epochs than guessed, so other regularisation.
             workers = trainer.config.workers
             trainer.close()
