@@ -13,6 +13,8 @@ from charrnn.training_config import Progress, TrainingConfig
 
 FIRST_EPOCHS, MIN_FIRST_STEPS = 5, 60
 """Epochs of the first round, and steps that it has at least."""
+FIRST_EPOCHS_OF_MANY = 8
+"""Epochs of the first round where many pairs are trained on with much dropout."""
 
 GROWTH = 2
 """Factor between the lengths of two rounds."""
@@ -31,18 +33,19 @@ UNLEARNED, MEMORISED = 0.9, 0.7
 second much is."""
 
 
-def first_round(steps_per_epoch: int, fitting: int) -> int | None:
+def first_round(steps_per_epoch: int, fitting: int, epochs: int = FIRST_EPOCHS) -> int | None:
     """Return the steps of the first round; None if the time is too short for rounds.
 
     Args:
         steps_per_epoch: steps that read all training pairs once.
         fitting: steps for which there is time.
+        epochs: epochs of the round.
 
     Example:
         >>> first_round(80, 10_000), first_round(7, 10_000), first_round(80, 1_000)
         (400, 60, None)
     """
-    steps = max(FIRST_EPOCHS * steps_per_epoch, MIN_FIRST_STEPS)
+    steps = max(epochs * steps_per_epoch, MIN_FIRST_STEPS)
     return steps if MIN_ROUNDS * steps <= fitting else None
 
 

@@ -54,8 +54,12 @@ and Adagrad alone did not learn a dependency over a hundred characters, which Mu
 LABEL_HIDDEN, LARGE_LABEL_HIDDEN = 128, 256
 """Hidden sizes for labels: for few pairs, and for many."""
 
-MANY_LABELLED, LABEL_EPOCHS = 15_000, 8
-"""Training pairs from which labels have the larger size, if there is time for so many epochs."""
+MANY_LABELLED = 15_000
+"""Training pairs from which labels have these settings, and longer rounds:"""
+MANY_LABELS: Settings = {"batch_size": 128, "lr": 0.3}
+
+LABEL_EPOCHS = 24
+"""Epochs for which there must be time with the larger size: three networks of eight."""
 
 LABEL_DROPOUT, MIN_PAIRS_FOR_LABEL_DROPOUT = 0.5, 3_000
 """Dropout for labels, and training pairs from which it applies."""
@@ -103,10 +107,11 @@ def recipe_of(layout: Layout, train: Examples, budget: Budget) -> Settings:
 def _label_settings(train: Examples, budget: Budget) -> Settings:
     """Return the settings for labels: more units for many pairs, if there is time for them."""
     settings = LABELS | {"hidden": LABEL_HIDDEN}
-    positions = round(LABELS["batch_size"] * train.lengths.mean())
-    epochs = budget.epochs_of(int(train.starts[-1]), LARGE_LABEL_HIDDEN, positions)
-    if len(train) >= MANY_LABELLED and (budget.minutes is None or epochs >= LABEL_EPOCHS):
-        settings["hidden"] = LARGE_LABEL_HIDDEN
+    if len(train) >= MANY_LABELLED:
+        settings |= MANY_LABELS
+        epochs = budget.epochs_of(int(train.starts[-1]), LARGE_LABEL_HIDDEN, 1)
+        if budget.minutes is None or epochs >= LABEL_EPOCHS:
+            settings["hidden"] = LARGE_LABEL_HIDDEN
     if len(train) >= MIN_PAIRS_FOR_LABEL_DROPOUT:
         settings["dropout"] = LABEL_DROPOUT
     return settings

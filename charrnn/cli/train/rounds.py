@@ -5,7 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from charrnn.cli.runs.environment import seconds_since_start
-from charrnn.training.pair_budget import VALIDATIONS_A_ROUND, first_round, next_round
+from charrnn.training.pair_budget import (
+    FIRST_EPOCHS,
+    FIRST_EPOCHS_OF_MANY,
+    VALIDATIONS_A_ROUND,
+    first_round,
+    next_round,
+)
+from charrnn.training.pair_presets import MANY_LABELLED
 from charrnn.training.prepared_data import PreparedData, PreparedPairs
 from charrnn.training.presets import Budget, with_steps
 from charrnn.training.trainer import Trainer
@@ -34,12 +41,15 @@ def in_rounds(
         budget: the time, epochs or steps asked for.
         given: the settings that were given.
     """
-    labels = isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies
-    if budget.minutes is None or not labels or any(name in given for name in OWN_PLAN):
+    if not (isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies):
+        return None
+    if budget.minutes is None or any(name in given for name in OWN_PLAN):
         return None
     if not prepared.dataset.validation_size:
         return None
-    steps = first_round(trainer.steps_per_epoch, config.steps)
+    many = len(prepared.dataset.train) >= MANY_LABELLED
+    epochs = FIRST_EPOCHS_OF_MANY if many else FIRST_EPOCHS
+    steps = first_round(trainer.steps_per_epoch, config.steps, epochs)
     if steps is None:
         return None
     shape = replace(config, patience=0, eval_every=given.get("eval_every") or 0)
