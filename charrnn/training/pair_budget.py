@@ -28,9 +28,9 @@ MIN_ROUNDS = 1 + GROWTH
 LATE_SHARE = 1 / 3
 """End of a round, as a share of it, in which a best validation is a late one."""
 
-UNLEARNED, MEMORISED = 0.9, 0.7
+UNLEARNED, MEMORISED, MUCH_MEMORISED = 0.9, 0.7, 0.6
 """Training loss as a share of the validation loss: above the first nothing is memorised, below the
-second much is."""
+second much is, and below the third so much that a longer round does not help."""
 
 
 def first_round(steps_per_epoch: int, fitting: int, epochs: int = FIRST_EPOCHS) -> int | None:
@@ -62,16 +62,16 @@ def round_start(config: TrainingConfig) -> int:
 def more_may_help(progress: Progress, config: TrainingConfig) -> bool:
     """Return whether a longer round may lower the validation loss, at the end of a round.
 
-    That is so if the best validation was the last one, or a late one of this round while little is
-    memorised, or if nothing is memorised, as long as nothing has been learned.
+    That is so if the best validation was the last one and not too much is memorised, or a late one
+    of this round while little is, or if nothing is, as long as nothing has been learned.
     """
     if progress.solved or progress.best_nats is None:
         return False
+    share = progress.smooth_nats / max(1e-9, progress.best_nats)
     if progress.best_step == progress.step:
-        return True
+        return share > MUCH_MEMORISED
     length = config.steps - round_start(config)
     late = progress.best_step > config.steps - LATE_SHARE * length
-    share = progress.smooth_nats / max(1e-9, progress.best_nats)
     return share > (MEMORISED if late else UNLEARNED)
 
 
