@@ -51,15 +51,15 @@ LABELS: Settings = {
 """Settings for one label at the end of a text. With smaller batches the loss stayed that of chance,
 and Adagrad alone did not learn a dependency over a hundred characters, which Muon learns."""
 
-LABEL_HIDDEN, LARGE_LABEL_HIDDEN = 128, 256
-"""Hidden sizes for labels: for few pairs, and for many."""
+LABEL_HIDDEN, LARGE_LABEL_HIDDEN = 128, 160
+"""Hidden sizes for labels; the larger one for many pairs, if there is time."""
 
 MANY_LABELLED = 15_000
 """Training pairs from which labels have these settings, and longer rounds:"""
-MANY_LABELS: Settings = {"batch_size": 128, "lr": 0.3}
+MANY_LABELS: Settings = {"batch_size": 128, "lr": 0.3, "bidirectional": True}
 
-LABEL_EPOCHS = 24
-"""Epochs for which there must be time with the larger size: three networks of eight."""
+LABEL_EPOCHS = 32
+"""Epochs for which there must be time with the larger size: four networks of eight."""
 
 LABEL_DROPOUT, MIN_PAIRS_FOR_LABEL_DROPOUT = 0.5, 3_000
 """Dropout for labels, and training pairs from which it applies."""

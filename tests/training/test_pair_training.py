@@ -304,8 +304,8 @@ def test_more_minutes_mean_more_units_for_many_texts(
     [
         (500, Budget(minutes=3), 128, 0.3),
         (5_000, Budget(minutes=3), 128, 0.5),
-        (20_000, Budget(minutes=3), 256, 0.5),
-        (20_000, Budget(epochs=3), 256, 0.5),
+        (20_000, Budget(minutes=3), 160, 0.5),
+        (20_000, Budget(epochs=3), 160, 0.5),
         (20_000, Budget(minutes=0.1), 128, 0.5),  # too short for so many units
         (20_000, Budget(minutes=3, relative_speed=0.01), 128, 0.5),
     ],
@@ -315,6 +315,9 @@ def test_many_labels_mean_more_units_and_dropout(
 ) -> None:
     model, _ = vars_of(*repeated("many-to-one", pairs), budget)
     assert (model["hidden"], model["dropout"]) == (hidden, dropout)
+    assert model["bidirectional"] == ("last" if pairs == 20_000 else None)
+    given = vars_of(*repeated("many-to-one", pairs), budget, bidirectional=False)[0]
+    assert given["bidirectional"] is None
 
 
 def vars_of(
