@@ -107,7 +107,7 @@ def assert_harmless(outcome: Outcome, what: object) -> None:
 def quick_commands() -> Iterator[None]:
     """Leave out what takes most of a tiny run's time: measuring, building options, fsync."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(planning, "measure_speed", lambda *_: Speed(1e-3, 1e-3, 1e-6, 1e-6))
+        patch.setattr(planning, "measure_speed", lambda *_, **__: Speed(1e-3, 1e-3, 1e-6, 1e-6))
         patch.setattr(entry, "load_command", cache(entry.load_command))
         patch.setattr("os.fsync", lambda _: None)
         patch.setenv("TERM", "dumb")  # otherwise rich writes codes for bold text

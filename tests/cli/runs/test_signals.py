@@ -54,12 +54,12 @@ PHASES = [
     Phase(
         "drawing weights",
         ("train", "corpus.txt", "--hidden", "1600", "--batch-size", "1", "--seq-length", "4"),
-        sign="parameters",
+        sign="vocabulary",
     ),
     Phase(
         "calibrating",
         ("train", "corpus.txt", "--hidden", "256", "--minutes", "5"),
-        sign="parameters",
+        sign="vocabulary",
         workers=(1, 2),
     ),
     Phase("training", TRAIN, sign="chars/s", trains=True, workers=(1, 2)),
