@@ -156,5 +156,5 @@ def test_a_lock_that_fails_otherwise_is_an_error(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(file_lock, "lock_descriptor", refuse)
-    with pytest.raises(StorageError, match=r"cannot write '.*lock': Input/output error"):
+    with pytest.raises(StorageError, match=r"cannot write .*lock': Input/output error"):
         RunFolder(tmp_path)
