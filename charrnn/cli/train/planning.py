@@ -2,19 +2,17 @@
 
 import math
 import os
-import time
 from dataclasses import dataclass, replace
 
 from charrnn.cli.runs.environment import seconds_since_start
-from charrnn.cli.runs.load_text import spelling
+from charrnn.cli.train.baseline_speed import baseline_growth
 from charrnn.errors import UsageError
-from charrnn.evaluation.baselines import MAX_TRAIN_CHARS, baselines
-from charrnn.evaluation.pair_baselines import head, pair_baselines
+from charrnn.evaluation.baselines import MAX_TRAIN_CHARS
 from charrnn.nn.parameters import Parameters
 from charrnn.system.memory import peak_megabytes
 from charrnn.system.mpi import Ranks
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.prepared_data import PreparedData, PreparedPairs, PreparedText
+from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, typical_speed, with_steps
 from charrnn.training.speed import MAX_MEASUREMENT_SECONDS, Speed, measure_speed
 from charrnn.training.trainer import Trainer
@@ -29,9 +27,6 @@ VALIDATION_SHARE, MIN_VALIDATION_CHARACTERS = 0.05, 10_000
 MEASUREMENT_SHARE = 0.005
 """Share of the time for each measurement of the speed, of which there are six; at most
 `MAX_MEASUREMENT_SECONDS`."""
-
-BASELINE_CHARACTERS, BASELINE_EXAMPLES = 100_000, 1_000
-"""Characters of a text, and pairs, on which the speed of baselines is measured."""
 
 SCORING_SHARE, BASELINE_SHARE = 0.2, 0.15
 """Largest shares of the time for the final scoring of a network that must be read as one sequence,
@@ -94,44 +89,6 @@ def scoring_limits(
     return ScoringLimits(scored, min(usual.fitted, max(10_000, fitting)))
 
 
-def baseline_growth(characters: int) -> float:
-    """Return how much longer a character takes in baselines of a long text than in a short one.
-
-    Measured on English text: 1 for up to 300,000 characters, 1.5 for a million and more.
-    """
-    return min(1.5, max(1.0, 1 + 0.3 * math.log2(max(1, characters) / 300_000)))
-
-
-def measure_baselines(prepared: PreparedData) -> float:
-    """Return the seconds per training character that baselines take, measured on a few.
-
-    For pairs a character is a position of an example.
-    """
-    baselines_of_part(prepared, 0.2)  # with cold caches, and not measured
-    began = time.perf_counter()
-    count = baselines_of_part(prepared, 1.0)
-    return (time.perf_counter() - began) / max(1, count)
-
-
-def baselines_of_part(prepared: PreparedData, share: float) -> int:
-    """Compute the baselines of a small part of the data; return the number of its characters."""
-    match prepared:
-        case PreparedText(symbols=symbols, dataset=dataset):
-            train = dataset.train[-round(share * BASELINE_CHARACTERS) :]
-            validation = dataset.validated()[: round(share * BASELINE_CHARACTERS) // 10]
-            if len(validation) < 2:
-                return 0
-            baselines(train, validation, len(symbols), spelling(symbols))
-            return len(train) + len(validation)
-        case PreparedPairs(symbols=pairing, dataset=pairs) if len(pairs.validation):
-            part = head(pairs.train, round(share * BASELINE_EXAMPLES))
-            pair_baselines(
-                pairing, part, head(pairs.validation, round(share * BASELINE_EXAMPLES) // 10)
-            )
-            return int(part.starts[-1])
-    return 0
-
-
 def create_trainer(
     planned: Plan,
     prepared: PreparedData,
@@ -148,7 +105,6 @@ def create_trainer(
     seconds = MAX_MEASUREMENT_SECONDS
     if minutes is not None:
         seconds = min(seconds, MEASUREMENT_SHARE * 60 * minutes)
-
     if wanted is not None and wanted < 1:
         raise UsageError(f"--workers is {wanted}; it must be at least 1")
     most = wanted or cores_each(ranks)
@@ -157,8 +113,6 @@ def create_trainer(
     trainer = Trainer(planned.model, config, prepared.dataset, initial, ranks)
     try:
         speed = measure_speed(trainer, max_seconds=seconds)
-        if minutes is not None:
-            speed = replace(speed, baseline_character=measure_baselines(prepared))
     except BaseException:
         trainer.close()
         raise

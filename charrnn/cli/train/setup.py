@@ -18,6 +18,7 @@ from charrnn.cli.runs import load_pairs, load_text
 from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.train.baseline_speed import measure_baselines
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
 from charrnn.cli.train.networks import networks_in
@@ -133,6 +134,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             trainer.close()
             planned = replace(refined, training=replace(refined.training, workers=workers))
             trainer = Trainer(planned.model, planned.training, prepared.dataset, initial, ranks)
+        if request.budget.minutes is not None:
+            speed = replace(speed, baseline_character=measure_baselines(prepared))
         trainer.config = fix_steps(planned, trainer, prepared, speed)
         round_config = in_rounds(trainer.config, trainer, prepared, request.budget, request.given)
         trainer.config = round_config or trainer.config

@@ -13,12 +13,12 @@ from typer.testing import Result
 
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.cli.train import planning
+from charrnn.cli.train.baseline_speed import measure_baselines
 from charrnn.cli.train.planning import (
     MIN_VALIDATION_CHARACTERS,
     VALIDATION_SHARE,
     chosen_val_limit,
     closing_seconds,
-    measure_baselines,
     scoring_limits,
     validation_seconds,
 )
