@@ -114,7 +114,7 @@ VOCABULARY = """characters = json.loads(metadata["vocabulary"])  # of each id{no
 PAIRS = """pairs = json.loads(metadata["pairs"])
 sources, answers = pairs["sources"], pairs["answers"]  # of each id
 text = {example}
-ids = [sources.index(symbol) for symbol in text]{go}
+ids = [sources.index({known}) for symbol in text]{go}
 """
 
 PYTORCH_CHARACTERS = """logits, state = model(torch.zeros(1, 1, dtype=torch.long))
@@ -250,6 +250,9 @@ def symbols_code(symbols: Vocabulary | PairVocabulary) -> str:
         example="sources[0]  # any text of these characters"
         if is_text
         else "[sources[0]]  # any of these labels",
+        known="symbol"
+        if symbols.unknown is None
+        else 'symbol if symbol in sources else pairs["unknown"]',
         go="" if symbols.go_id is None else " + [len(sources)]  # GO: the answer begins",
     )
 

@@ -323,6 +323,21 @@ def test_printed_code_answers_as_predict_does_and_the_model_comes_back(
         assert again.answer([word]) == before.answer([word])
 
 
+def test_printed_code_reads_unknown_characters_as_predict_does(run_cli: Call) -> None:
+    words = [*(a + b for a in "abcdef" for b in "abcdef"), "aé", "bß"]
+    lines = "".join(f"{word}\t{word[0]}!\n" for word in words)
+    Path("pairs.tsv").write_text(lines, encoding="utf-8")
+    options = ("--layout", "many-to-one", "--val-fraction", "0", "--out", "run", *SMALL)
+    assert run_cli("train", "pairs.tsv", *options).exit_code == 0
+    model = charrnn.Predictor.load("run")
+    assert model.pairing.unknown is not None
+    names: dict[str, Any] = {}
+    word = "ab\u4e00"
+    exec(with_input(run_cli("export", "run", "--to", "onnx").stdout, word), names)
+    expected = model.label_probabilities([word])[0]
+    np.testing.assert_allclose(names["probabilities"], expected, rtol=0, atol=1e-5)
+
+
 def test_a_decoder_with_a_context_is_refused_for_onnx_by_name(run_cli: Call) -> None:
     run = trained(run_cli, "many-to-many", "bidirectional")
     refused = run_cli("export", run, "--to", "onnx")
