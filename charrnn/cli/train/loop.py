@@ -71,8 +71,8 @@ class Run:
         self.saves = Saves(folder, trainer, prepared)
         self._metrics_failed = False
         self._nonfinite = 0
-        self._one_stream: dict[int, float] = {}
-        """The best validation by its step, if it was that of the text as one stream."""
+        self._best: Evaluation | None = None
+        """The best validation since the command was started."""
         self._log_every = max(1, trainer.config.steps // MAX_ROWS)
 
     def go(self) -> None:
@@ -260,7 +260,7 @@ class Run:
         if self.replanning is not None:
             self.replanning.validated()
         if event.best:
-            self._one_stream = {event.step: event.nats} if event.is_one_stream else {}
+            self._best = event
         row: dict[str, JSON] = {"step": event.step}
         for name, value in event.metrics.items():
             row[f"validation_{name}"] = value
@@ -298,6 +298,9 @@ class Run:
         """Score the best checkpoint on the validation set, and print the result."""
         best = load_checkpoint(checkpoint_in(self.folder.path))
         trainer = self.trainer
+        scored = self._best
+        if scored is not None and not (scored.is_one_stream and scored.step == best.step):
+            scored = None
         result = self.reports.result(
             self.folder.path,
             reason,
@@ -305,7 +308,7 @@ class Run:
             best,
             self.limits,
             self.stop,
-            self._one_stream.get(best.step),
+            None if scored is None else scored.nats,
             quiet=self.run_options.quiet,
         )
         if self.further is not None and isinstance(result, PairResult):
