@@ -35,7 +35,7 @@ TRANSDUCTION: Settings = {"batch_size": 32, "optimiser": "muon"}
 """Settings for a text to a text. On plurals, transliterations and phonemes Muon had more answers
 right than Adagrad after as many epochs."""
 
-HIDDEN_BY_MINUTES, MAX_HIDDEN = ((256, 6), (384, 15)), 512
+TRANSDUCTION_HIDDEN_BY_MINUTES, MAX_TRANSDUCTION_HIDDEN = ((256, 6), (384, 15)), 512
 """Pairs (hidden size for a text to a text, typical minutes below which it is chosen), and that for
 more."""
 
@@ -55,8 +55,9 @@ LABEL_HIDDEN, LARGE_LABEL_HIDDEN = 128, 160
 """Hidden sizes for labels; the larger one for many pairs, if there is time."""
 
 MANY_LABELLED = 15_000
-"""Training pairs from which labels have these settings, and longer rounds:"""
+"""Training pairs from which labels have the settings `MANY_LABELS`, and longer rounds."""
 MANY_LABELS: Settings = {"batch_size": 128, "lr": 0.3, "bidirectional": True}
+"""Settings for labels of many pairs, instead of those of `LABELS`."""
 
 LABEL_EPOCHS = 32
 """Epochs for which there must be time with the larger size: four networks of eight."""
@@ -120,9 +121,10 @@ def _label_settings(train: Examples, budget: Budget) -> Settings:
 def _transduction_hidden(pairs: int, budget: Budget) -> int:
     """Return the hidden size for a text to a text."""
     if budget.minutes is None or pairs < MIN_PAIRS_FOR_MORE_UNITS:
-        return HIDDEN_BY_MINUTES[0][0]
+        return TRANSDUCTION_HIDDEN_BY_MINUTES[0][0]
     return next(
-        (H for H, enough in HIDDEN_BY_MINUTES if budget.typical_minutes < enough), MAX_HIDDEN
+        (H for H, enough in TRANSDUCTION_HIDDEN_BY_MINUTES if budget.typical_minutes < enough),
+        MAX_TRANSDUCTION_HIDDEN,
     )
 
 

@@ -221,8 +221,8 @@ def train_network(
             + "; times "
             + ", ".join(f"{cell.lr_scale:g} {name}" for name, cell in CELLS.items())
             + f"; lower above {MAX_HIDDEN_AT_FULL_LR} units, with recurrent dropout, or with "
-            "--bidirectional; for muon and an lstm on a text up to "
-            f"{MAX_MUON_LR_SCALE:g} times as high below.",
+            "--bidirectional; higher, by a factor of up to "
+            f"{MAX_MUON_LR_SCALE:g}, for muon and one lstm layer of fewer units on a text.",
         ),
     ] = None,
     schedule: Annotated[
