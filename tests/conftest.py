@@ -1,5 +1,6 @@
 """What most tests need: random numbers, every cell by name, and small networks in float64."""
 
+import faulthandler
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,6 +16,12 @@ from charrnn.nn.parameters import Parameters
 
 settings.register_profile("charrnn", deadline=None)  # a busy machine is no counter-example
 settings.load_profile("charrnn")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let tests that are long by design take longer than `faulthandler_timeout`."""
+    if any(item.iter_markers("slow")) or any(item.iter_markers("reliability")):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session", autouse=True)

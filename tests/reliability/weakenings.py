@@ -114,7 +114,7 @@ def copy_tree(target: Path) -> None:
     for name in NEEDED:
         source = ROOT / name
         if source.is_dir():
-            passing = shutil.ignore_patterns(".*", "*.pyc.*")  # a compiled file half written
+            passing = shutil.ignore_patterns(".*", "*.pyc.*", "tmp*")  # compiled files half written
             shutil.copytree(source, target / name, ignore=passing)
         else:
             shutil.copy2(source, target / name)

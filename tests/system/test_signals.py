@@ -4,6 +4,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -73,6 +74,7 @@ def test_a_child_is_started_with_the_signals_blocked(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("has_masks", [True, False])
 def test_a_child_ignores_them(has_masks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a parent that can block signals, and one that cannot, as on Windows."""
+    resource_tracker.ensure_running()  # Python's own start of it needs masks
     if not has_masks:
         monkeypatch.delattr(signal, "pthread_sigmask")
     child = ChildProcess(survive)
