@@ -14,7 +14,7 @@ import numpy as np
 
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
-from charrnn.evaluation.pair_ngrams import Ngrams
+from charrnn.data.pair_ngrams import Ngrams
 from charrnn.types import Array, Ids
 
 MAX_SCORED = 1_000
@@ -124,5 +124,8 @@ class Index:
 def nearest_inputs(pairing: PairVocabulary, train: Examples, scored: Examples) -> Ids:
     """Return the number of the most similar training example of each of the first of `scored`."""
     first = scored.first(int(scored.starts[min(MAX_SCORED, len(scored))]))
-    index = Index.of(Ngrams.of(sources_of(pairing, train), pairing.inputs))
-    return index.nearest(Ngrams.of(sources_of(pairing, first), pairing.inputs))
+    known, asked = (
+        Ngrams.of(sources.inputs, sources.starts, pairing.inputs)
+        for sources in (sources_of(pairing, train), sources_of(pairing, first))
+    )
+    return Index.of(known).nearest(asked)

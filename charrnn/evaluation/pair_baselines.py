@@ -9,25 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn.data.label_ngrams import ALPHAS, LabelCounts
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
+from charrnn.data.pair_ngrams import MAX_ORDER, Ngrams
 from charrnn.evaluation.nearest_pairs import nearest_inputs
-from charrnn.evaluation.pair_ngrams import MAX_ORDER, Ngrams
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1
 from charrnn.types import Array, Ids
 
 MAX_TRAIN_EXAMPLES = 200_000
 """Training examples that baselines are fitted on: the first ones."""
 
-MAX_TABLE = 20_000_000
-"""Most n-grams × labels; of more, the commonest n-grams are used."""
-
-ALPHAS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
-"""Smoothing and temperature of naive Bayes, chosen on a tenth of the training examples."""
+"""Temperatures of naive Bayes; like α, one is chosen on a tenth of the training examples."""
 
 TENTH = 10
-CHUNK_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -169,11 +165,11 @@ def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> P
     McCallum & Nigam 1998; Guo et al. 2017, arXiv 1706.04599, for the temperature.
     """
     V, L = pairing.inputs, pairing.outputs
-    known, labels = Ngrams.of(train, V), labels_of(train)
+    known, labels = Ngrams.of(train.inputs, train.starts, V), labels_of(train)
     chosen = np.arange(len(train)) % TENTH == TENTH - 1
     if not chosen.any() or chosen.all():
         chosen = np.ones(len(train), bool)
-    fitted = Table(known.only(~chosen), labels, L) if not chosen.all() else Table(known, labels, L)
+    fitted = LabelCounts.of(known if chosen.all() else known.only(~chosen), labels, L)
     best = (np.inf, ALPHAS[-1], TEMPERATURES[-1])
     for alpha in ALPHAS:
         logits = fitted.logits(known.only(chosen), alpha)[chosen]
@@ -182,7 +178,8 @@ def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> P
             best = min(best, (float(nats), alpha, temperature))
     _, alpha, temperature = best
     truth = labels_of(scored)
-    logits = Table(known, labels, L).logits(Ngrams.of(scored, V), alpha) / temperature
+    asked = Ngrams.of(scored.inputs, scored.starts, V)
+    logits = LabelCounts.of(known, labels, L).logits(asked, alpha) / temperature
     answers = logits.argmax(axis=1)
     return PairBaseline(
         f"naive Bayes, 1- to {MAX_ORDER}-grams",
@@ -208,55 +205,3 @@ def losses(logits: Array, labels: Ids) -> Array:
 def f1_of(truth: Ids, answers: Ids, labels: int) -> float:
     """Return the macro F₁ of answers."""
     return macro_f1(label_scores(confusion(truth, answers, labels)))
-
-
-class Table:
-    """Counts of n-grams by label.
-
-    Args:
-        ngrams: the n-grams of the training texts.
-        labels: the label of each text (n,).
-        L: the number of labels.
-    """
-
-    def __init__(self, ngrams: Ngrams, labels: Ids, L: int) -> None:
-        used = np.unique(np.concatenate(ngrams.owners))
-        self.prior = np.bincount(labels[used], minlength=L) + 1.0
-        self.known: list[Ids] = []
-        self.counts: list[Array] = []
-        most = max(1, MAX_TABLE // (L * len(ngrams.keys)))
-        for keys, owners in zip(ngrams.keys, ngrams.owners, strict=True):
-            different, which, often = np.unique(keys, return_inverse=True, return_counts=True)
-            kept = np.sort(np.argsort(-often, kind="stable")[:most])
-            place = np.full(len(different), -1)
-            place[kept] = np.arange(len(kept))
-            place = place[which]
-            cell = place[place >= 0] * L + labels[owners[place >= 0]]
-            counts = np.bincount(cell, minlength=len(kept) * L).reshape(len(kept), L)
-            self.known.append(different[kept])
-            self.counts.append(counts)
-
-    def logits(self, ngrams: Ngrams, alpha: float) -> Array:
-        """Return log p(label) + Σ log p(n-gram | label) of each text (n, L).
-
-        N-grams that no training text has say nothing, and are left out.
-        """
-        L = len(self.prior)
-        found = np.tile(np.log(self.prior / self.prior.sum()), (ngrams.count, 1))
-        for keys, owners, known, counts in zip(
-            ngrams.keys, ngrams.owners, self.known, self.counts, strict=True
-        ):
-            if not len(known):
-                continue
-            total = counts.sum(axis=0) + alpha * len(known)
-            weight = (np.log(counts + alpha) - np.log(total)).astype(np.float32)
-            place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-            hit = known[place] == keys
-            place, owner = place[hit], owners[hit]
-            edges = np.searchsorted(owner, np.arange(0, ngrams.count + 1, CHUNK_EXAMPLES))
-            for first, last in zip(edges, [*edges[1:], len(owner)], strict=True):
-                if first < last:
-                    begins = np.flatnonzero(np.diff(owner[first:last], prepend=-1))
-                    sums = np.add.reduceat(weight[place[first:last]], begins, axis=0)
-                    found[owner[first:last][begins]] += sums.reshape(-1, L)
-        return found

@@ -12,10 +12,10 @@ from charrnn.data.layouts import PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
+from charrnn.data.pair_ngrams import Ngrams
 from charrnn.evaluation import nearest_pairs as module
 from charrnn.evaluation.nearest_pairs import Index, nearest_inputs, sources_of
 from charrnn.evaluation.pair_baselines import pair_baselines
-from charrnn.evaluation.pair_ngrams import Ngrams
 
 
 def laid_out(
@@ -85,8 +85,11 @@ def test_the_work_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     words = ["".join(rng.choice(list("abcde"), 6)) for _ in range(40)]
     pairing, train, scored = laid_out("many-to-many", words, words)
-    asked = Ngrams.of(sources_of(pairing, scored), pairing.inputs)
-    index = Index.of(Ngrams.of(sources_of(pairing, train), pairing.inputs))
+    asked, known = (
+        Ngrams.of(sources.inputs, sources.starts, pairing.inputs)
+        for sources in (sources_of(pairing, scored), sources_of(pairing, train))
+    )
+    index = Index.of(known)
     assert len(index.nearest(asked, most_visits=0)) == 1
     some = index.nearest(asked, most_visits=500)
     assert 1 < len(some) < 40

@@ -6,18 +6,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from charrnn.data import label_ngrams
+from charrnn.data.label_ngrams import LabelCounts
 from charrnn.data.layouts import PairVocabulary, vocabulary_of_pairs
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
+from charrnn.data.pair_ngrams import Ngrams
 from charrnn.evaluation import pair_baselines as module
 from charrnn.evaluation.pair_baselines import (
     PairBaseline,
-    Table,
     losses,
     pair_baselines,
 )
-from charrnn.evaluation.pair_ngrams import Ngrams
 
 Texts = list[tuple[str, str]]
 
@@ -58,13 +59,20 @@ def plain_logits(train: Texts, text: str, alpha: float) -> dict[str, float]:
     return total
 
 
+def ngrams_of(pairing: PairVocabulary, examples: Examples) -> Ngrams:
+    return Ngrams.of(examples.inputs, examples.starts, pairing.inputs)
+
+
+def counts_of(pairing: PairVocabulary, train: Examples, most_cells: int = 10**6) -> LabelCounts:
+    labels = module.labels_of(train)
+    return LabelCounts.of(ngrams_of(pairing, train), labels, pairing.outputs, most_cells)
+
+
 @pytest.mark.parametrize("text", ["ab", "cab", "d", "dddd", "bb"])
 @pytest.mark.parametrize("alpha", [0.1, 1.0])
 def test_naive_bayes_is_that_of_a_plain_computation(text: str, alpha: float) -> None:
     pairing, train, scored = prepared("many-to-one", TRAIN, [(text, "x")])
-    labels = module.labels_of(train)
-    table = Table(Ngrams.of(train, pairing.inputs), labels, pairing.outputs)
-    logits = table.logits(Ngrams.of(scored, pairing.inputs), alpha)[0]
+    logits = counts_of(pairing, train).logits(ngrams_of(pairing, scored), alpha)[0]
     expected = plain_logits(TRAIN, text, alpha)
     np.testing.assert_allclose(logits, list(expected.values()), rtol=1e-5)
 
@@ -73,12 +81,12 @@ def test_many_texts_are_scored_as_each_alone(monkeypatch: pytest.MonkeyPatch) ->
     rng = np.random.default_rng(1)
     texts = [("".join(rng.choice(list("abcd"), rng.integers(1, 9))), "x") for _ in range(50)]
     pairing, train, scored = prepared("many-to-one", TRAIN, texts)
-    table = Table(Ngrams.of(train, pairing.inputs), module.labels_of(train), pairing.outputs)
-    monkeypatch.setattr(module, "CHUNK_EXAMPLES", 7)
-    together = table.logits(Ngrams.of(scored, pairing.inputs), 0.1)
+    table = counts_of(pairing, train)
+    monkeypatch.setattr(label_ngrams, "CHUNK_TEXTS", 7)
+    together = table.logits(ngrams_of(pairing, scored), 0.1)
     for number in range(len(texts)):
         *_, one = prepared("many-to-one", TRAIN + texts, texts[number : number + 1])
-        alone = table.logits(Ngrams.of(one, pairing.inputs), 0.1)
+        alone = table.logits(ngrams_of(pairing, one), 0.1)
         np.testing.assert_allclose(together[number], alone[0], rtol=1e-6)
 
 
@@ -116,12 +124,11 @@ def test_few_examples_have_baselines_too(train: Texts) -> None:
         assert math.isfinite(one.nats_per_symbol)
 
 
-def test_a_large_table_keeps_the_commonest_ngrams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_TABLE", 3 * 4 * 2)
+def test_a_large_table_keeps_the_commonest_ngrams() -> None:
     pairing, train, _ = prepared("many-to-one", TRAIN, TRAIN)
-    table = Table(Ngrams.of(train, pairing.inputs), module.labels_of(train), pairing.outputs)
-    assert [len(known) for known in table.known] == [2, 2, 2, 2]
-    assert table.known[0].tolist() == [0, 1]  # a and b occur most
+    table = counts_of(pairing, train, 3 * 4 * 2)
+    assert [len(known) for known in table.keys] == [2, 2, 2, 2]
+    assert table.keys[0].tolist() == [0, 1]  # a and b occur most
 
 
 def test_copying_and_the_commonest_answer_are_counted_whole() -> None:

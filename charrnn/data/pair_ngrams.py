@@ -1,14 +1,13 @@
-"""N-grams of the inputs of pairs, numbered."""
+"""N-grams of texts that lie one behind the other, numbered."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.data.pair_batches import Examples
 from charrnn.types import Array, Ids
 
 MAX_ORDER = 4
-"""Symbols of the longest n-gram."""
+"""Symbols of the longest n-grams by default."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,25 @@ class Ngrams:
     count: int
 
     @classmethod
-    def of(cls, examples: Examples, symbols: int) -> "Ngrams":
-        """Number the n-grams of the inputs of examples, whose ids lie below `symbols`."""
-        base, count = symbols + 1, len(examples)
-        starts = examples.starts + 2 * np.arange(count + 1)
+    def of(cls, ids: Ids, starts: Ids, symbols: int, order: int = MAX_ORDER) -> "Ngrams":
+        """Number the n-grams of texts that lie one behind the other.
+
+        Args:
+            ids: the texts (N,), ids below `symbols`.
+            starts: where each begins, and where the last one ends (count + 1,).
+            symbols: the number of symbols.
+            order: n of the longest n-grams; fewer if their numbers would be too large.
+        """
+        base, count = symbols + 1, len(starts) - 1
+        starts = starts + 2 * np.arange(count + 1)
         stream = np.full(int(starts[-1]), symbols, np.uint64)
         owner = np.repeat(np.arange(count), np.diff(starts))
         inside = np.ones(len(stream), bool)
         inside[starts[:-1]] = inside[starts[1:] - 1] = False
-        stream[inside] = examples.inputs
+        stream[inside] = ids
         keys, owners = [stream[inside]], [owner[inside]]
         key = stream
-        for n in range(2, MAX_ORDER + 1):
+        for n in range(2, order + 1):
             if base**n >= 2**63:
                 break
             key = key[:-1] * np.uint64(base) + stream[n - 1 :]
