@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -165,9 +166,12 @@ class Terminal:
         return before
 
     def wait(self) -> int:
-        """Return the exit code."""
+        """Return the exit code; of a command that does not end within a minute, of a kill."""
         end = time.monotonic() + 60
-        while time.monotonic() < end:
+        while True:
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                break
             if select.select([self.descriptor], [], [], 0.05)[0]:
                 try:
                     os.read(self.descriptor, 2**16)
@@ -202,7 +206,7 @@ def test_a_session_on_a_terminal(terminal: Terminal, model: Model) -> None:
     terminal.send("/undo\n")
     terminal.read(r"; 0 characters\r\n")
     terminal.send("/help\n")
-    assert "/length N" in terminal.read("Ctrl-C stops the present text, Ctrl-D ends.")
+    assert "/length N" in terminal.read("Ctrl-C stops the present text, Ctrl-D ends.*> ")
     terminal.send("\x04")
     assert terminal.wait() == 0
 
