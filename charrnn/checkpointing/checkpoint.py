@@ -7,12 +7,14 @@
     training.optimiser.SLOT.NAME       the accumulators of the optimiser
     training.states.layers.0.h …       the carried state of every batch row (B, H)
     training.rollback.0.…              weights and accumulators of earlier steps, to return to
+    ngrams.…                           counts of n-grams of a model of labels (`label_ngram_arrays`)
 
 The metadata are `format`, `charrnn` (the version that wrote it), `step`, `model` (the fields of
 `ModelConfig`), `vocabulary` or, in format 2, `pairs` (the fields of `PairVocabulary`), `corpus`
 (the fields of `CorpusRecord`), `validation` (the loss and other metrics) and `training` (the
 fields of `TrainingConfig` and `Progress`, and the steps of the rollback points), which is null in a
-checkpoint that cannot be resumed.
+checkpoint that cannot be resumed. A model of labels may also have `ngrams`, see
+`label_ngram_arrays`.
 Random numbers and the position in the corpus are functions of seed and step, so no other state of
 the generator is stored.
 
@@ -43,6 +45,11 @@ from charrnn.checkpointing.checkpoint_checks import (
     check_version,
     one_line_problem,
 )
+from charrnn.checkpointing.label_ngram_arrays import (
+    arrays_of,
+    parse_label_ngrams,
+    settings_of,
+)
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.npz_format import MAX_ARCHIVE_BYTES, MAX_METADATA_BYTES, bounded_repr
 from charrnn.checkpointing.records import (
@@ -52,6 +59,7 @@ from charrnn.checkpointing.records import (
     RollbackPoint,
     TrainingState,
 )
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
@@ -67,6 +75,9 @@ FORMAT, PAIR_FORMAT, MIXTURE_FORMAT = 1, 2, 3
 
 KEYS = ("format", "charrnn", "step", "model", "corpus", "validation", "training")
 """Keys of the metadata, besides that of the symbols."""
+
+NGRAMS = "ngrams"
+"""Key of the n-grams of a model of labels, which most checkpoints lack."""
 
 ADDED_LATER: dict[str, JSON] = {
     "evaluated": 0,
@@ -107,7 +118,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for number, point in enumerate(state.rollback):
             for name, parameters in point.arrays().items():
                 arrays |= _with_prefix(f"training.rollback.{number}.{name}", parameters)
-    symbols = checkpoint.symbols
+    symbols, ngrams = checkpoint.symbols, checkpoint.ngrams
+    if ngrams is not None:
+        arrays |= arrays_of(ngrams)
     metadata: dict[str, JSON] = {
         "format": symbols.format_version,
         "charrnn": __version__,
@@ -126,6 +139,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
                 {"step": point.step, "updates": point.updates} for point in state.rollback
             ],
         },
+        **({} if ngrams is None else {NGRAMS: settings_of(ngrams)}),
     }
     write_archive(path, arrays, metadata)
 
@@ -258,7 +272,9 @@ class _Reader:
             )
         if version < FORMAT:
             raise CheckpointError(f"there is no format {version}")
-        check_names(self.metadata, (*KEYS, "pairs" if version == PAIR_FORMAT else "vocabulary"))
+        counted = [NGRAMS] if version == PAIR_FORMAT and NGRAMS in self.metadata else []
+        named = "pairs" if version == PAIR_FORMAT else "vocabulary"
+        check_names(self.metadata, (*KEYS, named, *counted))
         check_version(self.metadata["charrnn"])
         config = _build_record(ModelConfig, _value(self.metadata, "model", dict), "model")
         if config.layers > len(self.arrays):
@@ -277,9 +293,15 @@ class _Reader:
         training = self.metadata["training"]
         state = None if training is None else self._training(config, training, step)
         metrics = check_metrics(_value(self.metadata, "validation", dict))
+        ngrams = self._ngrams(self.metadata[NGRAMS], symbols) if counted else None
         if self.arrays:
             raise CheckpointError(f"array {next(iter(self.arrays))!r} has no place in it")
-        return Checkpoint(config, symbols, parameters, corpus, step, metrics, state)
+        return Checkpoint(config, symbols, parameters, corpus, step, metrics, state, ngrams)
+
+    def _ngrams(self, stored: Any, symbols: Vocabulary | PairVocabulary) -> LabelNgrams:
+        if not isinstance(symbols, PairVocabulary) or not symbols.layout_spec.classifies:
+            raise CheckpointError("ngrams are for models whose answers are labels of texts")
+        return parse_label_ngrams(stored, self.arrays, symbols.inputs, symbols.outputs)
 
     def _training(self, config: ModelConfig, training: Any, step: int) -> TrainingState:
         if not isinstance(training, dict):

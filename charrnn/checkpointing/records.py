@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import UsageError
@@ -111,6 +112,7 @@ class Checkpoint:
         step: number of training steps taken.
         validation: validation metrics by name; losses are in nats.
         training: the state to resume from, or None.
+        ngrams: n-grams that are mixed into the answers of a model of labels, or None.
     """
 
     config: ModelConfig
@@ -120,6 +122,7 @@ class Checkpoint:
     step: int
     validation: dict[str, float] = field(default_factory=dict)
     training: TrainingState | None = None
+    ngrams: LabelNgrams | None = None
 
     @property
     def validation_nats(self) -> float | None:

@@ -180,7 +180,7 @@ class AnswerWriter:
 
     def _labels(self, fields: Sequence[str], prompts: Prompts) -> Iterator[str]:
         model = self.predictor
-        p = probabilities_of_labels(prompts, model.config, model.parameters)
+        p = probabilities_of_labels(prompts, model.config, model.parameters, model.ngrams)
         order = np.argsort(-p, axis=-1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=-1).tolist()
         for field, places, shares in zip(fields, order.tolist(), ranked, strict=True):
@@ -197,7 +197,8 @@ class AnswerWriter:
 
     def _likeliest(self, fields: Sequence[str], prompts: Prompts) -> Iterator[str]:
         model = self.predictor
-        texts, p = answers_to(prompts, model.config, model.parameters, self.pairing, self.beam)
+        network = (model.config, model.parameters, self.pairing)
+        texts, p = answers_to(prompts, *network, self.beam, model.ngrams)
         if self.json:
             for field, text, share in zip(fields, texts, p.tolist(), strict=True):
                 row = {"input": field, "output": text, "probability": share}

@@ -52,7 +52,8 @@ def score_pairs(
     examples, unknown = build_known_examples(pairing, corpus.pairs)
     for note in (*corpus.notes, *([unknown.note()] if unknown.pairs else [])):
         warn(note)
-    found = pair_metrics(checkpoint.config, checkpoint.parameters, pairing, examples, None, unknown)
+    model, ngrams = (checkpoint.config, checkpoint.parameters, pairing), checkpoint.ngrams
+    found = pair_metrics(*model, examples, None, unknown, ngrams=ngrams)
     if found is None:
         raise RuntimeError("nothing asked the scoring to stop")
     finite_logits(np.array(found.score.nats_per_symbol))

@@ -14,7 +14,7 @@ from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.compressed_files import Force, check_output, write_output
 from charrnn.cli.measured_text import held_out
 from charrnn.cli.options import CheckpointArgument, Json, Quiet
-from charrnn.cli.output.console import say
+from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import label, write_plain
 from charrnn.cli.runs.metrics_log import to_json
 from charrnn.errors import UsageError
@@ -82,9 +82,12 @@ def export(
     if not target or target == "-":
         raise UsageError("--output is not the name of a file", "--output FILE")
     check_output(target, force=force)
-    made = EXPORTERS[to](load_checkpoint(path), path, target)
+    loaded = load_checkpoint(path)
+    made = EXPORTERS[to](loaded, path, target)
     write_output(target, [made.content])
     size = len(made.content)
+    if loaded.ngrams is not None:
+        warn(f"the n-grams of this model are left out: {label(target)} holds its networks alone")
     if json:
         facts = {"checkpoint": str(path), "output": target, "to": str(to), "bytes": size}
         write_plain(f"{to_json(facts | made.figures)}\n")

@@ -8,6 +8,7 @@ their logarithms by a temperature, or gives them an exponent.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class LabelCounts:
         """Return log p(n-gram | label), smoothed by `alpha` > 0, as float32 (m, L) by order."""
         found = []
         for counts in self.counts:
-            total = counts.sum(axis=0) + alpha * len(counts)
+            total = counts.sum(axis=0) + alpha * max(1, len(counts))
             found.append((np.log(counts + alpha) - np.log(total)).astype(np.float32))
         return found
 
@@ -97,3 +98,62 @@ class LabelCounts:
                     sums = np.add.reduceat(weight[place[first:last]], begins, axis=0)
                     found[owner[first:last][begins]] += sums.reshape(-1, L)
         return found
+
+
+MODEL_CELLS = 5_000_000
+"""N-grams × labels at most that a model holds: 40 MB in memory, less in a file."""
+
+MAX_ORDER = 8
+"""Longest n-grams that a model may count."""
+
+
+@dataclass(frozen=True)
+class LabelNgrams:
+    """N-grams as a part of a model of labels, mixed in log-linearly.
+
+        log p(label | text) = a · network's logit + b · naive Bayes' logit + const
+
+    Args:
+        counts: the counts of the training inputs.
+        symbols: the number of symbols that their n-grams are numbered by.
+        alpha: the smoothing of the counts.
+        network: a, the exponent of the network.
+        ngrams: b, the exponent of the n-grams.
+        fitted: validation pairs that alpha and the exponents were fitted on.
+    """
+
+    counts: LabelCounts
+    symbols: int
+    alpha: float
+    network: float
+    ngrams: float
+    fitted: int
+
+    @property
+    def order(self) -> int:
+        """N of the longest n-grams."""
+        return len(self.counts.keys)
+
+    @property
+    def different(self) -> int:
+        """The number of different n-grams that are counted."""
+        return sum(map(len, self.counts.keys))
+
+    @cached_property
+    def _weights(self) -> list[Array]:
+        return self.counts.weights(self.alpha)
+
+    def ngrams_of(self, ids: Ids, starts: Ids) -> Ngrams:
+        """Number the n-grams of texts that lie one behind the other; see `Ngrams.of`."""
+        return Ngrams.of(ids, starts, self.symbols, self.order)
+
+    def mixed(self, logits: Array, ids: Ids, starts: Ids) -> Array:
+        """Return the logits (n, L) of the mixture, float64.
+
+        Args:
+            logits: those of the network after each text (n, L).
+            ids: the texts, one behind the other (N,).
+            starts: where each begins, and where the last one ends (n + 1,).
+        """
+        bayes = self.counts.logits_with(self._weights, self.ngrams_of(ids, starts))
+        return self.network * logits.astype(np.float64) + self.ngrams * bayes

@@ -13,9 +13,10 @@ from charrnn.data.label_ngrams import ALPHAS, LabelCounts
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_ngrams import MAX_ORDER, Ngrams
+from charrnn.evaluation.label_scores import labels_of, losses
 from charrnn.evaluation.nearest_pairs import nearest_inputs
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1
-from charrnn.types import Array, Ids
+from charrnn.types import Ids
 
 MAX_TRAIN_EXAMPLES = 200_000
 """Training examples that baselines are fitted on: the first ones."""
@@ -187,19 +188,6 @@ def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> P
         float(np.mean(answers == truth)),
         macro_f1=f1_of(truth, answers, L),
     )
-
-
-def labels_of(examples: Examples) -> Ids:
-    """Return the label of each example (n,)."""
-    return examples.targets[examples.starts[1:] - 1].astype(np.int64)
-
-
-def losses(logits: Array, labels: Ids) -> Array:
-    """Return -log softmax(logits)[label] of each row (n,), in nats."""
-    highest = logits.max(axis=1, keepdims=True)
-    total = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
-    found: Array = total - logits[np.arange(len(labels)), labels]
-    return found
 
 
 def f1_of(truth: Ids, answers: Ids, labels: int) -> float:

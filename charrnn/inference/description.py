@@ -6,6 +6,7 @@ from typing import Any
 
 from charrnn.checkpointing.records import Checkpoint, MixtureRecord
 from charrnn.data.characters import enumerated, labelled, quoted, repaired
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.nn.model_config import ModelConfig
@@ -15,7 +16,7 @@ from charrnn.notebook_html import html_table
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return everything in a checkpoint except the arrays, as JSON values."""
-    training = checkpoint.training
+    training, ngrams = checkpoint.training, checkpoint.ngrams
     return {
         "step": checkpoint.step,
         "parameters": len(checkpoint.parameters.vector),
@@ -27,6 +28,29 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "progress": None if training is None else vars(training.progress),
         "finished": None if training is None else training.finished,
         "arrays": {name: list(array.shape) for name, array in checkpoint.parameters.items()},
+        **({} if ngrams is None else {"ngrams": label_ngram_facts(ngrams)}),
+    }
+
+
+def label_ngram_facts(ngrams: LabelNgrams) -> dict[str, Any]:
+    """Return what is known of the n-grams of a model of labels, as JSON values."""
+    return {
+        "order": ngrams.order,
+        "different": ngrams.different,
+        "alpha": ngrams.alpha,
+        "network_exponent": ngrams.network,
+        "ngrams_exponent": ngrams.ngrams,
+        "fitted": ngrams.fitted,
+    }
+
+
+def label_ngram_lines(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the description of the n-grams of a model of labels as lines, by their titles."""
+    return {
+        f"{facts['order']}-grams": f"{facts['different']:,} different ones of 1 to "
+        f"{facts['order']} characters of the training inputs, counted by label",
+        "exponents": f"networks {facts['network_exponent']:.3f}, n-grams "
+        f"{facts['ngrams_exponent']:.3f}; fitted on {facts['fitted']:,} validation pairs",
     }
 
 
@@ -117,7 +141,10 @@ def description_lines(facts: dict[str, Any], symbols: Mapping[str, str]) -> dict
             del lines["fingerprint"]
     if "networks" in facts["validation"]:
         count = round(facts["validation"]["networks"])
-        lines["networks"] = f"the mean of {count} networks, whose units stand side by side"
+        if count > 1:
+            lines["networks"] = f"the mean of {count} networks, whose units stand side by side"
+    if facts.get("ngrams") is not None:
+        lines |= label_ngram_lines(facts["ngrams"])
     for unit, name in (("char", per), ("symbol", "symbol")):
         nats = facts["validation"].get(f"nats_per_{unit}")
         if nats is not None:
@@ -163,7 +190,12 @@ MAX_LABELS_SHOWN = 20
 """Labels of a model of pairs that a notebook shows."""
 
 
-def pairs_html(config: ModelConfig, parameters: Parameters, pairing: PairVocabulary) -> str:
+def pairs_html(
+    config: ModelConfig,
+    parameters: Parameters,
+    pairing: PairVocabulary,
+    ngrams: LabelNgrams | None = None,
+) -> str:
     """Return the description of a model of pairs as an HTML table."""
     kind = pairing.layout_spec
     layers = f"{config.layers} × {config.hidden} {config.cell}"
@@ -174,6 +206,8 @@ def pairs_html(config: ModelConfig, parameters: Parameters, pairing: PairVocabul
         ("reads", symbols_line(pairing.sources, are_characters=kind.source_is_text)),
         ("answers", symbols_line(pairing.answers, are_characters=kind.answer_is_text)),
     ]
+    if ngrams is not None:
+        rows += label_ngram_lines(label_ngram_facts(ngrams)).items()
     return html_table([(title, labelled(repaired(line))) for title, line in rows])
 
 

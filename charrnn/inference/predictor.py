@@ -17,6 +17,7 @@ from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import checked_path, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.data.decoding import check_normal_form
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import LAYOUTS, Layout, PairVocabulary
 from charrnn.data.prompts import MIN_JOINED, Prompts, encode_prompts
 from charrnn.errors import TextError, UsageError
@@ -80,6 +81,7 @@ class Predictor:
         pairing: the layout of the pairs, and the symbols of inputs and answers.
         normalise: the Unicode normal form that inputs are brought into: nfc, nfd, nfkc or nfkd;
             None for none.
+        ngrams: n-grams that are mixed into the answers; for layouts whose answers are labels.
 
     Raises `UsageError` for an argument of another type and an unknown normal form.
 
@@ -99,13 +101,16 @@ class Predictor:
         parameters: Parameters,
         pairing: PairVocabulary,
         normalise: str | None = None,
+        ngrams: LabelNgrams | None = None,
     ) -> None:
         check_instance("config", config, ModelConfig)
         check_instance("parameters", parameters, Parameters)
         check_instance("pairing", pairing, PairVocabulary)
         check_normal_form(normalise)
         self.config, self.parameters, self.pairing = config, parameters, pairing
-        self.normalise = normalise
+        if ngrams is not None:
+            check_instance("ngrams", ngrams, LabelNgrams)
+        self.normalise, self.ngrams = normalise, ngrams
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -125,7 +130,8 @@ class Predictor:
         """Return the model of a checkpoint; `UsageError` for a language model or another object."""
         check_instance("checkpoint", checkpoint, Checkpoint)
         pairing, normalise = checkpoint.pairing, checkpoint.corpus.normalise
-        return cls(checkpoint.config, checkpoint.parameters, pairing, normalise)
+        ngrams = checkpoint.ngrams
+        return cls(checkpoint.config, checkpoint.parameters, pairing, normalise, ngrams)
 
     def prompt(self, field: str) -> Ids:
         """Return the ids (n,) that are read for the input `field`.
@@ -152,7 +158,8 @@ class Predictor:
         """
         check_beam(beam)
         prompts = self._prompts(inputs)
-        texts, p = answers_to(prompts, self.config, self.parameters, self.pairing, beam)
+        model = (self.config, self.parameters, self.pairing)
+        texts, p = answers_to(prompts, *model, beam, self.ngrams)
         return [Answer(text, one) for text, one in zip(texts, p.tolist(), strict=True)]
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
@@ -162,7 +169,8 @@ class Predictor:
         """
         if self.pairing.layout_spec.answer_is_text:
             raise self._unfit("label_probabilities", lambda one: not one.answer_is_text)
-        return probabilities_of_labels(self._prompts(inputs), self.config, self.parameters)
+        prompts = self._prompts(inputs)
+        return probabilities_of_labels(prompts, self.config, self.parameters, self.ngrams)
 
     def sample(self, field: str, sampling: Sampling, count: int = 1, which: int = 0) -> list[str]:
         """Return `count` answers of open length to one input, drawn from the model.
@@ -197,7 +205,7 @@ class Predictor:
 
     def _repr_html_(self) -> str:
         """Return the network, the layout and the symbols as a table, for notebooks."""
-        return pairs_html(self.config, self.parameters, self.pairing)
+        return pairs_html(self.config, self.parameters, self.pairing, self.ngrams)
 
     @property
     def limit(self) -> int:

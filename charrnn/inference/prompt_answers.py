@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.prompts import Prompts, decode_answers
 from charrnn.inference.prompt_readers import PromptReader
@@ -36,6 +37,7 @@ def answers_to(
     parameters: Parameters,
     pairing: PairVocabulary,
     beam: int = 1,
+    ngrams: LabelNgrams | None = None,
 ) -> tuple[list[str], Array]:
     """Return the most probable answers and their probabilities (n,), in the order of the prompts.
 
@@ -45,6 +47,7 @@ def answers_to(
         parameters: its weights.
         pairing: the layout of the pairs, and the symbols of inputs and answers.
         beam: the number of hypotheses of beam search, where answers have an open length.
+        ngrams: n-grams that are mixed into labels.
 
     Raises `DivergedError` if the weights are so large that a logit is not finite.
     """
@@ -53,7 +56,7 @@ def answers_to(
     with quiet_reader(config, parameters, len(prompts)) as reader:
         for numbers in reader.groups(prompts, beam):
             group = prompts.chosen(numbers)
-            texts[numbers], p[numbers] = answers_of_group(reader, group, pairing, beam)
+            texts[numbers], p[numbers] = answers_of_group(reader, group, pairing, beam, ngrams)
     found: list[str] = texts.tolist()
     return found, p
 
@@ -69,7 +72,11 @@ def quiet_reader(config: ModelConfig, parameters: Parameters, count: int) -> Ite
 
 
 def answers_of_group(
-    reader: PromptReader, prompts: Prompts, pairing: PairVocabulary, beam: int
+    reader: PromptReader,
+    prompts: Prompts,
+    pairing: PairVocabulary,
+    beam: int,
+    ngrams: LabelNgrams | None = None,
 ) -> tuple[list[str], Array]:
     """Return the answers to prompts that are read together, and their probabilities (n,)."""
     kind = pairing.layout_spec
@@ -86,13 +93,24 @@ def answers_of_group(
         ids, at_each = best_and_log_p(reader.all_logits(prompts))
         lengths, log_p = prompts.lengths, np.add.reduceat(at_each, prompts.starts[:-1])
     else:
-        ids, log_p = best_and_log_p(reader.last_logits(prompts))
+        ids, log_p = best_and_log_p(label_logits(reader, prompts, ngrams))
         lengths = np.ones_like(rows)
     texts = decode_answers(pairing, ids, lengths)
     return [texts[row] for row in rows.tolist()], np.exp(log_p)[rows]
 
 
-def probabilities_of_labels(prompts: Prompts, config: ModelConfig, parameters: Parameters) -> Array:
+def label_logits(reader: PromptReader, prompts: Prompts, ngrams: LabelNgrams | None) -> Array:
+    """Return the logits of the labels after each prompt (n, L), of the mixture if there is one."""
+    logits = reader.last_logits(prompts)
+    return logits if ngrams is None else ngrams.mixed(logits, prompts.ids, prompts.starts)
+
+
+def probabilities_of_labels(
+    prompts: Prompts,
+    config: ModelConfig,
+    parameters: Parameters,
+    ngrams: LabelNgrams | None = None,
+) -> Array:
     """Return the probability of each label after each whole prompt, (n, labels).
 
     Arguments and errors are those of `answers_to`.
@@ -100,6 +118,7 @@ def probabilities_of_labels(prompts: Prompts, config: ModelConfig, parameters: P
     found = np.zeros((len(prompts), config.outputs))
     with quiet_reader(config, parameters, len(prompts)) as reader:
         for numbers in reader.groups(prompts, 1):
-            logits = reader.last_logits(prompts.chosen(numbers)).astype(np.float64)
+            group = prompts.chosen(numbers)
+            logits = label_logits(reader, group, ngrams).astype(np.float64)
             found[numbers] = np.exp(log_softmax(logits, logits))
     return found

@@ -13,10 +13,9 @@ from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.data.pair_ngrams import Ngrams
-from charrnn.evaluation import pair_baselines as module
+from charrnn.evaluation.label_scores import labels_of, losses
 from charrnn.evaluation.pair_baselines import (
     PairBaseline,
-    losses,
     pair_baselines,
 )
 
@@ -64,7 +63,7 @@ def ngrams_of(pairing: PairVocabulary, examples: Examples) -> Ngrams:
 
 
 def counts_of(pairing: PairVocabulary, train: Examples, most_cells: int = 10**6) -> LabelCounts:
-    labels = module.labels_of(train)
+    labels = labels_of(train)
     return LabelCounts.of(ngrams_of(pairing, train), labels, pairing.outputs, most_cells)
 
 

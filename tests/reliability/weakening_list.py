@@ -1893,6 +1893,42 @@ LABELS = (
         "found.nats_per_symbol < 0",
         ("cli/train/test_networks.py::test_a_mean_that_is_no_better_is_not_used",),
     ),
+    Weakening(
+        "figure-of-labels-on-what-was-fitted",
+        "charrnn/inference/label_mixture.py",
+        "other = slice(1 - own.start, None, 2)",
+        "other = own",
+        (
+            "inference/test_label_mixture.py::test_a_half_is_predicted_with_what_the_other_half_says",
+        ),
+    ),
+    Weakening(
+        "ngrams-of-labels-that-do-not-help",
+        "charrnn/inference/label_mixture.py",
+        "if gains.mean() <= ERRORS * gains.std() / np.sqrt(len(gains)):",
+        "if gains.mean() is None:",
+        (
+            "inference/test_label_mixture.py"
+            "::test_counts_that_know_nothing_and_too_few_pairs_give_none",
+        ),
+    ),
+    Weakening(
+        "ngrams-of-labels-left-out-of-answers",
+        "charrnn/cli/answer_writer.py",
+        "answers_to(prompts, *network, self.beam, model.ngrams)",
+        "answers_to(prompts, *network, self.beam, None)",
+        ("cli/train/test_label_ngrams.py::test_every_use_of_the_run_answers_with_the_mixture",),
+    ),
+    Weakening(
+        "counts-of-labels-beyond-memory",
+        "charrnn/checkpointing/label_ngram_arrays.py",
+        "if cells > MODEL_CELLS:",
+        "if cells > MODEL_CELLS * 10**9:",
+        (
+            "checkpointing/test_label_ngram_arrays.py"
+            "::test_counts_beyond_the_memory_of_a_model_are_refused",
+        ),
+    ),
 )
 
 WEAKENINGS = (

@@ -9,7 +9,7 @@ from charrnn.cli.report.content import Block, Figures, Paragraph, Section
 from charrnn.cli.report.run_data import RunData, file_names
 from charrnn.cli.runs.load_pairs import find_pairs_again
 from charrnn.cli.train.pair_comparison import comparison, figure, own_figures
-from charrnn.cli.train.pair_metrics import PairMetrics, pair_metrics
+from charrnn.cli.train.pair_metrics import PairMetrics, validation_metrics
 from charrnn.evaluation.pair_baselines import pair_baselines
 from charrnn.inference.predictor import Predictor
 from charrnn.inference.sampling import Sampling, finite_logits
@@ -52,8 +52,7 @@ def pair_score_section(run: RunData, prepared: PreparedPairs) -> tuple[Section, 
     if not len(held_out):
         reason = "No pairs were held out (--val-fraction 0), so that nothing can be scored."
         return Section.missing("score", title, reason), None
-    config, parameters = run.checkpoint.config, run.checkpoint.parameters
-    found = pair_metrics(config, parameters, prepared.symbols, held_out, None)
+    found = validation_metrics(run.checkpoint, held_out, None)
     if found is None:
         raise ValueError("the measurement ended without a reason to stop")
     finite_logits(np.array(found.score.nats_per_symbol))

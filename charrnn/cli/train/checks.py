@@ -58,6 +58,8 @@ def refuse_unread_options(
             raise UsageError(
                 "--networks trains from several initial weights, --init-from from one", "without it"
             )
+    if values["ngrams"]:
+        check_labels("--ngrams", layout)
     if "init_from" in given:
         for name, why in FROM_CHECKPOINT.items():
             if name in given:

@@ -10,7 +10,7 @@ from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
-from charrnn.cli.train.networks import DEFAULT_NETWORKS, MAX_NETWORKS
+from charrnn.cli.train.networks import DEFAULT_NETWORKS, DEFAULT_NGRAMS, MAX_NETWORKS
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
@@ -18,6 +18,7 @@ from charrnn.cli.train.setup import TrainRequest, start_run
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.decoding import FORMS, TextOptions
+from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
 from charrnn.limits import THREADS, option_name
@@ -338,6 +339,18 @@ def train_network(
             max=MAX_NETWORKS,
         ),
     ] = None,
+    ngrams: Annotated[
+        int | None,
+        option(
+            RUN,
+            "For many-to-one: count the n-grams of the training inputs by label, up to N "
+            "characters, and mix them into merged.npz if that helps; 0: none. Default: with "
+            f"--minutes {DEFAULT_NGRAMS}, else 0.",
+            metavar="N",
+            min=0,
+            max=MAX_ORDER,
+        ),
+    ] = None,
     seed: Annotated[int, option(RUN, "Seed of all random numbers.")] = 0,
     workers: Annotated[
         int | None,
@@ -459,6 +472,7 @@ def train_network(
         name=name,
         init_from=init_from,
         networks=networks,
+        ngrams=ngrams,
     )
     if like is not None:
         given_options = dict(on_the_command_line(context))

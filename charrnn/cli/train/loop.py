@@ -7,7 +7,7 @@ import typer
 
 from charrnn.analysis.gradient_monitor import GradientMonitor
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.checkpointing.lookup import MERGED, checkpoint_in
+from charrnn.checkpointing.lookup import checkpoint_in
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.gradient_panel import GradientPanel
 from charrnn.cli.output.safe_text import shell_command, write_plain
@@ -130,13 +130,13 @@ class Run:
                 )
 
     def _train_further_networks(self, reason: str) -> None:
-        """Train the networks that are planned after the first, and save the merged one.
+        """Train the networks that are planned after the first, and save what is better than it.
 
-        A network that makes no mistake needs no others, unless they were asked for by number and
-        not by time.
+        A network that makes no mistake needs no others and no n-grams, unless they were asked for
+        and not by time.
         """
         dataset = self.prepared.dataset
-        if self.networks is None or self.networks.count < 2 or not isinstance(dataset, PairDataset):
+        if self.networks is None or self.networks.is_plain or not isinstance(dataset, PairDataset):
             return
         if reason == "solved" and self.networks.until is not None:
             return
@@ -150,11 +150,17 @@ class Run:
             raise typer.Exit(self.stop.exit_code)
         facts: dict[str, JSON] = {"networks": further.facts()}
         if self.repeating is not None:
-            facts["chosen"] = f"{self.repeating()} --networks {len(further.networks)}"
+            shape = f"--networks {len(further.networks)} --ngrams {self.networks.ngrams}"
+            facts["chosen"] = f"{self.repeating()} {shape}"
         self.folder.update_facts(facts)
         merged = further.save(self.stop)
-        if merged is None and not quiet and len(further.networks) > 1:
-            say("the mean of the networks is no better than the first one, which is kept")
+        if not quiet:
+            if len(further.networks) > 1 and (
+                merged is None or "networks" not in merged.validation
+            ):
+                say("the mean of the networks is no better than the first one, which is kept")
+            if self.networks.ngrams and (merged is None or merged.ngrams is None):
+                say("n-grams of the inputs make the model no better, and are left out")
         self.further = None if merged is None else further
 
     def _rescue(self) -> bool:
@@ -312,8 +318,7 @@ class Run:
             quiet=self.run_options.quiet,
         )
         if self.further is not None and isinstance(result, PairResult):
-            figures = self.further.figures(best.pairing, self.stop)
-            result = result.with_networks(self.folder.path / MERGED, figures)
+            result = result.with_parts(self.further.parts(best, self.stop))
         if self.stop():
             nats = trainer.progress.best_nats
             known = "" if nats is None else f" (best validation {nats:.4f} nats)"

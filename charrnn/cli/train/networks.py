@@ -1,23 +1,29 @@
-"""Further networks of a run on labels, trained in the time that is left, and merged."""
+"""Further networks of a run on labels, merged, and n-grams that are mixed in: merged.npz."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import MERGED
-from charrnn.checkpointing.records import Checkpoint
+from charrnn.checkpointing.records import Checkpoint, networks_title
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.train.pair_comparison import own_figures
 from charrnn.cli.train.pair_metrics import pair_metrics
+from charrnn.cli.train.pair_report import ModelParts
 from charrnn.cli.train.progress import TrainingDisplay
-from charrnn.data.layouts import PairVocabulary
+from charrnn.data.label_ngrams import MODEL_CELLS, LabelCounts
+from charrnn.data.pair_ngrams import Ngrams
 from charrnn.errors import DivergedError, UsageError
+from charrnn.evaluation.label_scores import label_logits, labels_of, score_of_logits
 from charrnn.evaluation.pair_baselines import PairBaseline
 from charrnn.evaluation.pairs import score
+from charrnn.inference.label_mixture import crossed_logits, fit_label_ngrams
 from charrnn.limits import MAX_SIZE
 from charrnn.nn.merging import merge
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.parameters import Parameters
 from charrnn.training.events import Step, Stopped
 from charrnn.training.networks import (
     NetworkTraining,
@@ -36,30 +42,47 @@ DEFAULT_NETWORKS = 4
 MAX_NETWORKS = 16
 """Most networks that can be asked for."""
 
+DEFAULT_NGRAMS = 4
+"""N of the longest n-grams of a run on labels with `--minutes`."""
+
 SPARE = 1.15
 """Factor on the seconds that another network is expected to take."""
 
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """How many networks a run has.
+    """How many networks a run has, and whether n-grams are mixed in.
 
     Args:
         count: networks at most, the first one included.
         until: seconds since the command was started by which the last must be trained; None: no
             limit.
+        ngrams: n of the longest n-grams; 0: none.
         clock: returns the seconds since the command was started.
     """
 
     count: int
     until: float | None = None
+    ngrams: int = 0
     clock: Callable[[], float] = seconds_since_start
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model is the first network alone."""
+        return self.count < 2 and not self.ngrams
 
 
 def networks_in(
-    wanted: int | None, hidden: int, budget: Budget, *, in_rounds: bool, closing_seconds: float
+    wanted: int | None,
+    hidden: int,
+    budget: Budget,
+    *,
+    in_rounds: bool,
+    closing_seconds: float,
+    ngrams: int | None = None,
+    classifies: bool = True,
 ) -> NetworkPlan:
-    """Return how many networks a run has.
+    """Return how many networks a run has, and whether n-grams are mixed in.
 
     Args:
         wanted: the number asked for; None: by default.
@@ -67,6 +90,8 @@ def networks_in(
         budget: the time, epochs or steps of the run.
         in_rounds: whether it is trained in rounds, which may leave time.
         closing_seconds: seconds of the final scoring.
+        ngrams: n of the n-grams asked for; None: by default.
+        classifies: whether answers are labels of texts.
 
     Raises `UsageError` for more units than a network can have.
     """
@@ -79,11 +104,13 @@ def networks_in(
         )
     count = wanted or (min(most, DEFAULT_NETWORKS) if in_rounds else 1)
     until = None if budget.minutes is None else 60 * budget.minutes - closing_seconds
-    return NetworkPlan(count, until)
+    if ngrams is None:
+        ngrams = DEFAULT_NGRAMS if classifies and until is not None else 0
+    return NetworkPlan(count, until, ngrams)
 
 
 class FurtherNetworks:
-    """Trains the networks after the first, and writes the merged one.
+    """Trains the networks after the first, and writes what is better than the first alone.
 
     Args:
         plan: how many there are to be.
@@ -145,11 +172,22 @@ class FurtherNetworks:
         return training.found
 
     def save(self, stop: StopFlag) -> Checkpoint | None:
-        """Write merged.npz if its validation loss is lower than that of the first network.
+        """Write merged.npz if it is better than the first network.
 
-        Returns the merged network, or None if there is none or it is no better. Raises
-        `StorageError` if it cannot be written.
+        It holds the mean of the networks, if that has a lower validation loss than the first one,
+        else the first one; and n-grams, if they make either better. Returns it, or None if there is
+        nothing better or `stop` said so. Raises `StorageError` if it cannot be written.
         """
+        model = self._merged(stop) or replace(self.best, training=None)
+        if self.plan.ngrams and len(self.dataset.validation):
+            model = self._with_ngrams(model, stop)
+        if "networks" not in model.validation and model.ngrams is None:
+            return None
+        self.folder.save(MERGED, model)
+        return model
+
+    def _merged(self, stop: StopFlag) -> Checkpoint | None:
+        """Return the mean of the networks; None if it is no better than the first one."""
         if len(self.networks) < 2:
             return None
         best = self.best
@@ -162,11 +200,34 @@ class FurtherNetworks:
                 return None
             metrics = found.metrics()
         metrics["networks"] = float(len(self.networks))
-        merged = replace(
+        return replace(
             best, config=config, parameters=parameters, validation=metrics, training=None
         )
-        self.folder.save(MERGED, merged)
-        return merged
+
+    def _with_ngrams(self, model: Checkpoint, stop: StopFlag) -> Checkpoint:
+        """Return a model with n-grams mixed in; the model itself if that is no better."""
+        validation, train, pairing = self.dataset.validation, self.dataset.train, model.pairing
+        logits = label_logits(model.config, model.parameters, validation, stop)
+        if logits is None:
+            return model
+        known = Ngrams.of(train.inputs, train.starts, pairing.inputs, self.plan.ngrams)
+        counts = LabelCounts.of(known, labels_of(train), pairing.outputs, MODEL_CELLS)
+        ngrams = fit_label_ngrams(logits, counts, pairing.inputs, validation)
+        if ngrams is None:
+            return model
+        free = crossed_logits(logits, counts, pairing.inputs, validation)
+        metrics = score_of_logits(free, labels_of(validation)).metrics()
+        kept = {name: value for name, value in model.validation.items() if name == "networks"}
+        return replace(model, ngrams=ngrams, validation=metrics | kept)
+
+    def left_out(self, model: Checkpoint | None) -> list[str]:
+        """Say what `save` did not use, since it makes the model no better."""
+        notes = []
+        if len(self.networks) > 1 and (model is None or "networks" not in model.validation):
+            notes.append("the mean of the networks is no better than the first one, which is kept")
+        if self.plan.ngrams and (model is None or model.ngrams is None):
+            notes.append("n-grams of the inputs make the model no better, and are left out")
+        return notes
 
     def facts(self) -> list[JSON]:
         """Return what run.json tells of each network."""
@@ -175,14 +236,26 @@ class FurtherNetworks:
             for one in self.networks
         ]
 
-    def figures(self, pairing: PairVocabulary, stop: StopFlag) -> list[PairBaseline]:
-        """Return the figures of each network alone on the validation pairs; none after `stop`."""
+    def parts(self, model: Checkpoint, stop: StopFlag) -> ModelParts | None:
+        """Return what a model consists of, with figures of its parts; None after `stop`."""
+        merged = "networks" in model.validation
+        used = self.networks if merged else self.networks[:1]
+
+        def figures(title: str, config: ModelConfig, parameters: Parameters) -> PairBaseline | None:
+            data = self.dataset.validation
+            found = pair_metrics(config, parameters, model.pairing, data, stop)
+            return None if found is None else replace(own_figures(found), name=title)
+
+        without = None
+        if model.ngrams is not None:
+            title = f"{networks_title(len(used))} without n-grams"
+            without = figures(title, model.config, model.parameters)
         rows = []
-        for number, one in enumerate(self.networks, 1):
-            found = pair_metrics(
-                self.best.config, one.parameters, pairing, self.dataset.validation, stop
-            )
-            if found is None:
-                return []
-            rows.append(replace(own_figures(found), name=f"network {number}, seed {one.seed}"))
-        return rows
+        for number, one in enumerate(used if merged else [], 1):
+            title = f"network {number}, seed {one.seed}"
+            row = figures(title, self.best.config, one.parameters)
+            if row is None:
+                return None
+            rows.append(row)
+        order = 0 if model.ngrams is None else model.ngrams.order
+        return ModelParts(self.folder.path / MERGED, len(used), order, without, tuple(rows))

@@ -8,11 +8,19 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output import safe_text as terminal
 from charrnn.cli.output.text_columns import cut
+from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import UnknownSymbols
+from charrnn.evaluation.label_scores import (
+    label_logits,
+    labels_of,
+    score_of_logits,
+    score_with_ngrams,
+)
 from charrnn.evaluation.pairs import (
     LabelScore,
     PairScore,
@@ -21,6 +29,7 @@ from charrnn.evaluation.pairs import (
     macro_f1,
     score,
 )
+from charrnn.inference.label_mixture import crossed_logits
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -111,14 +120,48 @@ def pair_metrics(
     stop: StopFlag | None,
     unknown: UnknownSymbols | None = None,
     cells: Mapping[str, type[Cell]] = CELLS,
+    ngrams: LabelNgrams | None = None,
 ) -> PairMetrics | None:
     """Score examples, and those that are `unknown` as wrong; None if `stop` said so.
 
-    `cells` are the classes of the cells by name, those of a compute backend.
+    `cells` are the classes of the cells by name, those of a compute backend; `ngrams` are mixed
+    into the answers.
     """
-    found = score(config, parameters, examples, stop, cells)
-    if found is None:
+    if ngrams is None:
+        found = score(config, parameters, examples, stop, cells)
+    else:
+        found = score_with_ngrams(config, parameters, ngrams, examples, stop, cells)
+    return None if found is None else metrics_of(found, pairing, examples, unknown)
+
+
+def validation_metrics(
+    model: Checkpoint,
+    examples: Examples,
+    stop: StopFlag | None,
+    cells: Mapping[str, type[Cell]] = CELLS,
+) -> PairMetrics | None:
+    """Score a model on the validation pairs of its run; None if `stop` said so.
+
+    If n-grams are mixed in, whose exponents were fitted on these pairs, each half of them is scored
+    with what is fitted on the other half.
+    """
+    config, pairing, ngrams = model.config, model.pairing, model.ngrams
+    if ngrams is None:
+        return pair_metrics(config, model.parameters, pairing, examples, stop, cells=cells)
+    logits = label_logits(config, model.parameters, examples, stop, cells)
+    if logits is None:
         return None
+    free = crossed_logits(logits, ngrams.counts, ngrams.symbols, examples)
+    return metrics_of(score_of_logits(free, labels_of(examples)), pairing, examples)
+
+
+def metrics_of(
+    found: PairScore,
+    pairing: PairVocabulary,
+    examples: Examples,
+    unknown: UnknownSymbols | None = None,
+) -> PairMetrics:
+    """Return the metrics of a score, beside the commonest answer; `unknown` ones count as wrong."""
     unknown = unknown or UnknownSymbols()
     targets = examples.targets[examples.target_mask]
     counts = Counter(targets.tolist())

@@ -1,7 +1,6 @@
 """What came of a run on pairs: facts of the data, and the result at the end."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from charrnn.cli.output.safe_text import one_line, shell_command
 from charrnn.cli.output.text_columns import cut_start
 from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.train.pair_comparison import baseline_table, comparison
-from charrnn.cli.train.pair_metrics import PairMetrics, confusion_tables, pair_metrics
+from charrnn.cli.train.pair_metrics import PairMetrics, confusion_tables, validation_metrics
 from charrnn.evaluation.pair_baselines import PairBaseline, pair_baselines
 from charrnn.inference.predictor import Predictor
 from charrnn.training.prepared_data import PreparedPairs
@@ -44,7 +43,37 @@ def pair_facts(prepared: PreparedPairs) -> dict[str, str]:
     }
 
 
-NETWORKS_NOTE = "This model is merged.npz, the mean of {} networks; best.npz is the first of them."
+@dataclass(frozen=True)
+class ModelParts:
+    """What a model consists of that is more than one network.
+
+    Args:
+        path: its file.
+        networks: the number of networks of which it is the mean.
+        ngrams: n of the longest n-grams that are mixed in; 0: none.
+        without_ngrams: the figures of the networks without n-grams, if some are mixed in.
+        each: the figures of each network alone, if it is the mean of several.
+    """
+
+    path: Path
+    networks: int
+    ngrams: int
+    without_ngrams: PairBaseline | None
+    each: tuple[PairBaseline, ...]
+
+    @property
+    def figures(self) -> tuple[PairBaseline, ...]:
+        """The figures of all its parts."""
+        return self.each if self.without_ngrams is None else (self.without_ngrams, *self.each)
+
+    @property
+    def note(self) -> str:
+        """What the file of the model contains, as a sentence."""
+        one = "the first of them" if self.networks > 1 else "the network alone"
+        what = "one network" if self.networks < 2 else f"the mean of {self.networks} networks"
+        mixed = f" and {self.ngrams}-grams of the training inputs" if self.ngrams else ""
+        return f"This model is {self.path.name}, {what}{mixed}; best.npz is {one}."
+
 
 BALANCE_NOTE = (
     "Trained with --balance {:g}: rare labels get more probability than their share, "
@@ -68,20 +97,21 @@ class PairResult:
     """Some validation examples that were answered wrongly, as lines."""
     balance: float = 0.0
     """The setting of this name: probabilities of the model are not those of the pairs above 0."""
-    networks: tuple[PairBaseline, ...] = ()
-    """The figures of each network alone, if the model is the mean of several."""
-    model: Path | None = None
-    """The file of the model; None for best.npz."""
+    parts: ModelParts | None = None
+    """What the model consists of; None for best.npz."""
 
-    def with_networks(self, model: Path, networks: Sequence[PairBaseline]) -> "PairResult":
-        """Return the result of a model, the mean of several networks, with their figures."""
-        return replace(self, model=model, networks=tuple(networks))
+    def with_parts(self, parts: ModelParts | None) -> "PairResult":
+        """Return the result of a model that consists of several parts."""
+        return replace(self, parts=parts)
 
     def as_dict(self) -> dict[str, JSON]:
         """Return the result as JSON values, units in the names."""
+        parts = self.parts
+        networks = () if parts is None else parts.each
+        without = None if parts is None else parts.without_ngrams
         return {
             "run": str(self.folder),
-            "best": str(self.model or self.folder / "best.npz"),
+            "best": str(self.folder / "best.npz" if parts is None else parts.path),
             "reason": self.reason,
             "steps": self.steps,
             "best_step": self.best_step,
@@ -92,7 +122,9 @@ class PairResult:
             "validation": None if self.pair_metrics is None else self.pair_metrics.as_dict(),
             "baselines": {one.name: one.as_dict() for one in self.baselines},
             "balance": self.balance,
-            "networks": [{"name": one.name, **one.as_dict()} for one in self.networks],
+            "networks": [{"name": one.name, **one.as_dict()} for one in networks],
+            "ngrams": 0 if parts is None else parts.ngrams,
+            "without_ngrams": None if without is None else without.as_dict(),
         }
 
     def show(self) -> None:
@@ -101,9 +133,11 @@ class PairResult:
         ending = f"best at step {self.best_step:,} of {self.steps:,}{why.get(self.reason, '')}"
         if self.pair_metrics is not None:
             answer(self.pair_metrics.table())
-            answer(baseline_table(self.pair_metrics, (*self.networks, *self.baselines)))
-            if self.networks:
-                answer(Text(NETWORKS_NOTE.format(len(self.networks))))
+            parts = self.parts
+            figures = () if parts is None else parts.figures
+            answer(baseline_table(self.pair_metrics, (*figures, *self.baselines)))
+            if parts is not None:
+                answer(Text(parts.note))
             answer(Text(comparison(self.pair_metrics, self.baselines)))
             if self.balance:
                 answer(Text(BALANCE_NOTE.format(self.balance)))
@@ -130,9 +164,7 @@ def pair_result(
     validation, pairing = prepared.dataset.validation, prepared.symbols
     found, compared, wrong = None, [], []
     if len(validation):
-        found = pair_metrics(
-            best.config, best.parameters, pairing, validation, stop, cells=trainer.backend.cells
-        )
+        found = validation_metrics(best, validation, stop, trainer.backend.cells)
     if found is not None:
         compared = pair_baselines(pairing, prepared.dataset.train, validation)
         wrong = wrong_answers(best, prepared)
@@ -158,7 +190,9 @@ def wrong_answers(best: Checkpoint, prepared: PreparedPairs) -> list[str]:
     """Return lines with some of the first validation examples that the model answers wrongly."""
     if prepared.symbols.layout_spec.is_sampled:
         return []
-    predictor = Predictor(best.config, best.parameters, best.pairing)
+    predictor = Predictor(
+        best.config, best.parameters, best.pairing, ngrams=best.ngrams
+    )  # examined inputs are normalised already
     answers = predictor.answer([pair.input for pair in prepared.examined])
     lines = [
         f"  {quoted_answers(pair.input, pair.output, one.text)}"

@@ -41,19 +41,27 @@ def in_rounds(
         budget: the time, epochs or steps asked for.
         given: the settings that were given.
     """
-    if not (isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies):
+    labelled = classifies(prepared)
+    if labelled is None:
         return None
     if budget.minutes is None or any(name in given for name in OWN_PLAN):
         return None
-    if not prepared.dataset.validation_size:
+    if not labelled.dataset.validation_size:
         return None
-    many = len(prepared.dataset.train) >= MANY_LABELLED
+    many = len(labelled.dataset.train) >= MANY_LABELLED
     epochs = FIRST_EPOCHS_OF_MANY if many else FIRST_EPOCHS
     steps = first_round(trainer.steps_per_epoch, config.steps, epochs)
     if steps is None:
         return None
     shape = replace(config, patience=0, eval_every=given.get("eval_every") or 0)
     return with_steps(shape, steps, VALIDATIONS_A_ROUND)
+
+
+def classifies(prepared: PreparedData) -> PreparedPairs | None:
+    """Return the pairs of a run whose answers are labels of texts; None for other runs."""
+    if isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies:
+        return prepared
+    return None
 
 
 class Rounds:

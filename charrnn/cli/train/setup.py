@@ -34,7 +34,7 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
-from charrnn.cli.train.rounds import Rounds, in_rounds
+from charrnn.cli.train.rounds import Rounds, classifies, in_rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -75,6 +75,8 @@ class TrainRequest:
     init_from: str | None
     networks: int | None = None
     """Networks to train and to merge; None for the default."""
+    ngrams: int | None = None
+    """N of the longest n-grams to mix into labels; 0: none; None for the default."""
     sha256: str | None = None
     """That of the training data of another run, if they are to be the same; see `like`."""
 
@@ -149,6 +151,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             request.budget,
             in_rounds=round_config is not None,
             closing_seconds=closing,
+            ngrams=0 if trainer.config.balance and request.ngrams is None else request.ngrams,
+            classifies=classifies(prepared) is not None,
         )
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:

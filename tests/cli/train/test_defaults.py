@@ -10,7 +10,7 @@ from typer.testing import Result
 from charrnn.cli.app import load_command
 from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
-from charrnn.cli.train.networks import DEFAULT_NETWORKS
+from charrnn.cli.train.networks import DEFAULT_NETWORKS, DEFAULT_NGRAMS
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
@@ -73,6 +73,7 @@ FIGURES: dict[str, Callable[[], object]] = {
         f"{MAX_VALIDATION_CHARACTERS:,}; with --minutes as many as take {VALIDATION_SHARE:.0%} of"
     ),
     "networks": lambda: f"with --minutes up to {DEFAULT_NETWORKS}, if there is time, else 1",
+    "ngrams": lambda: f"with --minutes {DEFAULT_NGRAMS}, else 0",
     "save_every": lambda: "every half minute",
     "corpus": lambda: "--builtin python-docs",
 }

@@ -1,0 +1,79 @@
+"""Scores of models whose answers are labels, from the logits after each whole input."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from charrnn.data.label_ngrams import LabelNgrams
+from charrnn.data.pair_batches import Examples
+from charrnn.evaluation.pairs import PairScore, group_by_length
+from charrnn.nn.cells import CELLS, Cell
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
+from charrnn.nn.parameters import Parameters
+from charrnn.types import Array, Ids, StopFlag
+
+
+def labels_of(examples: Examples) -> Ids:
+    """Return the label of each example (n,)."""
+    return examples.targets[examples.starts[1:] - 1].astype(np.int64)
+
+
+def losses(logits: Array, labels: Ids) -> Array:
+    """Return -log softmax(logits)[label] of each row (n,), in nats."""
+    highest = logits.max(axis=1, keepdims=True)
+    total = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
+    found: Array = total - logits[np.arange(len(labels)), labels]
+    return found
+
+
+def label_logits(
+    config: ModelConfig,
+    parameters: Parameters,
+    examples: Examples,
+    stop: StopFlag | None = None,
+    cells: Mapping[str, type[Cell]] = CELLS,
+) -> Array | None:
+    """Return the logits of a network after each whole input (n, L); None if `stop` said so.
+
+    Args:
+        config: the shape of the network.
+        parameters: its weights.
+        examples: the inputs, each with a label.
+        stop: tells whether to stop.
+        cells: the classes of the cells by name, those of a compute backend.
+    """
+    found = np.zeros((len(examples), config.outputs), parameters.vector.dtype)
+    for chosen, T in group_by_length(examples.lengths):
+        if stop is not None and stop():
+            return None
+        inputs, _, _ = examples.padded(chosen, T)
+        lengths = examples.lengths[chosen]
+        network = Network(config, parameters, T, len(chosen), cells=cells)
+        read = config.read_lengths(lengths, examples.first_targets[chosen])
+        logits = network.forward(inputs, lengths=read)
+        found[chosen] = logits[lengths - 1, np.arange(len(chosen))]
+    return found
+
+
+def score_of_logits(logits: Array, labels: Ids) -> PairScore:
+    """Return the loss and the accuracy of logits (n, L), and the likeliest labels."""
+    answers = logits.argmax(axis=1)
+    right, count = float(np.mean(answers == labels)), len(labels)
+    return PairScore(float(losses(logits, labels).mean()), right, right, count, count, answers)
+
+
+def score_with_ngrams(
+    config: ModelConfig,
+    parameters: Parameters,
+    ngrams: LabelNgrams,
+    examples: Examples,
+    stop: StopFlag | None = None,
+    cells: Mapping[str, type[Cell]] = CELLS,
+) -> PairScore | None:
+    """Score the mixture of a network and n-grams; arguments as for `label_logits`."""
+    logits = label_logits(config, parameters, examples, stop, cells)
+    if logits is None:
+        return None
+    mixed = ngrams.mixed(logits, examples.inputs, examples.starts)
+    return score_of_logits(mixed, labels_of(examples))
