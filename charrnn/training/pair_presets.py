@@ -35,12 +35,14 @@ TRANSDUCTION: Settings = {"batch_size": 32, "optimiser": "muon"}
 """Settings for a text to a text. On plurals, transliterations and phonemes Muon had more answers
 right than Adagrad after as many epochs."""
 
+MANY_TRANSDUCED = 25_000
+"""Training pairs from which a text to a text has the settings `MANY_TRANSDUCTIONS`."""
+MANY_TRANSDUCTIONS: Settings = {"batch_size": 128, "lr": 0.5, "bidirectional": True}
+"""Settings for a text to a text of many pairs: more passes in the same time, in both directions."""
+
 TRANSDUCTION_HIDDEN_BY_MINUTES, MAX_TRANSDUCTION_HIDDEN = ((256, 6), (384, 15)), 512
 """Pairs (hidden size for a text to a text, typical minutes below which it is chosen), and that for
 more."""
-
-MIN_PAIRS_FOR_MORE_UNITS = 20_000
-"""Training pairs below which that size does not grow with the minutes."""
 
 LABELS: Settings = {
     "batch_size": 64,
@@ -101,7 +103,8 @@ def recipe_of(layout: Layout, train: Examples, budget: Budget) -> Settings:
     if layout.classifies:
         return _label_settings(train, budget)
     if layout.is_searched:
-        return TRANSDUCTION | {"hidden": _transduction_hidden(len(train), budget)}
+        many = MANY_TRANSDUCTIONS if len(train) >= MANY_TRANSDUCED else {}
+        return TRANSDUCTION | many | {"hidden": _transduction_hidden(len(train), budget)}
     return DENSE
 
 
@@ -120,7 +123,7 @@ def _label_settings(train: Examples, budget: Budget) -> Settings:
 
 def _transduction_hidden(pairs: int, budget: Budget) -> int:
     """Return the hidden size for a text to a text."""
-    if budget.minutes is None or pairs < MIN_PAIRS_FOR_MORE_UNITS:
+    if budget.minutes is None or pairs < MANY_TRANSDUCED:
         return TRANSDUCTION_HIDDEN_BY_MINUTES[0][0]
     return next(
         (H for H, enough in TRANSDUCTION_HIDDEN_BY_MINUTES if budget.typical_minutes < enough),

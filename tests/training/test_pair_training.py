@@ -296,7 +296,10 @@ def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
 def test_more_minutes_mean_more_units_for_many_texts(
     pairs: int, budget: Budget, hidden: int
 ) -> None:
-    assert vars_of(*repeated("many-to-many", pairs), budget)[0]["hidden"] == hidden
+    model, training = vars_of(*repeated("many-to-many", pairs), budget)
+    assert model["hidden"] == hidden
+    many = ("context", 128, 0.5) if pairs == 30_000 else (None, 32, 0.4)
+    assert (model["bidirectional"], training["batch_size"], training["lr"]) == many
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.pair_presets import MANY_LABELLED, PATIENCE
+from charrnn.training.pair_presets import MANY_LABELLED, MANY_TRANSDUCED, PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_HIDDEN_AT_FULL_LR,
@@ -156,7 +156,8 @@ def train_network(
             MODEL,
             "For pairs: in each layer a second cell, which reads the input from its end; "
             f"{names({n: one for n, one in LAYOUTS.items() if one.backward_use})}. Default: for "
-            f"synced, and for many-to-one from {MANY_LABELLED:,} pairs.",
+            f"synced, for many-to-one from {MANY_LABELLED:,} pairs, and for many-to-many from "
+            f"{MANY_TRANSDUCED:,}.",
             "--bidirectional/--no-bidirectional",
         ),
     ] = None,

@@ -15,6 +15,7 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.run_status import DIVERGED, ENDED
 from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.train.early_end import EarlyEnd
 from charrnn.cli.train.networks import FurtherNetworks, NetworkPlan
 from charrnn.cli.train.pair_report import PairResult
 from charrnn.cli.train.planning import ScoringLimits
@@ -55,8 +56,9 @@ class Run:
         repeating: Callable[[], str] | None = None,
         rounds: Rounds | None = None,
         networks: NetworkPlan | None = None,
+        early_end: EarlyEnd | None = None,
     ) -> None:
-        self.rounds, self.networks = rounds, networks
+        self.rounds, self.networks, self.early_end = rounds, networks, early_end
         self.further: FurtherNetworks | None = None
         self.limits, self.replanning, self.repeating = limits, replanning, repeating
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
@@ -111,6 +113,10 @@ class Run:
                 say(self._resume_hint())
             raise
         self._tell_plan()
+        self.finish(reason)
+
+    def finish(self, reason: str) -> None:
+        """Train what follows the first network, then score and show the model."""
         self._train_further_networks(reason)
         self.report(reason)
 
@@ -124,6 +130,8 @@ class Run:
                 times = config.earlier_plans.count(",") + 1
                 again = "planned again" if self.rounds is None else "continued from a full --lr"
                 why = " to keep --minutes" if self.rounds is None else ""
+                if self.early_end is not None and self.early_end.was_used:
+                    why = " since nearly all answers were right"
                 say(
                     f"{again} {times} time{'s' * (times > 1)}{why}: "
                     f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
@@ -209,7 +217,7 @@ class Run:
             }
             self._log(row)
         self.display.step(event)
-        if self.replanning is not None:
+        if self.replanning is not None and not (self.early_end and self.early_end.is_near):
             self._replan(self.replanning, event)
         every = self.run_options.sample_every
         if every and event.step % every == 0:
@@ -280,10 +288,13 @@ class Run:
         if self.run_options.watch_gradients:
             self.display.panel(self.watched)
         self.saves.validated(event)
+        steps = None
         if self.rounds is not None and event.step >= self.trainer.config.steps:
             steps = self.rounds.steps(self.trainer)
-            if steps is not None:
-                self.trainer.replan(steps)
+        elif self.early_end is not None:
+            steps = self.early_end.steps(event, self.trainer.config)
+        if steps is not None:
+            self.trainer.replan(steps)
 
     def _preview(self) -> str:
         """Return a sample of the model, or its answers to a few validation inputs."""

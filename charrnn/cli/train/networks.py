@@ -45,6 +45,9 @@ MAX_NETWORKS = 16
 DEFAULT_NGRAMS = 4
 """N of the longest n-grams of a run on labels with `--minutes`."""
 
+NGRAMS = "ngrams"
+"""Key of run.json: n of the longest n-grams."""
+
 SPARE = 1.15
 """Factor on the seconds that another network is expected to take."""
 

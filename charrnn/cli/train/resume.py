@@ -9,7 +9,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.checkpointing.lookup import resumable_in
+from charrnn.checkpointing.lookup import MERGED, resumable_in
 from charrnn.checkpointing.records import Checkpoint
 from charrnn.cli.output.console import say, warn
 from charrnn.cli.output.safe_text import one_line, shell_command
@@ -19,10 +19,13 @@ from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.run_status import ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run
+from charrnn.cli.train.networks import NGRAMS, NetworkPlan
 from charrnn.cli.train.planning import ScoringLimits, cores_each
 from charrnn.cli.train.ranks import warn_of_ranks
+from charrnn.cli.train.rounds import classifies
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.file_discovery import STDIN
+from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.large_text_files import ids_path
 from charrnn.errors import CheckpointError
 from charrnn.system.mpi import Ranks, world
@@ -83,11 +86,13 @@ def resume_run(
         stop = stack.enter_context(StopOnSignal())
         if ranks is not None or "ranks" in facts:
             folder.update_facts({"ranks": 1 if ranks is None else ranks.size})
-        run = Run(folder, trainer, prepared, run_options, stop, limits_from(facts))
+        networks = NetworkPlan(1, ngrams=ngrams_from(facts, place, prepared))
+        limits = limits_from(facts)
+        run = Run(folder, trainer, prepared, run_options, stop, limits, networks=networks)
         run.saves.resumed()
         if state.finished:
             run.saves.finished()
-            run.report("finished")
+            run.finish("finished")
             return
         with storage_errors(folder.metrics.path):
             folder.metrics.drop_after(checkpoint.step, state.progress.evaluated)
@@ -119,6 +124,16 @@ def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
     if type(scored) is not int or type(fitted) is not int or min(scored, fitted) < 2:
         return usual
     return ScoringLimits(min(scored, usual.scored), min(fitted, usual.fitted))
+
+
+def ngrams_from(facts: Mapping[str, Any], place: Path, prepared: PreparedData) -> int:
+    """Return n of the longest n-grams that a run still has to count by label; 0: none."""
+    order = facts.get(NGRAMS)
+    if classifies(prepared) is None:
+        return 0
+    if type(order) is not int or not 0 <= order <= MAX_ORDER or (place / MERGED).exists():
+        return 0
+    return order
 
 
 def workers_here(config: TrainingConfig, wanted: int | None, ranks: Ranks | None = None) -> int:

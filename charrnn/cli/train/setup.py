@@ -19,9 +19,10 @@ from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.baseline_speed import measure_baselines
+from charrnn.cli.train.early_end import EarlyEnd
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
-from charrnn.cli.train.networks import networks_in
+from charrnn.cli.train.networks import NGRAMS, networks_in
 from charrnn.cli.train.planning import (
     closing_seconds,
     create_trainer,
@@ -34,7 +35,7 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
-from charrnn.cli.train.rounds import Rounds, classifies, in_rounds
+from charrnn.cli.train.rounds import OWN_PLAN, Rounds, classifies, in_rounds
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -178,13 +179,14 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "machine": machine_facts(),
                 "scored": False,
                 "scoring_limits": vars(limits),
+                **({NGRAMS: networks.ngrams} if networks.ngrams else {}),
                 **({} if ranks is None else {"ranks": ranks.size}),
             }
         )
 
         chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
         screen.print(chosen)
-        replanning = rounds = None
+        replanning = rounds = early_end = None
         if request.budget.minutes is not None and round_config is not None:
             rounds = Rounds(60 * request.budget.minutes, closing)
         elif request.budget.minutes is not None:
@@ -196,6 +198,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                     closing,
                 )
             )
+            if not any(name in request.given for name in OWN_PLAN):
+                early_end = EarlyEnd.of(prepared, request.budget.minutes, closing)
         Run(
             folder,
             trainer,
@@ -207,6 +211,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             repeating,
             rounds,
             networks,
+            early_end,
         ).go()
 
 

@@ -143,6 +143,32 @@ def test_the_printed_options_repeat_the_model(run_cli: Call, pairs: Path) -> Non
     assert Path("first/merged.npz").read_bytes() == Path("again/merged.npz").read_bytes()
 
 
+def test_a_resumed_run_has_them_too(
+    run_cli: Call, pairs: Path, at_step: Callable[[int, Callable[[], None]], None]
+) -> None:
+    assert run_cli("train", pairs, *WITH, "-q", "--out", "whole").exit_code == 0
+
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    at_step(10, die)
+    run_cli("train", pairs, *WITH, "--out", "part", "--save-every", "5")
+    at_step(10**9, die)
+    assert not Path("part/merged.npz").exists()
+    assert run_cli("train", "--resume", "part", "-q").exit_code == 0
+    assert Path("part/merged.npz").read_bytes() == Path("whole/merged.npz").read_bytes()
+
+
+@pytest.mark.parametrize("order", ["4", -1, 99, True, None, 3.0])
+def test_a_changed_run_json_asks_for_none(run_cli: Call, pairs: Path, order: object) -> None:
+    assert run_cli("train", pairs, *SHORT, "-q", "--out", "run").exit_code == 0
+    facts = json.loads(Path("run/run.json").read_text())
+    Path("run/run.json").write_text(json.dumps(facts | {"ngrams": order, "scored": False}))
+    result = run_cli("train", "--resume", "run", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert not Path("run/merged.npz").exists()
+
+
 def test_an_export_holds_the_networks_and_says_so(run_cli: Call, pairs: Path) -> None:
     assert run_cli("train", pairs, *WITH, "-q", "--out", "run").exit_code == 0
     result = run_cli("export", "run", "--to", "safetensors")
