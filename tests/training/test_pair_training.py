@@ -286,10 +286,10 @@ def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
     ("pairs", "budget", "hidden"),
     [
         (500, Budget(minutes=60), 256),
-        (30_000, Budget(minutes=3), 256),
-        (30_000, Budget(minutes=10), 384),
-        (30_000, Budget(minutes=30), 512),
-        (30_000, Budget(minutes=30, relative_speed=0.4), 384),
+        (30_000, Budget(minutes=3, relative_speed=0.45), 256),
+        (30_000, Budget(minutes=10, relative_speed=0.45), 384),
+        (30_000, Budget(minutes=30, relative_speed=0.45), 512),
+        (30_000, Budget(minutes=30, relative_speed=0.2), 384),
         (30_000, Budget(epochs=30), 256),
     ],
 )
