@@ -83,6 +83,19 @@ def check_range(limits: Limits, name: str, value: float | None) -> None:
         raise CheckpointError(error.problem) from error
 
 
+def check_settings(stored: Mapping[str, Any], limits: Mapping[str, Limits], where: str) -> None:
+    """Check the names, types and ranges of numbers of an object; `where` ends in a dot.
+
+    Whole numbers are wanted where the usual value of the limits is one.
+    """
+    check_names(stored, limits, where)
+    for name, allowed in limits.items():
+        kinds = (int,) if isinstance(allowed.usual, int) else (int, float)
+        if type(stored[name]) not in kinds:
+            raise CheckpointError(f"{where}{name} has a value of the wrong type")
+        check_range(allowed, f"{where}{name}", stored[name])
+
+
 def check_version(version: object) -> None:
     """Check `charrnn`, the version that wrote the file."""
     if not isinstance(version, str) or not PLAIN_NAME.fullmatch(f"v{version}"):

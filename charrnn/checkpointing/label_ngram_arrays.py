@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpointing.checkpoint_checks import check_names, check_range
+from charrnn.checkpointing.checkpoint_checks import check_settings
 from charrnn.data.label_ngrams import MAX_ORDER, MODEL_CELLS, LabelCounts, LabelNgrams
 from charrnn.errors import CheckpointError
 from charrnn.limits import EXPONENT, MAX_COUNT, Limits
@@ -60,12 +60,7 @@ def parse_label_ngrams(
     """
     if not isinstance(stored, dict):
         raise CheckpointError("ngrams is not an object")
-    check_names(stored, SETTINGS, "ngrams.")
-    for name, limits in SETTINGS.items():
-        kinds = (int,) if isinstance(limits.usual, int) else (int, float)
-        if type(stored[name]) not in kinds:
-            raise CheckpointError(f"ngrams.{name} has a value of the wrong type")
-        check_range(limits, f"ngrams.{name}", stored[name])
+    check_settings(stored, SETTINGS, "ngrams.")
     order = stored["order"]
     if (inputs + 1) ** order >= 2**63:
         raise CheckpointError(f"ngrams.order is {order}, too many for {inputs} symbols")

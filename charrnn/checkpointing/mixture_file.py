@@ -19,7 +19,7 @@ from charrnn.checkpointing.checkpoint import (
     naming_file,
     parse_checkpoint,
 )
-from charrnn.checkpointing.checkpoint_checks import check_names, check_range, check_version
+from charrnn.checkpointing.checkpoint_checks import check_names, check_settings, check_version
 from charrnn.checkpointing.npz_file import read_archive, write_archive
 from charrnn.checkpointing.records import Checkpoint, MixtureRecord, NgramRecord
 from charrnn.data.vocabulary import Vocabulary
@@ -140,13 +140,7 @@ def parse_ngrams(
         return None
     if not isinstance(stored, dict):
         raise CheckpointError("ngrams is not an object")
-    check_names(stored, NGRAM_LIMITS, "ngrams.")
-    for name, limits in NGRAM_LIMITS.items():
-        value = stored[name]
-        kinds = (int,) if isinstance(limits.usual, int) else (int, float)
-        if type(value) not in kinds:
-            raise CheckpointError(f"ngrams.{name} has a value of the wrong type")
-        check_range(limits, f"ngrams.{name}", value)
+    check_settings(stored, NGRAM_LIMITS, "ngrams.")
     ids = arrays.pop("ngrams.ids", None)
     if ids is None:
         raise CheckpointError("array 'ngrams.ids' is missing")

@@ -3,8 +3,8 @@
     log p(label | text) = log p(label) + Σ log p(n-gram | label) + const       n = 1 … the order
 
 over the n-grams of the text, with marks at both its ends (McCallum & Nigam 1998). N-grams of one
-text depend on each other, so that these probabilities are far too sure; whoever uses them divides
-their logarithms by a temperature, or gives them an exponent.
+text depend on each other, so that these probabilities are overconfident: their logarithms are to be
+divided by a temperature, or multiplied by an exponent.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ MAX_CELLS = 20_000_000
 """Most n-grams × labels; of more, the commonest n-grams are used."""
 
 CHUNK_TEXTS = 2_000
+"""Texts whose n-grams are added up at once."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class LabelCounts:
         texts: the number of texts with each label (L,).
         keys: the numbers of the n-grams, ascending (m,), by order.
         counts: how often each occurs in texts of each label (m, L), by order.
+
+    Example:
+        >>> ids, starts = np.array([0, 1, 1]), np.array([0, 2, 3])  # the texts ab and b
+        >>> counts = LabelCounts.of(Ngrams.of(ids, starts, symbols=2), np.array([0, 1]), L=2)
+        >>> counts.texts.tolist(), counts.counts[0].tolist()
+        ([1, 1], [[1, 0], [1, 1]])
     """
 
     texts: Ids
@@ -74,7 +81,7 @@ class LabelCounts:
     def logits(self, ngrams: Ngrams, alpha: float) -> Array:
         """Return log p(label) + Σ log p(n-gram | label) of each text (n, L), smoothed by `alpha`.
 
-        N-grams that no counted text has say nothing, and are left out.
+        N-grams that occur in no counted text are left out.
         """
         return self.logits_with(self.weights(alpha), ngrams)
 
@@ -120,6 +127,13 @@ class LabelNgrams:
         network: a, the exponent of the network.
         ngrams: b, the exponent of the n-grams.
         fitted: validation pairs that alpha and the exponents were fitted on.
+
+    Example:
+        >>> ids, starts = np.array([0, 1, 1]), np.array([0, 2, 3])  # the texts ab and b
+        >>> counts = LabelCounts.of(Ngrams.of(ids, starts, symbols=2), np.array([0, 1]), L=2)
+        >>> ngrams = LabelNgrams(counts, 2, alpha=0.1, network=1.0, ngrams=0.5, fitted=0)
+        >>> ngrams.mixed(np.zeros((2, 2)), ids, starts).argmax(axis=1)
+        array([0, 1])
     """
 
     counts: LabelCounts
@@ -144,7 +158,7 @@ class LabelNgrams:
         return self.counts.weights(self.alpha)
 
     def ngrams_of(self, ids: Ids, starts: Ids) -> Ngrams:
-        """Number the n-grams of texts that lie one behind the other; see `Ngrams.of`."""
+        """Number the n-grams of concatenated texts; see `Ngrams.of`."""
         return Ngrams.of(ids, starts, self.symbols, self.order)
 
     def mixed(self, logits: Array, ids: Ids, starts: Ids) -> Array:
@@ -152,7 +166,7 @@ class LabelNgrams:
 
         Args:
             logits: those of the network after each text (n, L).
-            ids: the texts, one behind the other (N,).
+            ids: the concatenated texts (N,).
             starts: where each begins, and where the last one ends (n + 1,).
         """
         bayes = self.counts.logits_with(self._weights, self.ngrams_of(ids, starts))

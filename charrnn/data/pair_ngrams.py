@@ -1,4 +1,4 @@
-"""N-grams of texts that lie one behind the other, numbered."""
+"""N-grams of concatenated texts, numbered."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from charrnn.types import Array, Ids
 
-MAX_ORDER = 4
+DEFAULT_ORDER = 4
 """Symbols of the longest n-grams by default."""
 
 
@@ -25,8 +25,8 @@ class Ngrams:
     count: int
 
     @classmethod
-    def of(cls, ids: Ids, starts: Ids, symbols: int, order: int = MAX_ORDER) -> "Ngrams":
-        """Number the n-grams of texts that lie one behind the other.
+    def of(cls, ids: Ids, starts: Ids, symbols: int, order: int = DEFAULT_ORDER) -> "Ngrams":
+        """Number the n-grams of concatenated texts.
 
         Args:
             ids: the texts (N,), ids below `symbols`.

@@ -6,10 +6,10 @@ import numpy as np
 
 from charrnn.data.label_ngrams import LabelNgrams
 from charrnn.data.pair_batches import Examples
-from charrnn.evaluation.pairs import PairScore, group_by_length
+from charrnn.evaluation.pairs import PairScore, forward_by_length
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
-from charrnn.nn.network import Network
+from charrnn.nn.ops import cross_entropy
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids, StopFlag
 
@@ -17,14 +17,6 @@ from charrnn.types import Array, Ids, StopFlag
 def labels_of(examples: Examples) -> Ids:
     """Return the label of each example (n,)."""
     return examples.targets[examples.starts[1:] - 1].astype(np.int64)
-
-
-def losses(logits: Array, labels: Ids) -> Array:
-    """Return -log softmax(logits)[label] of each row (n,), in nats."""
-    highest = logits.max(axis=1, keepdims=True)
-    total = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
-    found: Array = total - logits[np.arange(len(labels)), labels]
-    return found
 
 
 def label_logits(
@@ -44,23 +36,25 @@ def label_logits(
         cells: the classes of the cells by name, those of a compute backend.
     """
     found = np.zeros((len(examples), config.outputs), parameters.vector.dtype)
-    for chosen, T in group_by_length(examples.lengths):
+    for chosen, _, logits in forward_by_length(config, parameters, examples, cells):
         if stop is not None and stop():
             return None
-        inputs, _, _ = examples.padded(chosen, T)
-        lengths = examples.lengths[chosen]
-        network = Network(config, parameters, T, len(chosen), cells=cells)
-        read = config.read_lengths(lengths, examples.first_targets[chosen])
-        logits = network.forward(inputs, lengths=read)
-        found[chosen] = logits[lengths - 1, np.arange(len(chosen))]
+        found[chosen] = logits[examples.lengths[chosen] - 1, np.arange(len(chosen))]
     return found
 
 
 def score_of_logits(logits: Array, labels: Ids) -> PairScore:
-    """Return the loss and the accuracy of logits (n, L), and the likeliest labels."""
+    """Return the loss and the accuracy of logits (n, L), and the likeliest labels.
+
+    Example:
+        >>> found = score_of_logits(np.log([[0.5, 0.5], [0.2, 0.8]]), np.array([0, 1]))
+        >>> round(found.nats_per_symbol, 4), found.symbol_accuracy
+        (0.4581, 1.0)
+    """
+    nats = cross_entropy(logits, labels, out=np.empty_like(logits))
     answers = logits.argmax(axis=1)
     right, count = float(np.mean(answers == labels)), len(labels)
-    return PairScore(float(losses(logits, labels).mean()), right, right, count, count, answers)
+    return PairScore(float(nats.mean()), right, right, count, count, answers)
 
 
 def score_with_ngrams(

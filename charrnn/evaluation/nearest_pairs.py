@@ -1,7 +1,7 @@
 """Nearest-neighbour baseline of pairs: the answer of the training input that is most similar.
 
 The similarity of two inputs is the cosine of their TF-IDF vectors (Salton & Buckley 1988) over
-n-grams of 2 to `MAX_ORDER` symbols, with marks at both ends of an input:
+n-grams of 2 to `DEFAULT_ORDER` symbols, with marks at both ends of an input:
 
     w(g, x) = count(g, x) · (ln((1 + n) / (1 + df(g))) + 1)
 

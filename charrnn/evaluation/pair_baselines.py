@@ -12,10 +12,11 @@ import numpy as np
 from charrnn.data.label_ngrams import ALPHAS, LabelCounts
 from charrnn.data.layouts import PairVocabulary
 from charrnn.data.pair_batches import Examples
-from charrnn.data.pair_ngrams import MAX_ORDER, Ngrams
-from charrnn.evaluation.label_scores import labels_of, losses
+from charrnn.data.pair_ngrams import DEFAULT_ORDER, Ngrams
+from charrnn.evaluation.label_scores import labels_of
 from charrnn.evaluation.nearest_pairs import nearest_inputs
 from charrnn.evaluation.pairs import confusion, label_scores, macro_f1
+from charrnn.nn.ops import cross_entropy
 from charrnn.types import Ids
 
 MAX_TRAIN_EXAMPLES = 200_000
@@ -158,7 +159,7 @@ def answers_of(examples: Examples) -> list[Ids]:
 
 
 def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> PairBaseline:
-    """Classify texts by a multinomial naive Bayes model of their n-grams, n = 1 … `MAX_ORDER`.
+    """Classify texts by a multinomial naive Bayes model of their n-grams, n = 1 … `DEFAULT_ORDER`.
 
     log p(label | text) = (log p(label) + Σ log p(n-gram | label)) / τ + const. N-grams of one text
     depend on each other, so that the plain model (τ = 1) is far too sure; τ and the smoothing α are
@@ -174,8 +175,9 @@ def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> P
     best = (np.inf, ALPHAS[-1], TEMPERATURES[-1])
     for alpha in ALPHAS:
         logits = fitted.logits(known.only(chosen), alpha)[chosen]
+        buffer = np.empty_like(logits)
         for temperature in TEMPERATURES:
-            nats = losses(logits / temperature, labels[chosen]).mean()
+            nats = cross_entropy(logits / temperature, labels[chosen], buffer).mean()
             best = min(best, (float(nats), alpha, temperature))
     _, alpha, temperature = best
     truth = labels_of(scored)
@@ -183,8 +185,8 @@ def naive_bayes(pairing: PairVocabulary, train: Examples, scored: Examples) -> P
     logits = LabelCounts.of(known, labels, L).logits(asked, alpha) / temperature
     answers = logits.argmax(axis=1)
     return PairBaseline(
-        f"naive Bayes, 1- to {MAX_ORDER}-grams",
-        float(losses(logits, truth).mean()),
+        f"naive Bayes, 1- to {DEFAULT_ORDER}-grams",
+        float(cross_entropy(logits, truth, np.empty_like(logits)).mean()),
         float(np.mean(answers == truth)),
         macro_f1=f1_of(truth, answers, L),
     )

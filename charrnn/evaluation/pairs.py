@@ -77,13 +77,11 @@ def score(
     """
     nats, right, exact = 0.0, 0, 0
     answers = np.zeros(len(examples), np.int64)
-    for chosen, T in group_by_length(examples.lengths):
+    for chosen, network, logits in forward_by_length(config, parameters, examples, cells):
         if stop is not None and stop():
             return None
-        inputs, targets, scored = examples.padded(chosen, T)
-        network = Network(config, parameters, T, len(chosen), cells=cells)
-        lengths = config.read_lengths(examples.lengths[chosen], examples.first_targets[chosen])
-        predictions = np.argmax(network.forward(inputs, lengths=lengths), axis=-1)
+        _, targets, scored = examples.padded(chosen, len(logits))
+        predictions = np.argmax(logits, axis=-1)
         nats += float(np.sum(network.loss(targets), where=scored, dtype=np.float64))
         fits = (predictions == targets) & scored
         right += int(fits.sum())
@@ -92,6 +90,24 @@ def score(
     symbols = int(examples.predictions.sum())
     count = len(examples)
     return PairScore(nats / symbols, right / symbols, exact / count, count, symbols, answers)
+
+
+def forward_by_length(
+    config: ModelConfig,
+    parameters: Parameters,
+    examples: Examples,
+    cells: Mapping[str, type[Cell]] = CELLS,
+) -> Iterator[tuple[Ids, Network, Array]]:
+    """Run a network over groups of examples of like length; arguments are those of `score`.
+
+    Yields the indices (B,) of a group, the network after its forward pass, and the logits
+    (T, B, V), which the next group may overwrite.
+    """
+    for chosen, T in group_by_length(examples.lengths):
+        inputs, _, _ = examples.padded(chosen, T)
+        network = Network(config, parameters, T, len(chosen), cells=cells)
+        lengths = config.read_lengths(examples.lengths[chosen], examples.first_targets[chosen])
+        yield chosen, network, network.forward(inputs, lengths=lengths)
 
 
 def group_by_length(lengths: Ids) -> Iterator[tuple[Ids, int]]:

@@ -13,7 +13,7 @@ from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import build_examples
 from charrnn.data.pair_formats import Pair
 from charrnn.data.pair_ngrams import Ngrams
-from charrnn.evaluation.label_scores import labels_of, losses
+from charrnn.evaluation.label_scores import labels_of
 from charrnn.evaluation.pair_baselines import (
     PairBaseline,
     pair_baselines,
@@ -87,11 +87,6 @@ def test_many_texts_are_scored_as_each_alone(monkeypatch: pytest.MonkeyPatch) ->
         *_, one = prepared("many-to-one", TRAIN + texts, texts[number : number + 1])
         alone = table.logits(ngrams_of(pairing, one), 0.1)
         np.testing.assert_allclose(together[number], alone[0], rtol=1e-6)
-
-
-def test_losses_are_cross_entropies() -> None:
-    logits = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])) + 1000
-    np.testing.assert_allclose(losses(logits, np.array([1, 2])), [math.log(4), math.log(1.25)])
 
 
 def test_naive_bayes_knows_endings_and_is_not_too_sure() -> None:

@@ -15,7 +15,7 @@ from charrnn.cli.runs.metrics_log import to_json
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.run_status import DIVERGED, ENDED
 from charrnn.cli.runs.signals import StopOnSignal
-from charrnn.cli.train.early_end import EarlyEnd
+from charrnn.cli.train.early_annealing import EarlyAnnealing
 from charrnn.cli.train.networks import FurtherNetworks, NetworkPlan
 from charrnn.cli.train.pair_report import PairResult
 from charrnn.cli.train.planning import ScoringLimits
@@ -56,9 +56,9 @@ class Run:
         repeating: Callable[[], str] | None = None,
         rounds: Rounds | None = None,
         networks: NetworkPlan | None = None,
-        early_end: EarlyEnd | None = None,
+        annealing: EarlyAnnealing | None = None,
     ) -> None:
-        self.rounds, self.networks, self.early_end = rounds, networks, early_end
+        self.rounds, self.networks, self.annealing = rounds, networks, annealing
         self.further: FurtherNetworks | None = None
         self.limits, self.replanning, self.repeating = limits, replanning, repeating
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
@@ -130,8 +130,8 @@ class Run:
                 times = config.earlier_plans.count(",") + 1
                 again = "planned again" if self.rounds is None else "continued from a full --lr"
                 why = " to keep --minutes" if self.rounds is None else ""
-                if self.early_end is not None and self.early_end.was_used:
-                    why = " since nearly all answers were right"
+                if self.annealing is not None and self.annealing.started:
+                    why += ", and to end soon since nearly all answers were right"
                 say(
                     f"{again} {times} time{'s' * (times > 1)}{why}: "
                     f"{config.steps:,} steps; what repeats the run is in run.json (chosen)"
@@ -217,7 +217,7 @@ class Run:
             }
             self._log(row)
         self.display.step(event)
-        if self.replanning is not None and not (self.early_end and self.early_end.is_near):
+        if self.replanning is not None:
             self._replan(self.replanning, event)
         every = self.run_options.sample_every
         if every and event.step % every == 0:
@@ -231,8 +231,10 @@ class Run:
             self.saves.last(self.run_options.keep)
 
     def _replan(self, replanning: Replanning, event: Step) -> None:
-        """Change the number of steps if the run would miss its time."""
+        """Change the number of steps if the run would miss its time, unless it ends early."""
         replanning.stepped(event.seconds)
+        if self.annealing is not None and self.annealing.active:
+            return
         steps = replanning.steps(event.step, event.steps, self.trainer.config.eval_every)
         if steps is not None:
             self.trainer.replan(steps)
@@ -291,8 +293,8 @@ class Run:
         steps = None
         if self.rounds is not None and event.step >= self.trainer.config.steps:
             steps = self.rounds.steps(self.trainer)
-        elif self.early_end is not None:
-            steps = self.early_end.steps(event, self.trainer.config)
+        elif self.annealing is not None:
+            steps = self.annealing.steps(event, self.trainer.config)
         if steps is not None:
             self.trainer.replan(steps)
 

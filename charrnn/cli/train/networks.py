@@ -14,12 +14,12 @@ from charrnn.cli.train.pair_metrics import pair_metrics
 from charrnn.cli.train.pair_report import ModelParts
 from charrnn.cli.train.progress import TrainingDisplay
 from charrnn.data.label_ngrams import MODEL_CELLS, LabelCounts
-from charrnn.data.pair_ngrams import Ngrams
+from charrnn.data.pair_ngrams import DEFAULT_ORDER, Ngrams
 from charrnn.errors import DivergedError, UsageError
 from charrnn.evaluation.label_scores import label_logits, labels_of, score_of_logits
 from charrnn.evaluation.pair_baselines import PairBaseline
 from charrnn.evaluation.pairs import score
-from charrnn.inference.label_mixture import crossed_logits, fit_label_ngrams
+from charrnn.inference.label_mixture import FEWEST, ValidationLogits, fit_label_ngrams
 from charrnn.limits import MAX_SIZE
 from charrnn.nn.merging import merge
 from charrnn.nn.model_config import ModelConfig
@@ -42,7 +42,7 @@ DEFAULT_NETWORKS = 4
 MAX_NETWORKS = 16
 """Most networks that can be asked for."""
 
-DEFAULT_NGRAMS = 4
+DEFAULT_NGRAMS = DEFAULT_ORDER
 """N of the longest n-grams of a run on labels with `--minutes`."""
 
 NGRAMS = "ngrams"
@@ -215,11 +215,11 @@ class FurtherNetworks:
             return model
         known = Ngrams.of(train.inputs, train.starts, pairing.inputs, self.plan.ngrams)
         counts = LabelCounts.of(known, labels_of(train), pairing.outputs, MODEL_CELLS)
-        ngrams = fit_label_ngrams(logits, counts, pairing.inputs, validation)
-        if ngrams is None:
+        fitted = fit_label_ngrams(ValidationLogits(logits, counts, pairing.inputs, validation))
+        if fitted is None:
             return model
-        free = crossed_logits(logits, counts, pairing.inputs, validation)
-        metrics = score_of_logits(free, labels_of(validation)).metrics()
+        ngrams, mixture = fitted
+        metrics = score_of_logits(mixture, labels_of(validation)).metrics()
         kept = {name: value for name, value in model.validation.items() if name == "networks"}
         return replace(model, ngrams=ngrams, validation=metrics | kept)
 
@@ -229,7 +229,9 @@ class FurtherNetworks:
         if len(self.networks) > 1 and (model is None or "networks" not in model.validation):
             notes.append("the mean of the networks is no better than the first one, which is kept")
         if self.plan.ngrams and (model is None or model.ngrams is None):
-            notes.append("n-grams of the inputs make the model no better, and are left out")
+            few = len(self.dataset.validation) < FEWEST
+            why = f"need {FEWEST} validation pairs" if few else "make the model no better"
+            notes.append(f"n-grams of the inputs {why}, and are left out")
         return notes
 
     def facts(self) -> list[JSON]:

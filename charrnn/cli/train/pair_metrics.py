@@ -17,7 +17,6 @@ from charrnn.data.pair_batches import Examples
 from charrnn.data.pair_files import UnknownSymbols
 from charrnn.evaluation.label_scores import (
     label_logits,
-    labels_of,
     score_of_logits,
     score_with_ngrams,
 )
@@ -29,7 +28,7 @@ from charrnn.evaluation.pairs import (
     macro_f1,
     score,
 )
-from charrnn.inference.label_mixture import crossed_logits
+from charrnn.inference.label_mixture import ValidationLogits
 from charrnn.nn.cells import CELLS, Cell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -142,8 +141,8 @@ def validation_metrics(
 ) -> PairMetrics | None:
     """Score a model on the validation pairs of its run; None if `stop` said so.
 
-    If n-grams are mixed in, whose exponents were fitted on these pairs, each half of them is scored
-    with what is fitted on the other half.
+    If n-grams are mixed in, whose exponents were fitted on these pairs, the score is cross-fitted
+    (`charrnn.inference.label_mixture`).
     """
     config, pairing, ngrams = model.config, model.pairing, model.ngrams
     if ngrams is None:
@@ -151,8 +150,8 @@ def validation_metrics(
     logits = label_logits(config, model.parameters, examples, stop, cells)
     if logits is None:
         return None
-    free = crossed_logits(logits, ngrams.counts, ngrams.symbols, examples)
-    return metrics_of(score_of_logits(free, labels_of(examples)), pairing, examples)
+    both = ValidationLogits(logits, ngrams.counts, ngrams.symbols, examples)
+    return metrics_of(score_of_logits(both.cross_fitted(), both.labels), pairing, examples)
 
 
 def metrics_of(

@@ -22,7 +22,7 @@ from charrnn.cli.train.loop import Run
 from charrnn.cli.train.networks import NGRAMS, NetworkPlan
 from charrnn.cli.train.planning import ScoringLimits, cores_each
 from charrnn.cli.train.ranks import warn_of_ranks
-from charrnn.cli.train.rounds import classifies
+from charrnn.cli.train.rounds import labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.label_ngrams import MAX_ORDER
@@ -129,7 +129,7 @@ def limits_from(facts: Mapping[str, Any]) -> ScoringLimits:
 def ngrams_from(facts: Mapping[str, Any], place: Path, prepared: PreparedData) -> int:
     """Return n of the longest n-grams that a run still has to count by label; 0: none."""
     order = facts.get(NGRAMS)
-    if classifies(prepared) is None:
+    if labelled_pairs(prepared) is None:
         return 0
     if type(order) is not int or not 0 <= order <= MAX_ORDER or (place / MERGED).exists():
         return 0

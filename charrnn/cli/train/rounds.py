@@ -1,10 +1,10 @@
 """Rounds of a run on labels: the first plan within `--minutes`, and the decision to go on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from charrnn.cli.runs.environment import seconds_since_start
+from charrnn.cli.train.time_left import TimeLeft
 from charrnn.training.pair_budget import (
     FIRST_EPOCHS,
     FIRST_EPOCHS_OF_MANY,
@@ -41,7 +41,7 @@ def in_rounds(
         budget: the time, epochs or steps asked for.
         given: the settings that were given.
     """
-    labelled = classifies(prepared)
+    labelled = labelled_pairs(prepared)
     if labelled is None:
         return None
     if budget.minutes is None or any(name in given for name in OWN_PLAN):
@@ -57,34 +57,17 @@ def in_rounds(
     return with_steps(shape, steps, VALIDATIONS_A_ROUND)
 
 
-def classifies(prepared: PreparedData) -> PreparedPairs | None:
+def labelled_pairs(prepared: PreparedData) -> PreparedPairs | None:
     """Return the pairs of a run whose answers are labels of texts; None for other runs."""
     if isinstance(prepared, PreparedPairs) and prepared.symbols.layout_spec.classifies:
         return prepared
     return None
 
 
-class Rounds:
-    """Decides at the end of each round whether another one follows, and how long it is.
-
-    Args:
-        budget_seconds: seconds of the whole command.
-        closing_seconds: seconds of the final scoring.
-        clock: returns the seconds since the command was started.
-    """
-
-    def __init__(
-        self,
-        budget_seconds: float,
-        closing_seconds: float,
-        clock: Callable[[], float] = seconds_since_start,
-    ) -> None:
-        self._seconds, self._clock = budget_seconds - closing_seconds, clock
-        self._began = clock()
+class Rounds(TimeLeft):
+    """Decides at the end of each round whether another one follows, and how long it is."""
 
     def steps(self, trainer: Trainer) -> int | None:
         """Return the new number of steps of a run at the end of a round; None to end it."""
-        now, done = self._clock(), trainer.progress.step
-        a_step = max(1e-9, (now - self._began) / max(1, done))
-        fitting = int(TIME_SHARE * (self._seconds - now) / a_step)
+        fitting = self.fitting_steps(trainer.progress.step, TIME_SHARE)
         return next_round(trainer.progress, trainer.config, fitting)

@@ -19,7 +19,7 @@ from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.baseline_speed import measure_baselines
-from charrnn.cli.train.early_end import EarlyEnd
+from charrnn.cli.train.early_annealing import EarlyAnnealing
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
 from charrnn.cli.train.networks import NGRAMS, networks_in
@@ -35,7 +35,7 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
-from charrnn.cli.train.rounds import OWN_PLAN, Rounds, classifies, in_rounds
+from charrnn.cli.train.rounds import OWN_PLAN, Rounds, in_rounds, labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
@@ -153,7 +153,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             in_rounds=round_config is not None,
             closing_seconds=closing,
             ngrams=0 if trainer.config.balance and request.ngrams is None else request.ngrams,
-            classifies=classifies(prepared) is not None,
+            classifies=labelled_pairs(prepared) is not None,
         )
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
@@ -186,7 +186,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
 
         chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
         screen.print(chosen)
-        replanning = rounds = early_end = None
+        replanning = rounds = annealing = None
         if request.budget.minutes is not None and round_config is not None:
             rounds = Rounds(60 * request.budget.minutes, closing)
         elif request.budget.minutes is not None:
@@ -199,7 +199,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 )
             )
             if not any(name in request.given for name in OWN_PLAN):
-                early_end = EarlyEnd.of(prepared, request.budget.minutes, closing)
+                annealing = EarlyAnnealing.of(prepared, request.budget.minutes, closing)
         Run(
             folder,
             trainer,
@@ -211,7 +211,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             repeating,
             rounds,
             networks,
-            early_end,
+            annealing,
         ).go()
 
 

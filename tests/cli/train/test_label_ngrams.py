@@ -23,7 +23,7 @@ WITH = (*SHORT, "--ngrams", "3", "--seed", "5")
 
 
 def words(rng: random.Random, count: int) -> list[str]:
-    """Draw lines of words whose label is, most of the time, told by one of two beginnings.
+    """Draw lines of words whose label follows, most of the time, from one of two prefixes.
 
     A network of a few steps does not remember them to the end.
     """
@@ -184,6 +184,13 @@ def test_ngrams_that_do_not_help_are_left_out(run_cli: Call, empty_folder: Path)
     result = run_cli("train", "noise.tsv", *WITH, "--out", "run")
     assert result.exit_code == 0, result.stderr
     assert "n-grams of the inputs make the model no better, and are left out" in result.stderr
+    assert not Path("run/merged.npz").exists()
+
+
+def test_without_validation_pairs_the_reason_is_said(run_cli: Call, pairs: Path) -> None:
+    result = run_cli("train", pairs, *WITH, "--val-fraction", "0", "--out", "run")
+    assert result.exit_code == 0, result.stderr
+    assert "n-grams of the inputs need 20 validation pairs, and are left out" in result.stderr
     assert not Path("run/merged.npz").exists()
 
 
