@@ -163,12 +163,8 @@ class Run:
         self.folder.update_facts(facts)
         merged = further.save(self.stop)
         if not quiet:
-            if len(further.networks) > 1 and (
-                merged is None or "networks" not in merged.validation
-            ):
-                say("the mean of the networks is no better than the first one, which is kept")
-            if self.networks.ngrams and (merged is None or merged.ngrams is None):
-                say("n-grams of the inputs make the model no better, and are left out")
+            for note in further.left_out(merged):
+                say(note)
         self.further = None if merged is None else further
 
     def _rescue(self) -> bool:

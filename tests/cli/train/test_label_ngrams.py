@@ -188,7 +188,8 @@ def test_ngrams_that_do_not_help_are_left_out(run_cli: Call, empty_folder: Path)
 
 
 def test_without_validation_pairs_the_reason_is_said(run_cli: Call, pairs: Path) -> None:
-    result = run_cli("train", pairs, *WITH, "--val-fraction", "0", "--out", "run")
+    options = ("--steps", "16", "--val-fraction", "0", "--ngrams", "3")
+    result = run_cli("train", pairs, *OPTIONS, *options, "--out", "run")
     assert result.exit_code == 0, result.stderr
     assert "n-grams of the inputs need 20 validation pairs, and are left out" in result.stderr
     assert not Path("run/merged.npz").exists()
