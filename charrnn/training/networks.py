@@ -24,16 +24,14 @@ class TrainedNetwork:
     """One network of several.
 
     Args:
-        seed: the seed of its initial weights, batches and dropout.
+        config: its settings, with its seed.
         step: the step of its best validation; the last one without a validation set.
-        steps: the steps of its training.
         nats: the loss of that validation in nats per symbol; None without a validation set.
         parameters: its weights at that step.
     """
 
-    seed: int
+    config: TrainingConfig
     step: int
-    steps: int
     nats: float | None
     parameters: Parameters
 
@@ -58,6 +56,25 @@ def plan_of_another(config: TrainingConfig, best_step: int, number: int) -> Trai
     return replace(config, steps=steps, earlier_plans=kept, seed=config.seed + number)
 
 
+def planned_again(
+    config: TrainingConfig, number: int, steps: int, earlier_plans: str = ""
+) -> TrainingConfig:
+    """Return the settings of another network with a plan of its own.
+
+    Args:
+        config: the settings of the first network.
+        number: how many networks there are so far; added to the seed.
+        steps: the steps of its plan.
+        earlier_plans: see `TrainingConfig.earlier_plans`.
+
+    Example:
+        >>> another = planned_again(TrainingConfig(steps=900), 1, 850, "300:900")
+        >>> another.steps, another.earlier_plans, another.seed
+        (850, '300:900', 1)
+    """
+    return replace(config, steps=steps, earlier_plans=earlier_plans, seed=config.seed + number)
+
+
 class NetworkTraining:
     """Training of one more network; a context manager that stops its worker processes.
 
@@ -70,11 +87,10 @@ class NetworkTraining:
     def __init__(self, model: ModelConfig, config: TrainingConfig, dataset: Dataset) -> None:
         initial = initialise(model, generator(config.seed, Purpose.WEIGHTS))
         self.trainer = Trainer(model, config, dataset, initial)
-        self.found: TrainedNetwork | None = None
-        """The network at its best validation so far."""
+        self._best: tuple[int, float | None, Parameters] | None = None
 
     def events(self, stop: StopFlag) -> Iterator[Event]:
-        """Train, and yield the events; `found` is then the network. See `train` for errors."""
+        """Train, and yield the events; see `train` for errors."""
         for event in train(self.trainer, stop):
             if isinstance(event, Evaluation) and event.best:
                 self._keep(event.nats)
@@ -82,11 +98,16 @@ class NetworkTraining:
         if not self.trainer.dataset.validation_size:
             self._keep(None)
 
+    @property
+    def found(self) -> TrainedNetwork | None:
+        """The network at its best validation so far, and the settings of its training."""
+        return None if self._best is None else TrainedNetwork(self.trainer.config, *self._best)
+
     def _keep(self, nats: float | None) -> None:
         trainer, model = self.trainer, self.trainer.model
         weights = model.like(model.vector.copy())
-        config, step = trainer.config, trainer.progress.step
-        self.found = TrainedNetwork(config.seed, step, config.steps, nats, weights)
+        step = trainer.progress.step
+        self._best = step, nats, weights
 
     def __enter__(self) -> "NetworkTraining":
         return self

@@ -45,6 +45,16 @@ TRANSDUCTION_HIDDEN_BY_MINUTES, MAX_TRANSDUCTION_HIDDEN = ((256, 1.5), (384, 8))
 for more. Reading in both directions takes twice the time of the texts by which minutes are typical:
 three minutes of such a machine are 1.4 typical ones."""
 
+TRANSDUCTION_NETWORKS = ((1, 10),)
+"""Pairs (networks for many texts to texts, typical minutes below which they are trained); two for
+more. The mean of two networks of half the time each has more answers right than one network."""
+MAX_TRANSDUCTION_NETWORKS = 2
+NETWORKS_RULE = (
+    f"for many-to-many with {MANY_TRANSDUCED:,} pairs or more, {MAX_TRANSDUCTION_NETWORKS} if "
+    "there is time"
+)
+"""What the rule of networks is, for help."""
+
 LABELS: Settings = {
     "batch_size": 64,
     "optimiser": "muon",
@@ -129,6 +139,22 @@ def _transduction_hidden(pairs: int, budget: Budget) -> int:
     return next(
         (H for H, enough in TRANSDUCTION_HIDDEN_BY_MINUTES if budget.typical_minutes < enough),
         MAX_TRANSDUCTION_HIDDEN,
+    )
+
+
+def networks_by_time(layout: Layout, pairs: int, budget: Budget) -> int:
+    """Return how many networks share the time of a run by default.
+
+    Args:
+        layout: the layout of the pairs.
+        pairs: the number of training pairs.
+        budget: the time of the whole run.
+    """
+    if budget.minutes is None or not layout.is_searched or pairs < MANY_TRANSDUCED:
+        return 1
+    return next(
+        (count for count, enough in TRANSDUCTION_NETWORKS if budget.typical_minutes < enough),
+        MAX_TRANSDUCTION_NETWORKS,
     )
 
 

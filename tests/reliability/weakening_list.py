@@ -1894,6 +1894,13 @@ LABELS = (
         ("cli/train/test_networks.py::test_a_mean_that_is_no_better_is_not_used",),
     ),
     Weakening(
+        "plans-of-further-networks-not-repeated",
+        "charrnn/cli/train/networks.py",
+        "return planned_again(first, number, given.steps, given.earlier_plans), None",
+        "return plan_of_another(first, self.networks[0].step, number), None",
+        ("cli/train/test_networks.py::test_minutes_are_shared_by_networks_and_repeated_exactly",),
+    ),
+    Weakening(
         "figure-of-labels-on-what-was-fitted",
         "charrnn/inference/label_mixture.py",
         "fitted = self.fit(slice(1 - own.start, None, 2), with_ngrams=with_ngrams)",

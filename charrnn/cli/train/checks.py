@@ -10,6 +10,7 @@ import typer
 
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import warn
+from charrnn.cli.train.network_plans import parse_network_plans
 from charrnn.cli.train.option_traits import FROM_CHECKPOINT, RESUMABLE, TEXT_ONLY
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
@@ -53,12 +54,19 @@ def refuse_unread_options(
     if values["balance"]:
         check_labels("--balance", layout)
     if (values["networks"] or 1) > 1:
-        check_labels("--networks", layout)
+        check_pairs("--networks", layout)
         if "init_from" in given:
             raise UsageError(
                 "--networks trains from several initial weights, --init-from from one", "without it"
             )
+    if "network_plans" in given:
+        check_network_plans(values)
     if values["ngrams"]:
+        if layout is None:
+            raise UsageError(
+                "--ngrams is for labels; n-grams of a text are mixed into a trained network",
+                f"charrnn combine RUN --ngrams {values['ngrams']} after training",
+            )
         check_labels("--ngrams", layout)
     if "init_from" in given:
         for name, why in FROM_CHECKPOINT.items():
@@ -98,6 +106,26 @@ def check_bidirectional(layout: str | None) -> None:
             f"--bidirectional is for {', '.join(fit)}; an input of {layout} is one symbol",
             "without it",
         )
+
+
+def check_pairs(flag: str, layout: str | None) -> None:
+    """Raise `UsageError` for an option if the run is on a text."""
+    if layout is None:
+        raise UsageError(f"{flag} is for pairs, --layout {'|'.join(LAYOUTS)}", "without it")
+
+
+def check_network_plans(values: dict[str, Any]) -> None:
+    """Raise `UsageError` for plans of further networks that do not fit the other options."""
+    plans = len(parse_network_plans(values["network_plans"]))
+    networks = values["networks"] or 1
+    if plans != networks - 1:
+        raise UsageError(
+            f"--network-plans has {plans} plan{'s' * (plans > 1)}, and --networks {networks} needs "
+            f"{networks - 1}",
+            f"--networks {plans + 1}",
+        )
+    if values["steps"] is None:
+        raise UsageError("--network-plans repeats a run that has --steps", "--steps N")
 
 
 def check_labels(flag: str, layout: str | None) -> None:

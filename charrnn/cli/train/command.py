@@ -10,7 +10,12 @@ from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
-from charrnn.cli.train.networks import DEFAULT_NETWORKS, DEFAULT_NGRAMS, MAX_NETWORKS
+from charrnn.cli.train.network_plans import (
+    DEFAULT_NETWORKS,
+    DEFAULT_NGRAMS,
+    MAX_NETWORKS,
+    parse_network_plans,
+)
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
@@ -29,7 +34,12 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.pair_presets import MANY_LABELLED, MANY_TRANSDUCED, PATIENCE
+from charrnn.training.pair_presets import (
+    MANY_LABELLED,
+    MANY_TRANSDUCED,
+    NETWORKS_RULE,
+    PATIENCE,
+)
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_HIDDEN_AT_FULL_LR,
@@ -333,11 +343,20 @@ def train_network(
         int | None,
         option(
             RUN,
-            "For many-to-one: networks to train, each with a seed of its own, of which merged.npz "
-            f"is the mean. Default: with --minutes up to {DEFAULT_NETWORKS}, if there is time, "
-            "else 1.",
+            "For pairs: networks to train, each with a seed of its own, of which merged.npz is the "
+            "mean. --minutes is divided among them; with many-to-one the first is trained until "
+            "more does not help. Default: with --minutes and many-to-one up to "
+            f"{DEFAULT_NETWORKS}, if there is time; {NETWORKS_RULE}; else 1.",
             min=1,
             max=MAX_NETWORKS,
+        ),
+    ] = None,
+    network_plans: Annotated[
+        str | None,
+        option(
+            RUN,
+            "Plans of the networks after the first, as a run with --minutes prints them: "
+            "UNTIL:STEPS,…,STEPS, a / between two. Default: that of the first one.",
         ),
     ] = None,
     ngrams: Annotated[
@@ -474,6 +493,7 @@ def train_network(
         init_from=init_from,
         networks=networks,
         ngrams=ngrams,
+        network_plans=parse_network_plans(network_plans) if network_plans is not None else (),
     )
     if like is not None:
         given_options = dict(on_the_command_line(context))

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from charrnn.cli.output.console import duration, facts_table
+from charrnn.cli.train.network_plans import NetworkPlan
 from charrnn.cli.train.planning import ScoringLimits, megabytes, total_seconds
 from charrnn.cli.train.reports import reports_of
 from charrnn.nn.model_config import ModelConfig
@@ -36,6 +37,7 @@ def what_was_chosen(
     limits: ScoringLimits,
     options: str,
     ranks: Ranks | None = None,
+    networks: NetworkPlan | None = None,
 ) -> Table:
     """Say what is about to happen, and with which settings."""
     config = trainer.config
@@ -45,13 +47,18 @@ def what_was_chosen(
         processes = f"{ranks.size} ranks × {processes}"
     rate = trainer.characters_per_step / speed.step
     each = reports_of(prepared).step_size(config)
+    plan = f"{config.steps:,} steps of {each}, {epochs:.2f} epochs"
+    seconds = total_seconds(speed, trainer, prepared, limits)
+    if networks is not None and networks.shares_time:
+        plan = f"{networks.count} networks; the first: {plan}"
+        seconds *= networks.count
     return facts_table(
         {
             "model": model_line(trainer.model_config),
             "memory": f"about {megabytes(trainer, prepared, limits):,.0f} MB",
             "speed": f"{rate / 1000:.1f}k characters/s in {processes} of {os.cpu_count()} cores",
-            "plan": f"{config.steps:,} steps of {each}, {epochs:.2f} epochs",
-            "time": f"about {duration(total_seconds(speed, trainer, prepared, limits))}",
+            "plan": plan,
+            "time": f"about {duration(seconds)}",
             "folder": str(folder),
             "chosen": options,
         }

@@ -12,11 +12,18 @@ from charrnn.checkpointing.run_records import read_facts
 from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label
 from charrnn.cli.runs import load_pairs, load_text
+from charrnn.cli.train.network_plans import (
+    BETWEEN_NETWORKS,
+    MAX_NETWORKS,
+    NGRAMS,
+    parse_network_plans,
+)
 from charrnn.cli.train.option_traits import FROM_CHECKPOINT, TEXT_ONLY
 from charrnn.cli.train.repeat_options import settings_of
 from charrnn.cli.train.resume import workers_here
 from charrnn.cli.train.setup import TrainRequest
 from charrnn.data.decoding import TextOptions
+from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.errors import CheckpointError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.training.presets import Budget
@@ -63,6 +70,8 @@ def request_like(
         if not settings_changed(given):
             settings["earlier_plans"] = config.earlier_plans
         request = replace(request, budget=Budget(None, None, config.steps))
+        if checkpoint.symbols.of_pairs and request.init_from is None:
+            request = with_networks(facts, request, exact=not settings_changed(given))
     else:
         settings.pop("eval_every", None)
     workers = workers_here(config, None) if request.workers is None else request.workers
@@ -102,6 +111,29 @@ def copied_settings(
     return {
         name: value for name, value in stored.items() if value is not None and name not in dropped
     }
+
+
+def with_networks(facts: Mapping[str, Any], request: TrainRequest, *, exact: bool) -> TrainRequest:
+    """Return a request for as many networks and as long n-grams as run.json tells.
+
+    Args:
+        facts: what run.json tells; what is no such fact is not copied.
+        request: the run as the options ask for it.
+        exact: whether the plans of the networks are copied too.
+    """
+    networks, order = facts.get("networks"), facts.get(NGRAMS)
+    if request.ngrams is None and type(order) is int and 0 <= order <= MAX_ORDER:
+        request = replace(request, ngrams=order)
+    if not isinstance(networks, list) or not 1 < len(networks) <= MAX_NETWORKS:
+        return request
+    if request.networks not in (None, len(networks)):
+        return request
+    request = replace(request, networks=len(networks))
+    plans = [one.get("plan") for one in networks[1:] if isinstance(one, dict)]
+    if not exact or not all(isinstance(plan, str) for plan in plans):
+        return request
+    given = parse_network_plans(BETWEEN_NETWORKS.join(map(str, plans)))
+    return replace(request, network_plans=given if len(given) == len(networks) - 1 else ())
 
 
 def settings_changed(given: Mapping[str, str]) -> bool:

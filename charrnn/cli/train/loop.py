@@ -16,7 +16,8 @@ from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.run_status import DIVERGED, ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.early_annealing import EarlyAnnealing
-from charrnn.cli.train.networks import FurtherNetworks, NetworkPlan
+from charrnn.cli.train.network_plans import PLANNED, NetworkPlan
+from charrnn.cli.train.networks import FurtherNetworks
 from charrnn.cli.train.pair_report import PairResult
 from charrnn.cli.train.planning import ScoringLimits
 from charrnn.cli.train.progress import TrainingDisplay
@@ -147,25 +148,34 @@ class Run:
         if self.networks is None or self.networks.is_plain or not isinstance(dataset, PairDataset):
             return
         if reason == "solved" and self.networks.until is not None:
+            self.folder.update_facts({PLANNED: 1})
             return
         quiet = self.run_options.quiet
-        further = FurtherNetworks(self.networks, self.folder, self.trainer, dataset)
+        replanning = self.replanning
+        further = FurtherNetworks(self.networks, self.folder, self.trainer, dataset, replanning)
         if not further.train(self.stop, quiet=quiet):
-            say(
-                f"stopped in network {len(further.networks) + 1}; the first one is complete and "
-                f"saved; score it with: {self._resume_command()}"
-            )
+            goes_on = self.networks.planned > 1
+            hint = self._resume_hint() if goes_on else f"score it with: {self._resume_command()}"
+            number = len(further.networks) + 1
+            say(f"stopped in network {number}; the first one is complete and saved; {hint}")
             raise typer.Exit(self.stop.exit_code)
         facts: dict[str, JSON] = {"networks": further.facts()}
-        if self.repeating is not None:
-            shape = f"--networks {len(further.networks)} --ngrams {self.networks.ngrams}"
-            facts["chosen"] = f"{self.repeating()} {shape}"
+        chosen = self._chosen()
+        if chosen:
+            facts["chosen"] = f"{chosen} {further.repeating}"
         self.folder.update_facts(facts)
         merged = further.save(self.stop)
         if not quiet:
             for note in further.left_out(merged):
                 say(note)
         self.further = None if merged is None else further
+
+    def _chosen(self) -> str:
+        """Return the options that repeat the first network; empty if run.json has none."""
+        if self.repeating is not None:
+            return self.repeating()
+        stored = self.folder.read_facts().get("chosen")
+        return stored if isinstance(stored, str) else ""
 
     def _rescue(self) -> bool:
         """Save the state before an unexpected end; return whether that was possible."""

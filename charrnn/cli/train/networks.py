@@ -1,115 +1,48 @@
-"""Further networks of a run on labels, merged, and n-grams that are mixed in: merged.npz."""
+"""Further networks of a run on pairs, merged, and n-grams that are mixed in: merged.npz."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import MERGED
 from charrnn.checkpointing.records import Checkpoint, networks_title
 from charrnn.cli.output.console import say, warn
-from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.run_folder import RunFolder
+from charrnn.cli.train.network_plans import BETWEEN_NETWORKS, NetworkPlan, StepPlan
 from charrnn.cli.train.pair_comparison import own_figures
 from charrnn.cli.train.pair_metrics import pair_metrics
 from charrnn.cli.train.pair_report import ModelParts
 from charrnn.cli.train.progress import TrainingDisplay
+from charrnn.cli.train.replanning import Replanning
 from charrnn.data.label_ngrams import MODEL_CELLS, LabelCounts
-from charrnn.data.pair_ngrams import DEFAULT_ORDER, Ngrams
-from charrnn.errors import DivergedError, UsageError
+from charrnn.data.pair_ngrams import Ngrams
+from charrnn.errors import DivergedError
 from charrnn.evaluation.label_scores import label_logits, labels_of, score_of_logits
 from charrnn.evaluation.pair_baselines import PairBaseline
 from charrnn.evaluation.pairs import score
 from charrnn.inference.label_mixture import FEWEST, ValidationLogits, fit_label_ngrams
-from charrnn.limits import MAX_SIZE
 from charrnn.nn.merging import merge
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
-from charrnn.training.events import Step, Stopped
+from charrnn.training.events import Evaluation, Step, Stopped
 from charrnn.training.networks import (
     NetworkTraining,
     TrainedNetwork,
     plan_of_another,
+    planned_again,
 )
 from charrnn.training.pair_dataset import PairDataset
-from charrnn.training.presets import Budget
+from charrnn.training.presets import MAX_WARMUP_SHARE
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 from charrnn.types import JSON, StopFlag
-
-DEFAULT_NETWORKS = 4
-"""Networks of a run in rounds at most."""
-
-MAX_NETWORKS = 16
-"""Most networks that can be asked for."""
-
-DEFAULT_NGRAMS = DEFAULT_ORDER
-"""N of the longest n-grams of a run on labels with `--minutes`."""
-
-NGRAMS = "ngrams"
-"""Key of run.json: n of the longest n-grams."""
 
 SPARE = 1.15
 """Factor on the seconds that another network is expected to take."""
 
 
-@dataclass(frozen=True)
-class NetworkPlan:
-    """How many networks a run has, and whether n-grams are mixed in.
-
-    Args:
-        count: networks at most, the first one included.
-        until: seconds since the command was started by which the last must be trained; None: no
-            limit.
-        ngrams: n of the longest n-grams; 0: none.
-        clock: returns the seconds since the command was started.
-    """
-
-    count: int
-    until: float | None = None
-    ngrams: int = 0
-    clock: Callable[[], float] = seconds_since_start
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the model is the first network alone."""
-        return self.count < 2 and not self.ngrams
-
-
-def networks_in(
-    wanted: int | None,
-    hidden: int,
-    budget: Budget,
-    *,
-    in_rounds: bool,
-    closing_seconds: float,
-    ngrams: int | None = None,
-    classifies: bool = True,
-) -> NetworkPlan:
-    """Return how many networks a run has, and whether n-grams are mixed in.
-
-    Args:
-        wanted: the number asked for; None: by default.
-        hidden: the units of each. The merged network has those of all, up to `MAX_SIZE`.
-        budget: the time, epochs or steps of the run.
-        in_rounds: whether it is trained in rounds, which may leave time.
-        closing_seconds: seconds of the final scoring.
-        ngrams: n of the n-grams asked for; None: by default.
-        classifies: whether answers are labels of texts.
-
-    Raises `UsageError` for more units than a network can have.
-    """
-    most = max(1, MAX_SIZE // hidden)
-    if wanted is not None and wanted > most:
-        raise UsageError(
-            f"--networks {wanted} of {hidden:,} units are more than the {MAX_SIZE:,} that one "
-            "network can have",
-            f"--networks {most}",
-        )
-    count = wanted or (min(most, DEFAULT_NETWORKS) if in_rounds else 1)
-    until = None if budget.minutes is None else 60 * budget.minutes - closing_seconds
-    if ngrams is None:
-        ngrams = DEFAULT_NGRAMS if classifies and until is not None else 0
-    return NetworkPlan(count, until, ngrams)
+def plan_of(network: TrainedNetwork) -> StepPlan:
+    """Return the plan that a network was trained with."""
+    return StepPlan(network.config.earlier_plans, network.config.steps)
 
 
 class FurtherNetworks:
@@ -120,44 +53,78 @@ class FurtherNetworks:
         folder: the folder of the run, in which best.npz is the first network.
         trainer: that of the first network, at its end.
         dataset: the pairs.
+        replanning: that of the first network, which knows the speed; for networks that share the
+            time.
     """
 
     def __init__(
-        self, plan: NetworkPlan, folder: RunFolder, trainer: Trainer, dataset: PairDataset
+        self,
+        plan: NetworkPlan,
+        folder: RunFolder,
+        trainer: Trainer,
+        dataset: PairDataset,
+        replanning: Replanning | None = None,
     ) -> None:
         self.plan, self.folder, self.trainer, self.dataset = plan, folder, trainer, dataset
+        self.replanning = replanning
         self.best = load_checkpoint(folder.path / "best.npz")
         first, step = trainer.config, self.best.step
         nats = trainer.progress.best_nats
-        plan_of_first = plan_of_another(first, step, 0)
         self.networks = [
-            TrainedNetwork(first.seed, step, plan_of_first.steps, nats, self.best.parameters)
+            TrainedNetwork(plan_of_another(first, step, 0), step, nats, self.best.parameters)
         ]
+        self._seconds = plan.clock() * self.networks[0].config.steps / max(1, trainer.progress.step)
 
     def train(self, stop: StopFlag, *, quiet: bool) -> bool:
         """Train networks while there is time for one; return False if `stop` ended that."""
-        clock, until = self.plan.clock, self.plan.until
-        step = self.networks[0].step
-        first = plan_of_another(self.trainer.config, step, 0)
-        seconds = clock() * first.steps / max(1, self.trainer.progress.step)
         while len(self.networks) < self.plan.count:
-            began = clock()
-            if until is not None and began + SPARE * seconds > until:
+            number, began = len(self.networks), self.plan.clock()
+            planned = self._planned(number)
+            if planned is None:
                 break
-            number = len(self.networks)
-            config = plan_of_another(self.trainer.config, step, number)
+            config, replanning = planned
             try:
-                found = self._one(config, stop, quiet=quiet)
+                found = self._one(config, replanning, stop, quiet=quiet)
             except DivergedError as error:
                 warn(f"network {number + 1} is left out: {error.problem}")
                 break
             if found is None:
                 return False
             self.networks.append(found)
-            seconds = clock() - began
+            self._seconds = self.plan.clock() - began
         return True
 
-    def _one(self, config: TrainingConfig, stop: StopFlag, *, quiet: bool) -> TrainedNetwork | None:
+    def _planned(self, number: int) -> tuple[TrainingConfig, Replanning | None] | None:
+        """Return the settings of the next network; None if there is no time for it.
+
+        Networks that share the time have what is left in equal parts, and are planned again to keep
+        it. Others repeat the plan of the first one, if there is time.
+        """
+        plan, first = self.plan, self.trainer.config
+        if plan.given:
+            given = plan.given[number - 1]
+            return planned_again(first, number, given.steps, given.earlier_plans), None
+        now = plan.clock()
+        if plan.shares_time and plan.until is not None and self.replanning is not None:
+            last = number == plan.count - 1
+            end = plan.until if last else now + (plan.until - now) / (plan.count - number)
+            replanning = self.replanning.of_another(end)
+            steps = replanning.fitting_steps(first.eval_every)
+            if steps < max(1.0, first.warmup_steps / MAX_WARMUP_SHARE):
+                return None
+            return planned_again(first, number, steps), replanning
+        if plan.until is not None and now + SPARE * self._seconds > plan.until:
+            return None
+        return plan_of_another(first, self.networks[0].step, number), None
+
+    def _one(
+        self,
+        config: TrainingConfig,
+        replanning: Replanning | None,
+        stop: StopFlag,
+        *,
+        quiet: bool,
+    ) -> TrainedNetwork | None:
         """Train one network; None if `stop` said so. Raises `DivergedError`."""
         if not quiet:
             number = len(self.networks) + 1
@@ -168,11 +135,33 @@ class FurtherNetworks:
                 for event in training.events(stop):
                     if isinstance(event, Step):
                         display.step(event)
+                        self._replan(replanning, training.trainer, event)
+                    elif isinstance(event, Evaluation) and replanning is not None:
+                        replanning.validated()
                     elif isinstance(event, Stopped) and event.reason == "interrupted":
                         return None
             finally:
                 display.close()
         return training.found
+
+    @staticmethod
+    def _replan(replanning: Replanning | None, trainer: Trainer, event: Step) -> None:
+        """Change the number of steps of a network that would miss its time."""
+        if replanning is None:
+            return
+        replanning.stepped(event.seconds)
+        steps = replanning.steps(event.step, event.steps, trainer.config.eval_every)
+        if steps is not None:
+            trainer.replan(steps)
+
+    @property
+    def repeating(self) -> str:
+        """The options that repeat the networks, besides those of the first one."""
+        words = f"--networks {len(self.networks)} --ngrams {self.plan.ngrams}"
+        if not (self.plan.shares_time or self.plan.given) or len(self.networks) < 2:
+            return words
+        plans = BETWEEN_NETWORKS.join(str(plan_of(one)) for one in self.networks[1:])
+        return f"{words} --network-plans {plans}"
 
     def save(self, stop: StopFlag) -> Checkpoint | None:
         """Write merged.npz if it is better than the first network.
@@ -237,7 +226,13 @@ class FurtherNetworks:
     def facts(self) -> list[JSON]:
         """Return what run.json tells of each network."""
         return [
-            {"seed": one.seed, "step": one.step, "steps": one.steps, "nats_per_symbol": one.nats}
+            {
+                "seed": one.config.seed,
+                "step": one.step,
+                "steps": one.config.steps,
+                "nats_per_symbol": one.nats,
+                "plan": str(plan_of(one)),
+            }
             for one in self.networks
         ]
 
@@ -257,7 +252,7 @@ class FurtherNetworks:
             without = figures(title, model.config, model.parameters)
         rows = []
         for number, one in enumerate(used if merged else [], 1):
-            title = f"network {number}, seed {one.seed}"
+            title = f"network {number}, seed {one.config.seed}"
             row = figures(title, self.best.config, one.parameters)
             if row is None:
                 return None

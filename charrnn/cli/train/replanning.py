@@ -72,6 +72,22 @@ class Replanning:
         """Seconds of the last validation, and of a step at that time."""
         self._steps = self._stepping = self._validating = 0.0
 
+    def of_another(self, end: float) -> "Replanning":
+        """Return that of a network that is trained next, with the speed of this one.
+
+        Args:
+            end: seconds since the command was started at which it is to end.
+        """
+        validation, step = self._last_validation
+        validation *= self._slow_step_seconds / step
+        return Replanning(Expected(end, self._step_seconds, validation, 0.0), self._clock)
+
+    def fitting_steps(self, eval_every: int) -> int:
+        """Return the steps that fit into the budget from now, with their validations."""
+        each = self.expected.validation / eval_every if eval_every else 0.0
+        left = self.expected.budget - self._clock()
+        return int(left / (self.expected.step + each))
+
     def validated(self) -> None:
         """Note that a validation has ended; it began where the last step ended."""
         now = self._clock()

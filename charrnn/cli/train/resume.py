@@ -19,7 +19,7 @@ from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.run_status import ENDED
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.loop import Run
-from charrnn.cli.train.networks import NGRAMS, NetworkPlan
+from charrnn.cli.train.network_plans import MAX_NETWORKS, NGRAMS, PLANNED, NetworkPlan
 from charrnn.cli.train.planning import ScoringLimits, cores_each
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.rounds import labelled_pairs
@@ -86,7 +86,8 @@ def resume_run(
         stop = stack.enter_context(StopOnSignal())
         if ranks is not None or "ranks" in facts:
             folder.update_facts({"ranks": 1 if ranks is None else ranks.size})
-        networks = NetworkPlan(1, ngrams=ngrams_from(facts, place, prepared))
+        planned = networks_from(facts, place, prepared)
+        networks = NetworkPlan(planned, ngrams=ngrams_from(facts, place, prepared))
         limits = limits_from(facts)
         run = Run(folder, trainer, prepared, run_options, stop, limits, networks=networks)
         run.saves.resumed()
@@ -134,6 +135,17 @@ def ngrams_from(facts: Mapping[str, Any], place: Path, prepared: PreparedData) -
     if type(order) is not int or not 0 <= order <= MAX_ORDER or (place / MERGED).exists():
         return 0
     return order
+
+
+def networks_from(facts: Mapping[str, Any], place: Path, prepared: PreparedData) -> int:
+    """Return the networks that a run is still to have, the first one included.
+
+    Those after the first are trained from their beginning, with the plan of the first one.
+    """
+    planned = facts.get(PLANNED)
+    if type(planned) is not int or not 1 <= planned <= MAX_NETWORKS or prepared.layout is None:
+        return 1
+    return 1 if (place / MERGED).exists() else planned
 
 
 def workers_here(config: TrainingConfig, wanted: int | None, ranks: Ranks | None = None) -> int:

@@ -22,7 +22,14 @@ from charrnn.cli.train.baseline_speed import measure_baselines
 from charrnn.cli.train.early_annealing import EarlyAnnealing
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
-from charrnn.cli.train.networks import NGRAMS, networks_in
+from charrnn.cli.train.network_plans import (
+    NGRAMS,
+    PLANNED,
+    StepPlan,
+    budget_of_first,
+    networks_in,
+    networks_sharing_time,
+)
 from charrnn.cli.train.planning import (
     closing_seconds,
     create_trainer,
@@ -78,6 +85,8 @@ class TrainRequest:
     """Networks to train and to merge; None for the default."""
     ngrams: int | None = None
     """N of the longest n-grams to mix into labels; 0: none; None for the default."""
+    network_plans: tuple[StepPlan, ...] = ()
+    """The plans of the networks after the first; empty for the default."""
     sha256: str | None = None
     """That of the training data of another run, if they are to be the same; see `like`."""
 
@@ -107,8 +116,15 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             start = _with_pairs(request, request.layout)
         prepared = start.prepared
 
+        ranks = world()
+        alone = ranks is not None or start.parent is not None
+
+        def sharing(budget: Budget) -> int:
+            return networks_sharing_time(request.networks, prepared, budget, alone=alone)
+
         def plan_for(budget: Budget) -> Plan:
-            return start.planner(request.preset, request.given, budget)
+            own = budget_of_first(budget, sharing(budget))
+            return start.planner(request.preset, request.given, own)
 
         planned = plan_for(request.budget)
         check_storable(planned.model, planned.training, prepared.symbols)
@@ -122,11 +138,11 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 return start.parent.parameters
             return initialise(planned.model, generator(planned.training.seed, Purpose.WEIGHTS))
 
-        ranks = world()
         initial = initial_for(planned)
         trainer, speed = create_trainer(planned, prepared, request.workers, initial, ranks)
         stack.callback(lambda: trainer.close())
-        refined = plan_for(measured_budget(request.budget, trainer, speed))
+        measured = measured_budget(request.budget, trainer, speed)
+        refined = plan_for(measured)
         if refined.model.hidden != planned.model.hidden:  # a faster or slower machine than typical
             trainer.close()
             planned, initial = refined, initial_for(refined)
@@ -137,6 +153,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             trainer.close()
             planned = replace(refined, training=replace(refined.training, workers=workers))
             trainer = Trainer(planned.model, planned.training, prepared.dataset, initial, ranks)
+        planned = replace(planned, budget=refined.budget)
         if request.budget.minutes is not None:
             speed = replace(speed, baseline_character=measure_baselines(prepared))
         trainer.config = fix_steps(planned, trainer, prepared, speed)
@@ -145,7 +162,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         val_limit = trainer.config.val_limit
         limits = scoring_limits(request.budget, speed, prepared, val_limit)
         closing = closing_seconds(speed, prepared, limits, val_limit)
-        alone = ranks is not None or start.parent is not None
+        once = validation_seconds(speed, prepared, val_limit)
         networks = networks_in(
             1 if alone and request.networks is None else request.networks,
             trainer.model_config.hidden,
@@ -154,7 +171,11 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             closing_seconds=closing,
             ngrams=0 if trainer.config.balance and request.ngrams is None else request.ngrams,
             classifies=labelled_pairs(prepared) is not None,
+            sharing=sharing(measured),
+            validation_seconds=once,
+            given=request.network_plans,
         )
+        minutes = planned.budget.minutes
         short = too_short(request.budget, trainer.config.steps)
         if short is not None:
             warn(short)
@@ -180,26 +201,23 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "scored": False,
                 "scoring_limits": vars(limits),
                 **({NGRAMS: networks.ngrams} if networks.ngrams else {}),
+                **({PLANNED: networks.planned} if networks.planned > 1 else {}),
                 **({} if ranks is None else {"ranks": ranks.size}),
             }
         )
 
-        chosen = what_was_chosen(trainer, prepared, speed, folder.path, limits, options, ranks)
+        chosen = what_was_chosen(
+            trainer, prepared, speed, folder.path, limits, options, ranks, networks
+        )
         screen.print(chosen)
         replanning = rounds = annealing = None
         if request.budget.minutes is not None and round_config is not None:
             rounds = Rounds(60 * request.budget.minutes, closing)
-        elif request.budget.minutes is not None:
-            replanning = Replanning(
-                Expected(
-                    60 * request.budget.minutes,
-                    speed.step,
-                    max(1e-9, validation_seconds(speed, prepared, val_limit)),
-                    closing,
-                )
-            )
+        elif minutes is not None:
+            expected = Expected(60 * minutes, speed.step, max(1e-9, once), closing)
+            replanning = Replanning(expected)
             if not any(name in request.given for name in OWN_PLAN):
-                annealing = EarlyAnnealing.of(prepared, request.budget.minutes, closing)
+                annealing = EarlyAnnealing.of(prepared, minutes, closing)
         Run(
             folder,
             trainer,

@@ -10,12 +10,12 @@ from typer.testing import Result
 from charrnn.cli.app import load_command
 from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
-from charrnn.cli.train.networks import DEFAULT_NETWORKS, DEFAULT_NGRAMS
+from charrnn.cli.train.network_plans import DEFAULT_NETWORKS, DEFAULT_NGRAMS
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.pair_presets import PATIENCE
+from charrnn.training.pair_presets import NETWORKS_RULE, PATIENCE
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_PRESET_HIDDEN,
@@ -72,7 +72,10 @@ FIGURES: dict[str, Callable[[], object]] = {
     "val_limit": lambda: (
         f"{MAX_VALIDATION_CHARACTERS:,}; with --minutes as many as take {VALIDATION_SHARE:.0%} of"
     ),
-    "networks": lambda: f"with --minutes up to {DEFAULT_NETWORKS}, if there is time, else 1",
+    "networks": lambda: (
+        f"with --minutes and many-to-one up to {DEFAULT_NETWORKS}, if there is time; "
+        f"{NETWORKS_RULE}; else 1"
+    ),
     "ngrams": lambda: f"with --minutes {DEFAULT_NGRAMS}, else 0",
     "save_every": lambda: "every half minute",
     "corpus": lambda: "--builtin python-docs",
@@ -84,6 +87,7 @@ IN_WORDS = {
     "dropout": "by units and epochs; `test_presets` holds the rule",
     "recurrent_dropout": "by epochs; `test_presets` holds the rule",
     "lr": "a rule of optimiser, cell and units, tested below",
+    "network_plans": "that of the first network; `test_networks` has it",
     "workers": "measured",
     "backend": "what is installed",
     "out": "the name of the corpus",

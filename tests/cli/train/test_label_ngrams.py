@@ -12,7 +12,7 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.cli.train.networks import DEFAULT_NGRAMS, NetworkPlan, networks_in
+from charrnn.cli.train.network_plans import DEFAULT_NGRAMS, NetworkPlan, networks_in
 from charrnn.inference.predictor import Predictor
 from charrnn.training.presets import Budget
 
@@ -213,7 +213,7 @@ def test_they_are_the_default_of_a_budget_in_minutes() -> None:
     ("options", "problem"),
     [
         ("--layout synced --ngrams 2", "--ngrams is for labels"),
-        ("--ngrams 2", "this is a text"),
+        ("--ngrams 8", "charrnn combine RUN --ngrams 8 after training"),
         ("--layout many-to-one --ngrams 9", "--ngrams"),
         ("--layout many-to-one --ngrams -1", "--ngrams"),
     ],

@@ -7,6 +7,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,18 @@ from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.cli.train import networks as module
-from charrnn.cli.train.networks import FurtherNetworks, NetworkPlan, networks_in
+from charrnn.cli.train.network_plans import NetworkPlan, networks_in, parse_network_plans
+from charrnn.cli.train.networks import FurtherNetworks
+from charrnn.cli.train.replanning import Expected, Replanning
+from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import DivergedError, UsageError
 from charrnn.inference.predictor import Predictor
 from charrnn.training.networks import NetworkTraining
+from charrnn.training.pair_presets import MANY_TRANSDUCED, networks_by_time
 from charrnn.training.presets import Budget
 
 Call = Callable[..., Result]
+Process = Callable[..., "CompletedProcess[bytes]"]
 OPTIONS = ("--layout", "many-to-one", "--hidden", "8", "--workers", "1", "--backend", "numpy")
 SHORT = (*OPTIONS, "--steps", "120", "--patience", "0", "--eval-every", "40", "--lr", "0.2")
 THREE = (*SHORT, "--networks", "3", "--seed", "5")
@@ -94,20 +100,41 @@ def test_the_printed_options_repeat_all_networks(
     assert Path("first/merged.npz").read_bytes() == Path("again/merged.npz").read_bytes()
 
 
-def test_an_interruption_keeps_the_first_network(
+def test_an_interruption_keeps_the_first_network_and_is_resumed(
     run_cli: Call, pairs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = FurtherNetworks.train
+    assert run_cli("train", pairs, *THREE, "-q", "--out", "whole").exit_code == 0
 
     def interrupted(self: FurtherNetworks, stop: Callable[[], bool], *, quiet: bool) -> bool:
         os.kill(os.getpid(), signal.SIGINT)
         return plain(self, stop, quiet=quiet)
 
-    monkeypatch.setattr(FurtherNetworks, "train", interrupted)
-    result = run_cli("train", pairs, *THREE, "-q", "--out", "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(FurtherNetworks, "train", interrupted)
+        result = run_cli("train", pairs, *THREE, "-q", "--out", "run")
     assert result.exit_code == 130
     assert "stopped in network 2; the first one is complete and saved" in result.stderr
     assert not Path("run/merged.npz").exists()
+    assert "go on with: charrnn train --resume run" in result.stderr
+    resumed = run_cli("train", "--resume", "run", "--json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["best"] == str(Path("run/merged.npz"))
+    assert Path("run/merged.npz").read_bytes() == Path("whole/merged.npz").read_bytes()
+    whole, run = (json.loads(Path(f"{name}/run.json").read_text()) for name in ("whole", "run"))
+    assert run["chosen"] == whole["chosen"]
+    assert run["networks"] == whole["networks"]
+
+
+def test_networks_that_time_may_allow_are_not_resumed(
+    run_cli: Call, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = NetworkPlan(4, until=9e9)
+    with monkeypatch.context() as patch:
+        patch.setattr(FurtherNetworks, "train", lambda *_, **__: False)
+        patch.setattr("charrnn.cli.train.setup.networks_in", lambda *_, **__: allowed)
+        result = run_cli("train", pairs, *SHORT, "-q", "--out", "run")
+    assert "score it with: charrnn train --resume run" in result.stderr
     scored = run_cli("train", "--resume", "run", "--json")
     assert scored.exit_code == 0, scored.stderr
     assert json.loads(scored.stdout)["best"] == str(Path("run/best.npz"))
@@ -144,8 +171,13 @@ def test_a_mean_that_is_no_better_is_not_used(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("--layout synced --networks 2", "--networks is for labels"),
-        ("--networks 2", "this is a text"),
+        ("--networks 2", "--networks is for pairs"),
+        ("--layout synced --networks 2 --network-plans 9", "repeats a run that has --steps"),
+        ("--layout synced --networks 3 --steps 9 --network-plans 9", "has 1 plan, and --networks"),
+        ("--layout synced --steps 9 --network-plans 9/9", "has 2 plans, and --networks 1 needs 0"),
+        ("--layout synced --networks 2 --steps 9 --network-plans 5:9,4", "UNTIL:STEPS"),
+        ("--layout synced --networks 2 --steps 9 --network-plans nine", "UNTIL:STEPS"),
+        ("--layout synced --networks 2 --steps 9 --network-plans 9:5,9", "UNTIL must rise"),
         ("--layout many-to-one --networks 0", "--networks"),
         ("--layout many-to-one --networks 17", "--networks"),
         ("--layout many-to-one --networks 2 --init-from x.npz", "several initial weights"),
@@ -201,3 +233,83 @@ def test_a_report_finds_the_pairs_that_were_held_out(run_cli: Call, pairs: Path)
     assert "seed 5" in page
     assert f"**{accuracy:.2%}**" in page
     assert "the mean of 3 networks" in page
+
+
+@pytest.fixture
+def turned(empty_folder: Path) -> Path:
+    """Write words with the same word read backwards, and a letter that nothing tells."""
+    rng = random.Random(4)
+    words = sorted({"".join(rng.choices("abcde", k=rng.randint(2, 6))) for _ in range(400)})
+    path = empty_folder / "turned.tsv"
+    path.write_text(
+        "".join(f"{word}\t{word[::-1]}{rng.choice('abc')}\n" for word in words), encoding="utf-8"
+    )
+    return path
+
+
+FILES = ("merged", "best")
+TEXTS = ("--layout", "many-to-many", "--hidden", "16", "--workers", "1", "--backend", "numpy")
+
+
+def test_networks_of_texts_to_texts_are_merged(run_cli: Call, turned: Path) -> None:
+    options = (*TEXTS, "--steps", "150", "--networks", "2", "--patience", "0", "--eval-every", "50")
+    result = run_cli("train", turned, *options, "--out", "run", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["best"] == str(Path("run/merged.npz"))
+    nats = [row["nats_per_symbol"] for row in found["networks"]]
+    assert found["validation"]["nats_per_symbol"] < min(nats)
+    (whole,) = Predictor.load("run").answer(["abc"])
+    merged, first = (Predictor.load(f"run/{name}.npz").answer(["abc"]) for name in FILES)
+    assert [whole] == merged
+    assert abs(whole.probability - first[0].probability) > 1e-4
+    assert run_cli("predict", "run", "abc").stdout == f"{whole.text}\n"
+
+
+def test_minutes_are_shared_by_networks_and_repeated_exactly(
+    process: Process, run_cli: Call, turned: Path, assert_same: Callable[[Path, Path], None]
+) -> None:
+    options = " ".join((*TEXTS, "--networks 2 --patience 0 --minutes 0.2"))
+    done = process(f"charrnn train turned.tsv {options} --out first --json")
+    assert done.returncode == 0, done.stderr
+    assert b"2 networks; the first: " in done.stderr
+    facts = json.loads(Path("first/run.json").read_text())
+    first, second = facts["networks"]
+    assert (first["seed"], second["seed"]) == (0, 1)
+    assert 1 / 3 < second["steps"] / first["steps"] < 3
+    assert f"--network-plans {second['plan']}" in facts["chosen"]
+    words = shlex.split(facts["chosen"])
+    assert run_cli("train", turned, *words, "-q", "--out", "again").exit_code == 0
+    assert_same(Path("first"), Path("again"))
+    again = json.loads(Path("again/run.json").read_text())["networks"]
+    assert run_cli("train", "--like", "first", "-q", "--out", "like").exit_code == 0
+    like = json.loads(Path("like/run.json").read_text())["networks"]
+    assert facts["networks"] == again == like
+
+
+def test_a_network_that_shares_the_time_is_planned_by_what_is_left() -> None:
+    now = [100.0]
+    replanning = Replanning(Expected(500.0, 0.5, 10.0, 3.0), lambda: now[0])
+    another = replanning.of_another(400.0)
+    assert another.fitting_steps(20) == 300
+    assert another.fitting_steps(0) == 600
+    for _ in range(100):  # steps that take twice as long as before
+        now[0] += 1.0
+        another.stepped(1.0)
+    assert another.steps(100, 300, 0) == pytest.approx(280, abs=2)
+
+
+def test_plans_of_networks_are_read_as_they_are_printed() -> None:
+    text = "900/300:1000,950/7:8,9:10,11"
+    assert "/".join(map(str, parse_network_plans(text))) == text
+    with pytest.raises(UsageError, match="--network-plans has ''"):
+        parse_network_plans("900/")
+
+
+def test_time_is_shared_by_default_for_many_texts_to_texts() -> None:
+    layout = LAYOUTS["many-to-many"]
+    assert networks_by_time(layout, MANY_TRANSDUCED, Budget(minutes=30)) == 2
+    assert networks_by_time(layout, MANY_TRANSDUCED, Budget(minutes=3)) == 1
+    assert networks_by_time(layout, MANY_TRANSDUCED, Budget(epochs=30)) == 1
+    assert networks_by_time(layout, MANY_TRANSDUCED - 1, Budget(minutes=30)) == 1
+    assert networks_by_time(LAYOUTS["synced"], MANY_TRANSDUCED, Budget(minutes=30)) == 1
