@@ -93,6 +93,7 @@ MODEL_LIMITS = {
     "gain": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
     "input_gain": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
     "forget_bias": Limits(-MAX_SCALE, MAX_SCALE, 1.0),
+    "attention": Limits(0, 1024, 0),
 }
 TRAINING_LIMITS = {
     "steps": Limits(0, MAX_COUNT, 1000),

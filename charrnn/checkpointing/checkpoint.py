@@ -91,6 +91,7 @@ ADDED_LATER: dict[str, JSON] = {
     "lr_scale": 1.0,
     "imported": None,
     "bidirectional": None,
+    "attention": 0,
     "balance": 0.0,
     "unknown": None,
     "val_limit": 0,

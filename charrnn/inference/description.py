@@ -120,8 +120,7 @@ def description_lines(facts: dict[str, Any], symbols: Mapping[str, str]) -> dict
         symbols: lines about the symbols of the model.
     """
     model, corpus = facts["model"], facts["corpus"]
-    layers = f"{model['layers']} × {model['hidden']} {model['cell']}"
-    layers += ", bidirectional" if model["bidirectional"] else ""
+    layers = ModelConfig(**model).layers_line
     dropout = f"dropout {model['dropout']:g}"
     if model["recurrent_dropout"]:
         dropout += f", recurrent {model['recurrent_dropout']:g}"
@@ -198,10 +197,8 @@ def pairs_html(
 ) -> str:
     """Return the description of a model of pairs as an HTML table."""
     kind = pairing.layout_spec
-    layers = f"{config.layers} × {config.hidden} {config.cell}"
-    layers += ", bidirectional" if config.bidirectional else ""
     rows = [
-        ("model", f"{layers}, {len(parameters.vector):,} parameters"),
+        ("model", f"{config.layers_line}, {len(parameters.vector):,} parameters"),
         ("layout", f"{pairing.layout}: {kind.meaning}"),
         ("reads", symbols_line(pairing.sources, are_characters=kind.source_is_text)),
         ("answers", symbols_line(pairing.answers, are_characters=kind.answer_is_text)),

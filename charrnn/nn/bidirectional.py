@@ -118,6 +118,19 @@ class BackwardReading:
         self.dh_backward[self.reversal, self._columns] = np.where(whole, 0, dh)
         return self.dh
 
+    def aligned(self) -> Array:
+        """Return the outputs (T, B, H) of the top backward cell, each at the input it belongs to.
+
+        What stands after the inputs of a row belongs to none.
+        """
+        aligned: Array = self.cells[-1].h[np.maximum(self.lengths - self._times, 0), self._columns]
+        return aligned
+
+    def add_gradients(self, daligned: Array) -> None:
+        """Add the gradient of `aligned` (T, B, H); to be called between `split` and `backward`."""
+        own = np.where(self.after[..., None], 0, daligned)
+        self.dh_backward[self.reversal, self._columns] += own
+
     def backward(self, number: int, da: Array, dx: Array | None) -> None:
         """Run the backward pass of a layer's backward cell; add the gradient of its inputs to dx.
 

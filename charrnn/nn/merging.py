@@ -2,16 +2,17 @@
 
 K networks of H units stand side by side as one of K · H units that do not see each other: recurrent
 matrices are block-diagonal, the input weights of the first layer and the biases lie behind each
-other, and the readout is divided by K. The softmax of the mean logits is the geometric mean of the
-probabilities, normalised: a logarithmic opinion pool of the networks (Heskes 1998, NIPS 10). Since
-the result is an ordinary network, all that uses one can use it, at the cost of K² instead of K
-times the multiplications by recurrent matrices.
+other, attention has the heads of all of them, and the readout is divided by K. The softmax of the
+mean logits is the geometric mean of the probabilities, normalised: a logarithmic opinion pool of
+the networks (Heskes 1998, NIPS 10). Since the result is an ordinary network, all that uses one can
+use it, at the cost of K² instead of K times the multiplications by recurrent matrices.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from charrnn.errors import UsageError
+from charrnn.nn.attention import WEIGHTS
 from charrnn.nn.bidirectional import W_CTX
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -49,7 +50,7 @@ def merge(config: ModelConfig, networks: Sequence[Parameters]) -> tuple[ModelCon
     if any(one.shapes != config.shapes() for one in networks):
         raise UsageError("the networks to merge have different shapes", "networks of one kind")
     K, H = len(networks), config.hidden
-    merged = replace(config, hidden=K * H)
+    merged = replace(config, hidden=K * H, attention=K * config.attention)
     found = Parameters(merged.shapes(), networks[0].vector.dtype)
     for number, one in enumerate(networks):
         own = slice(number * H, (number + 1) * H)
@@ -65,7 +66,7 @@ def place(target: Array, values: Array, name: str, own: slice, config: ModelConf
         target += values / K
     elif name == "W_hy":
         place_rows(target, values / K, own, H, K)
-    elif name == W_CTX or name.endswith(".W_hh"):
+    elif name in (W_CTX, *WEIGHTS) or name.endswith(".W_hh"):
         target[..., own, own] = values
     elif name.endswith(".W_xh") and not name.startswith("layers.0"):
         place_rows(target[..., own], values, own, H, K)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, fields
 from math import prod
 
+from charrnn.errors import UsageError
 from charrnn.limits import MODEL_LIMITS, check_fields, check_kind, unknown
+from charrnn.nn.attention import attention_shapes
 from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import Initialiser
@@ -60,6 +62,9 @@ class ModelConfig:
     bidirectional: str | None = None
     """How a second cell in each layer, which reads from the end, is used: one of
     `charrnn.nn.bidirectional.USES`, by the layout of pairs. None for no such cells."""
+    attention: int = 0
+    """Heads of the attention of an answer over its inputs (`charrnn.nn.attention`), which needs
+    `bidirectional="context"`; 0 for none."""
 
     def __post_init__(self) -> None:
         check_kind("cell", self.cell, str)
@@ -70,15 +75,35 @@ class ModelConfig:
             check_kind("bidirectional", self.bidirectional, str)
             if self.bidirectional not in USES:
                 raise unknown("use of backward states", self.bidirectional, USES)
+        if self.attention:
+            self._check_attention()
         for init in (self.init, self.readout_init):
             Initialiser.parse(init)
         if self.input_init is not None:
             Initialiser.parse(self.input_init)
 
+    def _check_attention(self) -> None:
+        """Raise `UsageError` for attention without cells of both directions, or too many heads."""
+        if self.bidirectional != "context":
+            raise UsageError(
+                "--attention needs inputs that are read in both directions and answered by a text",
+                "--layout many-to-many --bidirectional",
+            )
+        if self.hidden % self.attention:
+            raise UsageError(
+                f"--attention {self.attention} does not divide --hidden {self.hidden}",
+                "--attention 1",
+            )
+
     @property
     def output_size(self) -> int:
         """Length of a layer's output: H, or 2H if a second cell reads from the end."""
         return self.hidden if self.bidirectional is None else 2 * self.hidden
+
+    @property
+    def read_size(self) -> int:
+        """Length of what the readout reads: a layer's output, or H with attention."""
+        return self.hidden if self.attention else self.output_size
 
     def cell_names(self, layer: int) -> tuple[str, ...]:
         """Return the prefixes of the parameters of a layer's cells, the forward one first."""
@@ -96,7 +121,9 @@ class ModelConfig:
                     shapes[f"{prefix}.{name}"] = shape
         if self.bidirectional == "context":
             shapes[W_CTX] = (len(cell.gates), self.hidden, self.hidden)
-        return shapes | {"W_hy": (self.output_size, self.outputs), "b_y": (self.outputs,)}
+        if self.attention:
+            shapes |= attention_shapes(self.hidden)
+        return shapes | {"W_hy": (self.read_size, self.outputs), "b_y": (self.outputs,)}
 
     def state_shapes(self, B: int) -> Shapes:
         """Return the name and shape (B, H) of every state that B sequences carry along."""
@@ -122,6 +149,17 @@ class ModelConfig:
     def size(self) -> int:
         """Number of weights and biases."""
         return sum(prod(shape) for shape in self.shapes().values())
+
+    @property
+    def layers_line(self) -> str:
+        """The recurrent layers in words, such as `1 × 256 lstm, bidirectional, attention`."""
+        parts = [f"{self.layers} × {self.hidden} {self.cell}"]
+        if self.bidirectional is not None:
+            parts.append("bidirectional")
+        if self.attention:
+            heads = f" with {self.attention} heads" if self.attention > 1 else ""
+            parts.append(f"attention{heads}")
+        return ", ".join(parts)
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON values."""

@@ -2,7 +2,8 @@
 
     ids (T, B) → layer 0 → … → layer L−1 → h W_hy + b_y = logits (T, B, V)
 
-With `ModelConfig.bidirectional` every layer also reads from the end (`charrnn.nn.bidirectional`).
+With `ModelConfig.bidirectional` every layer also reads from the end (`charrnn.nn.bidirectional`),
+and with `ModelConfig.attention` answers look back at all inputs (`charrnn.nn.attention`).
 
 The same code trains and evaluates (B sequences of T steps) and samples (T = 1): a `Network` is a
 set of buffers of one size over `Parameters`, which any number of networks may share.
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from charrnn.nn.attention import WEIGHTS, Attention
 from charrnn.nn.bidirectional import (
     W_CTX,
     BackwardReading,
@@ -68,11 +70,12 @@ def initialise(
             weights["W_xh"][...] = input_init.draw(weights["W_xh"].shape, config.input_gain, H, rng)
             weights["W_hh"][...] = recurrent.draw(weights["W_hh"].shape, config.gain, H, rng)
             cell.initialise_biases(weights, config.forget_bias)
-    if W_CTX in parameters:
-        context = parameters[W_CTX]
-        context[...] = Initialiser.parse("uniform").draw(context.shape, 1.0, H, rng)
+    for name in (W_CTX, *WEIGHTS):
+        if name in parameters:
+            matrix = parameters[name]
+            matrix[...] = Initialiser.parse("uniform").draw(matrix.shape, 1.0, H, rng)
     readout = Initialiser.parse(config.readout_init)
-    parameters["W_hy"][...] = readout.draw((config.output_size, config.outputs), 1.0, H, rng)
+    parameters["W_hy"][...] = readout.draw((config.read_size, config.outputs), 1.0, H, rng)
     return parameters
 
 
@@ -81,15 +84,18 @@ def require_window(
 ) -> None:
     """Raise `StorageError` if the buffers of a batch (T, B) exceed the memory of this machine.
 
-    A lower bound: counts the outputs, the gates and, for a backward pass, their gradients.
+    A lower bound: counts the outputs, the gates and, for a backward pass, their gradients. The
+    shares of attention grow with T².
     """
     gates = len(CELLS[config.cell].gates)
     arrays = 1 + (2 * gates if backward else gates)
     units = config.layers * config.output_size  # with those of the cells that read from the end
-    numbers = T * B * (units * arrays + 2 * config.outputs)
+    shares = config.attention * T * (4 if backward else 1)
+    numbers = T * B * (units * arrays + 2 * config.outputs + shares)
     require_memory(
         numbers * np.dtype(dtype).itemsize,
         f"a batch of {B:,} sequences of {T:,} characters",
+        *(["--attention 0"] if shares > units * arrays else []),
         "a smaller --batch-size",
         "a smaller --seq-length",
         "a smaller --hidden",
@@ -160,6 +166,11 @@ class Network:
             self.reading = BackwardReading(
                 backward_cells, config.bidirectional, parameters.get(W_CTX), dW_ctx
             )
+        self.attention: Attention | None = None
+        """The attention of answers over their inputs; None without it."""
+        if config.attention:
+            shape = (T, B, config.hidden)
+            self.attention = Attention(parameters, gradients, config.attention, shape)
         self.outputs = [layer.h[1:] for layer in self.layers]
         self.output_masks: list[Array] = []
         self.recurrent_masks: dict[str, Array] = {}
@@ -167,6 +178,9 @@ class Network:
         self.log_p = np.zeros_like(self.logits)
         if gradients is not None:
             self.dh = np.zeros((T, B, config.output_size), dtype)
+            self.dread = self.dh
+            if config.attention:
+                self.dread = np.zeros((T, B, config.read_size), dtype)
 
     def _cell(self, name: str, kind: type[Cell]) -> Cell:
         """Return the cell whose parameters have this prefix."""
@@ -263,8 +277,13 @@ class Network:
                     self.outputs[number] = h * self.output_masks[number]
                 else:
                     self.outputs[number] = h
+            self.read = self.outputs[-1]
+            if self.attention is not None and reading is not None:
+                h, outputs = self.layers[-1].h[1:], self.read[..., : self.config.hidden]
+                lengths = reading.lengths
+                self.read = self.attention.forward(h, reading.aligned(), outputs, lengths)
             return affine(
-                self.outputs[-1], self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
+                self.read, self.parameters["W_hy"], self.parameters["b_y"], out=self.logits
             )
 
     def _drop_recurrent_weights(self, draws: DropoutDraws | None) -> None:
@@ -304,22 +323,31 @@ class Network:
         """
         if self.gradients is None:
             raise ValueError("this network was made without gradients")
-        dh = self.dh
+        dh, dread = self.dh, self.dread
         gradients = self.gradients
         affine_backward(
             dlogits,
-            self.outputs[-1],
+            self.read,
             self.parameters["W_hy"],
             gradients["W_hy"],
             gradients["b_y"],
-            dh,
+            dread,
         )
+        attended = None
+        if self.attention is not None:
+            doutputs, *attended = self.attention.backward(dread)
+            H = self.config.hidden
+            dh[..., :H], dh[..., H:] = doutputs, 0
         for number in reversed(range(len(self.layers))):
             layer = self.layers[number]
             if self.output_masks:
                 dh *= self.output_masks[number]
             reading = self.reading
-            layer.backward(dh if reading is None else reading.split(number, dh))
+            own = dh if reading is None else reading.split(number, dh)
+            if reading is not None and attended is not None and number == len(self.layers) - 1:
+                own += attended[0]
+                reading.add_gradients(attended[1])
+            layer.backward(own)
             x, dx = (self.outputs[number - 1], dh) if number else (self.inputs, None)
             write_inputs_backward(layer, x, dx)
             if reading is not None:

@@ -25,8 +25,7 @@ def what_is_given(prepared: PreparedData) -> Table:
 def model_line(model: ModelConfig) -> str:
     """Return the shape of a network and its number of parameters."""
     parameters = sum(math.prod(shape) for shape in model.shapes().values())
-    reading = ", bidirectional" if model.bidirectional else ""
-    return f"{model.layers} × {model.hidden} {model.cell}{reading}, {parameters:,} parameters"
+    return f"{model.layers_line}, {parameters:,} parameters"
 
 
 def what_was_chosen(
