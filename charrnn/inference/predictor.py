@@ -32,6 +32,7 @@ from charrnn.inference.prompt_readers import NetworkReader
 from charrnn.inference.sampling import Sampling, check_sampling, draw, probabilities
 from charrnn.limits import SEED, check_instance, check_kind, format_value
 from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.types import Array, Ids
@@ -45,6 +46,18 @@ class Answer:
     """The answer; its end symbol is left out."""
     probability: float
     """The product of the probabilities of its symbols, the end symbol included."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An answer, and where each of its symbols looked back at the input."""
+
+    inputs: tuple[str, ...]
+    """The symbols that were read, S of them."""
+    answer: Answer
+    """The answer, of A symbols."""
+    shares: Array
+    """The shares of attention (K, A + 1, S) of K heads, those of the end of the answer last."""
 
 
 MAX_BEAM = 1_000
@@ -161,6 +174,32 @@ class Predictor:
         model = (self.config, self.parameters, self.pairing)
         texts, p = answers_to(prompts, *model, beam, self.ngrams)
         return [Answer(text, one) for text, one in zip(texts, p.tolist(), strict=True)]
+
+    def alignment(self, field: str, beam: int = 1) -> Alignment:
+        """Return the answer to one input, and the shares of attention with which it was written.
+
+        Args:
+            field: the input.
+            beam: see `answer`.
+
+        Raises `UsageError` for a model without attention, and errors as `answer` does.
+        """
+        if not self.config.attention:
+            raise UsageError(
+                "an alignment is what attention looks back at, and this model has none",
+                "a model that was trained with --attention 1",
+            )
+        (answer,) = self.answer([field], beam)
+        prompt = self.prompt(field)
+        written = self.pairing.answer_ids(answer.text) if answer.text else prompt[:0]
+        ids = np.concatenate([prompt, self.pairing.fed_back(written)])
+        n = len(prompt) - 1  # GO is the last symbol of a prompt
+        network = Network(self.config, self.parameters, len(ids), 1)
+        with np.errstate(all="ignore"):
+            network.forward(ids[:, None], lengths=np.array([n]))
+        assert network.attention is not None
+        read = tuple(self.pairing.sources[one] for one in prompt[:n].tolist())
+        return Alignment(read, answer, network.attention.shares[0])
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
         """Return the probability of each label after each whole input, (n, answers).

@@ -14,6 +14,7 @@ import numpy as np
 from charrnn.data.prompts import Prompts
 from charrnn.evaluation.pairs import group_by_length
 from charrnn.inference.sampling import finite_logits
+from charrnn.nn.attention import Annotations
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -95,7 +96,9 @@ class NetworkReader(PromptReader):
     def start(self, prompts: Prompts) -> tuple[Decoder, Array, Ids]:
         """Return a decoder with a row for each prompt."""
         network, logits = self._read(prompts)
-        decoder = NetworkDecoder(network.states_at(prompts.lengths), self.config, self.parameters)
+        annotations = None if network.attention is None else network.attention.annotations
+        states = network.states_at(prompts.lengths)
+        decoder = NetworkDecoder(states, self.config, self.parameters, annotations)
         return decoder, finite_logits(logits), np.arange(len(prompts))
 
     def _read(self, prompts: Prompts) -> tuple[Network, Array]:
@@ -107,12 +110,23 @@ class NetworkReader(PromptReader):
 
 
 class NetworkDecoder(Decoder):
-    """Decoder by a `Network` with T = 1, which begins with `states` (R, H) by name."""
+    """Decoder by a `Network` with T = 1.
+
+    Args:
+        states: the states (R, H) it begins with, by name.
+        config: the shape of the network.
+        parameters: its weights.
+        annotations: the inputs that answers look back at, R rows; None without attention.
+    """
 
     def __init__(
-        self, states: dict[str, Array], config: ModelConfig, parameters: Parameters
+        self,
+        states: dict[str, Array],
+        config: ModelConfig,
+        parameters: Parameters,
+        annotations: Annotations | None = None,
     ) -> None:
-        self.config, self.parameters = config, parameters
+        self.config, self.parameters, self.annotations = config, parameters, annotations
         self.network = self._network(len(next(iter(states.values()))))
         self.network.load_states(states)
 
@@ -125,6 +139,9 @@ class NetworkDecoder(Decoder):
         if len(rows) != self.network.B:
             self.network = self._network(len(rows))
         self.network.load_states(states)
+        if self.annotations is not None and self.network.attention is not None:
+            self.annotations = self.annotations.chosen(rows)
+            self.network.attention.annotations = self.annotations
         logits = self.network.forward(inputs[None], lengths=np.full(len(rows), -1))[0]
         self.network.carry_state()
         return finite_logits(logits)

@@ -15,7 +15,9 @@ from charrnn.inference.block_threads import BlockThreads
 from charrnn.inference.fast_step import join_gates
 from charrnn.inference.prefix_tree import PrefixTree
 from charrnn.inference.prompt_readers import Decoder, NetworkReader, PromptReader
+from charrnn.inference.readouts import AttentionReadout, LinearReadout, Readout
 from charrnn.inference.sampling import finite_logits
+from charrnn.nn.attention import Annotations
 from charrnn.nn.bidirectional import W_CTX
 from charrnn.nn.cells import CELLS
 from charrnn.nn.model_config import ModelConfig
@@ -43,7 +45,7 @@ class TreeReader(PromptReader):
             self.backward_steps = BatchSteps(config, parameters, names[0][1:], self.threads)
         H = config.hidden
         self.W_hy, self.b_y = parameters["W_hy"][:H], parameters["b_y"]
-        self.backward_W_hy = parameters["W_hy"][H:]  # no rows without a backward cell
+        self.backward_W_hy = parameters["W_hy"][H:]  # no rows where no backward cell is read
 
     def __enter__(self) -> Self:
         self.open.enter_context(self.threads)
@@ -51,7 +53,9 @@ class TreeReader(PromptReader):
 
     def groups(self, prompts: Prompts, beam: int) -> Iterator[Ids]:
         """Yield groups in the order of the prompts, bounded by the numbers that they need."""
-        needed = beam * self.config.hidden + prompts.lengths * self.config.outputs
+        config = self.config
+        at_each = config.outputs + (beam + 2) * config.hidden * bool(config.attention)
+        needed = beam * config.hidden + prompts.lengths * at_each
         group = np.cumsum(needed) // GROUP_NUMBERS
         yield from np.split(np.arange(len(prompts)), np.flatnonzero(np.diff(group)) + 1)
 
@@ -81,16 +85,28 @@ class TreeReader(PromptReader):
         _, example, rows = np.unique(
             tree.ends * self.config.inputs + last, return_index=True, return_inverse=True
         )
-        states, end_rows = end_states(self.steps, tree)
-        offset, added = self.b_y, None
+        nodes: list[Array] = []  # the outputs at all symbols, which only attention needs
+        reverse_nodes: list[Array] = []
+        attends = self.config.attention > 0
+        states, end_rows = end_states(self.steps, tree, nodes if attends else None)
+        readout: Readout = LinearReadout(self.W_hy, self.b_y)
+        added = None
         if self.backward_steps is not None:
             backward_tree = self._tree(before, reverse=True)
-            h, backward_rows = last_outputs(self.backward_steps, backward_tree)
-            context = h[backward_rows[example]]
-            offset = context @ self.backward_W_hy + self.b_y
+            ends, backward_rows = end_states(
+                self.backward_steps, backward_tree, reverse_nodes if attends else None
+            )
+            context = ends[-1]["h"][backward_rows[example]]
             added = context @ join_gates(self.parameters[W_CTX], self.steps.layers[0].scale)
+            if attends:
+                both = np.concatenate(nodes)[tree.paths]
+                both += np.concatenate(reverse_nodes)[backward_tree.paths]
+                annotations = annotations_of(both, before, example, self.config.attention)
+                readout = AttentionReadout(self.parameters, annotations)
+            else:
+                readout = LinearReadout(self.W_hy, context @ self.backward_W_hy + self.b_y)
         states = self.steps.advance(states, end_rows[example], last[example], added=added)
-        decoder = TreeDecoder(self.steps, states, self.W_hy, offset)
+        decoder = TreeDecoder(self.steps, states, readout)
         return decoder, decoder.logits(), rows
 
     def _tree(self, prompts: Prompts, *, reverse: bool = False) -> PrefixTree:
@@ -109,20 +125,17 @@ class TreeDecoder(Decoder):
     Args:
         steps: the forward cells.
         states: their states (R, H) after the prompts.
-        W_hy: the readout of the forward cells, (H, V).
-        offset: what is added to the logits, (R, V), or (V,) for all rows.
+        readout: makes logits of R outputs of the top layer.
     """
 
-    def __init__(
-        self, steps: BatchSteps, states: list[LayerStates], W_hy: Array, offset: Array
-    ) -> None:
-        self.steps, self.states, self.W_hy, self.offset = steps, states, W_hy, offset
+    def __init__(self, steps: BatchSteps, states: list[LayerStates], readout: Readout) -> None:
+        self.steps, self.states, self.readout = steps, states, readout
         self.places: Ids | None = None
         """Where the state of each row stands; None if they are in the order of the rows."""
 
     def logits(self) -> Array:
         """Return the logits (R, V) of the present states."""
-        logits = finite_logits(self.states[-1]["h"] @ self.W_hy + self.offset)
+        logits = finite_logits(self.readout.logits(self.states[-1]["h"]))
         return logits if self.places is None else logits[self.places]
 
     def step(self, rows: Ids, inputs: Ids) -> Array:
@@ -140,8 +153,7 @@ class TreeDecoder(Decoder):
             self.places = np.empty_like(order)
             self.places[order] = np.arange(len(order))
         self.states = self.steps.advance(self.states, parents, inputs, branches)
-        if self.offset.ndim > 1:
-            self.offset = self.offset[rows]
+        self.readout.choose(rows)
         return self.logits()
 
 
@@ -154,13 +166,31 @@ def levels_of(steps: BatchSteps, tree: PrefixTree) -> Iterator[list[LayerStates]
         yield states
 
 
-def end_states(steps: BatchSteps, tree: PrefixTree) -> tuple[list[LayerStates], Ids]:
-    """Return the states (E, H) after the different prompts, and the row (n,) of each prompt."""
+def annotations_of(outputs: Array, prompts: Prompts, numbers: Ids, heads: int) -> Annotations:
+    """Return the annotations of some prompts, from the outputs (N, H) at each of all symbols."""
+    places = Prompts(np.arange(len(outputs)), prompts.starts).chosen(numbers)
+    R, S, H = len(numbers), int(places.lengths.max()), outputs.shape[1]
+    rows = np.repeat(np.arange(R), places.lengths)
+    values = np.zeros((R, S, H), outputs.dtype)
+    values[rows, np.arange(len(rows)) - places.starts[rows]] = outputs[places.ids]
+    divided = values.reshape(R, S, heads, H // heads).transpose(0, 2, 1, 3)
+    return Annotations(np.ascontiguousarray(divided), places.lengths)
+
+
+def end_states(
+    steps: BatchSteps, tree: PrefixTree, outputs: list[Array] | None = None
+) -> tuple[list[LayerStates], Ids]:
+    """Return the states (E, H) after the different prompts, and the row (n,) of each prompt.
+
+    The outputs (nodes, H) of the top layer at each level, the root first, are added to `outputs`.
+    """
     nodes, rows = np.unique(tree.ends, return_inverse=True)
     starts = np.concatenate([[0], tree.first_nodes])  # the root is a level too
     cuts = np.searchsorted(nodes, starts)
     found: list[list[LayerStates]] = []
     for level, states in enumerate(levels_of(steps, tree)):
+        if outputs is not None:
+            outputs.append(states[-1]["h"])
         chosen = nodes[cuts[level] : cuts[level + 1]] - starts[level]
         if len(chosen):
             found.append(

@@ -26,12 +26,18 @@ ONES = ("a", "b", "c")
 ANSWERS = {"many-to-one": ("x", "yy", "z"), "one-to-one": ("x", "yy")}
 
 
-def model_of(layout: str, cell: str, layers: int, seed: int, *, backwards: bool) -> Predictor:
+def model_of(
+    layout: str, cell: str, layers: int, seed: int, *, backwards: bool, heads: int = 0
+) -> Predictor:
     """Return a model in float64 with random weights."""
     pairing = PairVocabulary(layout, ONES, ANSWERS.get(layout, ("x", "y", "z")), longest=3)
     use = pairing.layout_spec.backward_use if backwards else None
     config = ModelConfig(
-        *(pairing.inputs, pairing.outputs, cell), hidden=5, layers=layers, bidirectional=use
+        *(pairing.inputs, pairing.outputs, cell),
+        hidden=5,
+        layers=layers,
+        bidirectional=use,
+        attention=heads if use == "context" else 0,
     )
     rng = np.random.default_rng(seed)
     parameters = initialise(config, rng, np.float64)
@@ -57,13 +63,22 @@ def fields_of(layout: str, texts: Sequence[str]) -> list[str]:
     cell=st.sampled_from(sorted(CELLS)),
     layers=st.integers(1, 2),
     backwards=st.booleans(),
+    heads=st.sampled_from((0, 1, 5)),
     beam=st.sampled_from((1, 1, 2, 5)),
     seed=st.integers(0, 50),
 )
 def test_a_tree_gives_the_answers_of_one_by_one(
-    *, texts: list[str], layout: str, cell: str, layers: int, backwards: bool, beam: int, seed: int
+    *,
+    texts: list[str],
+    layout: str,
+    cell: str,
+    layers: int,
+    backwards: bool,
+    heads: int,
+    beam: int,
+    seed: int,
 ) -> None:
-    model = model_of(layout, cell, layers, seed, backwards=backwards)
+    model = model_of(layout, cell, layers, seed, backwards=backwards, heads=heads)
     fields = fields_of(layout, texts)
     prompts, readable = encode_prompts(model.pairing, fields, None)
     assert readable.all()
@@ -122,10 +137,15 @@ def test_a_network_reads_few_prompts_and_what_no_tree_fits() -> None:
 
 @pytest.mark.parametrize("layout", ["many-to-one", "many-to-many", "synced"])
 @pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("heads", [0, 1])
 def test_groups_change_no_answer(
-    layout: str, backwards: bool, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+    layout: str,
+    backwards: bool,
+    heads: int,
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
 ) -> None:
-    model = model_of(layout, "gru", 1, 3, backwards=backwards)
+    model = model_of(layout, "gru", 1, 3, backwards=backwards, heads=heads)
     texts = ["".join(rng.choice(list("abc"), rng.integers(1, 12))) for _ in range(300)]
     whole = model.answer(texts)
     monkeypatch.setattr("charrnn.inference.tree_reader.GROUP_NUMBERS", 500)
