@@ -5,6 +5,7 @@
     vocabulary     of texts: JSON list of the characters in the order of their ids
     as_bytes       of texts: true if the characters U+0000 to U+00FF stand for bytes, else false
     pairs          of pairs, instead of these two: JSON object with the fields of `PairVocabulary`
+    attention      of a model with attention: its heads
     corpus         JSON object: the fields of `CorpusRecord`
 
 All of them are texts, as safetensors and ONNX demand.
@@ -25,6 +26,7 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CheckpointError
 from charrnn.export.pytorch_modules import recognise
 from charrnn.export.vocabulary_file import parse_vocabulary, vocabulary_json
+from charrnn.limits import format_value
 from charrnn.types import Array
 
 MAX_NAME_CHARACTERS = 100
@@ -39,6 +41,8 @@ def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
         "cell": checkpoint.config.cell,
         "corpus": json.dumps(vars(checkpoint.corpus)),
     }
+    if checkpoint.config.attention:
+        found["attention"] = str(checkpoint.config.attention)
     if isinstance(symbols, PairVocabulary):
         return found | {"pairs": json.dumps(symbols.describe())}
     return found | {
@@ -78,7 +82,7 @@ def imported_checkpoint(
     """
     symbols = symbols_in(metadata) if given is None else given
     pairing = symbols if isinstance(symbols, PairVocabulary) else None
-    config, parameters = recognise(tensors, pairing)
+    config, parameters = recognise(tensors, pairing, heads_in(metadata))
     if symbols is None:
         raise CheckpointError(f"it does not say what its {config.inputs} ids stand for")
     if isinstance(symbols, Vocabulary) and len(symbols) != config.inputs:
@@ -87,6 +91,17 @@ def imported_checkpoint(
         )
     record = replace(record_in(metadata, symbols, source), imported=source[-MAX_NAME_CHARACTERS:])
     return Checkpoint(config, symbols, parameters, record, step=0)
+
+
+def heads_in(metadata: Mapping[str, str]) -> int:
+    """Return the heads of attention in some metadata; 1 if they do not say.
+
+    Raises `CheckpointError` if they are damaged.
+    """
+    text = metadata.get("attention", "1")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise CheckpointError(f"its attention is {format_value(text)}, which is no number of heads")
+    return int(text)
 
 
 def symbols_in(metadata: Mapping[str, str]) -> Vocabulary | PairVocabulary | None:

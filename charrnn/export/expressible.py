@@ -24,7 +24,11 @@ NO_EFFECT = {
 
 
 def require_expressible(
-    config: ModelConfig, target: str, backward_uses: Collection[str] = ()
+    config: ModelConfig,
+    target: str,
+    backward_uses: Collection[str] = (),
+    *,
+    with_attention: bool = False,
 ) -> None:
     """Raise `UsageError` for a network whose outputs a target would not compute.
 
@@ -32,6 +36,7 @@ def require_expressible(
         config: the network.
         target: the name of the target, for the message.
         backward_uses: the values of `bidirectional` that the target has a form of.
+        with_attention: whether it has a form of attention.
 
     Any other field of `ModelConfig` that is not in `NO_EFFECT` must have its default value.
 
@@ -47,6 +52,8 @@ def require_expressible(
     for field in fields(config):
         value: Any = getattr(config, field.name)
         if field.name == "bidirectional" and value in backward_uses:
+            continue
+        if field.name == "attention" and with_attention:
             continue
         if field.name not in NO_EFFECT and value != field.default:
             raise UsageError(

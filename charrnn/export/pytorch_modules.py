@@ -4,7 +4,7 @@ Read are the tensors of one `nn.RNN` (with tanh), `nn.LSTM` or `nn.GRU`, of one 
 it, and of an `nn.Embedding` before it, if there is one, whatever the modules are called. An
 embedding E is multiplied into the input weights, which changes no output: x E Wᵀ = x (E Wᵀ) for
 one-hot x. A model of pairs may be bidirectional; one that writes answers of open length then has a
-module `context` too.
+module `context` too, and one with attention the modules `query` and `combine`.
 """
 
 import re
@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.data.layouts import PairVocabulary
 from charrnn.errors import CharRNNError, CheckpointError
 from charrnn.export.expressible import GATES
-from charrnn.export.pytorch_weights import CONTEXT, from_pytorch
+from charrnn.export.pytorch_weights import COMBINE, COMBINE_BIAS, CONTEXT, QUERY, from_pytorch
 from charrnn.limits import format_value
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -42,13 +42,14 @@ class Linear:
 
 
 def recognise(
-    tensors: Mapping[str, Array], pairing: PairVocabulary | None = None
+    tensors: Mapping[str, Array], pairing: PairVocabulary | None = None, heads: int = 1
 ) -> tuple[ModelConfig, Parameters]:
     """Return the network of a file and its parameters, float32.
 
     Args:
         tensors: the tensors of the file by name, of any floating-point type.
         pairing: the layout and the symbols of a model of pairs; None for a model of texts.
+        heads: those of its attention, if it has one.
 
     Raises `CheckpointError`, which names the tensor, for one that has no place in a network of
     charrnn, for one that is missing or of another shape, and for numbers that are not finite.
@@ -64,14 +65,28 @@ def recognise(
     H, G, D = recurrent_sizes(layers)
     use = backward_use(layers, pairing)
     width = H if use is None else 2 * H
-    found = {CONTEXT: context_weights(others, G, H)} if use == "context" else {}
-    readout, embedding = find_readout(others, width, D)
+    found: dict[str, Array] = {}
+    attention = 0
+    if use == "context":
+        found[CONTEXT] = own_tensor(others, CONTEXT, (G * H, H))
+        if "query" in others or "combine" in others:
+            attention = heads
+            found[COMBINE_BIAS] = own_tensor(others, COMBINE_BIAS, (H,), keep=True)
+            found[COMBINE] = own_tensor(others, COMBINE, (H, 2 * H))
+            found[QUERY] = own_tensor(others, QUERY, (H, H))
+    readout, embedding = find_readout(others, H if attention else width, D)
     inputs, outputs = (D if embedding is None else len(embedding.weight)), len(readout.weight)
     require_symbols(inputs, outputs, pairing)
     cell = CELL_OF_GATES[G]
     try:
         config = ModelConfig(
-            inputs, outputs, cell=cell, hidden=H, layers=len(layers), bidirectional=use
+            inputs,
+            outputs,
+            cell=cell,
+            hidden=H,
+            layers=len(layers),
+            bidirectional=use,
+            attention=attention,
         )
     except CharRNNError as error:
         raise CheckpointError(f"its sizes are no network: {error.problem}") from error
@@ -117,13 +132,22 @@ def backward_use(
     return use
 
 
-def context_weights(others: dict[str, Linear], G: int, H: int) -> Array:
-    """Take the module `context` out of the others, and return its weights (G·H, H)."""
-    weights = others.pop("context", Linear("context")).tensors.get("weight")
-    if weights is None:
-        raise CheckpointError(f"{CONTEXT} is missing")
-    require_shape(CONTEXT, weights, (G * H, H))
-    return weights
+def own_tensor(
+    others: dict[str, Linear], name: str, shape: tuple[int, ...], *, keep: bool = False
+) -> Array:
+    """Return a tensor of a module that is no readout, and take the module out of the others.
+
+    With `keep` the module stays among them. Raises `CheckpointError` for a tensor that is missing
+    or of another shape.
+    """
+    module, _, kind = name.rpartition(".")
+    found = others.get(module, Linear(module)).tensors.get(kind)
+    if found is None:
+        raise CheckpointError(f"{name} is missing")
+    require_shape(name, found, shape)
+    if not keep:
+        del others[module]
+    return found
 
 
 def require_symbols(inputs: int, outputs: int, pairing: PairVocabulary | None) -> None:

@@ -5,7 +5,10 @@
 
 A bidirectional network also has weights `rnn.weight_ih_l0_reverse` and so on; its readout and upper
 layers read 2H numbers, those of both directions. If it writes answers of open length, it has the
-weights `context.weight` (G·H, H) of the context (`charrnn.nn.bidirectional`).
+weights `context.weight` (G·H, H) of the context (`charrnn.nn.bidirectional`); with attention
+(`charrnn.nn.attention`) also `query.weight` (H, H), and `combine.weight` (H, 2H) and `combine.bias`
+(H,), which read the output of the forward cell and behind it what attention takes from the inputs;
+the readout then reads H numbers.
 
 PyTorch multiplies columns (W x), stacks the gates, those of the LSTM in the order i, f, g, o, and
 has two biases for each gate. The second one is zero here, except in the candidate of the GRU, whose
@@ -17,6 +20,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from charrnn.export.expressible import GATES, require_expressible
+from charrnn.nn.attention import BIAS, W_CONTEXT, W_OUTPUT, W_QUERY
 from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
@@ -30,6 +34,9 @@ MODULES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 CONTEXT = "context.weight"
 """Name of the weights of the context."""
+
+QUERY, COMBINE, COMBINE_BIAS = "query.weight", "combine.weight", "combine.bias"
+"""Names of the weights of attention."""
 
 
 def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str, Array]:
@@ -50,7 +57,7 @@ def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str
         >>> tensors["rnn.weight_ih_l0"].shape, tensors["readout.weight"].shape
         ((12, 5), (5, 4))
     """
-    require_expressible(config, "PyTorch", USES)
+    require_expressible(config, "PyTorch", USES, with_attention=True)
     order = [GATES[config.cell].index(gate) for gate in PYTORCH_GATES[config.cell]]
     tensors = {}
     for suffix, prefix in prefixes_by_suffix(config).items():
@@ -64,6 +71,10 @@ def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str
         tensors[f"rnn.bias_hh_{suffix}"] = second[order].reshape(-1)
     if config.bidirectional == "context":
         tensors[CONTEXT] = stack_gates(parameters[W_CTX], order)
+    if config.attention:
+        tensors[QUERY] = parameters[W_QUERY].T
+        tensors[COMBINE] = np.concatenate([parameters[W_OUTPUT], parameters[W_CONTEXT]]).T
+        tensors[COMBINE_BIAS] = parameters[BIAS]
     tensors["readout.weight"] = parameters["W_hy"].T
     tensors["readout.bias"] = parameters["b_y"]
     return {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
@@ -133,6 +144,9 @@ def from_pytorch(config: ModelConfig, tensors: Mapping[str, Array]) -> Parameter
         arrays[f"{prefix}.b_h"][order] = first + second
     if config.bidirectional == "context":
         arrays[W_CTX] = split_gates(tensors[CONTEXT], order)
+    if config.attention:
+        arrays[W_QUERY], arrays[BIAS] = tensors[QUERY].T, tensors[COMBINE_BIAS]
+        arrays[W_OUTPUT], arrays[W_CONTEXT] = np.split(tensors[COMBINE].T, 2)
     parameters = Parameters(config.shapes())
     parameters.fill_from(arrays)
     return parameters

@@ -78,13 +78,45 @@ FORWARD_CONTEXT = '''    def forward(self, ids, state=None):
         return self.readout(x)[None], ([torch.stack(one) for one in zip(*after)], contexts)
 '''
 
+FORWARD_ATTENTION = '''    def forward(self, ids, state=None):
+        """Map a text and GO (T, B), then each symbol (1, B), to logits (1, B, {outputs})."""
+        begins = state is None
+        if begins:
+            read, last = self.rnn({text_one_hot})
+            last = last if isinstance(last, tuple) else (last,)
+            both = read[..., :{hidden}] + read[..., {hidden}:]  # (T, B, {hidden})
+            state = [one[0::2] for one in last], last[0][1::2], both
+        states, contexts, both = state  # states and contexts: each (L, B, {hidden})
+        x, after = {last_one_hot}, []
+        for layer in range({layers}):
+            kinds = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+            weights = [getattr(self.rnn, f"{{kind}}_l{{layer}}") for kind in kinds]
+            if begins and layer == 0:
+                x = torch.cat([x, contexts[0]], -1)
+                weights[0] = torch.cat([weights[0], self.context.weight], -1)
+            before = [one[layer] for one in states]
+            after.append({cell})
+            x = torch.cat([after[-1][0], contexts[layer]], -1)
+        h = after[-1][0]
+        keys = both.unflatten(-1, ({heads}, {head}))  # (T, B, {heads}, {head})
+        scores = (keys * self.query(h).unflatten(-1, ({heads}, {head}))).sum(-1, keepdim=True)
+        taken = ((scores / {head} ** 0.5).softmax(0) * keys).sum(0).flatten(-2)
+        r = torch.tanh(self.combine(torch.cat([h, taken], -1)))
+        return self.readout(r)[None], ([torch.stack(one) for one in zip(*after)], contexts, both)
+'''
+
 FORWARDS = {
     None: FORWARD,
     "each": FORWARD_EACH,
     "last": FORWARD_LAST,
     "context": FORWARD_CONTEXT,
 }
-"""The method `forward` by the use of backward states."""
+"""The method `forward` by the use of backward states, without attention."""
+
+CONTEXT_MODULE = "\n        self.context = nn.Linear({hidden}, {gates}, bias=False)"
+ATTENTION_MODULES = """
+        self.query = nn.Linear({hidden}, {hidden}, bias=False)
+        self.combine = nn.Linear({both}, {hidden})"""
 
 CELL_STEPS = {
     "rnn": "(torch.rnn_tanh_cell(x, before[0], *weights),)",
@@ -201,15 +233,15 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
         for name, ids in (("", "ids"), ("text_", "ids[:-1]"), ("last_", "ids[-1]"))
     }
     gates = len(CELLS[config.cell].gates) * config.hidden
+    form = FORWARD_ATTENTION if config.attention else FORWARDS[use]
     loading = PYTORCH.format(
         **facts,
         module=MODULES[config.cell],
-        width=config.output_size,
+        width=config.read_size,
         bidirectional="" if use is None else ", bidirectional=True",
-        context=f"\n        self.context = nn.Linear({config.hidden}, {gates}, bias=False)"
-        if use == "context"
-        else "",
-        forward=FORWARDS[use].format(**facts, **one_hots, cell=CELL_STEPS[config.cell]),
+        context=CONTEXT_MODULE.format(**facts, gates=gates) * (use == "context")
+        + ATTENTION_MODULES.format(**facts, both=2 * config.hidden) * bool(config.attention),
+        forward=form.format(**facts, **one_hots, cell=CELL_STEPS[config.cell]),
     )
     return loading + symbols_code(symbols) + USES[use_of(symbols)][0].format(**facts)
 
@@ -266,6 +298,8 @@ def facts_of(
         "outputs": config.outputs,
         "hidden": config.hidden,
         "layers": config.layers,
+        "heads": config.attention,
+        "head": config.hidden // max(1, config.attention),
         "path": ascii(path),
         "answers": "next characters" if isinstance(symbols, Vocabulary) else "answers",
     }

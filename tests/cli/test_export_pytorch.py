@@ -28,10 +28,12 @@ CHARACTERS = "abcdefg\n'\\é"
 V = len(CHARACTERS)
 
 READINGS = [
-    *((layout, False) for layout in LAYOUTS),
-    *((name, True) for name, layout in LAYOUTS.items() if layout.backward_use),
+    *((layout, False, 0) for layout in LAYOUTS),
+    *((name, True, 0) for name, layout in LAYOUTS.items() if layout.backward_use),
+    ("many-to-many", True, 1),
+    ("many-to-many", True, 2),
 ]
-"""Layouts, each with whether backward cells read the input too."""
+"""Layouts, each with whether backward cells read the input too, and the heads of attention."""
 
 every_network = pytest.mark.parametrize(
     ("cell", "layers"), [(cell, layers) for cell in MODULES for layers in (1, 2, 3)]
@@ -104,15 +106,21 @@ def test_gradients_are_those_of_autograd(cell, layers):
 
 
 @pytest.mark.parametrize("cell", MODULES)
-@pytest.mark.parametrize(("layout", "backward"), READINGS)
-def test_the_printed_code_answers_as_predict_does(layout, backward, cell, capsys):
+@pytest.mark.parametrize(("layout", "backward", "heads"), READINGS)
+def test_the_printed_code_answers_as_predict_does(layout, backward, heads, cell, capsys):
     spec = LAYOUTS[layout]
     sources = tuple("abcd") if spec.source_is_text else ("one", "two", "three")
     answers = tuple("xyz") if spec.answer_is_text else ("good", "bad")
     pairing = PairVocabulary(layout, sources, answers, 4)
     use = spec.backward_use if backward else None
     config = ModelConfig(
-        pairing.inputs, pairing.outputs, cell=cell, hidden=8, layers=2, bidirectional=use
+        pairing.inputs,
+        pairing.outputs,
+        cell=cell,
+        hidden=8,
+        layers=2,
+        bidirectional=use,
+        attention=heads,
     )
     parameters = Parameters(config.shapes())
     parameters.vector[...] = np.random.default_rng(3).normal(0, 0.8, parameters.vector.shape)
@@ -182,6 +190,46 @@ def test_gradients_of_both_directions_are_those_of_autograd(cell, use):
     logits, _ = model(torch.from_numpy(ids))
     wanted = torch.from_numpy(targets if use == "each" else targets[-1:])
     torch.nn.functional.cross_entropy(logits.reshape(-1, 5), wanted.reshape(-1)).backward()
+    expected = to_pytorch(config, gradients)
+    for name, weight in model.named_parameters():
+        if "bias_hh" in name:  # of one bias here
+            continue
+        assert np.abs(expected[name]).max() > 1e-6
+        np.testing.assert_allclose(weight.grad, expected[name], rtol=0, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("heads", [0, 1, 3])
+@pytest.mark.parametrize("cell", MODULES)
+def test_gradients_of_answers_are_those_of_autograd(cell, heads):
+    """The loss of an answer by every weight, those of the context and of attention included."""
+    pairing = PairVocabulary("many-to-many", tuple("abcd"), tuple("vwxyz"), 4)
+    sizes = {"cell": cell, "hidden": 6, "layers": 1, "bidirectional": "context"}
+    config = ModelConfig(pairing.inputs, pairing.outputs, **sizes, attention=heads)
+    parameters = Parameters(config.shapes(), np.float64)
+    parameters.vector[...] = np.random.default_rng(3).normal(0, 0.5, parameters.vector.shape)
+    read = pairing.prompt("dabcabca")
+    ids = np.append(read, pairing.fed_back(np.array([2, 0, 1, 4])))[:, None]
+    targets = np.random.default_rng(6).integers(6, size=ids.shape)
+    n = len(read) - 1
+    weights = np.where(np.arange(len(ids))[:, None] >= n, 1.0, 0.0)
+    gradients = parameters.like()
+    ours = Network(config, parameters, len(ids), 1, gradients)
+    ours.forward(ids, lengths=np.array([n]))
+    ours.loss(targets)
+    ours.backward(targets, weights)
+    names = {}
+    code, _, _ = pytorch_snippet(config, "none", pairing).partition("with safe_open")
+    exec(code, names)
+    model = names["model"].double()
+    tensors = to_pytorch(config, parameters)
+    model.load_state_dict({name: torch.from_numpy(a) for name, a in tensors.items()})
+    logits, state = model(torch.from_numpy(ids[: n + 1]))
+    steps = [logits]
+    for id_ in ids[n + 1 :]:
+        logits, state = model(torch.from_numpy(id_)[None], state)
+        steps.append(logits)
+    wanted = torch.from_numpy(targets[n:, 0])
+    torch.nn.functional.cross_entropy(torch.cat(steps)[:, 0], wanted, reduction="sum").backward()
     expected = to_pytorch(config, gradients)
     for name, weight in model.named_parameters():
         if "bias_hh" in name:  # of one bias here

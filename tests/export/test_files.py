@@ -101,11 +101,13 @@ def test_a_record_in_the_metadata_is_checked() -> None:
             imported_checkpoint(tensors, wrong, "m.safetensors")
 
 
-def checkpoint_of_pairs(layout: str, *, backward: bool = False, cell: str = "gru") -> Checkpoint:
+def checkpoint_of_pairs(
+    layout: str, *, backward: bool = False, cell: str = "gru", heads: int = 0
+) -> Checkpoint:
     """Return a model of pairs with random weights."""
     pairs = PairVocabulary(layout, ("a", "é", "<"), ("x", "y"), 5)
     use = pairs.layout_spec.backward_use if backward else None
-    sizes = {"cell": cell, "hidden": 4, "layers": 2, "bidirectional": use}
+    sizes = {"cell": cell, "hidden": 4, "layers": 2, "bidirectional": use, "attention": heads}
     config = ModelConfig(pairs.inputs, pairs.outputs, **sizes)  # type: ignore[arg-type] # of fields
     parameters = initialise(config, np.random.default_rng(0))
     return Checkpoint(config, pairs, parameters, RECORD, 7)
@@ -147,6 +149,45 @@ def test_symbols_of_pairs_that_do_not_fit_are_refused(
     changed = metadata | {"pairs": json.dumps(json.loads(metadata["pairs"]) | change)}
     with pytest.raises(CheckpointError, match=message):
         imported_checkpoint(tensors, changed, "m.safetensors")
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_model_with_attention_comes_back(heads: int) -> None:
+    before = checkpoint_of_pairs("many-to-many", backward=True, heads=heads)
+    tensors, metadata = read_tensors(exported(before))
+    after = imported_checkpoint(tensors, metadata, "m.safetensors")
+    assert np.array_equal(after.parameters.vector, before.parameters.vector)
+    assert after.config == before.config
+    del metadata["attention"]
+    assert imported_checkpoint(tensors, metadata, "m.safetensors").config.attention == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query.weight": None}, "query.weight is missing"),
+        ({"combine.bias": None}, "combine.bias is missing"),
+        ({"combine.weight": None}, "combine.weight is missing"),
+        ({"combine.weight": np.ones((4, 4))}, "combine.weight' has shape"),
+    ],
+    ids=str,
+)
+def test_attention_needs_weights_of_its_own_shape(
+    change: dict[str, np.ndarray | None], message: str
+) -> None:
+    checkpoint = checkpoint_of_pairs("many-to-many", backward=True, heads=1)
+    tensors, metadata = read_tensors(exported(checkpoint))
+    changed = {name: tensor for name, tensor in (tensors | change).items() if tensor is not None}
+    with pytest.raises(CheckpointError, match=message):
+        imported_checkpoint(changed, metadata, "m.safetensors")
+
+
+@pytest.mark.parametrize("heads", ["0", "-1", "two", "3", "999999999"])
+def test_heads_that_are_no_number_of_heads_are_refused(heads: str) -> None:
+    checkpoint = checkpoint_of_pairs("many-to-many", backward=True, heads=1)
+    tensors, metadata = read_tensors(exported(checkpoint))
+    with pytest.raises(CheckpointError, match=r"attention|sizes are no network"):
+        imported_checkpoint(tensors, metadata | {"attention": heads}, "m.safetensors")
 
 
 def test_a_context_needs_weights_of_its_own_shape() -> None:
