@@ -8,6 +8,7 @@ import typer
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.lookup import find_checkpoint, is_checkpoint_argument
+from charrnn.cli.alignments import show_alignments
 from charrnn.cli.answer_writer import AnswerWriter
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import say, warn
@@ -48,6 +49,14 @@ def predict(
         int | None,
         typer.Option(metavar="N", help="many-to-many: beam search with N hypotheses. Default: 1."),
     ] = None,
+    alignment: Annotated[
+        bool,
+        typer.Option(
+            "--alignment",
+            help="many-to-many with attention: show how much each symbol of an answer took from "
+            "each input character.",
+        ),
+    ] = False,
     temp: Annotated[
         float | None,
         typer.Option(
@@ -127,6 +136,8 @@ def predict(
         raise UsageError(
             f"--probabilities is not for {layout}, whose answers are drawn; try without it"
         )
+    if alignment:
+        check_alignment(predictor, texts, proba=proba)
     beam, count = 1 if beam is None else beam, 1 if count is None else count
     check_beam(beam)
     check_count(count)
@@ -138,6 +149,9 @@ def predict(
     )
     if checkpoint is None:
         say(f"charrnn: answering with {label(str(path))}")
+    if alignment:
+        show_alignments(predictor, texts, beam, json=json)
+        return
     answering = AnswerWriter(
         predictor,
         proba=proba,
@@ -165,6 +179,19 @@ def predict(
             many = len(answering.skipped)
             lines = "1 line" if many == 1 else f"{many:,} lines, the first of them"
             warn(f"skipped {lines}: {answering.skipped[0]}")
+
+
+def check_alignment(predictor: Predictor, texts: Sequence[str], *, proba: bool) -> None:
+    """Raise `UsageError` for `--alignment` without attention, or without inputs to show it for."""
+    if not predictor.config.attention:
+        raise UsageError(
+            "--alignment shows attention, and this model has none",
+            "a model that was trained with --layout many-to-many --attention 1",
+        )
+    if not texts:
+        raise UsageError("--alignment needs inputs on the command line", 'predict RUN "an input"')
+    if proba:
+        raise UsageError("--alignment and --probabilities do not go together", "one of them")
 
 
 def unfit(flag: str, layout: str, others: Sequence[Layout]) -> UsageError:

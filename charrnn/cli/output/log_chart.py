@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
+from typing import TypeAlias
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import RenderableType
@@ -33,7 +34,10 @@ from charrnn.cli.output.text_plots import (
 
 GRADIENT_HINTS = ("near 1: all of it arrives", "under the dotted 1% line: hardly any")
 
-SHADES = (  # from this power of ten on: glyph, in ASCII, style, meaning
+Shade: TypeAlias = tuple[float, str, str, str, str]
+"""From this power of ten on: glyph, in ASCII, style, meaning."""
+
+SHADES: tuple[Shade, ...] = (
     (1.0, "▲", "^", "bright_red", "over 10"),
     (math.log10(0.5), "█", "#", "bright_yellow", "50% and more"),
     (-1.0, "▓", "*", "green", "10-50%"),
@@ -41,6 +45,8 @@ SHADES = (  # from this power of ten on: glyph, in ASCII, style, meaning
     (-3.0, "░", "-", "blue", "0.1-1%"),
     (-math.inf, "·", ".", "dim", "less"),
 )
+SHARES = SHADES[1:]
+"""Shades of what is never above 1."""
 
 
 def log_chart(
@@ -137,7 +143,12 @@ def _chart(chart: Chart, width: int, height: int) -> Iterator[Text]:
 
 
 def heat_map(
-    rows: Mapping[str, Values], columns: Sequence[str], *, unicode: bool, colour: bool
+    rows: Mapping[str, Values],
+    columns: Sequence[str],
+    *,
+    unicode: bool,
+    colour: bool,
+    shades: Sequence[Shade] = SHADES,
 ) -> RenderableType:
     """Draw ratios as shades, one line for each row; neighbours are averaged to fit the width.
 
@@ -146,13 +157,14 @@ def heat_map(
         columns: titles of the columns.
         unicode: shades instead of ASCII letters.
         colour: whether to colour the shades.
+        shades: those that are used.
     """
     logs = [
         (printable(name, unicode), [log10_or_none(value) for value in values])
         for name, values in rows.items()
     ]
     titles = [printable(column, unicode) for column in columns]
-    return LazyLines(lambda width: _heat(logs, titles, width, unicode, colour))
+    return LazyLines(lambda width: _heat(logs, titles, width, unicode, colour, shades))
 
 
 def _heat(
@@ -161,6 +173,7 @@ def _heat(
     width: int,
     unicode: bool,
     colour: bool,
+    shades: Sequence[Shade],
 ) -> Iterator[Text]:
     if not rows or not titles:
         yield Text("nothing to draw: no values")
@@ -182,19 +195,19 @@ def _heat(
         line = Text(set_cell_size(shortened(name, names, unicode), names) + " ")
         padded = [*logs, *[None] * len(titles)][: len(titles)]
         for log in resampled(padded, count):
-            glyph, style = _shade(log, unicode)
+            glyph, style = _shade(log, unicode, shades)
             line.append(glyph * wide, style if colour else "")
         line.rstrip()
         yield line
     legend = (
         Text.assemble((glyph if unicode else plain, style if colour else ""), " " + meaning)
-        for _, glyph, plain, style, meaning in SHADES
+        for _, glyph, plain, style, meaning in shades
     )
     yield from flow_entries(legend, width)
 
 
-def _shade(log: float | None, unicode: bool) -> tuple[str, str]:
+def _shade(log: float | None, unicode: bool, shades: Sequence[Shade]) -> tuple[str, str]:
     if log is None:
         return " ", ""
-    glyph, plain, style = next(shade[1:4] for shade in SHADES if log >= shade[0])
+    glyph, plain, style = next(shade[1:4] for shade in shades if log >= shade[0])
     return glyph if unicode else plain, style
