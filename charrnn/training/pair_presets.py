@@ -31,23 +31,33 @@ MAX_POSITIONS = 2**15
 DENSE: Settings = {"hidden": 256, "batch_size": 32}
 """Settings where most positions are predicted: those of texts."""
 
-TRANSDUCTION: Settings = {"batch_size": 32, "optimiser": "muon"}
+TRANSDUCTION: Settings = {
+    "batch_size": 32,
+    "optimiser": "muon",
+    "bidirectional": True,
+    "attention": 1,
+}
 """Settings for a text to a text. On plurals, transliterations and phonemes Muon had more answers
-right than Adagrad after as many epochs."""
+right than Adagrad after as many epochs, and attention more than none in the same time."""
+
+MAX_ATTENDED = 1_000
+"""Longest example, in characters, for which attention is the default: its memory and its time grow
+with the square of the length."""
 
 MANY_TRANSDUCED = 25_000
 """Training pairs from which a text to a text has the settings `MANY_TRANSDUCTIONS`."""
-MANY_TRANSDUCTIONS: Settings = {"batch_size": 128, "lr": 0.5, "bidirectional": True}
-"""Settings for a text to a text of many pairs: more passes in the same time, in both directions."""
+MANY_TRANSDUCTIONS: Settings = {"batch_size": 128, "lr": 0.5}
+"""Settings for a text to a text of many pairs: more passes in the same time."""
 
 TRANSDUCTION_HIDDEN_BY_MINUTES, MAX_TRANSDUCTION_HIDDEN = ((256, 1.5), (384, 8)), 512
 """Pairs (hidden size for many texts to texts, typical minutes below which it is chosen), and that
 for more. Reading in both directions takes twice the time of the texts by which minutes are typical:
 three minutes of such a machine are 1.4 typical ones."""
 
-TRANSDUCTION_NETWORKS = ((1, 10),)
+TRANSDUCTION_NETWORKS = ((1, 8),)
 """Pairs (networks for many texts to texts, typical minutes below which they are trained); two for
-more. The mean of two networks of half the time each has more answers right than one network."""
+more. A network that overfits in half of the time gains less from the other half than from a second
+network."""
 MAX_TRANSDUCTION_NETWORKS = 2
 NETWORKS_RULE = (
     f"for many-to-many with {MANY_TRANSDUCED:,} pairs or more, {MAX_TRANSDUCTION_NETWORKS} if "
@@ -198,7 +208,12 @@ def plan_pairs(
     if settings.get("optimiser") == "muon" and given.get("cell", "lstm") not in MUON_CELLS:
         settings["optimiser"] = "adam"
     settings |= given
+    if given.get("attention"):
+        settings.setdefault("bidirectional", True)
     settings["bidirectional"] = backward_use(layout, settings)
+    attends = settings["bidirectional"] == "context" and longest <= MAX_ATTENDED
+    if "attention" not in given and not attends:
+        settings["attention"] = 0
     notes = []
     if settings["batch_size"] > len(train):
         notes.append(

@@ -540,6 +540,49 @@ CASES = [
         f"train --builtin languages --layout many-to-one {P} --networks 2",
     ),
     Case(
+        f"train corpus.txt {T} --networks 3",
+        "--networks is for pairs, and this is a text",
+        "charrnn ensemble corpus.txt --members 3",
+        f"{LATER.replace('sweep', 'ensemble').partition(' --grid')[0]} --members 3",
+        4,
+    ),
+    Case(
+        f"train --builtin vowels {P} --networks 2 --network-plans nine",
+        "it must be UNTIL:STEPS,…,STEPS",
+        "--network-plans 900",
+        f"train --builtin vowels {P} --networks 2 --network-plans 9",
+    ),
+    Case(
+        f"train --builtin vowels {P} --networks 3 --network-plans 9",
+        "has 1 plan, and --networks 3 needs 2",
+        "--networks 2",
+        f"train --builtin vowels {P} --networks 2 --network-plans 9",
+    ),
+    Case(
+        f"train --builtin vowels {P.replace('--steps 2 ', '')} --networks 2 --network-plans 2",
+        "--network-plans repeats a run that has --steps",
+        "--steps N",
+        f"train --builtin vowels {P} --networks 2 --network-plans 2",
+    ),
+    Case(
+        f"train turned.tsv --layout synced {P} --attention 1",
+        "--attention needs inputs that are read in both directions",
+        "--layout many-to-many --bidirectional",
+        f"train turned.tsv --layout many-to-many --bidirectional {P} --attention 1",
+    ),
+    Case(
+        f"train turned.tsv --layout many-to-many {P} --attention 3",
+        "--attention 3 does not divide --hidden 4",
+        "--attention 1",
+        f"train turned.tsv --layout many-to-many {P} --attention 1",
+    ),
+    Case(
+        f"train corpus.txt {T} --ngrams 3",
+        "--ngrams is for labels; n-grams of a text are mixed into a trained network",
+        "charrnn combine RUN --ngrams 3 after training",
+        "combine run --ngrams 3 -o later.npz",
+    ),
+    Case(
         f"train --builtin vowels {P} --balance 0.5",
         "--balance is for labels",
         "without it",
@@ -1044,6 +1087,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, sentences: str) -> Path:
         Path("greek.txt").write_text("αβγδ" * 20, encoding="utf-8")
         Path("alone").mkdir()
         Path("ab.txt").write_text("ab", encoding="utf-8")
+        turned = (f"{a}{b}\t{b}{a}\n" for a in "abcde" for b in "xyz")
+        Path("turned.tsv").write_text("".join(turned), encoding="utf-8")
         Path("empty").mkdir()
         Path("broken.npz").write_bytes(b"PK\3\4" + bytes(100))
         np.savez("foreign.npz", W=np.zeros(3))

@@ -1901,6 +1901,20 @@ LABELS = (
         ("cli/train/test_networks.py::test_minutes_are_shared_by_networks_and_repeated_exactly",),
     ),
     Weakening(
+        "attention-to-padding",
+        "charrnn/nn/attention.py",
+        "np.copyto(alpha, MASKED, where=self.masked)",
+        "np.copyto(alpha, alpha, where=self.masked)",
+        ("nn/test_attention.py::test_more_padding_changes_no_prediction_and_no_gradient",),
+    ),
+    Weakening(
+        "attention-to-another-rows-inputs",
+        "charrnn/inference/readouts.py",
+        "self._rows = self._rows[rows]",
+        "self._rows = self._rows[: len(rows)]",
+        ("inference/test_prompt_readers.py::test_a_tree_gives_the_answers_of_one_by_one",),
+    ),
+    Weakening(
         "figure-of-labels-on-what-was-fitted",
         "charrnn/inference/label_mixture.py",
         "fitted = self.fit(slice(1 - own.start, None, 2), with_ngrams=with_ngrams)",

@@ -253,7 +253,8 @@ def test_a_plan_asks_for_what_fits_the_layout() -> None:
         )
         assert made.model.bidirectional == LAYOUTS[name].backward_use
         made = plan_pairs("default", {}, dataset.pairing, dataset.train, Budget(steps=5))
-        assert made.model.bidirectional == ("each" if name == "synced" else None)
+        default = {"synced": "each", "many-to-many": "context", "many-to-one": None}
+        assert made.model.bidirectional == default[name]
         made = plan_pairs(
             "default", {"bidirectional": False}, dataset.pairing, dataset.train, Budget(steps=5)
         )

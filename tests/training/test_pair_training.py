@@ -279,7 +279,7 @@ def test_a_text_to_a_text_has_the_regularisation_of_texts() -> None:
     assert (model["hidden"], model["dropout"]) == (256, MANY_EPOCHS["dropout"])
     assert model["recurrent_dropout"] == 0
     model, training = vars_of(pairing, few, Budget(steps=1), hidden=768)
-    assert training["lr"] * training["weight_decay"] == pytest.approx(0.4 * WEIGHT_DECAY, rel=0.02)
+    assert training["lr"] * training["weight_decay"] == pytest.approx(0.2 * WEIGHT_DECAY, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +298,9 @@ def test_more_minutes_mean_more_units_for_many_texts(
 ) -> None:
     model, training = vars_of(*repeated("many-to-many", pairs), budget)
     assert model["hidden"] == hidden
-    many = ("context", 128, 0.5) if pairs == 30_000 else (None, 32, 0.4)
-    assert (model["bidirectional"], training["batch_size"], training["lr"]) == many
+    assert (model["bidirectional"], model["attention"]) == ("context", 1)
+    many = (128, 0.5) if pairs == 30_000 else (32, 0.2)
+    assert (training["batch_size"], training["lr"]) == many
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def refuse_new_settings(context: typer.Context) -> None:
 
 
 def refuse_unread_options(
-    context: typer.Context, *, layout: str | None, cell: str | None, val_fraction: float
+    context: typer.Context, *, layout: str | None, cell: str | None, val_fraction: float | None
 ) -> None:
     """Raise `UsageError` for the first option given that this run would not read.
 
@@ -38,7 +38,7 @@ def refuse_unread_options(
         context: the command line.
         layout: the layout of the run, from `--like` too; None for a text.
         cell: the cell of the run, from `--like` too; None for that of the preset.
-        val_fraction: the validation part of the run, from `--like` too.
+        val_fraction: the validation part of the run, from `--like` too; None for the default.
     """
     given = dict(on_the_command_line(context))
     values = context.params
@@ -54,7 +54,11 @@ def refuse_unread_options(
     if values["balance"]:
         check_labels("--balance", layout)
     if (values["networks"] or 1) > 1:
-        check_pairs("--networks", layout)
+        if layout is None:
+            raise UsageError(
+                "--networks is for pairs, and this is a text",
+                f"charrnn ensemble corpus.txt --members {values['networks']}",
+            )
         if "init_from" in given:
             raise UsageError(
                 "--networks trains from several initial weights, --init-from from one", "without it"
@@ -106,12 +110,6 @@ def check_bidirectional(layout: str | None) -> None:
             f"--bidirectional is for {', '.join(fit)}; an input of {layout} is one symbol",
             "without it",
         )
-
-
-def check_pairs(flag: str, layout: str | None) -> None:
-    """Raise `UsageError` for an option if the run is on a text."""
-    if layout is None:
-        raise UsageError(f"{flag} is for pairs, --layout {'|'.join(LAYOUTS)}", "without it")
 
 
 def check_network_plans(values: dict[str, Any]) -> None:

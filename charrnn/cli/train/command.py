@@ -19,7 +19,7 @@ from charrnn.cli.train.network_plans import (
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.cli.train.setup import TrainRequest, start_run
+from charrnn.cli.train.setup import MAX_VALIDATION_PAIRS, TrainRequest, start_run
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.decoding import FORMS, TextOptions
@@ -36,9 +36,10 @@ from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.pair_presets import (
     MANY_LABELLED,
-    MANY_TRANSDUCED,
+    MAX_ATTENDED,
     NETWORKS_RULE,
     PATIENCE,
+    TRANSDUCTION,
 )
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
@@ -121,7 +122,9 @@ def train_network(
     val_fraction: Annotated[
         float,
         option(
-            CORPUS, "Fraction used for validation: the end of a text; pairs are drawn by --seed."
+            CORPUS,
+            "Fraction used for validation: the end of a text; pairs are drawn by --seed. Of pairs "
+            f"{MAX_VALIDATION_PAIRS:,} at most unless it is given.",
         ),
     ] = DEFAULT_VAL_FRACTION,
     val_limit: Annotated[
@@ -166,9 +169,18 @@ def train_network(
             MODEL,
             "For pairs: in each layer a second cell, which reads the input from its end; "
             f"{names({n: one for n, one in LAYOUTS.items() if one.backward_use})}. Default: for "
-            f"synced, for many-to-one from {MANY_LABELLED:,} pairs, and for many-to-many from "
-            f"{MANY_TRANSDUCED:,}.",
+            f"synced and many-to-many, and for many-to-one from {MANY_LABELLED:,} pairs.",
             "--bidirectional/--no-bidirectional",
+        ),
+    ] = None,
+    attention: Annotated[
+        int | None,
+        option(
+            MODEL,
+            "For many-to-many read in both directions: heads of the attention with which each "
+            f"symbol of an answer looks back at all inputs; 0: none. Default: "
+            f"{TRANSDUCTION['attention']} for many-to-many of up to {MAX_ATTENDED:,} characters, "
+            "else 0.",
         ),
     ] = None,
     dropout: Annotated[
@@ -470,6 +482,7 @@ def train_network(
     given = settings_given(context.params)
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other", "one of them")
+    given_options = dict(on_the_command_line(context))
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
@@ -483,7 +496,7 @@ def train_network(
         layout=layout,
         text=TextOptions(encoding, as_bytes, normalise),
         min_count=min_count,
-        val_fraction=val_fraction,
+        val_fraction=val_fraction if "val_fraction" in given_options else None,
         preset=preset,
         given=given,
         budget=budget_given(minutes, epochs, steps),
@@ -496,7 +509,6 @@ def train_network(
         network_plans=parse_network_plans(network_plans) if network_plans is not None else (),
     )
     if like is not None:
-        given_options = dict(on_the_command_line(context))
         request = request_like(like, request, given_options, quiet=quiet)
     refuse_unread_options(
         context,

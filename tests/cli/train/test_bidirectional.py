@@ -70,7 +70,7 @@ def test_the_line_chosen_repeats_the_run(
     run_cli: Charrnn, empty_folder: Path, layout: str, assert_same: Callable[[Path, Path], None]
 ) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", layout)
-    option = "--no-bidirectional" if layout == "synced" else "--bidirectional"  # not the default
+    option = "--bidirectional" if layout == "many-to-one" else "--no-bidirectional"  # no default
     result = run_cli("train", pairs, "--layout", layout, option, "--steps", "30", *TINY)
     assert result.exit_code == 0, result.stderr
     screen = " ".join(result.stderr.split())
@@ -89,7 +89,7 @@ def test_an_interrupted_run_goes_on_in_both_directions(
     run_cli: Charrnn, empty_folder: Path, at_step: Any, assert_same: Callable[[Path, Path], None]
 ) -> None:
     pairs = write_pairs(empty_folder / "p.tsv", "many-to-many")
-    words = (pairs, "--layout", "many-to-many", "--bidirectional", "--steps", "60", *TINY)
+    words = (pairs, "--layout", "many-to-many", "--attention", "0", "--steps", "60", *TINY)
     assert run_cli("train", *words, "--out", "whole", "--quiet").exit_code == 0
     at_step(25, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert run_cli("train", *words, "--out", "cut").exit_code == 130

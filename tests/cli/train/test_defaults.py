@@ -15,7 +15,7 @@ from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.pair_presets import NETWORKS_RULE, PATIENCE
+from charrnn.training.pair_presets import MAX_ATTENDED, NETWORKS_RULE, PATIENCE, TRANSDUCTION
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_PRESET_HIDDEN,
@@ -71,6 +71,9 @@ FIGURES: dict[str, Callable[[], object]] = {
     ),
     "val_limit": lambda: (
         f"{MAX_VALIDATION_CHARACTERS:,}; with --minutes as many as take {VALIDATION_SHARE:.0%} of"
+    ),
+    "attention": lambda: (
+        f"{TRANSDUCTION['attention']} for many-to-many of up to {MAX_ATTENDED:,} characters, else 0"
     ),
     "networks": lambda: (
         f"with --minutes and many-to-one up to {DEFAULT_NETWORKS}, if there is time; "

@@ -91,7 +91,7 @@ def test_a_run_ends_early_and_its_options_repeat_it(
         plain(self, seconds)
 
     monkeypatch.setattr(Replanning, "stepped", counted)
-    time = ("--minutes", "30", "--eval-every", "40", "--lr", "0.1")
+    time = ("--minutes", "30", "--eval-every", "40", "--lr", "0.1", "--no-bidirectional")
     result = run_cli("train", pairs, *OPTIONS, *time, "--out", "first")
     assert result.exit_code == 0, result.stderr
     stored = metadata(Path("first/last.npz"))["training"]["config"]
