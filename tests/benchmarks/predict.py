@@ -44,12 +44,14 @@ class Case(NamedTuple):
     backwards: bool
     beam: int = 1
     random_letters: bool = False
+    attention: int = 0
 
     @property
     def name(self) -> str:
         """What the row is called."""
         parts = [self.layout, str(self.hidden)]
         parts += ["both directions"] if self.backwards else []
+        parts += ["attention"] if self.attention else []
         parts += [f"beam {self.beam}"] if self.beam > 1 else []
         return ", ".join(parts + (["random letters"] if self.random_letters else []))
 
@@ -64,6 +66,7 @@ CASES = (
     *(Case("synced", hidden, backwards) for hidden in (128, 256) for backwards in (False, True)),
     *(Case("many-to-many", hidden, False, beam) for hidden in (128, 256) for beam in (1, 4)),
     Case("many-to-many", 256, True),
+    *(Case("many-to-many", 256, True, beam, attention=1) for beam in (1, 4)),
 )
 
 
@@ -89,6 +92,7 @@ def model_of(case: Case) -> Predictor:
         *(pairing.inputs, pairing.outputs),
         hidden=case.hidden,
         bidirectional=pairing.layout_spec.backward_use if case.backwards else None,
+        attention=case.attention,
     )
     parameters = initialise(config, np.random.default_rng(0))
     if pairing.layout_spec.feeds_back:
