@@ -158,6 +158,7 @@ def calls_of_predictor(layout: str) -> Calls:
     calls: dict[str, Callable[[Any], object]] = {
         "prompt": model.prompt,
         "answer": lambda v: model.answer([v]),
+        "alignment": model.alignment,
         "label_probabilities": lambda v: model.label_probabilities([v]),
         "sample": lambda v: sampled(field=v),
     }
@@ -166,6 +167,7 @@ def calls_of_predictor(layout: str) -> Calls:
     yield from each(f"{layout}: inputs", model.answer, good, None, 5, b"ab", [good, ""])
     yield from each(f"{layout}: inputs", model.label_probabilities, good, None, 5)
     yield from each(f"{layout}: beam", lambda v: model.answer([good], v), *NOT_WHOLE, 0, -1, HUGE)
+    yield from each(f"{layout}: beam", partial(model.alignment, good), *NOT_WHOLE, 0, -1, HUGE)
     yield from each(f"{layout}: count", lambda v: sampled(count=v), *NOT_WHOLE, 0, -1, HUGE)
     yield from each(f"{layout}: which", lambda v: sampled(which=v), *NOT_WHOLE, -1, HUGE)
     yield from each(f"{layout}: sampling", lambda v: sampled(sampling=v), None, 1.0)

@@ -197,9 +197,8 @@ class Predictor:
         network = Network(self.config, self.parameters, len(ids), 1)
         with np.errstate(all="ignore"):
             network.forward(ids[:, None], lengths=np.array([n]))
-        assert network.attention is not None
         read = tuple(self.pairing.sources[one] for one in prompt[:n].tolist())
-        return Alignment(read, answer, network.attention.shares[0])
+        return Alignment(read, answer, network.attention_shares()[0])
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
         """Return the probability of each label after each whole input, (n, answers).

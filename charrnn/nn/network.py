@@ -298,6 +298,15 @@ class Network:
                 self.recurrent_masks[name] = dropout_mask(uniform, rate, W_hh.dtype)
                 np.multiply(W_hh, self.recurrent_masks[name], out=dropped)
 
+    def attention_shares(self) -> Array:
+        """Return the shares (B, heads, Q, S) of attention in the last `forward`.
+
+        Q counts from the first position of an answer. Raises `ValueError` without attention.
+        """
+        if self.attention is None:
+            raise ValueError("this network has no attention")
+        return self.attention.shares
+
     def loss(self, targets: Ids) -> Array:
         """Return −ln p of `targets`, ids (T, B), in nats (T, B). To be called after `forward`."""
         with np.errstate(over="ignore", invalid="ignore"):  # as in `forward`
