@@ -273,11 +273,14 @@ class Trainer:
     def replan(self, steps: int) -> None:
         """Change the number of steps of the run, which the rest of the schedule is fitted to.
 
-        At the end of the present plan the schedule begins again.
+        At the end of the present plan the schedule begins again. A plan that is changed before any
+        step was taken with it leaves no trace.
         """
         config, step = self.config, self.progress.step
-        plans = f"{config.earlier_plans}," if config.earlier_plans else ""
-        self.config = replace(config, steps=steps, earlier_plans=f"{plans}{step}:{config.steps}")
+        plans = config.earlier_plans
+        if step > max((until for until, _ in parse_plans(plans)), default=0):
+            plans = ",".join(filter(None, (plans, f"{step}:{config.steps}")))
+        self.config = replace(config, steps=steps, earlier_plans=plans)
 
     def close(self) -> None:
         """Stop the worker processes."""

@@ -494,3 +494,18 @@ def test_every_cell_learns_a_poem_by_heart(cell: str) -> None:
         events = listen(trainer, validation=text[: 4 * len(poem)])
     evaluation = next(event for event in events if isinstance(event, Evaluation))
     assert evaluation.nats < 0.1  # from the zero state it has to find its place first
+
+
+def test_a_plan_that_is_changed_twice_at_one_step_is_changed_once() -> None:
+    """By the time that is left after a step, and by the validation after it."""
+    trainer = begin(model(), TrainingConfig(steps=20, batch_size=2, seq_length=4))
+    trainer.replan(19)
+    assert (trainer.config.steps, trainer.config.earlier_plans) == (19, "")
+    for _ in range(3):
+        trainer.step()
+    trainer.replan(15)
+    trainer.replan(9)
+    assert (trainer.config.steps, trainer.config.earlier_plans) == (9, "3:19")
+    trainer.step()
+    trainer.replan(8)
+    assert (trainer.config.steps, trainer.config.earlier_plans) == (8, "3:19,4:9")
