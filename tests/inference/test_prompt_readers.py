@@ -93,6 +93,29 @@ def test_a_tree_gives_the_answers_of_one_by_one(
         assert found.probability == pytest.approx(alone.probability, rel=1e-9)
 
 
+@pytest.mark.parametrize("heads", [1, 5])
+@pytest.mark.parametrize("beam", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_each_answer_looks_back_at_its_own_input(
+    cell: str, beam: int, heads: int, rng: np.random.Generator
+) -> None:
+    """Answers of different lengths leave the batch at different steps."""
+    texts = ["".join(rng.choice(list("abc"), rng.integers(1, 9))) for _ in range(60)]
+    for seed in range(50):
+        model = model_of("many-to-many", cell, 1, seed, backwards=True, heads=heads)
+        prompts, _ = encode_prompts(model.pairing, texts, None)
+        together = answers(model, TreeReader(model.config, model.parameters), prompts, beam)
+        if len({len(one.text) for one in together}) > 2:
+            break
+    else:
+        pytest.fail("no network ends its answers at different steps")
+    for text, found in zip(texts, together, strict=True):
+        reader = NetworkReader(model.config, model.parameters)
+        (alone,) = answers(model, reader, Prompts.of([model.prompt(text)]), beam)
+        assert found.text == alone.text
+        assert found.probability == pytest.approx(alone.probability, rel=1e-9)
+
+
 @settings(max_examples=60)
 @given(texts=TEXTS, reverse=st.booleans())
 def test_a_tree_has_a_node_for_every_different_prefix(texts: list[str], reverse: bool) -> None:
