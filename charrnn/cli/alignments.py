@@ -1,4 +1,4 @@
-"""`charrnn predict --alignment`: which inputs each symbol of an answer looked back at."""
+"""`charrnn predict --alignment`: the attention weights of an answer."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 from rich.text import Text
 
 from charrnn.cli.output.console import Screen, answer
-from charrnn.cli.output.log_chart import SHARES, heat_map
+from charrnn.cli.output.log_chart import WEIGHT_SHADES, heat_map
 from charrnn.cli.output.safe_text import one_line, unicode_ok, write_plain
 from charrnn.cli.output.text_plots import supports_colour
 from charrnn.cli.runs.metrics_log import to_json
@@ -19,7 +19,7 @@ END = "END"
 
 
 def show_alignments(predictor: Predictor, texts: Sequence[str], beam: int, *, json: bool) -> None:
-    """Print the answer to each input and the shares of its attention.
+    """Print the answer to each input and its attention weights.
 
     Args:
         predictor: a model with attention.
@@ -32,8 +32,8 @@ def show_alignments(predictor: Predictor, texts: Sequence[str], beam: int, *, js
     for text in texts:
         found = predictor.alignment(text, beam)
         if json:
-            shares = np.round(found.shares.astype(np.float64), 6).tolist()
-            line: dict[str, JSON] = {"input": text, "output": found.answer.text, "shares": shares}
+            weights = np.round(found.weights.astype(np.float64), 6).tolist()
+            line: dict[str, JSON] = {"input": text, "output": found.answer.text, "weights": weights}
             write_plain(f"{to_json(line)}\n")
         else:
             show_alignment(found)
@@ -45,10 +45,10 @@ def show_alignment(found: Alignment) -> None:
     unicode, colour = unicode_ok(sys.stdout), supports_colour(Screen())
     titles = [one_line(one) for one in (*found.answer.text, END)]
     columns = [one_line(one) for one in found.inputs]
-    heads = len(found.shares)
-    for number, shares in enumerate(found.shares.tolist(), 1):
+    heads = len(found.weights)
+    for number, weights in enumerate(found.weights.tolist(), 1):
         if heads > 1:
             answer(Text(f"head {number} of {heads}"))
-        numbered = enumerate(zip(titles, shares, strict=True), 1)
+        numbered = enumerate(zip(titles, weights, strict=True), 1)
         rows = {f"{n} {title}": row for n, (title, row) in numbered}
-        answer(heat_map(rows, columns, unicode=unicode, colour=colour, shades=SHARES))
+        answer(heat_map(rows, columns, unicode=unicode, colour=colour, shades=WEIGHT_SHADES))

@@ -53,8 +53,8 @@ def predict(
         bool,
         typer.Option(
             "--alignment",
-            help="many-to-many with attention: show how much each symbol of an answer took from "
-            "each input character.",
+            help="many-to-many with attention: show the attention weights of each symbol of an "
+            "answer over the input characters.",
         ),
     ] = False,
     temp: Annotated[

@@ -57,15 +57,7 @@ FORWARD_LAST = '''    def forward(self, ids):
         return self.readout(torch.cat([h[-2], h[-1]], -1))[None], state
 '''
 
-FORWARD_CONTEXT = '''    def forward(self, ids, state=None):
-        """Map a text and GO (T, B), then each symbol (1, B), to logits (1, B, {outputs})."""
-        begins = state is None
-        if begins:
-            _, last = self.rnn({text_one_hot})
-            last = last if isinstance(last, tuple) else (last,)
-            state = [one[0::2] for one in last], last[0][1::2]  # forward, and h of backward
-        states, contexts = state  # each (L, B, {hidden})
-        x, after = {last_one_hot}, []
+STEP_OF_LAYERS = """        x, after = {last_one_hot}, []
         for layer in range({layers}):
             kinds = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
             weights = [getattr(self.rnn, f"{{kind}}_l{{layer}}") for kind in kinds]
@@ -75,7 +67,18 @@ FORWARD_CONTEXT = '''    def forward(self, ids, state=None):
             before = [one[layer] for one in states]
             after.append({cell})
             x = torch.cat([after[-1][0], contexts[layer]], -1)
-        return self.readout(x)[None], ([torch.stack(one) for one in zip(*after)], contexts)
+"""
+"""One step of all layers of a decoder, part of both forms of its `forward`."""
+
+FORWARD_CONTEXT = '''    def forward(self, ids, state=None):
+        """Map a text and GO (T, B), then each symbol (1, B), to logits (1, B, {outputs})."""
+        begins = state is None
+        if begins:
+            _, last = self.rnn({text_one_hot})
+            last = last if isinstance(last, tuple) else (last,)
+            state = [one[0::2] for one in last], last[0][1::2]  # forward, and h of backward
+        states, contexts = state  # each (L, B, {hidden})
+{steps}        return self.readout(x)[None], ([torch.stack(one) for one in zip(*after)], contexts)
 '''
 
 FORWARD_ATTENTION = '''    def forward(self, ids, state=None):
@@ -87,17 +90,7 @@ FORWARD_ATTENTION = '''    def forward(self, ids, state=None):
             both = read[..., :{hidden}] + read[..., {hidden}:]  # (T, B, {hidden})
             state = [one[0::2] for one in last], last[0][1::2], both
         states, contexts, both = state  # states and contexts: each (L, B, {hidden})
-        x, after = {last_one_hot}, []
-        for layer in range({layers}):
-            kinds = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
-            weights = [getattr(self.rnn, f"{{kind}}_l{{layer}}") for kind in kinds]
-            if begins and layer == 0:
-                x = torch.cat([x, contexts[0]], -1)
-                weights[0] = torch.cat([weights[0], self.context.weight], -1)
-            before = [one[layer] for one in states]
-            after.append({cell})
-            x = torch.cat([after[-1][0], contexts[layer]], -1)
-        h = after[-1][0]
+{steps}        h = after[-1][0]
         keys = both.unflatten(-1, ({heads}, {head}))  # (T, B, {heads}, {head})
         scores = (keys * self.query(h).unflatten(-1, ({heads}, {head}))).sum(-1, keepdim=True)
         taken = ((scores / {head} ** 0.5).softmax(0) * keys).sum(0).flatten(-2)
@@ -234,6 +227,7 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
     }
     gates = len(CELLS[config.cell].gates) * config.hidden
     form = FORWARD_ATTENTION if config.attention else FORWARDS[use]
+    steps = STEP_OF_LAYERS.format(**facts, **one_hots, cell=CELL_STEPS[config.cell])
     loading = PYTORCH.format(
         **facts,
         module=MODULES[config.cell],
@@ -241,7 +235,7 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
         bidirectional="" if use is None else ", bidirectional=True",
         context=CONTEXT_MODULE.format(**facts, gates=gates) * (use == "context")
         + ATTENTION_MODULES.format(**facts, both=2 * config.hidden) * bool(config.attention),
-        forward=form.format(**facts, **one_hots, cell=CELL_STEPS[config.cell]),
+        forward=form.format(**facts, **one_hots, steps=steps),
     )
     return loading + symbols_code(symbols) + USES[use_of(symbols)][0].format(**facts)
 

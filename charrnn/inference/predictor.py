@@ -50,14 +50,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Alignment:
-    """An answer, and where each of its symbols looked back at the input."""
+    """An answer and its attention weights."""
 
     inputs: tuple[str, ...]
     """The symbols that were read, S of them."""
     answer: Answer
     """The answer, of A symbols."""
-    shares: Array
-    """The shares of attention (K, A + 1, S) of K heads, those of the end of the answer last."""
+    weights: Array
+    """The attention weights (K, A + 1, S) of K heads, those of the end of the answer last."""
 
 
 MAX_BEAM = 1_000
@@ -176,7 +176,7 @@ class Predictor:
         return [Answer(text, one) for text, one in zip(texts, p.tolist(), strict=True)]
 
     def alignment(self, field: str, beam: int = 1) -> Alignment:
-        """Return the answer to one input, and the shares of attention with which it was written.
+        """Return the answer to one input, and its attention weights.
 
         Args:
             field: the input.
@@ -186,7 +186,7 @@ class Predictor:
         """
         if not self.config.attention:
             raise UsageError(
-                "an alignment is what attention looks back at, and this model has none",
+                "an alignment needs attention, and this model has none",
                 "a model that was trained with --attention 1",
             )
         (answer,) = self.answer([field], beam)
@@ -198,7 +198,7 @@ class Predictor:
         with np.errstate(all="ignore"):
             network.forward(ids[:, None], lengths=np.array([n]))
         read = tuple(self.pairing.sources[one] for one in prompt[:n].tolist())
-        return Alignment(read, answer, network.attention_shares()[0])
+        return Alignment(read, answer, network.attention_weights()[0])
 
     def label_probabilities(self, inputs: Sequence[str]) -> Array:
         """Return the probability of each label after each whole input, (n, answers).

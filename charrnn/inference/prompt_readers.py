@@ -116,7 +116,7 @@ class NetworkDecoder(Decoder):
         states: the states (R, H) it begins with, by name.
         config: the shape of the network.
         parameters: its weights.
-        annotations: the inputs that answers look back at, R rows; None without attention.
+        annotations: the inputs that answers attend to, R rows; None without attention.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Readouts of answers that are being written: from states of the top layer to logits.
 
-One row for each answer. `LinearReadout` is that of plain networks, `AttentionReadout` looks back at
+One row for each answer. `LinearReadout` is that of plain networks, `AttentionReadout` attends to
 the inputs first (`charrnn.nn.attention`).
 """
 
@@ -58,7 +58,7 @@ class AttentionReadout(Readout):
     def __init__(self, parameters: Parameters, annotations: Annotations) -> None:
         self.parameters, self.annotations = parameters, annotations
         self._rows: Ids = np.arange(len(annotations.lengths))
-        """The row of the annotations that each answer looks back at."""
+        """The row of the annotations that each answer attends to."""
 
     def logits(self, h: Array) -> Array:
         """Return tanh(h W_output + c W_context + b) W_hy + b_y."""

@@ -1,8 +1,8 @@
-"""Attention: each symbol of an answer looks back at all inputs, not only at the last state.
+"""Attention: each symbol of an answer attends to all inputs.
 
     eₛ = h→ₛ + h←ₛ                    the annotation of input s, of both directions (H)
     qₜ = h→ₜ W_query                  the query of answer position t (H)
-    αₜₛ = softmaxₛ(qₜ · eₛ / √d)      how much of input s position t takes, over the n inputs
+    αₜₛ = softmaxₛ(qₜ · eₛ / √d)      the attention weights of position t over the n inputs
     cₜ = Σₛ αₜₛ eₛ                    (H)
     rₜ = tanh(h→ₜ W_output + cₜ W_context + b)      what the readout reads (H)
 
@@ -13,7 +13,7 @@ bilinear score is that of Luong, Pham & Manning 2015 (arXiv 1508.04025, section 
 by the root of the length that of Vaswani et al. 2017 (arXiv 1706.03762). With K heads, as there,
 the units are divided into K parts of d = H / K, each with α of its own.
 
-A gradient thus has a way of one step from an answer to each input, whatever their distance.
+The gradient thus passes from an answer to each input in one step, whatever their distance.
 """
 
 from math import sqrt
@@ -35,13 +35,18 @@ MASKED = -1e30
 
 
 def attention_shapes(hidden: int) -> Shapes:
-    """Return the name and shape of every parameter of the attention over layers of `hidden`."""
+    """Return the name and shape of every parameter of the attention over layers of `hidden`.
+
+    Example:
+        >>> attention_shapes(4)["attention.W_query"]
+        (4, 4)
+    """
     H = hidden
     return {W_QUERY: (H, H), W_OUTPUT: (H, H), W_CONTEXT: (H, H), BIAS: (H,)}
 
 
 class Annotations:
-    """The inputs that attention looks back at, of B rows.
+    """The annotations of the inputs of B rows.
 
     Args:
         values: eₛ (B, K, S, d), K heads of d numbers each.
@@ -58,7 +63,14 @@ class Annotations:
         return Annotations(self.values[numbers], self.lengths[numbers])
 
     def attend(self, queries: Array) -> tuple[Array, Array]:
-        """Return α (B, K, Q, S) and c (B, K, Q, d) for queries (B, K, Q, d)."""
+        """Return α (B, K, Q, S) and c (B, K, Q, d) for queries (B, K, Q, d).
+
+        Example:
+            >>> values = np.array([1.0, 3.0, 9.0]).reshape(1, 1, 3, 1)
+            >>> alpha, c = Annotations(values, np.array([2])).attend(np.zeros((1, 1, 1, 1)))
+            >>> alpha[0, 0, 0], c[0, 0, 0]
+            (array([0.5, 0.5, 0. ]), array([2.]))
+        """
         alpha = np.matmul(queries, self.values.transpose(0, 1, 3, 2))
         alpha *= score_scale(queries)
         np.copyto(alpha, MASKED, where=self.masked)
@@ -117,7 +129,7 @@ class Attention:
         _, B, H = shape
         nothing = np.zeros((B, heads, 1, H // heads), dtype)
         self.annotations = Annotations(nothing, np.ones(B, np.int64))
-        """Those that answers look back at: of the last batch that had inputs."""
+        """Those of the last batch that had inputs."""
 
     def forward(self, h: Array, h_reverse: Array, outputs: Array, lengths: Ids) -> Array:
         """Return r (T, B, H), a buffer.
@@ -149,7 +161,7 @@ class Attention:
         return self.out
 
     @property
-    def shares(self) -> Array:
+    def weights(self) -> Array:
         """α (B, K, Q, S) of the last `forward`; Q counts from the first position of an answer."""
         return self._alpha
 

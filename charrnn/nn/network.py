@@ -3,7 +3,7 @@
     ids (T, B) → layer 0 → … → layer L−1 → h W_hy + b_y = logits (T, B, V)
 
 With `ModelConfig.bidirectional` every layer also reads from the end (`charrnn.nn.bidirectional`),
-and with `ModelConfig.attention` answers look back at all inputs (`charrnn.nn.attention`).
+and with `ModelConfig.attention` answers attend to all inputs (`charrnn.nn.attention`).
 
 The same code trains and evaluates (B sequences of T steps) and samples (T = 1): a `Network` is a
 set of buffers of one size over `Parameters`, which any number of networks may share.
@@ -85,17 +85,17 @@ def require_window(
     """Raise `StorageError` if the buffers of a batch (T, B) exceed the memory of this machine.
 
     A lower bound: counts the outputs, the gates and, for a backward pass, their gradients. The
-    shares of attention grow with T².
+    attention weights grow with T².
     """
     gates = len(CELLS[config.cell].gates)
     arrays = 1 + (2 * gates if backward else gates)
     units = config.layers * config.output_size  # with those of the cells that read from the end
-    shares = config.attention * T * (4 if backward else 1)
-    numbers = T * B * (units * arrays + 2 * config.outputs + shares)
+    attending = config.attention * T * (4 if backward else 1)
+    numbers = T * B * (units * arrays + 2 * config.outputs + attending)
     require_memory(
         numbers * np.dtype(dtype).itemsize,
         f"a batch of {B:,} sequences of {T:,} characters",
-        *(["--attention 0"] if shares > units * arrays else []),
+        *(["--attention 0"] if attending > units * arrays else []),
         "a smaller --batch-size",
         "a smaller --seq-length",
         "a smaller --hidden",
@@ -298,14 +298,14 @@ class Network:
                 self.recurrent_masks[name] = dropout_mask(uniform, rate, W_hh.dtype)
                 np.multiply(W_hh, self.recurrent_masks[name], out=dropped)
 
-    def attention_shares(self) -> Array:
-        """Return the shares (B, heads, Q, S) of attention in the last `forward`.
+    def attention_weights(self) -> Array:
+        """Return the attention weights (B, heads, Q, S) of the last `forward`.
 
         Q counts from the first position of an answer. Raises `ValueError` without attention.
         """
         if self.attention is None:
             raise ValueError("this network has no attention")
-        return self.attention.shares
+        return self.attention.weights
 
     def loss(self, targets: Ids) -> Array:
         """Return −ln p of `targets`, ids (T, B), in nats (T, B). To be called after `forward`."""

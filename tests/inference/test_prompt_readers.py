@@ -96,7 +96,7 @@ def test_a_tree_gives_the_answers_of_one_by_one(
 @pytest.mark.parametrize("heads", [1, 5])
 @pytest.mark.parametrize("beam", [1, 3])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_each_answer_looks_back_at_its_own_input(
+def test_each_answer_attends_to_its_own_input(
     cell: str, beam: int, heads: int, rng: np.random.Generator
 ) -> None:
     """Answers of different lengths leave the batch at different steps."""

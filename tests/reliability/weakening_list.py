@@ -1912,7 +1912,7 @@ LABELS = (
         "charrnn/inference/readouts.py",
         "self._rows = self._rows[rows]",
         "self._rows = self._rows[: len(rows)]",
-        ("inference/test_prompt_readers.py::test_each_answer_looks_back_at_its_own_input",),
+        ("inference/test_prompt_readers.py::test_each_answer_attends_to_its_own_input",),
     ),
     Weakening(
         "figure-of-labels-on-what-was-fitted",

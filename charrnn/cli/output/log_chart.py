@@ -45,8 +45,8 @@ SHADES: tuple[Shade, ...] = (
     (-3.0, "░", "-", "blue", "0.1-1%"),
     (-math.inf, "·", ".", "dim", "less"),
 )
-SHARES = SHADES[1:]
-"""Shades of what is never above 1."""
+WEIGHT_SHADES = SHADES[1:]
+"""Shades of weights from 0 to 1."""
 
 
 def log_chart(

@@ -177,8 +177,8 @@ def train_network(
         int | None,
         option(
             MODEL,
-            "For many-to-many read in both directions: heads of the attention with which each "
-            f"symbol of an answer looks back at all inputs; 0: none. Default: "
+            "For many-to-many read in both directions: attention heads, with which each symbol of "
+            "an answer attends to all inputs; 0: none. Default: "
             f"{TRANSDUCTION['attention']} for many-to-many of up to {MAX_ATTENDED:,} characters, "
             "else 0.",
         ),

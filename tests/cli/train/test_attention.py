@@ -35,7 +35,7 @@ def turned(empty_folder: Path) -> Path:
 
 
 def test_it_learns_in_few_steps_what_a_context_alone_does_not(run_cli: Call, turned: Path) -> None:
-    """To turn eight letters round, an answer has to look back at each of them."""
+    """To turn eight letters round, an answer has to attend to each of them."""
     right = []
     for heads in ("1", "0"):
         words = (*OPTIONS[:2], "--hidden", "32", "--bidirectional", "--attention", heads)
@@ -74,8 +74,8 @@ def test_an_alignment_shows_what_each_symbol_took(run_cli: Call, turned: Path) -
     predictor = Predictor.load("run")
     found = predictor.alignment("abca")
     assert (found.inputs, found.answer) == (tuple("abca"), predictor.answer(["abca"])[0])
-    assert found.shares.shape == (2, len(found.answer.text) + 1, 4)
-    np.testing.assert_allclose(found.shares.sum(axis=-1), 1, rtol=1e-5)
+    assert found.weights.shape == (2, len(found.answer.text) + 1, 4)
+    np.testing.assert_allclose(found.weights.sum(axis=-1), 1, rtol=1e-5)
 
     ids = np.concatenate(
         [
@@ -90,7 +90,7 @@ def test_an_alignment_shows_what_each_symbol_took(run_cli: Call, turned: Path) -
     queries = (h[4:] @ predictor.parameters["attention.W_query"]).reshape(-1, 2, 8)
     scores = np.einsum("akd,skd->kas", queries, keys) / np.sqrt(8)
     alpha = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(found.shares, alpha, rtol=1e-3)
+    np.testing.assert_allclose(found.weights, alpha, rtol=1e-3)
 
     shown = run_cli("predict", "run", "abca", "--alignment")
     assert shown.exit_code == 0, shown.stderr
@@ -103,7 +103,7 @@ def test_an_alignment_shows_what_each_symbol_took(run_cli: Call, turned: Path) -
     assert "over 10" not in shown.stdout
     stored = json.loads(run_cli("predict", "run", "abca", "--alignment", "--json").stdout)
     assert (stored["input"], stored["output"]) == ("abca", found.answer.text)
-    np.testing.assert_allclose(stored["shares"], found.shares, atol=1e-5)
+    np.testing.assert_allclose(stored["weights"], found.weights, atol=1e-5)
 
 
 @pytest.mark.parametrize(
