@@ -11,9 +11,9 @@ from charrnn.nn.attention import join_heads, split_heads
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network, initialise
 from charrnn.nn.ops import log_softmax
-from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.types import Array
+from tests.nn.gradients import assert_same, gradients_of
 
 T, D, V, H = 7, 4, 3, 4
 LENGTHS = np.array([3, 1, 5])
@@ -53,25 +53,6 @@ class Problem:
         network.reset_state()
         network.forward(self.inputs, DropoutDraws(7) if drops else None, LENGTHS)
         return np.sum(self.weights * network.loss(self.targets))
-
-
-def gradients_of(network: Network, problem: Problem) -> Parameters:
-    """Return a copy of all gradients; each must be overwritten, in two batches as in one."""
-    assert network.gradients is not None
-    for _ in range(2):
-        problem.loss(network)
-        network.gradients.vector.fill(np.nan)
-        network.backward(problem.targets, problem.weights)
-    return network.gradients.like(network.gradients.vector.copy())
-
-
-def assert_same(gradients: Parameters, expected: Parameters, tolerance: float) -> None:
-    """Compare array by array, relative to the largest number of each, which is not zero."""
-    for name, gradient in gradients.items():
-        largest = np.abs(expected[name]).max()
-        assert largest > 1e-7, f"{name} has no gradient, which proves nothing"
-        error = np.abs(gradient - expected[name]).max() / largest
-        assert error <= tolerance, f"{name} is off by {error:.1e}"
 
 
 @layers

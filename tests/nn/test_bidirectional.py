@@ -11,9 +11,9 @@ from charrnn.nn.bidirectional import USES, W_CTX
 from charrnn.nn.cells import CELLS
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network, initialise
-from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids
+from tests.nn.gradients import assert_same, gradients_of
 
 T, D, V, H = 6, 4, 3, 3
 LENGTHS = np.array([3, 1, 5])
@@ -100,25 +100,6 @@ def test_every_gradient_is_the_central_difference(
         expected.vector[i] = (above - problem.loss(network)) / 2e-5
         vector[i] = weight
     assert_same(gradients, expected, 1e-6)
-
-
-def gradients_of(network: Network, problem: Problem) -> Parameters:
-    """Return a copy of all gradients; each must be overwritten, in two batches as in one."""
-    assert network.gradients is not None
-    for _ in range(2):
-        problem.loss(network)
-        network.gradients.vector.fill(np.nan)
-        network.backward(problem.targets, problem.weights)
-    return network.gradients.like(network.gradients.vector.copy())
-
-
-def assert_same(gradients: Parameters, expected: Parameters, tolerance: float) -> None:
-    """Compare array by array, relative to the largest number of each, which is not zero."""
-    for name, gradient in gradients.items():
-        largest = np.abs(expected[name]).max()
-        assert largest > 1e-6, f"{name} has no gradient, which proves nothing"
-        error = np.abs(gradient - expected[name]).max() / largest
-        assert error <= tolerance, f"{name} is off by {error:.1e}"
 
 
 @use

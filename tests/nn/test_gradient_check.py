@@ -18,6 +18,7 @@ from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import DropoutDraws
 from charrnn.types import Array, Ids
+from tests.nn.gradients import assert_same
 
 T, B, D, V, H = 4, 2, 4, 3, 3
 STEP = 1e-30
@@ -68,15 +69,6 @@ def by_complex_steps(network: Network, problem: Problem) -> Parameters:
         result.vector[i] = problem.loss(perturbed).imag / STEP
         stepped.vector[i] = stepped.vector[i].real
     return result
-
-
-def assert_same(gradients: Parameters, expected: Parameters, tolerance: float) -> None:
-    """Compare array by array, relative to the largest number of each, which is not zero."""
-    for name, gradient in gradients.items():
-        largest = np.abs(expected[name]).max()
-        assert largest > 1e-6, f"{name} has no gradient, which proves nothing"
-        error = np.abs(gradient - expected[name]).max() / largest
-        assert error <= tolerance, f"{name} is off by {error:.1e}"
 
 
 layers = pytest.mark.parametrize("layers", [1, 2, 3])
