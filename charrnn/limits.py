@@ -112,6 +112,7 @@ TRAINING_LIMITS = {
     "state_reset_prob": Limits(0, 1, 0.05),
     "ema_decay": Limits(0, 1, 0.998),
     "balance": Limits(0, 1, 0.5),
+    "label_smoothing": Limits(0, 1, 0.1, below=True),
 }
 CORPUS_LIMITS = {
     "characters": Limits(0, MAX_COUNT, 1_000_000),
@@ -126,6 +127,7 @@ PROGRESS_LIMITS = {
     **dict.fromkeys(("step", "best_step", "since_best", "evaluated"), Limits(0, MAX_COUNT, 0)),
     **dict.fromkeys(("skipped", "nonfinite"), Limits(0, MAX_COUNT, 0)),
     **dict.fromkeys(("smooth_nats", "best_nats", "last_nats"), LOSS),
+    "best_exact_match": FRACTION,
     "lr_scale": Limits(0, 1, 1.0, above=True),
 }
 BUDGET_LIMITS = {

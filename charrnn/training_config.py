@@ -65,6 +65,9 @@ class TrainingConfig:
     balance: float = 0.0
     """Power, from 0 to 1, of the inverse frequency that weighs labels of pairs in the loss
     (`charrnn.data.label_weights`); 0: all alike. Losses that are reported stay unweighted."""
+    label_smoothing: float = 0.0
+    """Share of each target, from 0 to below 1, that goes to all symbols alike in the loss that is
+    minimised (Szegedy et al. 2016, arXiv 1512.00567). Losses that are reported stay unsmoothed."""
     ema_decay: float = field(default=0.0, metadata={STORED_AS: "average"})
     """Decay of the exponential moving average of the weights, from 0 to 1; 0: no average."""
     eval_every: int = 0
@@ -129,11 +132,13 @@ class Progress:
     smooth_nats: float = 0.0
     """Training loss in nats per symbol, as an exponential moving average over steps."""
     best_nats: float | None = None
-    """Lowest validation loss in nats per symbol; None before the first validation."""
+    """Loss of the best validation in nats per symbol; None before the first validation."""
+    best_exact_match: float | None = None
+    """Its share of answers that are exactly right, where that decides which is best; else None."""
     best_step: int = 0
-    """Step of the lowest validation loss."""
+    """Step of the best validation."""
     since_best: int = 0
-    """Validations since the lowest validation loss."""
+    """Validations since the best one."""
     last_nats: float | None = None
     """Validation loss of the last validation; None before the first one."""
     evaluated: int = 0
@@ -146,6 +151,23 @@ class Progress:
     """Those of them, or rollbacks, in a row."""
     lr_scale: float = 1.0
     """Factor on the learning rate: each rollback halves it."""
+
+    def is_best(self, nats: float, exact_match: float | None = None) -> bool:
+        """Return whether a validation is better than the best so far.
+
+        Args:
+            nats: its loss, which decides, or ties only if there is an exact match.
+            exact_match: its share of answers that are exactly right; None to leave it out.
+
+        Example:
+            >>> Progress(best_nats=0.2, best_exact_match=0.5).is_best(0.3, exact_match=0.6)
+            True
+        """
+        if self.best_nats is None:
+            return True
+        if exact_match is None:
+            return nats < self.best_nats
+        return (-exact_match, nats) < (-(self.best_exact_match or 0.0), self.best_nats)
 
     def validation_due(self, config: TrainingConfig) -> bool:
         """Whether this step should be validated and has not been yet."""

@@ -93,6 +93,8 @@ ADDED_LATER: dict[str, JSON] = {
     "bidirectional": None,
     "attention": 0,
     "balance": 0.0,
+    "label_smoothing": 0.0,
+    "best_exact_match": None,
     "unknown": None,
     "val_limit": 0,
 }

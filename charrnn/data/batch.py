@@ -57,5 +57,9 @@ class BatchConfig(Protocol):
     def seed(self) -> int:
         """Seed of everything random in a step."""
 
+    @property
+    def label_smoothing(self) -> float:
+        """Share of each target that goes to all symbols alike, from 0 to below 1."""
+
     def batcher(self, arrays: Mapping[str, Array]) -> Batcher:
         """Return the batches over these arrays."""

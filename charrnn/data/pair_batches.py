@@ -105,11 +105,13 @@ class PairBatchConfig:
         B: examples of a batch.
         seed: seed of the order of examples and batches.
         balance: power by which rare targets count for more; see `label_weights`.
+        label_smoothing: share of each target that goes to all symbols alike.
     """
 
     B: int
     seed: int
     balance: float = 0.0
+    label_smoothing: float = 0.0
 
     def batcher(self, arrays: Mapping[str, Array]) -> "PairBatches":
         """Return the batches of these examples."""

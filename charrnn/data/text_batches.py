@@ -25,6 +25,7 @@ class TextBatchConfig:
     seed: int
     state_reset_prob: float
     loss_weight: float
+    label_smoothing: float = 0.0
 
     def batcher(self, arrays: Mapping[str, Array]) -> "TextBatches":
         """Return the windows of the text `ids` (N,)."""

@@ -4,6 +4,8 @@ They work on any dtype: float32 to train, float64 to check, complex128 for compl
 which need holomorphic code: no `abs`, no comparison of values.
 """
 
+from math import log1p
+
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -85,18 +87,42 @@ def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
     return nats.reshape(targets.shape)
 
 
-def cross_entropy_backward(log_p: Array, targets: Ids, weights: Array | float) -> Array:
-    """Return ∂(Σ weights · nats)/∂logits = weights · (p − one-hot target), written over `log_p`.
+def cross_entropy_backward(
+    log_p: Array, targets: Ids, weights: Array | float, label_smoothing: float = 0.0
+) -> Array:
+    """Return ∂(Σ weights · loss)/∂logits = weights · (p − q), written over `log_p`.
+
+    q is the one-hot target, or with label smoothing ε (Szegedy et al. 2016, arXiv 1512.00567)
+    1 − ε of it and ε / V for each of the V symbols; the loss is the cross-entropy of p under q.
 
     Args:
         log_p: ln p (…, V), as `cross_entropy` leaves it in `out`.
         targets: ids, shaped as the axes before the last.
         weights: one for each target, or one for all.
+        label_smoothing: ε, from 0 to below 1.
+
+    Example:
+        >>> cross_entropy_backward(np.log([[0.5, 0.5]]), np.array([0]), 1.0, label_smoothing=0.2)
+        array([[-0.4,  0.4]])
     """
     dlogits = np.exp(log_p, out=log_p)
-    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1
+    if label_smoothing:
+        dlogits -= label_smoothing / dlogits.shape[-1]
+    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1 - label_smoothing
     dlogits *= weights if isinstance(weights, float) else weights[..., None]
     return dlogits
+
+
+def smoothed_nats(label_smoothing: float, V: int) -> float:
+    """Return −ln q of a target under the distribution q that label smoothing makes of it.
+
+    A model that has learned q exactly has this loss, of which nothing is left to learn.
+
+    Example:
+        >>> smoothed_nats(0.0, 50), round(smoothed_nats(0.1, 50), 4)
+        (0.0, 0.1031)
+    """
+    return -log1p(-label_smoothing * (1 - 1 / V))
 
 
 def lookup(tables: Array, ids: Ids, out: Array) -> Array:

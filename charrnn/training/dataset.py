@@ -24,11 +24,12 @@ class ValidationResult:
     """Loss and other metrics of a model on the validation set."""
 
     nats: float
-    """What decides which model is best: nats per character, or per symbol of an answer."""
+    """Nats per character, or per symbol of an answer: what decides which model is best, unless
+    `Dataset.best_by_exact_match`."""
     metrics: Mapping[str, float]
     """All that is to be logged and stored, units in the names."""
-    solved: bool = False
-    """Whether there is nothing left to learn."""
+    all_right: bool = False
+    """Whether every answer is exactly right."""
     is_one_stream: bool = False
     """Whether `nats` is the loss of a text that is read as one sequence, to rounding."""
 
@@ -43,6 +44,10 @@ class Dataset(Protocol):
     @property
     def validation_size(self) -> int:
         """Characters that a validation reads; 0 if nothing can be scored."""
+
+    @property
+    def best_by_exact_match(self) -> bool:
+        """Whether the best model is that with most answers exactly right; the loss decides ties."""
 
     def beginning(self, characters: int) -> Ids | Examples:
         """Return the beginning of the training data, at most so many characters of it."""

@@ -51,6 +51,8 @@ class Evaluation:
     best_nats: float
     metrics: Mapping[str, float]
     is_one_stream: bool = False
+    best_exact_match: float | None = None
+    """As in `Progress`."""
 
 
 @dataclass(frozen=True)

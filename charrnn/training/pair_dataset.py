@@ -14,8 +14,8 @@ from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS, ValidationResult
 from charrnn.training_config import TrainingConfig
 from charrnn.types import Array, StopFlag
 
-SOLVED_NATS = 0.002
-"""Nats per symbol below which a model without a fault in validation has nothing left to learn."""
+MIN_EXACTLY_MATCHED = 1_000
+"""Validation examples from which the exact match of answers decides which model is best."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,16 @@ class PairDataset:
         return int(self.validated.starts[-1])
 
     @property
+    def best_by_exact_match(self) -> bool:
+        """Whether answers are searched for, which get better while the loss already rises.
+
+        With few validation examples chance decides on exact matches, and the loss is the better
+        choice.
+        """
+        enough = len(self.validated) >= MIN_EXACTLY_MATCHED
+        return self.pairing.layout_spec.is_searched and enough
+
+    @property
     def validated(self) -> Examples:
         """The examples that a validation reads: the first ones, if there are very many."""
         return self.validation.first(MAX_VALIDATION_CHARACTERS)
@@ -47,7 +57,9 @@ class PairDataset:
 
     def batch_config(self, config: TrainingConfig) -> BatchConfig:
         """Return batches of like length."""
-        return PairBatchConfig(config.batch_size, config.seed, config.balance)
+        return PairBatchConfig(
+            config.batch_size, config.seed, config.balance, config.label_smoothing
+        )
 
     def validate(
         self,
@@ -62,5 +74,5 @@ class PairDataset:
         if found is None:
             return None
         exact = not self.pairing.layout_spec.is_sampled
-        solved = exact and found.exact_match == 1 and found.nats_per_symbol < SOLVED_NATS
-        return ValidationResult(found.nats_per_symbol, found.metrics(exact=exact), solved)
+        all_right = exact and found.exact_match == 1
+        return ValidationResult(found.nats_per_symbol, found.metrics(exact=exact), all_right)

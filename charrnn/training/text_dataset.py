@@ -39,6 +39,11 @@ class TextDataset:
         count = len(self.validated())
         return count if count >= 2 else 0
 
+    @property
+    def best_by_exact_match(self) -> bool:
+        """A text has no answers: False."""
+        return False
+
     def validated(self, limit: int = 0) -> Ids:
         """Return the text that a validation reads: the beginning, if it is very long.
 
@@ -54,7 +59,12 @@ class TextDataset:
         """Return the shape and seed of batches of the text."""
         count = config.batch_size * (config.seq_length if config.loss == "mean" else 1)
         return TextBatchConfig(
-            config.seq_length, config.batch_size, config.seed, config.state_reset_prob, 1 / count
+            config.seq_length,
+            config.batch_size,
+            config.seed,
+            config.state_reset_prob,
+            1 / count,
+            config.label_smoothing,
         )
 
     def validate(

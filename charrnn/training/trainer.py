@@ -15,6 +15,7 @@ import numpy as np
 from charrnn.checkpointing.records import RollbackPoint
 from charrnn.errors import DivergedError
 from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.ops import smoothed_nats
 from charrnn.nn.parameters import Parameters
 from charrnn.optim.clipping import clip_by_norm, clip_by_value, norm
 from charrnn.optim.optimisers import Optimiser
@@ -190,14 +191,25 @@ class Trainer:
             )
         self.before_validation = replace(progress), self.metrics
         self.metrics = dict(scores.metrics)
-        best = progress.best_nats is None or nats < progress.best_nats
+        exact = scores.metrics["exact_match"] if self.dataset.best_by_exact_match else None
+        best = progress.is_best(nats, exact)
         progress.last_nats, progress.evaluated = nats, progress.step
-        progress.solved = scores.solved
+        known = smoothed_nats(self.config.label_smoothing, self.model_config.outputs)
+        progress.solved = scores.all_right and nats < known + SOLVED_NATS
         progress.since_best = 0 if best else progress.since_best + 1
-        if best or progress.best_nats is None:
-            progress.best_nats, progress.best_step = nats, progress.step
-        one = scores.is_one_stream
-        return Evaluation(progress.step, nats, best, progress.best_nats, self.metrics, one)
+        if best:
+            progress.best_nats, progress.best_exact_match = nats, exact
+            progress.best_step = progress.step
+        known = nats if progress.best_nats is None else progress.best_nats
+        return Evaluation(
+            progress.step,
+            nats,
+            best,
+            known,
+            self.metrics,
+            scores.is_one_stream,
+            progress.best_exact_match,
+        )
 
     def add_rollback_point(self) -> None:
         """Keep copies of weights and optimiser as the newer point.
@@ -321,6 +333,10 @@ class Trainer:
                     return DivergedError(f"{kind}{name} is not finite at step {step:,}", *cures)
         return DivergedError(f"the loss is {nats} at step {step:,}", *cures)
 
+
+SOLVED_NATS = 0.002
+"""Nats per symbol, beyond those of `smoothed_nats`, below which a model without a fault in
+validation has nothing left to learn."""
 
 DIVERGENCE_ADVICE = ("a smaller --lr in a new run", "a smaller --clip-norm")
 INITIAL_DIVERGENCE_ADVICE = (

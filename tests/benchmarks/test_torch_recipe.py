@@ -83,6 +83,17 @@ def test_elements_of_the_gradient_are_clipped_too() -> None:
     assert change == pytest.approx(1e-4)
 
 
+def test_labels_are_smoothed_too() -> None:
+    config = replace(CONFIG, optimiser="sgd", lr=1.0, clip_norm=None, label_smoothing=0.5)
+    ours, theirs, _ = weights_of_both(ModelConfig(V, V, hidden=8), config, 2)
+    for name, expected in ours.items():
+        np.testing.assert_allclose(theirs[name].numpy(), expected, atol=1e-6, err_msg=name)
+    plain, *_ = weights_of_both(
+        ModelConfig(V, V, hidden=8), replace(config, label_smoothing=0.0), 2
+    )
+    assert np.abs(ours["readout.bias"] - plain["readout.bias"]).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("model", "training", "named"),
     [

@@ -203,7 +203,9 @@ class Recipe:
             self.state = tuple(part.detach() * keep for part in self.state)
         logits, self.state = self.net(torch.from_numpy(batch.inputs), self.state)
         targets = torch.from_numpy(batch.targets)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), label_smoothing=config.label_smoothing
+        )
         for optimiser, _ in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -147,21 +147,24 @@ def test_cross_entropy_of_an_impossible_character_is_finite() -> None:
     np.testing.assert_array_equal(nats, [[2e4]])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("each", [True, False], ids=["weights", "one weight"])
 def test_cross_entropy_backward_is_the_complex_step_derivative(
-    rng: np.random.Generator, each: bool
+    rng: np.random.Generator, each: bool, smoothing: float
 ) -> None:
     logits, targets = rng.normal(size=(2, 3, 4)), rng.integers(4, size=(2, 3))
     weights: Array | float = rng.normal(size=(2, 3)) if each else 0.25
     log_p = np.empty_like(logits)
     cross_entropy(logits, targets, out=log_p)
-    gradient = cross_entropy_backward(log_p, targets, weights)
+    gradient = cross_entropy_backward(log_p, targets, weights, smoothing)
     assert gradient is log_p
     for index in np.ndindex(logits.shape):
         stepped = logits.astype(complex)
         stepped[index] += STEP
-        nats = cross_entropy(stepped, targets, out=np.empty_like(stepped))
-        numeric = np.sum(weights * nats).imag / STEP.imag
+        stepped_log_p = np.empty_like(stepped)
+        nats = cross_entropy(stepped, targets, out=stepped_log_p)
+        smoothed = (1 - smoothing) * nats - smoothing * stepped_log_p.mean(axis=-1)
+        numeric = np.sum(weights * smoothed).imag / STEP.imag
         assert gradient[index] == pytest.approx(numeric, rel=1e-10, abs=1e-14)
 
 

@@ -43,6 +43,7 @@ FACTORS: dict[str, tuple[Any, ...]] = {
     "layout": (TEXT, *LAYOUTS),
     "dropout": (0.0, 0.3),
     "ema_decay": (0.0, 0.9),
+    "label_smoothing": (0.0, 0.1),
     "backend": BACKENDS if default_backend() == "numba" else ("numpy",),
 }
 Settings = Mapping[str, Any]
@@ -135,6 +136,7 @@ def begin(settings: Settings, data: PreparedData, steps: int) -> Trainer:
         batch_size=6,
         state_reset_prob=0.3 if settings["layout"] == TEXT else 1.0,
         ema_decay=settings["ema_decay"],
+        label_smoothing=settings["label_smoothing"],
         eval_every=4,
         seed=6,
         backend=settings["backend"],
@@ -218,6 +220,7 @@ def command_for(settings: Settings, workers: int) -> tuple[str, ...]:
         *("train", *source, "--cell", settings["cell"], "--optimizer", settings["optimiser"]),
         *("--layers", str(settings["layers"]), "--dropout", str(settings["dropout"])),
         *("--ema-decay", str(settings["ema_decay"]), "--backend", settings["backend"]),
+        *("--label-smoothing", str(settings["label_smoothing"])),
         *("--hidden", "6", "--batch-size", "4", "--steps", "120", "--eval-every", "7"),
         *("--patience", "0", "--workers", str(workers), "--quiet", "--save-every", "2"),
     )

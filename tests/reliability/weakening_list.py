@@ -760,8 +760,8 @@ RUNS = (
     Weakening(
         "last-names-a-best-that-is-not-saved",
         SAVES,
-        "        progress = replace(progress, best_nats=nats, best_step=step)\n",
-        "        progress = replace(progress, best_nats=nats or progress.best_nats)\n",
+        "        progress = replace(progress, **self._saved_best._asdict())\n",
+        "        progress = replace(progress)\n",
         (
             "cli/train/test_saves.py::test_saves_that_fail_at_random_never_disagree_and_a_resumed_run_ends_well",
         ),

@@ -300,6 +300,7 @@ RECIPE_2015 = {
     "batch_size": 1,
     "state_reset_prob": 0.0,
     "loss": "sum",
+    "label_smoothing": 0.0,
     "ema_decay": 0.0,
 }
 

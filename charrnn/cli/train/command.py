@@ -35,6 +35,7 @@ from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.pair_presets import (
+    LABEL_SMOOTHING_RULE,
     MANY_LABELLED,
     MAX_ATTENDED,
     NETWORKS_RULE,
@@ -287,6 +288,14 @@ def train_network(
             "For many-to-one: weigh labels in the loss by their frequency to the power of minus "
             "this, such as 0.5; 1: all labels count alike. Rare labels are then found more often, "
             "and probabilities are no longer those of the training pairs. Default: 0: off.",
+        ),
+    ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        option(
+            OPTIMISATION,
+            "Share of each target, such as 0.1, that the loss of training gives to all symbols "
+            f"alike. Default: {LABEL_SMOOTHING_RULE}.",
         ),
     ] = None,
     clip_norm: Annotated[

@@ -52,7 +52,10 @@ class TrainingDisplay:
         """Show the validation loss and, a little set off, what the model writes now."""
         if self.quiet:
             return
-        mark = "  best so far" if event.best else f"  (best {event.best_nats:.4f})"
+        best = f"{event.best_nats:.4f}"
+        if event.best_exact_match is not None:
+            best = f"{event.best_exact_match:.2%}"
+        mark = "  best so far" if event.best else f"  (best {best})"
         shares = "".join(
             f"{name.replace('_', ' ')} {event.metrics[name]:.2%}, "
             for name in ("exact_match", "symbol_accuracy")

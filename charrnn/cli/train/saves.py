@@ -6,8 +6,9 @@ of which best.npz holds the model, so that a resumed run knows what it has.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple, Self
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
 from charrnn.checkpointing.records import Checkpoint
@@ -18,11 +19,30 @@ from charrnn.training.events import Evaluation
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.snapshot import snapshot
 from charrnn.training.trainer import Trainer
+from charrnn.training_config import Progress
 
 MAX_FAILED_SAVES, MAX_UNSAVED_SECONDS = 3, 90.0
 """Failed saves in a row, and seconds since the first of them, after which a run ends."""
 
 BEST, LAST = "best.npz", "last.npz"
+
+
+class BestValidation(NamedTuple):
+    """The fields of `Progress` that describe the best validation."""
+
+    best_nats: float | None = None
+    best_exact_match: float | None = None
+    best_step: int = 0
+
+    @classmethod
+    def of(cls, progress: Progress) -> Self:
+        """Return the best validation so far."""
+        return cls(*(getattr(progress, name) for name in cls._fields))
+
+    def is_better_than(self, other: "BestValidation") -> bool:
+        """Return whether this would be the best after `other`."""
+        known = Progress(**other._asdict())
+        return self.best_nats is not None and known.is_best(self.best_nats, self.best_exact_match)
 
 
 class Saves:
@@ -38,8 +58,8 @@ class Saves:
         self.folder, self.trainer, self.prepared = folder, trainer, prepared
         self._unsaved_best: Checkpoint | None = None
         """The model of the best validation, if best.npz could not be written."""
-        self._saved_best = trainer.progress.best_nats, trainer.progress.best_step
-        """Loss and step of the best validation of which best.npz holds the model."""
+        self._saved_best = BestValidation.of(trainer.progress)
+        """The best validation of which best.npz holds the model."""
         self._repeated: int | None = None
         """Step of best.npz if the resumed run has not reached it yet, and validates it again."""
         self._saved_at = self._failing_since = time.monotonic()
@@ -61,7 +81,8 @@ class Saves:
         Raises `StorageError` if saves have failed for long.
         """
         if event.step == self._repeated and not event.best:  # on a machine with other last bits
-            self._set_best(event.nats, event.step)  # best.npz holds nothing better any more
+            # best.npz holds nothing better any more
+            self._set_best(self._validation(event.nats, event.metrics, event.step))
         elif not event.best:
             return
         self._unsaved_best = self.model()
@@ -97,7 +118,7 @@ class Saves:
         """
         if self._unsaved_best is None and not (self.folder.path / BEST).exists():
             self._choose_best(None)
-            self._unsaved_best, self._saved_best = self.model(), (None, 0)
+            self._unsaved_best, self._saved_best = self.model(), BestValidation()
         failure = attempt(self._write_best, self._write_last)
         if failure is not None:
             raise failure
@@ -124,7 +145,7 @@ class Saves:
         if progress.best_step == progress.step:
             self._unsaved_best = self.model()
             self._write_best()
-        self._saved_best = progress.best_nats, progress.best_step
+        self._saved_best = BestValidation.of(progress)
 
     def _load_best(self) -> Checkpoint | None:
         """Return best.npz, or None if it is missing, damaged or not of this run."""
@@ -138,22 +159,29 @@ class Saves:
 
     def _choose_best(self, best: Checkpoint | None) -> None:
         """Set the best validation: that of `best`, or of the present weights, or none."""
-        progress = self.trainer.progress
-        known = [] if best is None else [(best.validation_nats, best.step)]
-        if progress.evaluated == progress.step:
-            known.append((progress.last_nats, progress.step))
-        found = [(nats, step) for nats, step in known if nats is not None]
-        self._set_best(*min(found, default=(None, 0)))
+        progress, found = self.trainer.progress, BestValidation()
+        if best is not None and best.validation_nats is not None:
+            found = self._validation(best.validation_nats, best.validation, best.step)
+        if progress.evaluated == progress.step and progress.last_nats is not None:
+            last = self._validation(progress.last_nats, self.trainer.metrics, progress.step)
+            found = last if last.is_better_than(found) else found
+        self._set_best(found)
 
-    def _set_best(self, nats: float | None, step: int) -> None:
-        self.trainer.progress.best_nats, self.trainer.progress.best_step = nats, step
+    def _validation(self, nats: float, metrics: Mapping[str, float], step: int) -> BestValidation:
+        """Return a validation as the best one is described."""
+        by_match = self.trainer.dataset.best_by_exact_match
+        return BestValidation(nats, metrics["exact_match"] if by_match else None, step)
+
+    def _set_best(self, best: BestValidation) -> None:
+        for name, value in best._asdict().items():
+            setattr(self.trainer.progress, name, value)
 
     def _write_best(self) -> None:
         """Write best.npz, unless it holds the best model already. Raises `StorageError`."""
         if self._unsaved_best is not None:
             self.folder.save(BEST, self._unsaved_best)
             self._unsaved_best = self._repeated = None
-            self._saved_best = self.trainer.progress.best_nats, self.trainer.progress.best_step
+            self._saved_best = BestValidation.of(self.trainer.progress)
 
     def _write_last(self) -> None:
         self.folder.save(LAST, self._resumable())
@@ -173,8 +201,7 @@ class Saves:
         before = self.trainer.before_validation
         if before is not None and before[0].step == unsaved.step == progress.step:
             progress, metrics = before
-        nats, step = self._saved_best
-        progress = replace(progress, best_nats=nats, best_step=step)
+        progress = replace(progress, **self._saved_best._asdict())
         return replace(now, validation=metrics, training=replace(state, progress=progress))
 
     def _tolerate(self, failure: StorageError | None) -> None:

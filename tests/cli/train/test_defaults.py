@@ -15,7 +15,13 @@ from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.pair_presets import MAX_ATTENDED, NETWORKS_RULE, PATIENCE, TRANSDUCTION
+from charrnn.training.pair_presets import (
+    LABEL_SMOOTHING_RULE,
+    MAX_ATTENDED,
+    NETWORKS_RULE,
+    PATIENCE,
+    TRANSDUCTION,
+)
 from charrnn.training.prepared_data import PreparedPairs, PreparedText
 from charrnn.training.presets import (
     MAX_PRESET_HIDDEN,
@@ -57,6 +63,7 @@ FIGURES: dict[str, Callable[[], object]] = {
     "weight_decay": lambda: f"texts with adagrad or muon {WEIGHT_DECAY:g} or more",
     "ema_decay": lambda: f"{planned()['ema_decay']:g}",
     "balance": lambda: f"{planned()['balance']:g}",
+    "label_smoothing": lambda: LABEL_SMOOTHING_RULE,
     "clip_norm": lambda: f"{planned()['clip_norm']:g}",
     "seq_length": lambda: f"{planned()['seq_length']}",
     "batch_size": lambda: f"{planned()['batch_size']}",

@@ -29,6 +29,7 @@ VALUES: dict[str, Sequence[str]] = {
     "--warmup-steps": ("0", "2", "100"),
     "--weight-decay": ("0", "0.002", "0.1"),
     "--ema-decay": ("0", "0.9"),
+    "--label-smoothing": ("0", "0.1"),
     "--clip-norm": ("0.25", "1"),
     "--clip-value": ("1", "0.5"),
     "--seq-length": ("8", "64"),
