@@ -4,8 +4,8 @@
     pairs = charrnn.Predictor.load("checkpoints/dates") # model of pairs: answer, sample
     rnn = charrnn.RNN(input_size, 100, output_size)     # untrained network: y = rnn.step(x)
 
-`LSTM` and `GRU` are used as `RNN`. Errors that the caller can do something about are subclasses of
-`CharRNNError`.
+`LSTM`, `MLSTM` and `GRU` are used as `RNN`. Errors that the caller can do something about are
+subclasses of `CharRNNError`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,25 @@ if TYPE_CHECKING:
     from charrnn.inference.loading import load
     from charrnn.inference.model import Model
     from charrnn.inference.predictor import Predictor
-    from charrnn.nn.stateful import GRU, LSTM, RNN
+    from charrnn.nn.stateful import GRU, LSTM, MLSTM, RNN
 
-__all__ = ["GRU", "LSTM", "RNN", "CharRNNError", "Model", "Predictor", "__version__", "load"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MLSTM",
+    "RNN",
+    "CharRNNError",
+    "Model",
+    "Predictor",
+    "__version__",
+    "load",
+]
 
 LAZY_IMPORTS = {
     "CharRNNError": "charrnn.errors",
     "GRU": "charrnn.nn.stateful",
     "LSTM": "charrnn.nn.stateful",
+    "MLSTM": "charrnn.nn.stateful",
     "Model": "charrnn.inference.model",
     "Predictor": "charrnn.inference.predictor",
     "RNN": "charrnn.nn.stateful",

@@ -189,7 +189,7 @@ def calls_of_files() -> Calls:
 
 
 def calls_of_networks() -> Calls:
-    for kind in (charrnn.RNN, charrnn.LSTM, charrnn.GRU):
+    for kind in (charrnn.RNN, charrnn.LSTM, charrnn.MLSTM, charrnn.GRU):
         yield from calls_of_network(kind)
 
 

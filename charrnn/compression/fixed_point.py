@@ -19,12 +19,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import StorageError, UsageError
-from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, MLSTMCell, RNNCell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
@@ -153,16 +154,18 @@ class FixedMatrix:
     Args:
         W: the weights (K, N).
         name: what they are called in an error.
+        largest: the largest absolute value of the states.
 
     Raises `UsageError` if the weights are so large that `MAX_SUM` leaves too few binary places, and
     `StorageError` if a product of this machine is not exact.
     """
 
-    def __init__(self, W: Array, name: str) -> None:
+    def __init__(self, W: Array, name: str, largest: int = 1) -> None:
+        self.largest = largest
         for bits in range(MAX_WEIGHT_BITS, SUM_BITS - STATE_BITS - 1, -1):
             integers = np.rint(np.ldexp(W.astype(np.float64), bits))
-            # |Σ w h| ≤ Σ |w| for |h| ≤ 1, in every part of the sum too
-            if float(np.abs(integers).sum(axis=0).max()) * 2**STATE_BITS <= MAX_SUM:
+            # |Σ w h| ≤ largest · Σ |w| for |h| ≤ largest, in every part of the sum too
+            if float(np.abs(integers).sum(axis=0).max()) * (largest << STATE_BITS) <= MAX_SUM:
                 break
         else:
             raise UsageError(
@@ -173,14 +176,15 @@ class FixedMatrix:
         self._check_exact(name)
 
     def multiply(self, h: Integers) -> Integers:
-        """Return h W (S, N) with `SUM_BITS` places, for states h (S, K), |h| ≤ 1."""
+        """Return h W (S, N) with `SUM_BITS` places, for states h (S, K), |h| ≤ `largest`."""
         product = h.astype(np.float64) @ self.integers
         return shifted(product.astype(np.int64), self.shift)
 
     def _check_exact(self, name: str) -> None:
         """Compare one product with that of int64, which no BLAS computes."""
         K = len(self.integers)
-        h = (np.arange(K) * 40503 % (2 ** (STATE_BITS + 1) + 1) - 2**STATE_BITS)[None]
+        one = self.largest << STATE_BITS
+        h = (np.arange(K) * 40503 % (2 * one + 1) - one)[None]
         product = h.astype(np.float64) @ self.integers
         if (product.astype(np.int64) != h @ self.integers.astype(np.int64)).any():
             raise StorageError(
@@ -198,8 +202,11 @@ class FixedLayer(ABC):
         name: of the layer, for errors.
     """
 
+    largest_input: ClassVar = 1
+    """The largest absolute value of what W_hh multiplies."""
+
     def __init__(self, weights: Mapping[str, Array], name: str, *, first: bool) -> None:
-        self.W_hh = FixedMatrix(joined(weights["W_hh"]), f"{name}.W_hh")
+        self.W_hh = FixedMatrix(joined(weights["W_hh"]), f"{name}.W_hh", self.largest_input)
         self.bias = in_sum_units(weights["b_h"]).ravel()  # (G H,)
         W_xh = joined(weights["W_xh"])
         self.H = weights["W_hh"].shape[-1]
@@ -241,16 +248,32 @@ class FixedLSTM(FixedLayer):
         super().begin(S)
         self.c: Integers = np.zeros((S, self.H), np.int64)
 
+    def recurrent_inputs(self, a: Integers) -> Integers:
+        """Return what W_hh multiplies (n, H): the state."""
+        return self.h[: len(a)]
+
     def step(self, a: Integers) -> Integers:
         """Take one step; c has `SUM_BITS` places."""
         n, H = len(a), self.H
-        a = a + self.W_hh.multiply(self.h[:n])
+        a = a[:, : 4 * H] + self.W_hh.multiply(self.recurrent_inputs(a))
         gates, g = sigmoid(a[:, : 3 * H]), tanh(a[:, 3 * H :])
         i, f, o = gates[:, :H], gates[:, H : 2 * H], gates[:, 2 * H :]
         c = f * self.c[:n] + (i * g << SUM_BITS - STATE_BITS)
         self.c[:n] = limited(shifted(c, GATE_BITS))
         self.h[:n] = shifted(o * tanh(self.c[:n]), GATE_BITS)
         return self.h[:n]
+
+
+class FixedMLSTM(FixedLSTM):
+    """m = s ⊙ h;  c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+
+    largest_input: ClassVar = 8
+
+    def recurrent_inputs(self, a: Integers) -> Integers:
+        """Return m, limited to ± `largest_input`."""
+        m = shifted(self.h[: len(a)] * a[:, 4 * self.H :], SUM_BITS)
+        limit = self.largest_input << STATE_BITS
+        return np.clip(m, -limit, limit)
 
 
 class FixedGRU(FixedLayer):
@@ -276,6 +299,7 @@ class FixedGRU(FixedLayer):
 FIXED_LAYERS: dict[type[Cell], type[FixedLayer]] = {
     RNNCell: FixedRNN,
     LSTMCell: FixedLSTM,
+    MLSTMCell: FixedMLSTM,
     GRUCell: FixedGRU,
 }
 """The fixed-point form of a cell. There is no general one: a cell without it is refused."""

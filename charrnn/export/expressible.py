@@ -11,9 +11,10 @@ from charrnn.nn.model_config import ModelConfig
 GATES: dict[str, tuple[str, ...]] = {
     "rnn": ("h",),
     "lstm": ("i", "f", "o", "g"),
+    "mlstm": ("i", "f", "o", "g"),
     "gru": ("r", "z", "n"),
 }
-"""The cells that PyTorch, ONNX and the web page have too, and the order of gates here."""
+"""The cells of which PyTorch, ONNX and the web page have a form, and the order of gates here."""
 
 NO_EFFECT = {
     *("inputs", "outputs", "cell", "hidden", "layers"),  # these are in the shapes
@@ -48,6 +49,12 @@ def require_expressible(
         raise UsageError(
             f"{target} has no form of the cell {format_value(config.cell)}; it has {known}",
             "a model of one of these",
+        )
+    if config.cell == "mlstm" and config.bidirectional is not None:
+        raise UsageError(
+            f"{target} has no form of a bidirectional mlstm",
+            "a model trained with --no-bidirectional",
+            "a model trained with --cell lstm",
         )
     for field in fields(config):
         value: Any = getattr(config, field.name)

@@ -7,7 +7,8 @@ A network that reads whole texts in both directions has no state to be handed on
 
     ids (T, B) int64 → logits (T, B, V); (1, B, V) if it makes one prediction for all T
 
-Each layer is an operator RNN, LSTM or GRU. ONNX has its gates in the order i, o, f, c and z, r, h;
+Each layer is an operator RNN, LSTM or GRU; that of an mlstm, of which there is no operator, is a
+Scan over its steps. ONNX has its gates in the order i, o, f, c and z, r, h;
 its GRU with `linear_before_reset` is the reset-after form. T and B are free.
 """
 
@@ -28,11 +29,13 @@ from charrnn.types import Array
 ONNX_GATES: dict[str, tuple[str, ...]] = {
     **GATES,
     "lstm": ("i", "o", "f", "g"),
+    "mlstm": ("i", "f", "o", "g"),
     "gru": ("z", "r", "n"),
 }
 """The order in which ONNX stacks the gates of each cell, in the names of charrnn."""
 
-OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+OPERATORS = {"rnn": "RNN", "lstm": "LSTM", "mlstm": "Scan", "gru": "GRU"}
+"""The operator of a layer of each cell."""
 
 OPSET, IR_VERSION = 17, 8
 """Versions of ONNX of 2022: the operators have not changed since for this graph."""
@@ -116,8 +119,13 @@ class _Graph:
     def finished(self, parameters: Mapping[str, Array]) -> Any:
         """Build everything, and return the graph."""
         x = self.one_hot()
+        scans = OPERATORS[self.config.cell] == "Scan"
         last: dict[str, list[str]] = {state: [] for state in self.states}
         for layer in range(self.config.layers):
+            if scans:
+                own = subset(parameters, self.config.cell_names(layer)[0])
+                x = self.scan(f"layers.{layer}", own, x, layer, last)
+                continue
             directions = [
                 layer_weights(self.config.cell, subset(parameters, name))
                 for name in self.config.cell_names(layer)
@@ -153,11 +161,8 @@ class _Graph:
         last: dict[str, list[str]],
     ) -> str:
         """Add a recurrent layer; add its states to `last`, and return its outputs (T, B, H)."""
-        first = []
-        span = [self.constant(f"{name}.{at}", np.array([layer + at])) for at in (0, 1)]
+        first = self.first_states(name, layer)
         for state in self.states:
-            first.append(f"{name}.{state}0")
-            self.add("Slice", [f"{state}0", *span], [first[-1]])
             last[state].append(f"{name}.{state}n")
         inputs = [x, *(self.constant(f"{name}.{key}", array) for key, array in weights.items())]
         outputs = [f"{name}.Y", *(names[-1] for names in last.values())]
@@ -173,6 +178,72 @@ class _Graph:
         axis = self.constant(f"{name}.direction", np.array([1]))
         self.add("Squeeze", [outputs[0], axis], [f"{name}.h"])
         return f"{name}.h"
+
+    def first_states(self, name: str, layer: int) -> list[str]:
+        """Add the states (1, B, H) that a layer begins with, and return their names."""
+        span = [self.constant(f"{name}.{at}", np.array([layer + at])) for at in (0, 1)]
+        first = [f"{name}.{state}0" for state in self.states]
+        for state, own in zip(self.states, first, strict=True):
+            self.add("Slice", [f"{state}0", *span], [own])
+        return first
+
+    def scan(
+        self,
+        name: str,
+        weights: Mapping[str, Array],
+        x: str,
+        layer: int,
+        last: dict[str, list[str]],
+    ) -> str:
+        """Add a layer of an mlstm: the arguments and the result are those of `layer`.
+
+        x W_xh + b_h (T, B, 5H) of all steps is one product; a step has the rest.
+        """
+        H, helper, kind = self.config.hidden, self.onnx.helper, self.onnx.TensorProto.FLOAT
+        W = self.constant(f"{name}.W", np.concatenate(weights["W_xh"], axis=1))  # (D, 5H)
+        b = self.constant(f"{name}.B", weights["b_h"].reshape(-1))
+        R = self.constant(f"{name}.R", np.concatenate(weights["W_hh"], axis=1))  # (H, 4H)
+        self.add("MatMul", [x, W], [f"{name}.xW"])
+        self.add("Add", [f"{name}.xW", b], [f"{name}.a"])
+        axis = self.constant(f"{name}.axis", np.array([0]))
+        first = []
+        for state in self.first_states(name, layer):
+            first.append(f"{state}.row")  # (B, H)
+            self.add("Squeeze", [state, axis], [first[-1]])
+        sizes = self.constant(f"{name}.sizes", np.array([3 * H, H, H]))
+        outer, self.nodes = self.nodes, []
+        self.add(
+            "Split", [f"{name}.at", sizes], [f"{name}.ifo_x", f"{name}.g_x", f"{name}.s"], axis=-1
+        )
+        self.add("Mul", [f"{name}.h", f"{name}.s"], [f"{name}.m"])
+        self.add("MatMul", [f"{name}.m", R], [f"{name}.u"])
+        both = self.constant(f"{name}.both", np.array([3 * H, H]))
+        self.add("Split", [f"{name}.u", both], [f"{name}.ifo_u", f"{name}.g_u"], axis=-1)
+        for gates, function in (("ifo", "Sigmoid"), ("g", "Tanh")):
+            self.add("Add", [f"{name}.{gates}_x", f"{name}.{gates}_u"], [f"{name}.{gates}_a"])
+            self.add(function, [f"{name}.{gates}_a"], [f"{name}.{gates}"])
+        self.add("Split", [f"{name}.ifo"], [f"{name}.i", f"{name}.f", f"{name}.o"], axis=-1)
+        self.add("Mul", [f"{name}.f", f"{name}.c"], [f"{name}.kept"])
+        self.add("Mul", [f"{name}.i", f"{name}.g"], [f"{name}.new"])
+        self.add("Add", [f"{name}.kept", f"{name}.new"], [f"{name}.c_next"])
+        self.add("Tanh", [f"{name}.c_next"], [f"{name}.tanh_c"])
+        self.add("Mul", [f"{name}.o", f"{name}.tanh_c"], [f"{name}.h_next"])
+        self.add("Identity", [f"{name}.h_next"], [f"{name}.y"])
+        steps, self.nodes = self.nodes, outer
+        inputs, outputs = (
+            [helper.make_tensor_value_info(f"{name}.{one}", kind, ["B", size]) for one, size in of]
+            for of in (
+                (("h", H), ("c", H), ("at", 5 * H)),
+                (("h_next", H), ("c_next", H), ("y", H)),
+            )
+        )
+        body = helper.make_graph(steps, f"{name}.step", inputs, outputs)
+        rows = [f"{name}.{state}.last" for state in self.states]  # (B, H)
+        self.add("Scan", [*first, f"{name}.a"], [*rows, f"{name}.Y"], body=body, num_scan_inputs=1)
+        for state, row in zip(self.states, rows, strict=True):
+            last[state].append(f"{name}.{state}n")
+            self.add("Unsqueeze", [row, axis], [last[state][-1]])
+        return f"{name}.Y"
 
     def joined(self, name: str, layer: int) -> str:
         """Add the outputs of both directions side by side, and return them: (T, B, 2H).

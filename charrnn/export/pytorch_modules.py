@@ -1,7 +1,8 @@
 """Recognition of a character model among the tensors of a PyTorch file.
 
 Read are the tensors of one `nn.RNN` (with tanh), `nn.LSTM` or `nn.GRU`, of one `nn.Linear` behind
-it, and of an `nn.Embedding` before it, if there is one, whatever the modules are called. An
+it, and of an `nn.Embedding` before it, if there is one, whatever the modules are called; of an
+mlstm also those of the modules `scale.0` and so on. An
 embedding E is multiplied into the input weights, which changes no output: x E Wᵀ = x (E Wᵀ) for
 one-hot x. A model of pairs may be bidirectional; one that writes answers of open length then has a
 module `context` too, and one with attention the modules `query` and `combine`.
@@ -25,7 +26,7 @@ from charrnn.types import Array
 
 RECURRENT = re.compile(r"(?:(.*)\.)?((?:weight|bias)_(?:ih|hh|hr))_l(0|[1-9][0-9]{0,3})(_reverse)?")
 PLAIN = re.compile(r"(?:(.*)\.)?(weight|bias)")
-CELL_OF_GATES = {len(gates): cell for cell, gates in GATES.items()}
+CELL_OF_GATES = {len(gates): cell for cell, gates in GATES.items() if cell != "mlstm"}
 
 
 @dataclass
@@ -74,10 +75,14 @@ def recognise(
             found[COMBINE_BIAS] = own_tensor(others, COMBINE_BIAS, (H,), keep=True)
             found[COMBINE] = own_tensor(others, COMBINE, (H, 2 * H))
             found[QUERY] = own_tensor(others, QUERY, (H, H))
+    scales = own_scales(others, H, D, len(layers)) if "scale.0" in others else {}
+    if scales and (len(GATES["mlstm"]) != G or use is not None):
+        raise CheckpointError("scale.0 belongs to an mlstm, which has four gates and reads one way")
+    found |= scales
     readout, embedding = find_readout(others, H if attention else width, D)
     inputs, outputs = (D if embedding is None else len(embedding.weight)), len(readout.weight)
     require_symbols(inputs, outputs, pairing)
-    cell = CELL_OF_GATES[G]
+    cell = "mlstm" if scales else CELL_OF_GATES[G]
     try:
         config = ModelConfig(
             inputs,
@@ -108,6 +113,8 @@ def recognise(
         for end in ends:
             weights = found[f"rnn.weight_ih_l0{end}"].astype(np.float64)
             found[f"rnn.weight_ih_l0{end}"] = weights @ embedding.weight.T
+        if scales:
+            found["scale.0.weight"] = found["scale.0.weight"] @ embedding.weight.T
     require_finite(found)
     return config, from_pytorch(config, found)
 
@@ -147,6 +154,16 @@ def own_tensor(
     require_shape(name, found, shape)
     if not keep:
         del others[module]
+    return found
+
+
+def own_scales(others: dict[str, Linear], H: int, D: int, layers: int) -> dict[str, Array]:
+    """Return the tensors of the scales of an mlstm, and take their modules out of the others."""
+    found: dict[str, Array] = {}
+    for layer in range(layers):
+        name = f"scale.{layer}"
+        found[f"{name}.bias"] = own_tensor(others, f"{name}.bias", (H,), keep=True)
+        found[f"{name}.weight"] = own_tensor(others, f"{name}.weight", (H, H if layer else D))
     return found
 
 

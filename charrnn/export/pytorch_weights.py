@@ -10,6 +10,11 @@ weights `context.weight` (G·H, H) of the context (`charrnn.nn.bidirectional`); 
 (H,), which read the output of the forward cell and behind it what attention takes from the inputs;
 the readout then reads H numbers.
 
+A multiplicative LSTM has the tensors of an `nn.LSTM`, and of an `nn.Linear` for the scale of the
+states of each layer (`charrnn.nn.cells.mlstm`):
+
+    scale.0.weight (H, D)       scale.0.bias (H,)
+
 PyTorch multiplies columns (W x), stacks the gates, those of the LSTM in the order i, f, g, o, and
 has two biases for each gate. The second one is zero here, except in the candidate of the GRU, whose
 second bias is inside the reset: `b_n`. The GRU is the reset-after form in both.
@@ -22,14 +27,18 @@ import numpy as np
 from charrnn.export.expressible import GATES, require_expressible
 from charrnn.nn.attention import BIAS, W_CONTEXT, W_OUTPUT, W_QUERY
 from charrnn.nn.bidirectional import USES, W_CTX
+from charrnn.nn.cells.mlstm import SCALE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array
 
-PYTORCH_GATES: dict[str, tuple[str, ...]] = {**GATES, "lstm": ("i", "f", "g", "o")}
+PYTORCH_GATES: dict[str, tuple[str, ...]] = {
+    **GATES,
+    **dict.fromkeys(("lstm", "mlstm"), ("i", "f", "g", "o")),
+}
 """The order in which PyTorch stacks the gates of each cell."""
 
-MODULES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+MODULES = {"rnn": "RNN", "lstm": "LSTM", "mlstm": "LSTM", "gru": "GRU"}
 """The class in `torch.nn` of each cell."""
 
 CONTEXT = "context.weight"
@@ -69,6 +78,10 @@ def to_pytorch(config: ModelConfig, parameters: Mapping[str, Array]) -> dict[str
         tensors[f"rnn.weight_hh_{suffix}"] = stack_gates(own["W_hh"], order)
         tensors[f"rnn.bias_ih_{suffix}"] = own["b_h"][order].reshape(-1)
         tensors[f"rnn.bias_hh_{suffix}"] = second[order].reshape(-1)
+    if config.cell == "mlstm":
+        for layer in range(config.layers):
+            tensors[f"scale.{layer}.weight"] = parameters[f"layers.{layer}.W_xh"][SCALE].T
+            tensors[f"scale.{layer}.bias"] = parameters[f"layers.{layer}.b_h"][SCALE]
     if config.bidirectional == "context":
         tensors[CONTEXT] = stack_gates(parameters[W_CTX], order)
     if config.attention:
@@ -142,6 +155,16 @@ def from_pytorch(config: ModelConfig, tensors: Mapping[str, Array]) -> Parameter
             second[-1] = 0
         arrays[f"{prefix}.b_h"] = np.empty_like(first)
         arrays[f"{prefix}.b_h"][order] = first + second
+        if config.cell == "mlstm":
+            number = suffix.removeprefix("l")
+            scales = {
+                "W_xh": tensors[f"scale.{number}.weight"].T,
+                "b_h": tensors[f"scale.{number}.bias"],
+            }
+            for name, scale in scales.items():
+                arrays[f"{prefix}.{name}"] = np.concatenate(
+                    [arrays[f"{prefix}.{name}"], scale[None]]
+                )
     if config.bidirectional == "context":
         arrays[W_CTX] = split_gates(tensors[CONTEXT], order)
     if config.attention:

@@ -42,6 +42,23 @@ FORWARD = '''    def forward(self, ids, state=None):
         return self.readout(h), state
 '''
 
+FORWARD_MLSTM = '''    def forward(self, ids, state=None):
+        """Map ids (T, B) to the logits (T, B, {outputs}) of the {answers}, and a state."""
+        x, after = {one_hot}, []
+        if state is None:
+            state = [x.new_zeros({layers}, x.shape[1], {hidden})] * 2
+        for layer, (h, c) in enumerate(zip(*state)):
+            kinds = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+            weights = [getattr(self.rnn, f"{{kind}}_l{{layer}}") for kind in kinds]
+            outputs = []
+            for now, scale in zip(x, self.scale[layer](x)):
+                h, c = torch.lstm_cell(now, (scale * h, c), *weights)
+                outputs.append(h)
+            x = torch.stack(outputs)
+            after.append((h, c))
+        return self.readout(x), [torch.stack(one) for one in zip(*after)]
+'''
+
 FORWARD_EACH = '''    def forward(self, ids):
         """Map whole texts (T, B) to the logits (T, B, {outputs}) of the {answers}."""
         x = {one_hot}
@@ -110,6 +127,10 @@ CONTEXT_MODULE = "\n        self.context = nn.Linear({hidden}, {gates}, bias=Fal
 ATTENTION_MODULES = """
         self.query = nn.Linear({hidden}, {hidden}, bias=False)
         self.combine = nn.Linear({both}, {hidden})"""
+
+SCALE_MODULES = """
+        widths = [{inputs}] + [{hidden}] * ({layers} - 1)
+        self.scale = nn.ModuleList(nn.Linear(width, {hidden}) for width in widths)"""
 
 CELL_STEPS = {
     "rnn": "(torch.rnn_tanh_cell(x, before[0], *weights),)",
@@ -227,14 +248,18 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
     }
     gates = len(CELLS[config.cell].gates) * config.hidden
     form = FORWARD_ATTENTION if config.attention else FORWARDS[use]
-    steps = STEP_OF_LAYERS.format(**facts, **one_hots, cell=CELL_STEPS[config.cell])
+    if scales_state := config.cell == "mlstm":
+        form = FORWARD_MLSTM
+    step = CELL_STEPS.get(config.cell, "")
+    steps = STEP_OF_LAYERS.format(**facts, **one_hots, cell=step)
     loading = PYTORCH.format(
         **facts,
         module=MODULES[config.cell],
         width=config.read_size,
         bidirectional="" if use is None else ", bidirectional=True",
         context=CONTEXT_MODULE.format(**facts, gates=gates) * (use == "context")
-        + ATTENTION_MODULES.format(**facts, both=2 * config.hidden) * bool(config.attention),
+        + ATTENTION_MODULES.format(**facts, both=2 * config.hidden) * bool(config.attention)
+        + SCALE_MODULES.format(**facts) * scales_state,
         forward=form.format(**facts, **one_hots, steps=steps),
     )
     return loading + symbols_code(symbols) + USES[use_of(symbols)][0].format(**facts)

@@ -16,7 +16,7 @@ import numpy as np
 
 from charrnn.inference.block_threads import BlockThreads
 from charrnn.inference.fast_step import FAST_STEPS, join_gates
-from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, MLSTMCell, RNNCell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.parameters import Parameters
 from charrnn.types import Array, Ids
@@ -42,12 +42,15 @@ class BatchLayer(ABC):
 
     kept: ClassVar[str | None] = None
     """The state, if there is one, that a step reads besides h W_hh."""
+    scales_state: ClassVar = False
+    """Whether W_hh multiplies h times the last H numbers of x, which may differ among the rows that
+    continue one parent."""
 
     def __init__(self, weights: Mapping[str, Array], sigmoid_gates: int) -> None:
-        scale = np.ones(len(weights["W_hh"]), weights["W_hh"].dtype)
+        scale = np.ones(len(weights["W_xh"]), weights["W_hh"].dtype)
         scale[:sigmoid_gates] = 0.5
-        self.scale = scale
-        self.W_hh = join_gates(weights["W_hh"], scale)  # (H, G H)
+        self.scale = scale[: len(weights["W_hh"])]
+        self.W_hh = join_gates(weights["W_hh"], self.scale)  # (H, G H)
         self.W_xh = join_gates(weights["W_xh"], scale)  # (D, G H)
         self.b_h = (weights["b_h"] * scale[:, None]).ravel()  # (G H,)
         self.H = len(self.W_hh)
@@ -90,6 +93,12 @@ class LSTMBatch(BatchLayer):
         h *= 0.5
 
 
+class MLSTMBatch(LSTMBatch):
+    """m = s ⊙ h;  c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+
+    scales_state: ClassVar = True
+
+
 class GRUBatch(BatchLayer):
     """n = tanh(a_n + r ⊙ (h W_hh + b_n));  h′ = n + z ⊙ (h − n)."""
 
@@ -121,6 +130,7 @@ class GRUBatch(BatchLayer):
 BATCH_LAYERS: dict[type[Cell], type[BatchLayer]] = {
     RNNCell: RNNBatch,
     LSTMCell: LSTMBatch,
+    MLSTMCell: MLSTMBatch,
     GRUCell: GRUBatch,
 }
 """The batched form of a cell. Cells without one are stepped by a `Network`."""
@@ -190,7 +200,7 @@ class BatchSteps:
             branch = None if branches is None else branches[block] - of.start
             x = self.table.take(symbols[block], axis=0)
             if added is not None:
-                x += added[block]
+                x[:, : added.shape[1]] += added[block]
             for number, (old, new) in enumerate(zip(states, made, strict=True)):
                 layer = self.layers[number]
                 rows = {name: state[block] for name, state in new.items()}
@@ -212,9 +222,17 @@ class BatchSteps:
         rows: LayerStates,
     ) -> None:
         """Fill the `rows` of new states of one layer."""
-        u = old["h"].take(parents, axis=0) @ layer.W_hh
-        if branch is not None and len(branch) > len(u):
-            u, parents = u.take(branch, axis=0), parents.take(branch)
+        h = old["h"].take(parents, axis=0)
+        branches = branch is not None and len(branch) > len(h)
+        if layer.scales_state:
+            if branch is not None and branches:
+                h, parents = h.take(branch, axis=0), parents.take(branch)
+            h *= x[:, -layer.H :]
+            u, x = h @ layer.W_hh, x[:, : -layer.H]
+        else:
+            u = h @ layer.W_hh
+            if branch is not None and branches:
+                u, parents = u.take(branch, axis=0), parents.take(branch)
         if layer.kept is not None:
             old[layer.kept].take(parents, axis=0, out=rows[layer.kept], mode="clip")
         layer.update(u, x, rows)

@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 
-from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.nn.cells import CELLS, Cell, GRUCell, LSTMCell, MLSTMCell, RNNCell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import Network
 from charrnn.nn.parameters import Parameters
@@ -44,9 +44,9 @@ class FastStepLayer(ABC):
     """The first of the gates, as many as pass through σ: their weights are halved."""
 
     def __init__(self, weights: Mapping[str, Array], state: Mapping[str, Array]) -> None:
-        scale = np.ones(len(weights["W_hh"]), weights["W_hh"].dtype)
+        scale = np.ones(len(weights["W_xh"]), weights["W_hh"].dtype)
         scale[: self.sigmoid_gates] = 0.5
-        self.W_hh = join_gates(weights["W_hh"], scale)  # (H, G H)
+        self.W_hh = join_gates(weights["W_hh"], scale[: len(weights["W_hh"])])  # (H, G H)
         W_xh = join_gates(weights["W_xh"], scale)  # (D, G H)
         bias = (weights["b_h"] * scale[:, None]).ravel()  # (G H,)
         self.table = W_xh + bias
@@ -54,7 +54,7 @@ class FastStepLayer(ABC):
         self.h_and_1 = np.append(state["h"], np.ones_like(bias[:1]))
         """(H + 1,): the layer above multiplies it with weights whose last row is the bias."""
         self.h = self.h_and_1[:-1]
-        self.a = np.zeros_like(bias)
+        self.a = np.zeros_like(self.W_hh[0])
 
     def project_inputs(self, x_and_1: Array) -> Array:
         """Return x W_xh + b_h (G H,) for the output of the layer below and a 1, (H + 1,)."""
@@ -117,6 +117,29 @@ class LSTMFastStep(FastStepLayer):
         return step
 
 
+class MLSTMFastStep(LSTMFastStep):
+    """m = s ⊙ h;  c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
+
+    def step_function(self) -> StepFunction:
+        """Return the function that takes one step."""
+        W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
+        i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
+        _, _, o, g, c = self.gates_and_c.reshape(5, H)
+
+        def step(x: Array) -> None:
+            multiply(h, x[4 * H :], h)
+            h.dot(W_hh, a)
+            add(a, x[: 4 * H], a)
+            tanh(a, a)
+            multiply(sigmoids, HALF, sigmoids)
+            add(sigmoids, HALF, sigmoids)
+            multiply(g_and_c, i_and_f, g_and_c)
+            add(c, g, c)
+            multiply(tanh(c, g), o, h)
+
+        return step
+
+
 class GRUFastStep(FastStepLayer):
     """n = tanh(a_n + r ⊙ (h W_hh + b_n));  h′ = n + z ⊙ (h − n)."""
 
@@ -153,6 +176,7 @@ class GRUFastStep(FastStepLayer):
 FAST_STEPS: dict[type[Cell], type[FastStepLayer]] = {
     RNNCell: RNNFastStep,
     LSTMCell: LSTMFastStep,
+    MLSTMCell: MLSTMFastStep,
     GRUCell: GRUFastStep,
 }
 """The fast form of a cell. Cells without one are stepped by `NetworkStep`."""

@@ -96,7 +96,8 @@ class BackwardReading:
         if number or self.W_ctx is None:
             return
         projected = np.matmul(self.contexts[0], self.W_ctx)[:, None]
-        np.add(cell.a, projected, out=cell.a, where=self.begins_answer)
+        a = cell.a[: len(self.W_ctx)]
+        np.add(a, projected, out=a, where=self.begins_answer)
 
     def join(self, number: int, h: Array) -> Array:
         """Return [h→, h←] (T, B, 2H), a buffer, for the outputs h→ (T, B, H) of a layer."""
@@ -140,7 +141,8 @@ class BackwardReading:
             dx: the gradient of the layer's inputs (T, B, D); None for the first layer.
         """
         if number == 0 and self.W_ctx is not None and self.dW_ctx is not None:
-            summed = np.sum(da, axis=1, where=self.begins_answer)  # (G, B, H)
+            gates = da[: len(self.W_ctx)]
+            summed = np.sum(gates, axis=1, where=self.begins_answer)  # (G, B, H)
             np.matmul(self.contexts[0].T, summed, out=self.dW_ctx)
             self.dcontext += np.matmul(summed, self.W_ctx.transpose(0, 2, 1)).sum(axis=0)
         read = self.lengths > 0

@@ -161,6 +161,22 @@ class LSTM(RecurrentNetwork):
     cell = "lstm"
 
 
+class MLSTM(RecurrentNetwork):
+    """Multiplicative LSTM with a linear readout; its state is `h` and `c`.
+
+    See `RecurrentNetwork` for the arguments and `charrnn.nn.cells.mlstm` for formula and source.
+
+    Example:
+        >>> import numpy as np
+        >>> from charrnn import MLSTM
+        >>> mlstm = MLSTM(3, 8, 2)
+        >>> mlstm.step(np.ones(3)).shape, sorted(mlstm.state)
+        ((2,), ['c', 'h'])
+    """
+
+    cell = "mlstm"
+
+
 class GRU(RecurrentNetwork):
     """Gated recurrent unit with a linear readout, in the reset-after form.
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from charrnn.nn.cells import Cell, GRUCell, LSTMCell, RNNCell
+from charrnn.nn.cells import Cell, GRUCell, LSTMCell, MLSTMCell, RNNCell
 from charrnn.optim.optimisers import Adagrad, DampedAdagrad, Muon, Optimiser
 from charrnn.training.numba_compile import compiled
 from charrnn.training.numba_products import CompiledProducts
@@ -119,6 +119,10 @@ class CompiledLSTM(LSTMCell):
         """Run all operations before the recurrent product in one loop."""
         lstm_step_backward(t, self.a, self.c, self.tanh_c, self.dh, self.dc, self.da)
         self.recurrent_projection_backward(t, self.dh)
+
+
+class CompiledMLSTM(CompiledLSTM, MLSTMCell):
+    """m = s ⊙ h;  c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
 
 
 @compiled()
@@ -288,6 +292,7 @@ class CompiledMuon(Muon):
 COMPILED_CELLS: dict[type[Cell], type[Cell]] = {
     RNNCell: CompiledRNN,
     LSTMCell: CompiledLSTM,
+    MLSTMCell: CompiledMLSTM,
     GRUCell: CompiledGRU,
 }
 """The compiled form of a cell. Cells without one run in NumPy."""

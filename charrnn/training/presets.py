@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from charrnn.data.text_batches import shrink_batch_shape
 from charrnn.errors import UsageError
 from charrnn.limits import BUDGET_LIMITS, check_fields, unknown
-from charrnn.nn.cells import CELLS, Cell
+from charrnn.nn.cells import CELLS, Cell, LSTMCell
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS, Adagrad
 from charrnn.training_config import TrainingConfig
@@ -136,7 +136,7 @@ MUON_DROPOUT_BY_EPOCHS = ((0.0, 10), (0.1, 15), (0.25, 25), (0.5, 60))
 
 MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 512, 2
 """Largest hidden size and number of layers on which Muon was compared with Adagrad."""
-MUON_CELLS = ("lstm", "gru")
+MUON_CELLS = ("lstm", "mlstm", "gru")
 """Cells for which Muon was better on texts; for an RNN it was worse."""
 
 MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
@@ -172,7 +172,7 @@ def default_lr_for(settings: Settings, *, of_text: bool = False) -> float:
     with_muon = optimiser is OPTIMISERS["muon"]
     hidden = settings.get("hidden", ModelConfig.hidden)
     factor = lr_scale_for_width(hidden)
-    one_lstm = (settings.get("cell", "lstm"), settings.get("layers", 1)) == ("lstm", 1)
+    one_lstm = issubclass(cell, LSTMCell) and settings.get("layers", 1) == 1
     if settings.get("recurrent_dropout"):
         most = MAX_LR_SCALE_WITH_RECURRENT_DROPOUT
         factor = factor * MUON_LR_SCALE_WITH_RECURRENT_DROPOUT if with_muon else min(most, factor)

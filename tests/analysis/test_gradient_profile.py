@@ -167,7 +167,7 @@ def test_itemised_gradients_add_up_to_back_propagation(cell: str, layers: int) -
                 scale = np.exp2(backprop.step_layer_back(number, t))[:, None]
                 own = network.layers[number]
                 for gate, du in enumerate(own.du[:, t]):
-                    sums[number][gate] += own.h[t].T @ (du * scale)
+                    sums[number][gate] += own.recurrent_inputs[t].T @ (du * scale)
     again = Network(config, parameters, T, B, parameters.like())
     again.load_states(network.states())
     again.forward(ids[:-1])

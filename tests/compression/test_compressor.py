@@ -152,7 +152,7 @@ def test_the_files_for_one_character_in_an_ensemble_have_the_mean_of_its_members
     shares = CODERS["ensemble"].shares
     CODERS["ensemble"].begin(1)
     found = shares(np.array([3]))
-    assert found.shape == (3, 1, len(CHARACTERS))
+    assert found.shape == (len(CELLS), 1, len(CHARACTERS))
     assert (np.abs(found.sum(axis=-1) - 2**28) < len(CHARACTERS)).all()
     assert (frequencies(found)[0] == found[:, 0].sum(axis=0) + 1).all()
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.export import optional, safetensors_file
 from charrnn.export.exchange import imported_checkpoint, metadata_of, parse_symbols
+from charrnn.export.expressible import GATES
 from charrnn.export.onnx_model import onnx_model
 from charrnn.export.pytorch_weights import to_pytorch
 from charrnn.export.safetensors_file import read_tensors, write_tensors
@@ -113,12 +115,15 @@ def checkpoint_of_pairs(
     return Checkpoint(config, pairs, parameters, RECORD, 7)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize(
-    ("layout", "backward"),
+    ("layout", "backward", "cell"),
     [
-        *((layout, False) for layout in LAYOUTS),
-        *((name, True) for name, layout in LAYOUTS.items() if layout.backward_use),
+        *((name, False, cell) for name, cell in product(LAYOUTS, GATES)),
+        *(
+            (name, True, cell)
+            for (name, layout), cell in product(LAYOUTS.items(), ("rnn", "lstm", "gru"))
+            if layout.backward_use
+        ),
     ],
 )
 def test_a_model_of_pairs_comes_back(layout: str, backward: bool, cell: str) -> None:

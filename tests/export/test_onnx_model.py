@@ -79,7 +79,9 @@ def test_a_whole_text_gives_the_same_logits(cell: str, layers: int) -> None:
 
 
 @pytest.mark.parametrize("use", ["each", "last"])
-@every_network
+@pytest.mark.parametrize(
+    ("cell", "layers"), [(cell, layers) for cell in ("rnn", "lstm", "gru") for layers in (1, 2, 3)]
+)
 def test_whole_texts_are_read_in_both_directions(cell: str, layers: int, use: str) -> None:
     config = ModelConfig(V, 5, cell=cell, hidden=H, layers=layers, bidirectional=use)
     parameters = Parameters(config.shapes())
@@ -95,6 +97,13 @@ def test_whole_texts_are_read_in_both_directions(cell: str, layers: int, use: st
             expected = expected[-1:]
         np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
         assert np.abs(expected).max() > 0.1
+
+
+@pytest.mark.parametrize("use", ["each", "last"])
+def test_both_directions_of_an_mlstm_are_refused(use: str) -> None:
+    config = ModelConfig(V, 5, cell="mlstm", hidden=H, bidirectional=use)
+    with pytest.raises(UsageError, match="ONNX has no form of a bidirectional mlstm; try a model"):
+        onnx_model(config, Parameters(config.shapes()), {})
 
 
 def test_a_context_is_refused() -> None:

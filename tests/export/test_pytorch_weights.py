@@ -32,7 +32,7 @@ def golden(network: str, kind: str) -> Tensors:
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", GATES)
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_the_weights_of_a_pytorch_model_give_its_outputs(cell: str, layers: int) -> None:
     name = f"{cell}{layers}"
     config, parameters = recognise(golden(name, "w"))
@@ -90,7 +90,7 @@ def test_every_field_of_a_network_has_no_effect_or_is_refused() -> None:
 def test_another_cell_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CELLS, "mgu", CELLS["gru"])
     config = ModelConfig(5, 5, cell="mgu")
-    with pytest.raises(UsageError, match="no form of the cell 'mgu'; it has rnn, lstm, gru"):
+    with pytest.raises(UsageError, match="no form of the cell 'mgu'; it has rnn, lstm, mlstm, gru"):
         to_pytorch(config, Parameters(config.shapes()))
 
 

@@ -157,7 +157,7 @@ def expected(
     return model.vocabulary.decode(written), softmax(logits)
 
 
-QUICK = {("rnn", 1, "float16"), ("lstm", 2, "int8"), ("gru", 2, "float32")}
+QUICK = {("rnn", 1, "float16"), ("lstm", 2, "int8"), ("gru", 2, "float32"), ("mlstm", 2, "int8")}
 COMBINATIONS = [
     pytest.param(*which, marks=[] if which in QUICK else [pytest.mark.slow])
     for which in product(GATES, (1, 2), PRECISIONS)

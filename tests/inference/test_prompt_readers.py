@@ -95,7 +95,7 @@ def test_a_tree_gives_the_answers_of_one_by_one(
 
 @pytest.mark.parametrize("heads", [1, 5])
 @pytest.mark.parametrize("beam", [1, 3])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_each_answer_attends_to_its_own_input(
     cell: str, beam: int, heads: int, rng: np.random.Generator
 ) -> None:

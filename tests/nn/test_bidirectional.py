@@ -158,9 +158,9 @@ def test_each_row_is_read_as_two_plain_cells_would(
         for layer in range(2):
             forward, backward = (p.subset(name) for name in config.cell_names(layer))
             reverse = read(config, backward, x[:n][::-1])[::-1]
-            added = np.zeros((len(forward["W_hh"]), end, 1, H))
+            added = np.zeros((len(forward["W_xh"]), end, 1, H))
             if use == "context" and layer == 0:
-                added[:, n, 0] = reverse[0] @ p[W_CTX]
+                added[: len(forward["W_hh"]), n, 0] = reverse[0] @ p[W_CTX]
             beside = np.concatenate([reverse, np.repeat(reverse[:1], end - n, axis=0)])
             if layer == 1 and use != "each":
                 beside[:] = reverse[0]

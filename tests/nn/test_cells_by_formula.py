@@ -29,7 +29,7 @@ class Weights:
     """The weights of one layer as nested lists, a gate at a time."""
 
     def __init__(self, cell: str, arrays: dict[str, np.ndarray]) -> None:
-        self.gates = CELLS[cell].gates
+        self.gates = (*CELLS[cell].gates, "s")  # of an mlstm the scale stands behind the gates
         self.lists = {name: array.tolist() for name, array in arrays.items()}
 
     def x(self, gate: str, x: Vector) -> Vector:
@@ -59,6 +59,11 @@ def naive_lstm(weights: Weights, x: Vector, state: State) -> State:
     return {"h": [o[k] * math.tanh(c[k]) for k in units], "c": c}
 
 
+def naive_mlstm(weights: Weights, x: Vector, state: State) -> State:
+    m = [s * h for s, h in zip(weights.x("s", x), state["h"], strict=True)]
+    return naive_lstm(weights, x, {**state, "h": m})
+
+
 def naive_gru(weights: Weights, x: Vector, state: State) -> State:
     h = state["h"]
     r, z = ([sigmoid(a) for a in weights.both(gate, x, h)] for gate in "rz")
@@ -68,7 +73,7 @@ def naive_gru(weights: Weights, x: Vector, state: State) -> State:
     return {"h": [(1 - z[k]) * n[k] + z[k] * h[k] for k in units]}
 
 
-NAIVE = {"rnn": naive_rnn, "lstm": naive_lstm, "gru": naive_gru}
+NAIVE = {"rnn": naive_rnn, "lstm": naive_lstm, "mlstm": naive_mlstm, "gru": naive_gru}
 
 
 def naive_logits(network: Network, inputs: np.ndarray) -> np.ndarray:

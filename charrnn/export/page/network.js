@@ -83,6 +83,13 @@ const CELLS = {
       }
     },
   },
+  mlstm: {
+    gates: 4, // i, f, o, g; behind them the scale of the state
+    scales: true,
+    update(state, x, u) {
+      CELLS.lstm.update(state, x, u);
+    },
+  },
   gru: {
     gates: 3, // r, z, n
     update(state, x, u, b_n) {
@@ -123,14 +130,19 @@ class Network {
       const inputs = below === null ? this.size : this.hidden;
       const x = [];
       const u = [];
-      for (let gate = 0; gate < this.cell.gates; gate++) {
+      const slices = this.cell.gates + (this.cell.scales ? 1 : 0);
+      for (let gate = 0; gate < slices; gate++) {
         x.push(new Float64Array(this.hidden));
-        u.push(new Float64Array(this.hidden));
         const start = gate * inputs * this.hidden;
         addRow(x[gate], b_h, gate * this.hidden);
         if (below === null) addRow(x[gate], W_xh, start + id * this.hidden);
         else addProduct(x[gate], below, W_xh, start);
-        addProduct(u[gate], state.h, W_hh, gate * this.hidden * this.hidden);
+      }
+      const scale = this.cell.scales ? x.pop() : null;
+      const read = scale === null ? state.h : state.h.map((value, j) => value * scale[j]);
+      for (let gate = 0; gate < this.cell.gates; gate++) {
+        u.push(new Float64Array(this.hidden));
+        addProduct(u[gate], read, W_hh, gate * this.hidden * this.hidden);
       }
       this.cell.update(state, x, u, weights("b_n"));
       below = state.h;

@@ -17,8 +17,14 @@ general one is used.
 from charrnn.nn.cells.base import Cell
 from charrnn.nn.cells.gru import GRUCell
 from charrnn.nn.cells.lstm import LSTMCell
+from charrnn.nn.cells.mlstm import MLSTMCell
 from charrnn.nn.cells.rnn import RNNCell
 
-CELLS: dict[str, type[Cell]] = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
+CELLS: dict[str, type[Cell]] = {
+    "rnn": RNNCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    "mlstm": MLSTMCell,
+}
 
-__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "RNNCell"]
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "MLSTMCell", "RNNCell"]

@@ -28,7 +28,8 @@ class Cell(ABC):
     """One recurrent layer for batches of B sequences of T steps.
 
     A subclass declares `gates` and `input_init`, more states or weights if it has them, and defines
-    `step` and `step_backward`. `charrnn.nn.cells.CELLS` makes it known by a name.
+    `step` and `step_backward`. `charrnn.nn.cells.CELLS` makes it known by a name. `W_xh` and `b_h`
+    may have more slices than there are gates: `a` then has more of what the inputs alone decide.
 
     Args:
         weights: `W_xh` (G, D, H), `W_hh` (G, H, H), `b_h` (G, H), and what else `shapes` names:
@@ -41,7 +42,7 @@ class Cell(ABC):
     """
 
     gates: ClassVar[tuple[str, ...]]
-    """Names of the G pre-activations in `a`. The last one is the candidate; all before it are
+    """Names of the first G pre-activations in `a`. The last one is the candidate; all before it are
     gates, whose values after a step lie between 0 (shut) and 1 (open)."""
     states: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the state arrays, the output `h` first. `backward` keeps the gradient of each in an
@@ -70,7 +71,10 @@ class Cell(ABC):
 
     @classmethod
     def initialise_biases(cls, weights: Mapping[str, Array], forget_bias: float) -> None:
-        """Set the biases of one layer, all zero before: `forget_bias` for `forget_bias_gate`."""
+        """Set the biases of one layer, all zero before: `forget_bias` for `forget_bias_gate`.
+
+        Other weights have been drawn; a subclass may set those that begin elsewhere.
+        """
         if cls.forget_bias_gate is not None:
             weights["b_h"][cls.gates.index(cls.forget_bias_gate)] = forget_bias
 
@@ -107,7 +111,8 @@ class Cell(ABC):
         self.recurrent = self.products.recurrent(self.W_hh, T, B)
         if gradients is not None:
             self.da = np.zeros((G, T, B, H), dtype)
-            self.du = self.da  # the gradient of h W_hh: that of a, unless a gate scales it
+            # The gradient of h W_hh: that of the gates in a, unless one of them scales it.
+            self.du = self.da[: len(self.W_hh)]
             self.dh = np.zeros((B, H), dtype)
             self.recurrent_T = self.products.recurrent(self.W_hh.transpose(0, 2, 1), T, B)
 
@@ -178,7 +183,7 @@ class Cell(ABC):
         self.run_steps_backward(dh)
         G = len(self.du)
         du = self.du.reshape(G, -1, self.H, copy=False)
-        self.products.weight_gradients(rows(self.h[:-1]), du, self.gradients["W_hh"])
+        self.products.weight_gradients(rows(self.recurrent_inputs), du, self.gradients["W_hh"])
 
     def run_steps_backward(self, dh: Array) -> None:
         """Run the backward passes of the steps T − 1 … 0; fills `da`."""
@@ -186,6 +191,11 @@ class Cell(ABC):
         for t, dh_t in reversed(list(enumerate(dh))):
             self.dh += dh_t
             self.step_backward(t)
+
+    @property
+    def recurrent_inputs(self) -> Array:
+        """What W_hh multiplies at each step (T, B, H): the states before it."""
+        return self.h[:-1]
 
     def recurrent_projection(self, t: int) -> Array:
         """u = h W_hh (G, B, H) for the state before step t: a buffer, overwritten by the next."""

@@ -38,15 +38,17 @@ class LSTMCell(Cell):
         super().__init__(weights, gradients, T, B)
         self.c = np.zeros_like(self.h)
         self.tanh_c = np.zeros_like(self.h[1:])
+        self.gate_a = self.a[: len(self.gates)]
+        """The part of `a` that belongs to gates: all of it, unless a subclass has more."""
         if gradients is not None:
-            self.slope = np.zeros_like(self.a)
+            self.slope = np.zeros_like(self.gate_a)
             self.dc = np.zeros_like(self.dh)
             self.dc_dh = np.zeros_like(self.tanh_c)
         self.scratch = np.zeros_like(self.h[0])
 
     def step(self, t: int) -> None:
         """c′ = f ⊙ c + i ⊙ g;  h′ = o ⊙ tanh(c′)."""
-        a = self.a[:, t]
+        a = self.gate_a[:, t]
         a += self.recurrent_projection(t)
         sigmoid(a[:3], out=a[:3])
         np.tanh(a[3], out=a[3])
@@ -64,8 +66,8 @@ class LSTMCell(Cell):
         """
         super().begin_backward()
         self.dc.fill(0)
-        i, _, o, g = self.a
-        sigmoid_slope(self.a[:3], out=self.slope[:3])
+        i, _, o, g = self.gate_a
+        sigmoid_slope(self.gate_a[:3], out=self.slope[:3])
         tanh_slope(g, out=self.slope[3])
         for slope, factor in zip(self.slope, (g, self.c[:-1], self.tanh_c, i), strict=True):
             slope *= factor
@@ -75,8 +77,8 @@ class LSTMCell(Cell):
     def step_backward(self, t: int) -> None:
         """dc += dh′ ⊙ ∂h′/∂c′;  da = dc ⊙ ∂c′/∂a, but dh′ ⊙ ∂h′/∂a_o for o;  dc ← dc ⊙ f."""
         self.dc += np.multiply(self.dh, self.dc_dh[t], out=self.scratch)
-        np.multiply(self.dc, self.slope[:, t], out=self.da[:, t])
-        np.multiply(self.dh, self.slope[2, t], out=self.da[2, t])
+        np.multiply(self.dc, self.slope[:, t], out=self.du[:, t])
+        np.multiply(self.dh, self.slope[2, t], out=self.du[2, t])
         self.dc *= self.a[1, t]
         self.recurrent_projection_backward(t, self.dh)
 
