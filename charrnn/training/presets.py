@@ -89,12 +89,16 @@ def large(characters: int, budget: Budget, hidden: int | None) -> Settings:
 
 
 def regularised(hidden: int, characters: int, budget: Budget) -> Settings:
-    """Return dropout, weight decay and optimiser for a hidden size, a text length and a budget.
+    """Return cell, dropout, decay and optimiser for a hidden size, a text length and a budget.
 
     Muon is chosen for the sizes on which it was compared with Adagrad.
     """
     passes = budget.epochs_of(characters, hidden, TYPICAL_CHARS_PER_STEP)
-    settings: Settings = {"hidden": hidden, "weight_decay": decay_for_width(hidden)}
+    settings: Settings = {
+        "cell": TEXT_CELL,
+        "hidden": hidden,
+        "weight_decay": decay_for_width(hidden),
+    }
     if hidden <= MAX_MUON_HIDDEN:
         return settings | {"optimiser": "muon"} | muon_dropout(passes, hidden, characters)
     weighed = weighed_epochs(passes, hidden, characters)
@@ -126,7 +130,7 @@ TYPICAL_CHARS_PER_STEP = 2048
 
 MIN_PRESET_HIDDEN, MAX_PRESET_HIDDEN = 128, 768
 HIDDEN_BY_MINUTES = ((MIN_PRESET_HIDDEN, 0.3), (256, 0.75), (384, 6), (512, 60))
-"""Pairs (hidden size of the single LSTM layer, typical minutes below which it is chosen); for
+"""Pairs (hidden size of the single layer, typical minutes below which it is chosen); for
 longer runs `MAX_PRESET_HIDDEN`."""
 
 DROPOUT_BY_EPOCHS = ((0.0, 6), (0.1, 8), (0.25, 24), (0.4, 40))
@@ -138,6 +142,11 @@ MAX_MUON_HIDDEN, MAX_MUON_LAYERS = 512, 2
 """Largest hidden size and number of layers on which Muon was compared with Adagrad."""
 MUON_CELLS = ("lstm", "mlstm", "gru")
 """Cells for which Muon was better on texts; for an RNN it was worse."""
+
+TEXT_CELL = "mlstm"
+"""The cell for texts: after as many steps its loss is lower than that of an LSTM."""
+LSTM_CELLS = ("lstm", "mlstm")
+"""Cells for which the same other settings are best."""
 
 MANY_EPOCHS: Settings = {"dropout": 0.5, "recurrent_dropout": 0.25}
 """Settings above the last bound. Without recurrent dropout a network overfits; with it the
@@ -300,10 +309,11 @@ def plan(
 
 
 def differs_from_preset(name: str, given: Mapping[str, Any], settings: Settings) -> bool:
-    """Return whether the given cell or optimiser, by `name`, differs from that of a preset."""
+    """Return whether the given cell or optimiser, by `name`, has other settings than a preset's."""
     usual = {"cell": ModelConfig.cell, "optimiser": TrainingConfig.optimiser}
     own = settings.get(name, usual[name])
-    return bool(given.get(name, own) != own)
+    chosen = given.get(name, own)
+    return bool(chosen != own) and not {chosen, own} <= set(LSTM_CELLS)
 
 
 def with_steps(training: TrainingConfig, steps: int, evaluations: int) -> TrainingConfig:

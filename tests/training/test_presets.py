@@ -68,7 +68,7 @@ def test_more_time_never_means_fewer_units(a: float, b: float) -> None:
         plan("default", {}, 60, LARGE, Budget(minutes=minutes)).model for minutes in sorted((a, b))
     )
     assert less.hidden <= more.hidden
-    assert less.cell == more.cell == "lstm"
+    assert less.cell == more.cell == "mlstm"
 
 
 @pytest.mark.parametrize(("relative", "hidden"), [(0.5, 256), (1.0, 384), (2.5, 384)])

@@ -50,6 +50,7 @@ from charrnn.training.presets import (
     MAX_PRESET_HIDDEN,
     MIN_PRESET_HIDDEN,
     PRESETS,
+    TEXT_CELL,
     WEIGHT_DECAY,
     Budget,
 )
@@ -151,7 +152,8 @@ def train_network(
         str | None,
         option(
             MODEL,
-            f"Recurrent cell: {names(CELLS)}. Default: lstm.",
+            f"Recurrent cell: {names(CELLS)}. Default: {TEXT_CELL} for texts, "
+            f"{ModelConfig.cell} for pairs.",
             autocompletion=complete_from(CELLS),
         ),
     ] = None,

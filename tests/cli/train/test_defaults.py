@@ -125,7 +125,7 @@ def test_the_learning_rates_are_the_optimisers() -> None:
 def test_the_other_figures_in_words() -> None:
     assert SAVE_SECONDS == 30
     assert pytest.approx(1 / 3) == MAX_WARMUP_SHARE
-    assert (planned()["cell"], planned()["weight_decay"]) == ("lstm", WEIGHT_DECAY)
+    assert (planned()["cell"], planned()["weight_decay"]) == ("mlstm", WEIGHT_DECAY)
     assert ModelConfig(5, 5).input_init is None
     assert TrainingConfig(steps=1).clip_value is None
 
