@@ -24,6 +24,9 @@ from charrnn.errors import CheckpointError, TextError, UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import initialise
+from charrnn.nn.ops import smoothed_nats
+from charrnn.training import pair_dataset
+from charrnn.training.dataset import ValidationResult
 from charrnn.training.events import Evaluation, Stopped
 from charrnn.training.pair_dataset import PairDataset
 from charrnn.training.pair_presets import MAX_POSITIONS, PATIENCE, plan_pairs
@@ -118,8 +121,9 @@ def test_two_processes_compute_what_one_computes(layout: str) -> None:
     np.testing.assert_allclose(walk(2), walk(1), rtol=1e-6, atol=1e-9)
 
 
-def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
-    plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch_size=16)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_solved_run_ends_and_stays_ended(tmp_path: Path, smoothing: float) -> None:
+    plan = replace(PLAN, steps=600, lr=0.4, eval_every=20, batch_size=16, label_smoothing=smoothing)
     pairs = PairCorpus(tuple(Pair(c, c.upper(), "") for c in "abcdefghijklmnopqrstuvwxyz"), "case")
     split = split_pairs(pairs, "one-to-one", 0.1, 0)
     examples = build_examples(split.pairing, split.train)
@@ -132,6 +136,8 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
         assert last.reason == "solved"
         assert last.step < 600
         assert trainer.metrics["exact_match"] == 1
+        learned = smoothed_nats(smoothing, config.outputs)
+        assert trainer.metrics["nats_per_symbol"] == pytest.approx(learned, abs=0.005)
         assert trainer.progress.finished(plan)
         save_checkpoint(
             tmp_path / "a.npz", snapshot(trainer, split.pairing, RECORD, resumable=True)
@@ -139,6 +145,35 @@ def test_a_solved_run_ends_and_stays_ended(tmp_path: Path) -> None:
     state = load_checkpoint(tmp_path / "a.npz").training
     assert state is not None
     assert state.finished
+
+
+@pytest.mark.parametrize(("many", "best"), [(True, [1, 2, 3, 5]), (False, [1, 2, 4])])
+def test_exact_matches_decide_which_model_is_best_where_there_are_many(
+    many: bool, best: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([(0.5, 0.2), (0.4, 0.3), (0.45, 0.4), (0.3, 0.35), (0.44, 0.4), (0.6, 0.4)])
+
+    def validate(*_: object) -> ValidationResult:
+        nats, exact = next(figures)
+        return ValidationResult(nats, {"nats_per_symbol": nats, "exact_match": exact})
+
+    monkeypatch.setattr(PairDataset, "validate", validate)
+    monkeypatch.setattr(pair_dataset, "MIN_EXACTLY_MATCHED", 1 if many else 1_000)
+    plan = replace(PLAN, steps=6, eval_every=1)
+    with begin("many-to-many", plan=plan) as trainer:
+        events = [event for event in train(trainer) if isinstance(event, Evaluation)]
+    assert [event.step for event in events if event.best] == best
+    assert trainer.progress.best_step == best[-1]
+    assert trainer.progress.best_exact_match == (0.4 if many else None)
+    assert trainer.progress.best_nats == (0.44 if many else 0.3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_only_answers_that_are_searched_for_are_compared_exactly(
+    layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pair_dataset, "MIN_EXACTLY_MATCHED", 1)
+    assert lessons_for(layout).best_by_exact_match == (layout == "many-to-many")
 
 
 def test_an_empty_validation_is_none() -> None:
