@@ -7,7 +7,7 @@ every character with at least half a window before it). Rows:
 
     charrnn         `charrnn train TEXT --minutes M`; seconds are the wall time of the command
     charrnn+ngrams  that run after `charrnn combine RUN --ngrams 8`, whose seconds are added
-    recipe          the settings of that run on PyTorch's LSTM
+    recipe          the settings of that run on PyTorch's LSTM, which takes the place of an mlstm
     gpt             nanoGPT's recipe for a CPU: 4 layers, 4 heads, 128 units, 64 characters,
                     batch 12, AdamW at 1e-3, warm-up of 100 steps, cosine to 1e-4
     gpt-muon        the same with Muon at 0.02 for the matrices of the blocks: torch.optim.Muon,
@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -153,7 +153,8 @@ class Bench:
         checkpoint = load_checkpoint(self.folder / run_name(budget, seed) / "last.npz")
         if checkpoint.training is None:
             raise RuntimeError("the last checkpoint of a run holds no training state")
-        return peer_runs.our_recipe(*data, checkpoint.config, checkpoint.training.config, marks)
+        config = replace(checkpoint.config, cell="lstm")
+        return peer_runs.our_recipe(*data, config, checkpoint.training.config, marks)
 
     def figures(self, row: str, budgets: Sequence[float], seed: int) -> Iterator[Figure]:
         """Yield the figures of a row for rising budgets."""

@@ -60,7 +60,7 @@ def test_a_finished_run_has_its_best_loss_its_size_and_its_age(run_cli: Call, ru
     assert found["best_step"] == last.training.progress.best_step
     assert (found["unit"], found["corpus"]) == ("char", "corpus")
     assert found["network"] == {
-        "cell": "lstm",
+        "cell": "mlstm",
         "layers": 1,
         "hidden": 8,
         "parameters": len(last.parameters.vector),
@@ -76,7 +76,7 @@ def test_a_finished_run_has_its_best_loss_its_size_and_its_age(run_cli: Call, ru
     assert shown[0].split() == ["run", "status", "done", "loss", "network", "disk", "age"]
     assert shown[1].split()[:6] == [
         *("checkpoints/corpus", "finished", "100%"),
-        *(nats, "1×8", "lstm"),
+        *(nats, "1×8", "mlstm"),
     ]
     assert shown[1].endswith(" y")
     assert shown[2] == "loss: the lowest of the validations, in nats per character"
