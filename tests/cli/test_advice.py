@@ -900,7 +900,7 @@ CASES = [
     ),
     Case(
         "neurons run corpus.txt --state x",
-        "the cell lstm has no state 'x'",
+        "the cell mlstm has no state 'x'",
         "--state c",
         "neurons run corpus.txt --state c",
     ),

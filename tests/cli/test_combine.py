@@ -169,8 +169,8 @@ def test_info_names_every_part(run_cli: Call, mixture: Path) -> None:
     assert n is not None
     for part in (
         "model mixture of 2 networks and 4-grams",
-        "network 1 1 × 8 lstm",
-        "network 2 1 × 8 lstm",
+        "network 1 1 × 8 mlstm",
+        "network 2 1 × 8 mlstm",
         "alone: validation",
         f"4-grams of {len(n.ids):,} characters of the training text, which this file contains",
         f"fitted on {n.fitted:,} validation characters",

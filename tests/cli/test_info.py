@@ -61,7 +61,7 @@ def test_the_state_of_training_is_in_last(run_cli: Call, finished_run: Path) -> 
 
 def test_the_table_says_the_same_to_people(run_cli: Call, finished_run: Path) -> None:
     shown = run_cli("info", finished_run / "last.npz").stdout
-    for fact in ("1 × 8 lstm", "21 characters", "step 20 of 20", "muon", "nats", "sha256"):
+    for fact in ("1 × 8 mlstm", "21 characters", "step 20 of 20", "muon", "nats", "sha256"):
         assert fact in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
     usable = run_cli("info", finished_run).stdout

@@ -97,7 +97,7 @@ def test_without_arguments_the_newest_run_reads_its_validation_part(
     assert "charrnn: reading with checkpoints/corpus/best.npz" in result.stderr
     text = corpus.read_text(encoding="utf-8")
     held_out = len(text) - int(len(text) * 0.9)
-    assert result.stdout.startswith(f"corpus, validation part: {held_out:,} characters; lstm of 8")
+    assert result.stdout.startswith(f"corpus, validation part: {held_out:,} characters; mlstm of 8")
 
 
 def test_a_short_validation_part_is_read_with_what_stands_before_it(

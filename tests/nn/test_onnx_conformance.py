@@ -131,7 +131,7 @@ def test_the_cases_that_do_not_apply_are_known() -> None:
 def test_every_form_of_case_is_among_those_that_apply() -> None:
     applied = {case.name for case in CASES if not why_not(case)}
     assert len(applied) >= 10
-    for cell in OPERATORS:
+    for cell in ("rnn", "lstm", "gru"):
         prefix = "simple_rnn" if cell == "rnn" else cell
         for form in ("defaults", "with_initial_bias", "batchwise"):
             assert f"test_{prefix}_{form}" in applied

@@ -1,4 +1,4 @@
-"""Stateful networks RNN, LSTM and GRU: steps, stacking, state and arguments."""
+"""Stateful networks RNN, LSTM, MLSTM and GRU: steps, stacking, state and arguments."""
 
 from typing import Any
 
@@ -9,10 +9,15 @@ import charrnn
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
 from charrnn.nn.network import Network
-from charrnn.nn.stateful import GRU, LSTM, RNN, RecurrentNetwork
+from charrnn.nn.stateful import GRU, LSTM, MLSTM, RNN, RecurrentNetwork
 from charrnn.types import Array
 
-LAYERS: dict[str, type[RecurrentNetwork]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+LAYERS: dict[str, type[RecurrentNetwork]] = {
+    "rnn": RNN,
+    "lstm": LSTM,
+    "mlstm": MLSTM,
+    "gru": GRU,
+}
 
 
 @pytest.fixture(params=LAYERS)
@@ -24,7 +29,8 @@ def cell(request: pytest.FixtureRequest) -> str:
 def test_public_classes_name_a_registered_cell() -> None:
     assert {kind.cell: kind for kind in RecurrentNetwork.__subclasses__()} == LAYERS
     assert set(LAYERS) <= set(CELLS)
-    assert (charrnn.RNN, charrnn.LSTM, charrnn.GRU) == (RNN, LSTM, GRU)
+    public = (charrnn.RNN, charrnn.LSTM, charrnn.MLSTM, charrnn.GRU)
+    assert public == (RNN, LSTM, MLSTM, GRU)
 
 
 def naive_steps(rnn: RNN, xs: Array) -> Array:

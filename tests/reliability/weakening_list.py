@@ -1667,7 +1667,7 @@ NUMBERS = (
         "charrnn/inference/batch_steps.py",
         "            h *= x[:, -layer.H :]\n",
         "            h *= x[:1, -layer.H :]\n",
-        ("inference/test_prompt_readers.py",),
+        ("inference/test_prompt_readers.py::test_a_tree_gives_the_answers_of_one_by_one",),
     ),
     Weakening(
         "direct-path-of-the-gru-dropped",

@@ -156,7 +156,7 @@ class TestWhatIsLookedAt:
         untrained("abcdefghijklmnopqrstuvwxyz .\n", cell="gru").save("other.npz")
         found = models(run, run / "last.npz", "other.npz", "--text", "corpus.txt", *FEW)
         assert [model["name"] for model in found] == ["one", f"{run}/last.npz", "other.npz"]
-        assert [model["model"]["cell"] for model in found] == ["lstm", "lstm", "gru"]
+        assert [model["model"]["cell"] for model in found] == ["mlstm", "mlstm", "gru"]
         assert all(model["trained"] and model["text"] == "corpus" for model in found)
         shown = look(run, "other.npz", "--text", "corpus.txt", *FEW)
         assert "\none: " in shown.stdout

@@ -172,7 +172,7 @@ def test_the_page_says_what_was_trained_and_how_to_repeat_it(
     checkpoint = charrnn.load(finished_run).checkpoint
     trained = flat(page.sections["trained"])
     assert checkpoint.corpus.sha256 in trained
-    assert "1 × 8 lstm" in trained
+    assert "1 × 8 mlstm" in trained
     assert "corpus.txt" in trained
     facts = json.loads((finished_run / "run.json").read_text(encoding="utf-8"))
     (command,) = (text for _, text in page.of("code") if text.startswith("charrnn train"))

@@ -246,7 +246,7 @@ def test_the_first_screen_states_the_facts(
     begin = validation_start(len(text), 0.1)
     assert f"corpus: {begin:,} characters to train on, {len(text) - begin:,} " in screen["corpus"]
     assert f"{len(set(text))} characters" in screen["vocabulary"]
-    assert f"1 × 8 lstm, {len(model.parameters.vector):,} parameters" in screen["model"]
+    assert f"1 × 8 mlstm, {len(model.parameters.vector):,} parameters" in screen["model"]
     assert "MB" in screen["memory"]
     assert "characters/s in 1 process of" in screen["speed"]
     assert "20 steps of 4 × 16 characters" in screen["plan"]
