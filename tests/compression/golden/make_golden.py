@@ -1,7 +1,7 @@
 """Write the golden files of compression: python tests/compression/golden/make_golden.py.
 
-An ensemble of one tiny untrained model of each cell, and `CONTENT` as it compresses it. The files
-must not change as long as the version of the format is the same.
+Tiny untrained models, and `CONTENT` as each of `FILES` compresses it. The files must not change as
+long as the version of the format is the same.
 """
 
 from io import BytesIO
@@ -21,8 +21,11 @@ from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import initialise
 
 FOLDER = Path(__file__).parent
-CELLS = {"lstm": 1, "gru": 1, "rnn": 2}
+LAYERS = {"lstm": 1, "gru": 1, "rnn": 2, "mlstm": 1}
 """The layers of a model of each cell."""
+
+FILES = {"text.txt.charrnn": ("lstm", "gru", "rnn"), "mlstm.txt.charrnn": ("mlstm",)}
+"""The cells of the models that compress together, by the name of the file."""
 
 TEXT = "the cat sat on a mat\r\non té\n" * 60
 CONTENT = b"\xef\xbb\xbf" + TEXT.encode()
@@ -36,7 +39,7 @@ def make_model(cell: str) -> Model:
     """Return an untrained model with weights far from zero."""
     vocabulary = Vocabulary("".join(sorted(set(TEXT))))
     V = len(vocabulary)
-    layers = CELLS[cell]
+    layers = LAYERS[cell]
     config = ModelConfig(V, V, cell, hidden=2, layers=layers, init="normal:1")
     parameters = initialise(config, np.random.default_rng(len(cell)))
     parameters.vector *= 2
@@ -46,13 +49,14 @@ def make_model(cell: str) -> Model:
 
 def main() -> None:
     """Write the models and the compressed text."""
-    models = [make_model(cell) for cell in CELLS]
-    for cell, model in zip(CELLS, models, strict=True):
-        model.save(FOLDER / f"{cell}.npz")
-    coding, file = CodingModel(models), BytesIO(CONTENT)
-    measured = measure(file, "text.txt", coding.vocabulary, TextOptions())
-    parts = compressed(file, "text.txt", measured, coding, CodeLength(), division=DIVISION)
-    (FOLDER / "text.txt.charrnn").write_bytes(b"".join(parts))
+    for name, cells in FILES.items():
+        models = [make_model(cell) for cell in cells]
+        for cell, model in zip(cells, models, strict=True):
+            model.save(FOLDER / f"{cell}.npz")
+        coding, file = CodingModel(models), BytesIO(CONTENT)
+        measured = measure(file, "text.txt", coding.vocabulary, TextOptions())
+        parts = compressed(file, "text.txt", measured, coding, CodeLength(), division=DIVISION)
+        (FOLDER / name).write_bytes(b"".join(parts))
 
 
 if __name__ == "__main__":
