@@ -234,9 +234,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     Example:
         >>> str(unknown("cell", "lsmt", ["rnn", "lstm"]))
         "no cell called 'lsmt'; there are rnn, lstm; try lstm"
+        >>> str(unknown("cell", "LSTM", ["rnn", "lstm"]))
+        "no cell called 'LSTM'; there are rnn, lstm; try lstm"
     """
     names = list(known)
-    closest = (get_close_matches(name[:40], names, 1) or names)[0]
+    by_spelling = {one.casefold(): one for one in names}
+    found = get_close_matches(name[:40].casefold(), by_spelling, 1)
+    closest = by_spelling[found[0]] if found else names[0]
     return UsageError(
         f"no {kind} called {format_value(name)}; there are {', '.join(names)}", closest
     )

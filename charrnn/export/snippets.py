@@ -129,8 +129,7 @@ ATTENTION_MODULES = """
         self.combine = nn.Linear({both}, {hidden})"""
 
 SCALE_MODULES = """
-        widths = [{inputs}] + [{hidden}] * ({layers} - 1)
-        self.scale = nn.ModuleList(nn.Linear(width, {hidden}) for width in widths)"""
+        self.scale = nn.ModuleList(nn.Linear(width, {hidden}) for width in {widths})"""
 
 CELL_STEPS = {
     "rnn": "(torch.rnn_tanh_cell(x, before[0], *weights),)",
@@ -250,6 +249,7 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
     form = FORWARD_ATTENTION if config.attention else FORWARDS[use]
     if scales_state := config.cell == "mlstm":
         form = FORWARD_MLSTM
+    widths = [config.inputs] + [config.hidden] * (config.layers - 1)
     step = CELL_STEPS.get(config.cell, "")
     steps = STEP_OF_LAYERS.format(**facts, **one_hots, cell=step)
     loading = PYTORCH.format(
@@ -259,7 +259,7 @@ def pytorch_snippet(config: ModelConfig, path: str, symbols: Vocabulary | PairVo
         bidirectional="" if use is None else ", bidirectional=True",
         context=CONTEXT_MODULE.format(**facts, gates=gates) * (use == "context")
         + ATTENTION_MODULES.format(**facts, both=2 * config.hidden) * bool(config.attention)
-        + SCALE_MODULES.format(**facts) * scales_state,
+        + SCALE_MODULES.format(**facts, widths=widths) * scales_state,
         forward=form.format(**facts, **one_hots, steps=steps),
     )
     return loading + symbols_code(symbols) + USES[use_of(symbols)][0].format(**facts)
