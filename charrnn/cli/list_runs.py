@@ -59,7 +59,7 @@ def list_runs(
     ] = Order.AGE,
     json: Json = False,
 ) -> None:
-    """List runs: status, progress, lowest validation loss, network, size on disk and age.
+    """List runs: status, progress, best validation loss, network, size on disk and age.
 
     For example: charrnn runs --sort loss. Statuses: running, finished, interrupted, diverged,
     damaged (a checkpoint cannot be read), and model only (no state of training).
@@ -138,7 +138,7 @@ def notes(found: Sequence[RunSummary]) -> list[str]:
     lines = []
     if units:
         each = " or ".join(names[unit] for unit in sorted(filter(None, units)))
-        lines.append(f"loss: the lowest of the validations, in nats per {each}")
+        lines.append(f"loss: that of the best validation, in nats per {each}")
     stopped = [run for run in found if run.status is Status.INTERRUPTED and run.network]
     if stopped:
         command = shell_command("charrnn", "train", "--resume", str(stopped[0].folder))

@@ -113,6 +113,8 @@ class _Graph:
         self.onnx = onnx
         self.config = config
         self.states = () if config.bidirectional else CELLS[config.cell].states
+        self.last: dict[str, list[str]] = {state: [] for state in self.states}
+        """The names of the last states (1, B, H) of the layers so far."""
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -120,11 +122,10 @@ class _Graph:
         """Build everything, and return the graph."""
         x = self.one_hot()
         scans = OPERATORS[self.config.cell] == "Scan"
-        last: dict[str, list[str]] = {state: [] for state in self.states}
         for layer in range(self.config.layers):
             if scans:
                 own = subset(parameters, self.config.cell_names(layer)[0])
-                x = self.scan(f"layers.{layer}", own, x, layer, last)
+                x = self.scan(f"layers.{layer}", own, x, layer)
                 continue
             directions = [
                 layer_weights(self.config.cell, subset(parameters, name))
@@ -133,8 +134,8 @@ class _Graph:
             weights = {
                 key: np.concatenate([one[key] for one in directions]) for key in directions[0]
             }
-            x = self.layer(f"layers.{layer}", weights, x, layer, last)
-        for state, names in last.items():
+            x = self.layer(f"layers.{layer}", weights, x, layer)
+        for state, names in self.last.items():
             self.add("Concat", names, [f"{state}n"], axis=0)
         W_hy = self.constant("W_hy", parameters["W_hy"])
         b_y = self.constant("b_y", parameters["b_y"])
@@ -152,20 +153,13 @@ class _Graph:
         self.add("OneHot", ["ids", depth, values], ["x"], axis=-1)
         return "x"
 
-    def layer(
-        self,
-        name: str,
-        weights: Mapping[str, Array],
-        x: str,
-        layer: int,
-        last: dict[str, list[str]],
-    ) -> str:
+    def layer(self, name: str, weights: Mapping[str, Array], x: str, layer: int) -> str:
         """Add a recurrent layer; add its states to `last`, and return its outputs (T, B, H)."""
         first = self.first_states(name, layer)
         for state in self.states:
-            last[state].append(f"{name}.{state}n")
+            self.last[state].append(f"{name}.{state}n")
         inputs = [x, *(self.constant(f"{name}.{key}", array) for key, array in weights.items())]
-        outputs = [f"{name}.Y", *(names[-1] for names in last.values())]
+        outputs = [f"{name}.Y", *(names[-1] for names in self.last.values())]
         more: dict[str, int | str] = {"hidden_size": self.config.hidden}
         if self.config.cell == "gru":
             more["linear_before_reset"] = 1
@@ -187,19 +181,11 @@ class _Graph:
             self.add("Slice", [f"{state}0", *span], [own])
         return first
 
-    def scan(
-        self,
-        name: str,
-        weights: Mapping[str, Array],
-        x: str,
-        layer: int,
-        last: dict[str, list[str]],
-    ) -> str:
+    def scan(self, name: str, weights: Mapping[str, Array], x: str, layer: int) -> str:
         """Add a layer of an mlstm: the arguments and the result are those of `layer`.
 
         x W_xh + b_h (T, B, 5H) of all steps is one product; a step has the rest.
         """
-        H, helper, kind = self.config.hidden, self.onnx.helper, self.onnx.TensorProto.FLOAT
         W = self.constant(f"{name}.W", np.concatenate(weights["W_xh"], axis=1))  # (D, 5H)
         b = self.constant(f"{name}.B", weights["b_h"].reshape(-1))
         R = self.constant(f"{name}.R", np.concatenate(weights["W_hh"], axis=1))  # (H, 4H)
@@ -210,40 +196,57 @@ class _Graph:
         for state in self.first_states(name, layer):
             first.append(f"{state}.row")  # (B, H)
             self.add("Squeeze", [state, axis], [first[-1]])
-        sizes = self.constant(f"{name}.sizes", np.array([3 * H, H, H]))
-        outer, self.nodes = self.nodes, []
-        self.add(
-            "Split", [f"{name}.at", sizes], [f"{name}.ifo_x", f"{name}.g_x", f"{name}.s"], axis=-1
-        )
-        self.add("Mul", [f"{name}.h", f"{name}.s"], [f"{name}.m"])
-        self.add("MatMul", [f"{name}.m", R], [f"{name}.u"])
-        both = self.constant(f"{name}.both", np.array([3 * H, H]))
-        self.add("Split", [f"{name}.u", both], [f"{name}.ifo_u", f"{name}.g_u"], axis=-1)
-        for gates, function in (("ifo", "Sigmoid"), ("g", "Tanh")):
-            self.add("Add", [f"{name}.{gates}_x", f"{name}.{gates}_u"], [f"{name}.{gates}_a"])
-            self.add(function, [f"{name}.{gates}_a"], [f"{name}.{gates}"])
-        self.add("Split", [f"{name}.ifo"], [f"{name}.i", f"{name}.f", f"{name}.o"], axis=-1)
-        self.add("Mul", [f"{name}.f", f"{name}.c"], [f"{name}.kept"])
-        self.add("Mul", [f"{name}.i", f"{name}.g"], [f"{name}.new"])
-        self.add("Add", [f"{name}.kept", f"{name}.new"], [f"{name}.c_next"])
-        self.add("Tanh", [f"{name}.c_next"], [f"{name}.tanh_c"])
-        self.add("Mul", [f"{name}.o", f"{name}.tanh_c"], [f"{name}.h_next"])
-        self.add("Identity", [f"{name}.h_next"], [f"{name}.y"])
-        steps, self.nodes = self.nodes, outer
-        inputs, outputs = (
-            [helper.make_tensor_value_info(f"{name}.{one}", kind, ["B", size]) for one, size in of]
-            for of in (
-                (("h", H), ("c", H), ("at", 5 * H)),
-                (("h_next", H), ("c_next", H), ("y", H)),
-            )
-        )
-        body = helper.make_graph(steps, f"{name}.step", inputs, outputs)
+        body = self.step_of_scan(name, R)
         rows = [f"{name}.{state}.last" for state in self.states]  # (B, H)
         self.add("Scan", [*first, f"{name}.a"], [*rows, f"{name}.Y"], body=body, num_scan_inputs=1)
         for state, row in zip(self.states, rows, strict=True):
-            last[state].append(f"{name}.{state}n")
-            self.add("Unsqueeze", [row, axis], [last[state][-1]])
+            self.last[state].append(f"{name}.{state}n")
+            self.add("Unsqueeze", [row, axis], [self.last[state][-1]])
         return f"{name}.Y"
+
+    def step_of_scan(self, name: str, R: str) -> Any:
+        """Return the graph of one step of `scan`: h, c and a (B, 5H) to h′, c′ and the output h′.
+
+        Args:
+            name: the prefix of its values, which the graph around it knows too.
+            R: the name of the recurrent weights (H, 4H).
+        """
+        helper, H = self.onnx.helper, self.config.hidden
+        outer, self.nodes = self.nodes, []
+
+        def node(operator: str, inputs: str, outputs: str, *more: str, **attributes: Any) -> None:
+            """Add a node whose inputs and outputs are given by words, without the prefix."""
+            given, made = ([f"{name}.{one}" for one in of.split()] for of in (inputs, outputs))
+            self.add(operator, [*given, *more], made, **attributes)
+
+        three_and_s = self.constant(f"{name}.sizes", np.array([3 * H, H, H]))
+        three = self.constant(f"{name}.gate_sizes", np.array([3 * H, H]))
+        node("Split", "at", "ifo_x g_x s", three_and_s, axis=-1)
+        node("Mul", "h s", "m")
+        node("MatMul", "m", "u", R)
+        node("Split", "u", "ifo_u g_u", three, axis=-1)
+        node("Add", "ifo_x ifo_u", "ifo_a")
+        node("Sigmoid", "ifo_a", "ifo")
+        node("Split", "ifo", "i f o", axis=-1)
+        node("Add", "g_x g_u", "g_a")
+        node("Tanh", "g_a", "g")
+        node("Mul", "f c", "kept")
+        node("Mul", "i g", "new")
+        node("Add", "kept new", "c_next")
+        node("Tanh", "c_next", "tanh_c")
+        node("Mul", "o tanh_c", "h_next")
+        node("Identity", "h_next", "y")
+        steps, self.nodes = self.nodes, outer
+
+        def values(sizes: Mapping[str, int]) -> list[Any]:
+            kind = self.onnx.TensorProto.FLOAT
+            return [
+                helper.make_tensor_value_info(f"{name}.{one}", kind, ["B", size])
+                for one, size in sizes.items()
+            ]
+
+        inputs, outputs = {"h": H, "c": H, "at": 5 * H}, {"h_next": H, "c_next": H, "y": H}
+        return helper.make_graph(steps, f"{name}.step", values(inputs), values(outputs))
 
     def joined(self, name: str, layer: int) -> str:
         """Add the outputs of both directions side by side, and return them: (T, B, 2H).

@@ -122,20 +122,11 @@ class MLSTMFastStep(LSTMFastStep):
 
     def step_function(self) -> StepFunction:
         """Return the function that takes one step."""
-        W_hh, h, a, H = self.W_hh, self.h, self.a, len(self.h)
-        i_and_f, sigmoids, g_and_c = a[: 2 * H], a[: 3 * H], self.gates_and_c[3 * H :]
-        _, _, o, g, c = self.gates_and_c.reshape(5, H)
+        lstm_step, h, gates = super().step_function(), self.h, len(self.a)
 
         def step(x: Array) -> None:
-            multiply(h, x[4 * H :], h)
-            h.dot(W_hh, a)
-            add(a, x[: 4 * H], a)
-            tanh(a, a)
-            multiply(sigmoids, HALF, sigmoids)
-            add(sigmoids, HALF, sigmoids)
-            multiply(g_and_c, i_and_f, g_and_c)
-            add(c, g, c)
-            multiply(tanh(c, g), o, h)
+            multiply(h, x[gates:], h)
+            lstm_step(x[:gates])
 
         return step
 

@@ -194,22 +194,15 @@ class Trainer:
         exact = scores.metrics["exact_match"] if self.dataset.best_by_exact_match else None
         best = progress.is_best(nats, exact)
         progress.last_nats, progress.evaluated = nats, progress.step
-        known = smoothed_nats(self.config.label_smoothing, self.model_config.outputs)
-        progress.solved = scores.all_right and nats < known + SOLVED_NATS
+        learned = smoothed_nats(self.config.label_smoothing, self.model_config.outputs)
+        progress.solved = scores.all_right and nats < learned + SOLVED_NATS
         progress.since_best = 0 if best else progress.since_best + 1
+        best_nats = nats if best or progress.best_nats is None else progress.best_nats
+        progress.best_nats = best_nats
         if best:
-            progress.best_nats, progress.best_exact_match = nats, exact
-            progress.best_step = progress.step
-        known = nats if progress.best_nats is None else progress.best_nats
-        return Evaluation(
-            progress.step,
-            nats,
-            best,
-            known,
-            self.metrics,
-            scores.is_one_stream,
-            progress.best_exact_match,
-        )
+            progress.best_exact_match, progress.best_step = exact, progress.step
+        one, match = scores.is_one_stream, progress.best_exact_match
+        return Evaluation(progress.step, nats, best, best_nats, self.metrics, one, match)
 
     def add_rollback_point(self) -> None:
         """Keep copies of weights and optimiser as the newer point.

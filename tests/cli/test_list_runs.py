@@ -79,7 +79,7 @@ def test_a_finished_run_has_its_best_loss_its_size_and_its_age(run_cli: Call, ru
         *(nats, "1×8", "mlstm"),
     ]
     assert shown[1].endswith(" y")
-    assert shown[2] == "loss: the lowest of the validations, in nats per character"
+    assert shown[2] == "loss: that of the best validation, in nats per character"
 
 
 def test_an_interrupted_run_can_be_continued_with_the_command_shown(

@@ -94,7 +94,7 @@ class RunSummary:
             cannot be read.
         step: the last step that is saved or, of a run that is being trained, logged.
         steps: the planned number of steps, or None if it is not known.
-        best_nats: the lowest validation loss, in nats per `unit`.
+        best_nats: the loss of the best validation, in nats per `unit`.
         best_step: its step.
         unit: `char` for a text, `symbol` for pairs; None if no checkpoint can be read.
         network: cell, layers, units and number of parameters; None if no checkpoint can be read.
