@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     SAMPLING = 4
     SPLIT = 5
     SEARCH = 6
+    GENERATED = 7
 
 
 def generator(seed: int, purpose: Purpose, *when: int) -> np.random.Generator:

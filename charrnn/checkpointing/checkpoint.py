@@ -90,6 +90,7 @@ ADDED_LATER: dict[str, JSON] = {
     "nonfinite": 0,
     "lr_scale": 1.0,
     "imported": None,
+    "generated": None,
     "bidirectional": None,
     "attention": 0,
     "balance": 0.0,

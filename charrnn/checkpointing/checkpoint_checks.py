@@ -125,10 +125,10 @@ def check_corpus(record: CorpusRecord, symbols: Vocabulary | PairVocabulary) -> 
         raise CheckpointError(f"corpus.name has {len(record.name):,} characters")
     if record.imported is not None and not 0 < len(record.imported) <= MAX_NAME_CHARACTERS:
         raise CheckpointError(f"corpus.imported has {len(record.imported):,} characters")
-    if not SHA256.fullmatch(record.sha256):
-        raise CheckpointError(
-            f"corpus.sha256 is {format_value(record.sha256)}, not 64 hexadecimal digits"
-        )
+    for name, digest in (("sha256", record.sha256), ("generated", record.generated)):
+        if digest is None or SHA256.fullmatch(digest):
+            continue
+        raise CheckpointError(f"corpus.{name} is {format_value(digest)}, not 64 hexadecimal digits")
     for name, limits in CORPUS_LIMITS.items():
         check_range(limits, f"corpus.{name}", getattr(record, name))
     check_decoding(record)

@@ -28,6 +28,8 @@ class CorpusRecord:
         built_in: name of the built-in corpus, or None for files.
         imported: name of the file that the weights were imported from, or None if charrnn trained
             them. If nothing is known of their corpus, it is the empty text.
+        generated: hexadecimal SHA-256 of the ids that teachers generated to be learned too, or None
+            without teachers.
     """
 
     name: str
@@ -40,6 +42,7 @@ class CorpusRecord:
     normalise: str | None = None
     built_in: str | None = None
     imported: str | None = None
+    generated: str | None = None
 
 
 MAX_ROLLBACK_POINTS = 2

@@ -27,6 +27,8 @@ class Batch:
     """Positions of each row without padding; None if all have T."""
     first_targets: Ids | None = None  # (B,)
     """First position of each row that has a target; None if it is 0 in all."""
+    probabilities: Array | None = None  # (T, B, V)
+    """What to learn in place of each target; None for the targets themselves."""
 
 
 class Batcher(Protocol):

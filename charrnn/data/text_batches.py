@@ -28,9 +28,15 @@ class TextBatchConfig:
     label_smoothing: float = 0.0
 
     def batcher(self, arrays: Mapping[str, Array]) -> "TextBatches":
-        """Return the windows of the text `ids` (N,)."""
+        """Return the windows of the text `ids` (N,), with `probabilities` (N, V) if there are."""
         return TextBatches(
-            arrays["ids"], self.T, self.B, self.seed, self.state_reset_prob, self.loss_weight
+            arrays["ids"],
+            self.T,
+            self.B,
+            self.seed,
+            self.state_reset_prob,
+            self.loss_weight,
+            arrays.get("probabilities"),
         )
 
 
@@ -43,10 +49,18 @@ class TextBatches:
     """
 
     def __init__(
-        self, ids: Ids, T: int, B: int, seed: int, state_reset_prob: float, loss_weight: float = 1.0
+        self,
+        ids: Ids,
+        T: int,
+        B: int,
+        seed: int,
+        state_reset_prob: float,
+        loss_weight: float = 1.0,
+        probabilities: Array | None = None,
     ) -> None:
         """Lay B streams of whole batches over `ids` (N,); `TextError` if not even one fits."""
         self.ids = ids
+        self.probabilities = probabilities
         self.T, self.B = T, B
         self.seed = seed
         self.state_reset_prob = state_reset_prob
@@ -69,13 +83,23 @@ class TextBatches:
         """Return the batch of a step, all of its rows or some."""
         epoch, number = divmod(step, self.steps_per_epoch)
         starts = self._row_starts[rows] + number * self.T + self._shift(epoch)
-        text = self.ids[starts + self._offsets]
+        places = starts + self._offsets
+        text = self.ids[places]
+        learned = None if self.probabilities is None else self.probabilities[places[1:]]
         reset_mask = np.full(self.B, number == 0)
         if number and self.state_reset_prob:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
             reset_mask = draws < self.state_reset_prob
         count = self.T * self.B
-        return Batch(text[:-1], text[1:], reset_mask[rows], self.loss_weight, count, count)
+        return Batch(
+            text[:-1],
+            text[1:],
+            reset_mask[rows],
+            self.loss_weight,
+            count,
+            count,
+            probabilities=learned,
+        )
 
     def positions(self, step: int) -> int:
         """Return T × B."""

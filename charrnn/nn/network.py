@@ -312,7 +312,13 @@ class Network:
         with np.errstate(over="ignore", invalid="ignore"):  # as in `forward`
             return cross_entropy(self.logits, targets, out=self.log_p)
 
-    def backward(self, targets: Ids, weights: Array | float, label_smoothing: float = 0.0) -> None:
+    def backward(
+        self,
+        targets: Ids,
+        weights: Array | float,
+        label_smoothing: float = 0.0,
+        probabilities: Array | None = None,
+    ) -> None:
         """Overwrite the gradients with those of Σ weights · nats. To be called after `loss`.
 
         Args:
@@ -320,13 +326,15 @@ class Network:
             weights: the weight of each nat (T, B), or one for all.
             label_smoothing: the share of each target that goes to all V symbols alike, from 0 to
                 below 1; see `charrnn.nn.ops.cross_entropy_backward`.
+            probabilities: what to learn (T, B, V) in place of the targets, for distillation: the
+                gradients are then those of Σ weights · cross-entropy.
 
         Raises `ValueError` if the network has no gradients.
         """
         if self.gradients is None:
             raise ValueError("this network was made without gradients")
         self.backward_from_logits(
-            cross_entropy_backward(self.log_p, targets, weights, label_smoothing)
+            cross_entropy_backward(self.log_p, targets, weights, label_smoothing, probabilities)
         )
 
     def backward_from_logits(self, dlogits: Array) -> None:

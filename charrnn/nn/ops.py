@@ -88,27 +88,36 @@ def cross_entropy(logits: Array, targets: Ids, out: Array) -> Array:
 
 
 def cross_entropy_backward(
-    log_p: Array, targets: Ids, weights: Array | float, label_smoothing: float = 0.0
+    log_p: Array,
+    targets: Ids,
+    weights: Array | float,
+    label_smoothing: float = 0.0,
+    probabilities: Array | None = None,
 ) -> Array:
     """Return ∂(Σ weights · loss)/∂logits = weights · (p − q), written over `log_p`.
 
     q is the one-hot target, or with label smoothing ε (Szegedy et al. 2016, arXiv 1512.00567)
-    1 − ε of it and ε / V for each of the V symbols; the loss is the cross-entropy of p under q.
+    1 − ε of it and ε / V for each of the V symbols, or `probabilities`, those of a teacher (Hinton,
+    Vinyals & Dean 2015, arXiv 1503.02531); the loss is the cross-entropy of p under q.
 
     Args:
         log_p: ln p (…, V), as `cross_entropy` leaves it in `out`.
         targets: ids, shaped as the axes before the last.
         weights: one for each target, or one for all.
         label_smoothing: ε, from 0 to below 1.
+        probabilities: q (…, V) in place of the targets, whose sums are 1; None for the targets.
 
     Example:
         >>> cross_entropy_backward(np.log([[0.5, 0.5]]), np.array([0]), 1.0, label_smoothing=0.2)
         array([[-0.4,  0.4]])
     """
     dlogits = np.exp(log_p, out=log_p)
-    if label_smoothing:
-        dlogits -= label_smoothing / dlogits.shape[-1]
-    rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1 - label_smoothing
+    if probabilities is not None:
+        dlogits -= probabilities
+    else:
+        if label_smoothing:
+            dlogits -= label_smoothing / dlogits.shape[-1]
+        rows(dlogits)[np.arange(targets.size), targets.ravel()] -= 1 - label_smoothing
     dlogits *= weights if isinstance(weights, float) else weights[..., None]
     return dlogits
 

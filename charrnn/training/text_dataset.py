@@ -82,3 +82,26 @@ class TextDataset:
             return None
         nats = found.nats_per_char
         return ValidationResult(nats, {"nats_per_char": nats}, is_one_stream=found.is_one_stream)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilledText(TextDataset):
+    """A text, and a longer one to learn: the text and what teachers generated, with probabilities.
+
+    Everything but the batches is of the text itself.
+    """
+
+    ids: Ids  # (N + G,)
+    """The training part of the text, and behind it what teachers generated."""
+    probabilities: Array  # (N + G, V)
+    """Those of the teachers for each character, given those before."""
+
+    @property
+    def num_generated(self) -> int:
+        """Characters that teachers generated."""
+        return len(self.ids) - len(self.train)
+
+    @property
+    def arrays(self) -> Mapping[str, Array]:
+        """Both texts, and the probabilities of their characters."""
+        return {"ids": self.ids, "probabilities": self.probabilities}

@@ -105,7 +105,8 @@ class Worker:
         if not isinstance(batch.weights, float):
             nats = nats[batch.weights != 0]
         total = float(np.add.reduce(nats, axis=None, dtype=np.float64))
-        network.backward(batch.targets, batch.weights, self.batch_config.label_smoothing)
+        smoothing = self.batch_config.label_smoothing
+        network.backward(batch.targets, batch.weights, smoothing, batch.probabilities)
         network.carry_state()
         for state, shared in states:
             np.copyto(shared, state)

@@ -540,6 +540,30 @@ CASES = [
         f"train --builtin languages --layout many-to-one {P} --networks 2",
     ),
     Case(
+        f"train corpus.txt {T} --generated 512",
+        "--generated is how much teachers generate, and there are none",
+        "--teacher CKPT",
+        f"train corpus.txt {T} --generated 512 --teacher run",
+    ),
+    Case(
+        f"train corpus.txt {T} --generated 512 --teacher run --label-smoothing 0.1",
+        "--label-smoothing smooths the characters of a text",
+        "without it",
+        f"train corpus.txt {T} --generated 512 --teacher run",
+    ),
+    Case(
+        f"train corpus.txt {T} --generated 512 --teacher run --teacher run",
+        "--teacher has",
+        "another one",
+        f"train corpus.txt {T} --generated 512 --teacher run --teacher twin",
+    ),
+    Case(
+        f"train greek.txt {T} --generated 512 --teacher run",
+        "has another vocabulary than this text",
+        "a teacher trained on this text",
+        f"train corpus.txt {T} --generated 512 --teacher run",
+    ),
+    Case(
         f"train corpus.txt {T} --networks 3",
         "--networks is for pairs, and this is a text",
         "charrnn ensemble corpus.txt --members 3",
@@ -967,6 +991,8 @@ CASES = [
 NOT_PROVOKED = {
     "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
     "has changed since the run of --like": "a changed file: `test_like`",
+    "learned from teachers, and its run.json": "a run.json without them: `test_teachers`",
+    "generate another text than before": "changed teachers: `test_teachers`",
     "--networks {} of {} units": "only with networks that take minutes: `test_networks`",
     "there is no network to merge": "only through Python: `test_merging`",
     "the networks to merge have": "only through Python: `test_merging`",

@@ -168,6 +168,23 @@ def test_cross_entropy_backward_is_the_complex_step_derivative(
         assert gradient[index] == pytest.approx(numeric, rel=1e-10, abs=1e-14)
 
 
+def test_cross_entropy_backward_of_probabilities_is_the_complex_step_derivative(
+    rng: np.random.Generator,
+) -> None:
+    logits, targets = rng.normal(size=(2, 3, 4)), rng.integers(4, size=(2, 3))
+    weights, q = rng.normal(size=(2, 3)), rng.dirichlet(np.ones(4), size=(2, 3))
+    log_p = np.empty_like(logits)
+    cross_entropy(logits, targets, out=log_p)
+    gradient = cross_entropy_backward(log_p, targets, weights, probabilities=q)
+    for index in np.ndindex(logits.shape):
+        stepped = logits.astype(complex)
+        stepped[index] += STEP
+        stepped_log_p = np.empty_like(stepped)
+        cross_entropy(stepped, targets, out=stepped_log_p)
+        loss = -np.sum(weights[..., None] * q * stepped_log_p)
+        assert gradient[index] == pytest.approx(loss.imag / STEP.imag, rel=1e-10, abs=1e-14)
+
+
 def test_lookup_is_the_product_with_one_hot_vectors(rng: np.random.Generator) -> None:
     table, ids = rng.normal(size=(6, 4)), rng.integers(6, size=(5, 3)).astype(np.uint8)
     out = np.full((5, 3, 4), np.nan)

@@ -1663,6 +1663,30 @@ NUMBERS = (
         ("nn/test_ops.py::test_cross_entropy_backward_is_the_complex_step_derivative",),
     ),
     Weakening(
+        "probabilities-of-the-inputs-for-those-of-the-targets",
+        "charrnn/data/text_batches.py",
+        "self.probabilities[places[1:]]",
+        "self.probabilities[places[:-1]]",
+        ("training/test_distillation.py::test_a_sure_teacher_is_the_text_itself",),
+    ),
+    Weakening(
+        "sequences-of-the-text-read-without-what-is-before-them",
+        "charrnn/training/distillation.py",
+        "network.reset_state(starts == 1)",
+        "network.reset_state(starts >= 1)",
+        (
+            "training/test_distillation.py::"
+            "test_the_probabilities_of_the_text_are_those_of_the_ensemble",
+        ),
+    ),
+    Weakening(
+        "teachers-that-changed-are-not-noticed",
+        "charrnn/cli/train/teaching.py",
+        "if again.record.generated != prepared.record.generated:",
+        "if again.record.generated is None:",
+        ("cli/train/test_teachers.py::test_teachers_that_have_changed_or_are_gone_stop_a_resume",),
+    ),
+    Weakening(
         "scale-of-the-state-shared-by-symbols",
         "charrnn/inference/batch_steps.py",
         "            h *= x[:, -layer.H :]\n",

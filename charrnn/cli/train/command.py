@@ -34,6 +34,7 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
+from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE, rounded
 from charrnn.training.pair_presets import (
     LABEL_SMOOTHING_RULE,
     MANY_LABELLED,
@@ -354,6 +355,28 @@ def train_network(
             "them: UNTIL:STEPS,… With --steps they repeat it exactly.",
         ),
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        option(
+            RUN,
+            "For a text: learn the probabilities of this trained model, or of several their mean "
+            "(knowledge distillation), on the text and on one that they generate. May be given "
+            "several times.",
+            metavar="CKPT",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    generated: Annotated[
+        int | None,
+        option(
+            RUN,
+            "With --teacher: characters that the teachers generate, rounded up to a multiple of "
+            f"{rounded(1)}. Default: {GENERATED_PER_CHARACTER} for each of the training text; "
+            "with --minutes at most what takes "
+            f"about {GENERATION_SHARE:.0%} of the time.",
+            min=0,
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         option(
@@ -517,6 +540,8 @@ def train_network(
         init_from=init_from,
         networks=networks,
         ngrams=ngrams,
+        teachers=tuple(teacher or ()),
+        generated=generated,
         network_plans=parse_network_plans(network_plans) if network_plans is not None else (),
     )
     if like is not None:
@@ -524,6 +549,7 @@ def train_network(
     refuse_unread_options(
         context,
         layout=request.layout,
+        taught=bool(request.teachers),
         cell=request.given.get("cell"),
         val_fraction=request.val_fraction,
     )

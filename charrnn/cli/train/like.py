@@ -22,6 +22,7 @@ from charrnn.cli.train.option_traits import FROM_CHECKPOINT, TEXT_ONLY
 from charrnn.cli.train.repeat_options import settings_of
 from charrnn.cli.train.resume import workers_here
 from charrnn.cli.train.setup import TrainRequest
+from charrnn.cli.train.teaching import teachers_in
 from charrnn.data.decoding import TextOptions
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.errors import CheckpointError, UsageError
@@ -74,6 +75,10 @@ def request_like(
             request = with_networks(facts, request, exact=not settings_changed(given))
     else:
         settings.pop("eval_every", None)
+    if checkpoint.corpus.generated is not None and not request.teachers:
+        teachers, count = teachers_in(facts, folder)
+        generated = count if request.generated is None else request.generated
+        request = replace(request, teachers=teachers, generated=generated)
     workers = workers_here(config, None) if request.workers is None else request.workers
     request = replace(
         request,

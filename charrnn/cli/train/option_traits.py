@@ -47,6 +47,8 @@ TRAITS = {
     "batch_size": ALWAYS,
     "state_reset_prob": Traits(text_only=True),
     "val_limit": Traits(text_only=True),
+    "teacher": Traits(text_only=True),
+    "generated": Traits(text_only=True),
     "resume": RESUME_OK,
     "sample_every": RESUME_OK,
     "save_every": RESUME_OK,

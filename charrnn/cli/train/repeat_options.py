@@ -1,7 +1,7 @@
 """Options that repeat a run exactly, shown as the line "chosen"."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from charrnn.limits import option_name
 from charrnn.nn.model_config import ModelConfig
 from charrnn.training.prepared_data import PreparedData
 from charrnn.training.presets import Budget, Plan, with_steps
+from charrnn.training.text_dataset import DistilledText
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
 
@@ -21,7 +22,11 @@ Planner: TypeAlias = Callable[[str, Mapping[str, Any], Budget], Plan]
 
 
 def repeating_options(
-    trainer: Trainer, prepared: PreparedData, planner: Planner, init_from: str | None
+    trainer: Trainer,
+    prepared: PreparedData,
+    planner: Planner,
+    init_from: str | None,
+    teachers: Sequence[str] = (),
 ) -> str:
     """Return the options that repeat a run on the same corpus.
 
@@ -68,6 +73,9 @@ def repeating_options(
     if init_from is not None:
         options["init_from"] = init_from
     words = [word for name, value in options.items() for word in typed(name, value)]
+    words += [word for teacher in teachers for word in typed("teacher", teacher)]
+    if isinstance(prepared.dataset, DistilledText):
+        words += typed("generated", prepared.dataset.num_generated)
     return one_line(shlex.join(words + ["--bytes"] * record.as_bytes))
 
 

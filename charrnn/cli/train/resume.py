@@ -24,12 +24,18 @@ from charrnn.cli.train.planning import ScoringLimits, cores_each
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.rounds import labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
+from charrnn.cli.train.teaching import taught_again
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.large_text_files import ids_path
 from charrnn.errors import CheckpointError
 from charrnn.system.mpi import Ranks, world
-from charrnn.training.prepared_data import PreparedData, prepare_pairs, prepare_text
+from charrnn.training.prepared_data import (
+    PreparedData,
+    PreparedText,
+    prepare_pairs,
+    prepare_text,
+)
 from charrnn.training.snapshot import restore
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -72,6 +78,10 @@ def resume_run(
             warn(f"another machine or build than before ({changed}): the last bits may differ")
         show = load_text.nothing if run_options.quiet else say
         prepared, sources = _find_material(checkpoint, state.config.seed, place, paths, show)
+        if isinstance(prepared, PreparedText) and prepared.record.generated is not None:
+            prepared = taught_again(
+                prepared, facts, place, seed=state.config.seed, quiet=run_options.quiet
+            )
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": list(sources)})
         parameters = checkpoint.parameters

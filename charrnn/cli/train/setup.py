@@ -45,6 +45,7 @@ from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
 from charrnn.cli.train.rounds import OWN_PLAN, Rounds, in_rounds, labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
+from charrnn.cli.train.teaching import taught, teachers_facts
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
@@ -89,6 +90,10 @@ class TrainRequest:
     """N of the longest n-grams to mix into labels; 0: none; None for the default."""
     network_plans: tuple[StepPlan, ...] = ()
     """The plans of the networks after the first; empty for the default."""
+    teachers: tuple[str, ...] = ()
+    """Checkpoints of the models whose probabilities are learned."""
+    generated: int | None = None
+    """Characters that teachers generate; None for the default."""
     sha256: str | None = None
     """That of the training data of another run, if they are to be the same; see `like`."""
 
@@ -113,7 +118,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
     check_destination(request)
     with contextlib.ExitStack() as stack:
         if request.layout is None:
-            start = _with_text(request, stack)
+            start = _with_text(request, stack, quiet=run_options.quiet)
         else:
             start = _with_pairs(request, request.layout)
         prepared = start.prepared
@@ -189,7 +194,9 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 move(start.ids, ids_path(folder.path))
 
         def repeating() -> str:
-            return repeating_options(trainer, prepared, start.planner, request.init_from)
+            return repeating_options(
+                trainer, prepared, start.planner, request.init_from, request.teachers
+            )
 
         options = repeating()
         folder.write_facts(
@@ -202,6 +209,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "machine": machine_facts(),
                 "scored": False,
                 "scoring_limits": vars(limits),
+                **teachers_facts(prepared, request.teachers),
                 **({NGRAMS: networks.ngrams} if networks.ngrams else {}),
                 **({PLANNED: networks.planned} if networks.planned > 1 else {}),
                 **({} if ranks is None else {"ranks": ranks.size}),
@@ -260,7 +268,7 @@ def check_destination(request: TrainRequest) -> None:
         raise UsageError(f"--name {name!r} is not a plain name", "--out DIR for a path")
 
 
-def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRun:
+def _with_text(request: TrainRequest, stack: contextlib.ExitStack, *, quiet: bool) -> PreparedRun:
     """Read a text, with its own vocabulary or that of the checkpoint to begin from.
 
     `stack` removes the ids of a large text, unless the run's folder has taken them.
@@ -275,7 +283,16 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack) -> PreparedRu
         remove_stale_temporaries(ids.parent)
         stack.callback(unlink_if_possible, ids)
     prepared = _prepare(corpus, request, parent, ids)
-    V, N = len(prepared.symbols), len(prepared.dataset.train)
+    if request.teachers:
+        prepared = taught(
+            prepared,
+            request.teachers,
+            request.generated,
+            minutes=request.budget.minutes,
+            seed=request.given["seed"],
+            quiet=quiet,
+        )
+    V, N = len(prepared.symbols), len(prepared.dataset.arrays["ids"])
 
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
         return plan(preset, _inherit(given, parent), V, N, budget)

@@ -15,6 +15,7 @@ from charrnn.cli.train.planning import ScoringLimits
 from charrnn.evaluation.baselines import Baselines, baselines
 from charrnn.evaluation.text import one_stream_loss
 from charrnn.training.prepared_data import PreparedText
+from charrnn.training.text_dataset import DistilledText, TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.types import JSON, StopFlag
 
@@ -26,7 +27,15 @@ def text_facts(prepared: PreparedText) -> dict[str, str]:
         "corpus": f"{prepared.record.name}: {len(dataset.train):,} characters to train on, "
         f"{len(dataset.validation):,} for validation",
         "vocabulary": f"{len(prepared.symbols)} characters",
+        **generated_fact(dataset),
     }
+
+
+def generated_fact(dataset: TextDataset) -> dict[str, str]:
+    """Say how much teachers generated, if there are any."""
+    if not isinstance(dataset, DistilledText):
+        return {}
+    return {"teachers": f"{dataset.num_generated:,} generated characters, to learn beside the text"}
 
 
 @dataclass(frozen=True)

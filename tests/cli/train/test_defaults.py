@@ -15,6 +15,7 @@ from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
+from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE
 from charrnn.training.pair_presets import (
     LABEL_SMOOTHING_RULE,
     MAX_ATTENDED,
@@ -88,6 +89,10 @@ FIGURES: dict[str, Callable[[], object]] = {
     ),
     "ngrams": lambda: f"with --minutes {DEFAULT_NGRAMS}, else 0",
     "save_every": lambda: "every half minute",
+    "generated": lambda: (
+        f"{GENERATED_PER_CHARACTER} for each of the training text; with --minutes at most what "
+        f"takes about {GENERATION_SHARE:.0%} of the time"
+    ),
     "corpus": lambda: "--builtin python-docs",
 }
 """How the help names each default: a text that begins what follows "Default:"."""

@@ -1,0 +1,147 @@
+"""`charrnn train --teacher`: trained models whose probabilities a run learns."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.checkpointing.lookup import find_checkpoint
+from charrnn.checkpointing.records import CorpusRecord
+from charrnn.checkpointing.run_records import is_path
+from charrnn.cli.output.console import progress_bar, say, warn
+from charrnn.cli.output.safe_text import label
+from charrnn.cli.runs.load_text import source_names
+from charrnn.errors import CheckpointError, UsageError
+from charrnn.inference.ensemble import check_same_vocabulary
+from charrnn.inference.model import load_network
+from charrnn.training.distillation import Teachers, rounded
+from charrnn.training.prepared_data import PreparedData, PreparedText
+from charrnn.training.text_dataset import DistilledText
+
+TEACHERS, GENERATED = "teachers", "generated"
+"""Keys of run.json: the paths of the teachers, and how many characters they generate."""
+
+
+def load_teachers(paths: Sequence[str], prepared: PreparedText) -> Teachers:
+    """Return the teachers in these checkpoints.
+
+    Raises `UsageError` if one is named twice, is no language model, or does not have the vocabulary
+    of the text.
+    """
+    found = [find_checkpoint(path) for path in paths]
+    places = [path.resolve() for path in found]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise UsageError(f"--teacher has {label(str(found[number]))} twice", "another one")
+    models = [load_network(path) for path in found]
+    first = label(str(found[0]))
+    for path, model in zip(found[1:], models[1:], strict=True):
+        check_same_vocabulary(models[0], model, first, label(str(path)))
+    if models[0].vocabulary != prepared.symbols:
+        raise UsageError(
+            f"--teacher {first} has another vocabulary than this text",
+            "a teacher trained on this text",
+        )
+    for path, model in zip(found, models, strict=True):
+        if not same_split(model.corpus, prepared.record):
+            warn(
+                f"{label(str(path))} was trained on another text, or with another --val-fraction: "
+                "it may know the validation text, whose loss is then too low"
+            )
+    return Teachers(models)
+
+
+def same_split(one: CorpusRecord, other: CorpusRecord) -> bool:
+    """Return whether two runs have the same training and validation text."""
+    return (one.sha256, one.val_fraction) == (other.sha256, other.val_fraction)
+
+
+def taught(
+    prepared: PreparedText,
+    paths: Sequence[str],
+    generated: int | None,
+    *,
+    minutes: float | None,
+    seed: int,
+    quiet: bool,
+) -> PreparedText:
+    """Return a text with what teachers say of it, and with one that they generate.
+
+    Args:
+        prepared: the text.
+        paths: the checkpoints of the teachers.
+        generated: characters to generate; None for the default.
+        minutes: time for the run, of which generating takes a share by default.
+        seed: seed of the generated characters.
+        quiet: whether to show no progress.
+    """
+    teachers = load_teachers(paths, prepared)
+    train = prepared.dataset.train
+    if generated is None:
+        generated = teachers.default_generated(len(train), minutes)
+    count = rounded(generated)
+    if not quiet:
+        say(
+            f"{len(paths)} teacher{'s' * (len(paths) > 1)}: generating {count:,} characters, and "
+            f"reading {len(train):,}"
+        )
+    with progress_bar(len(train) + count, shown=not quiet, leave=False) as bar:
+
+        def advance(characters: int) -> None:
+            bar.update(characters)
+
+        distilled = teachers.distil(train, count, seed, advance)
+    dataset = DistilledText(
+        train,
+        prepared.dataset.validation,
+        ids=np.concatenate([train, distilled.generated]),
+        probabilities=distilled.probabilities,
+    )
+    digest = hashlib.sha256(distilled.generated.tobytes()).hexdigest()
+    return replace(prepared, dataset=dataset, record=replace(prepared.record, generated=digest))
+
+
+def teachers_facts(prepared: PreparedData, paths: Sequence[str]) -> dict[str, Any]:
+    """Return what run.json tells of teachers: their absolute paths, and what they generated."""
+    if not isinstance(prepared.dataset, DistilledText):
+        return {}
+    places = [str(find_checkpoint(path).resolve()) for path in paths]
+    return {TEACHERS: places, GENERATED: prepared.dataset.num_generated}
+
+
+def teachers_in(facts: Mapping[str, Any], place: Path) -> tuple[tuple[str, ...], int]:
+    """Return the teachers that run.json tells, and how many characters they generated.
+
+    Raises `CheckpointError` if it does not tell them.
+    """
+    paths, count = facts.get(TEACHERS), facts.get(GENERATED)
+    known = isinstance(paths, list) and bool(paths) and all(is_path(path) for path in paths)
+    if not isinstance(paths, list) or not known or type(count) is not int or count < 0:
+        raise CheckpointError(
+            f"{label(str(place))} learned from teachers, and its run.json does not tell which",
+            "a new run with --init-from and --teacher",
+        )
+    return tuple(paths), count
+
+
+def taught_again(
+    prepared: PreparedText, facts: Mapping[str, Any], place: Path, *, seed: int, quiet: bool
+) -> PreparedText:
+    """Return the text of a run with teachers once more, to resume it.
+
+    Raises `CheckpointError` if run.json does not tell its teachers, or if they generate another
+    text than before.
+    """
+    paths, count = teachers_in(facts, place)
+    again = taught(prepared, paths, count, minutes=None, seed=seed, quiet=quiet)
+    if again.record.generated != prepared.record.generated:
+        raise CheckpointError(
+            f"the teachers of {label(str(place))} generate another text than before: "
+            f"{source_names(paths)} changed since, or this is another machine",
+            "the same teachers",
+            "a new run with --init-from and --teacher",
+        )
+    return again

@@ -1,0 +1,251 @@
+"""Knowledge distillation: what trained models, the teachers, say of a text and of one they write.
+
+A student learns the mean of the teachers' probabilities of each character, q, instead of the
+character alone: its loss is the cross-entropy −Σ q ln p (Hinton, Vinyals & Dean 2015, arXiv
+1503.02531; the temperature is 1). Beside the training text it learns a text that the teachers
+generate (sequence-level distillation: Kim & Rush 2016, arXiv 1606.07947), of which there is as much
+as one likes, so that a student overfits less than its teachers did.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from charrnn.nn.model_config import ModelConfig
+from charrnn.nn.network import Network
+from charrnn.nn.ops import log_softmax
+from charrnn.nn.parameters import Parameters
+from charrnn.randomness import Purpose, generator
+from charrnn.system.memory import require_memory
+from charrnn.training.presets import typical_speed
+from charrnn.types import Array, Ids
+
+GENERATED_PER_CHARACTER = 3
+"""Characters that teachers generate by default, for each of the training text."""
+
+GENERATION_SHARE = 0.15
+"""Share of `--minutes` for teachers to generate, on a machine of typical speed."""
+
+GENERATION_SPEED = 2.0
+"""Characters that a network generates in the time of training on one."""
+
+PARTS, ROWS = 4, 128
+"""Parts of the generated text, each of so many sequences that are generated side by side. Threads
+share the parts, so that their number does not change a character."""
+
+WARM_UP = 128
+"""Characters that each sequence reads before its first prediction counts."""
+
+MIN_READ, MAX_ROWS = 4 * WARM_UP, 32
+"""Fewest characters of the text that a sequence reads, and most sequences side by side."""
+
+SEQ_LENGTH = 128
+"""Time steps of one forward pass over the training text."""
+
+PROBABILITY_TYPE = np.dtype(np.float16)
+"""Type in which probabilities are kept; the smallest above 0 is 6e-8."""
+
+Progress = Callable[[int], None]
+"""Is told how many characters more are done."""
+
+
+def nothing_done(characters: int) -> None:
+    """Ignore progress."""
+
+
+class Teacher(Protocol):
+    """A trained language model, such as `charrnn.load` returns."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of its network."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Its weights."""
+
+
+class Teachers:
+    """Trained language models of one vocabulary, whose mean probabilities a student learns.
+
+    Args:
+        models: one model or several, whose ids stand for the same characters.
+
+    Raises `ValueError` for no model, or for models of different numbers of characters.
+
+    Example:
+        >>> import charrnn
+        >>> model = charrnn.load("checkpoints/corpus")
+        >>> ids = model.vocabulary.encode("the cat sat on the mat. " * 20)
+        >>> distilled = Teachers([model]).distil(ids, generated=1024, seed=0)
+        >>> distilled.probabilities.shape == (len(ids) + 1024, len(model.vocabulary))
+        True
+    """
+
+    def __init__(self, models: Sequence[Teacher]) -> None:
+        self.models = tuple(models)
+        if len({model.config.outputs for model in self.models}) != 1:
+            raise ValueError("teachers need to be at least one, all of as many characters")
+
+    def default_generated(self, characters: int, minutes: float | None) -> int:
+        """Return how many characters to generate by default.
+
+        Args:
+            characters: length of the training text.
+            minutes: time for the whole run; None if time does not matter.
+        """
+        wanted = GENERATED_PER_CHARACTER * characters
+        if minutes is not None:
+            each = sum(1 / typical_speed(m.config.hidden * m.config.layers) for m in self.models)
+            wanted = min(wanted, int(GENERATION_SHARE * 60 * minutes * GENERATION_SPEED / each))
+        return rounded(wanted)
+
+    def distil(
+        self, ids: Ids, generated: int, seed: int, progress: Progress = nothing_done
+    ) -> "Distilled":
+        """Generate a text, and return the probabilities of all characters of both texts.
+
+        Args:
+            ids: the training text (N,), at least two characters.
+            generated: characters to generate, G; rounded up to a multiple of `PARTS` × `ROWS`.
+            seed: seed of the generated characters.
+            progress: is told the progress, N + G characters in all, by threads of its own.
+
+        Raises `StorageError` if the probabilities exceed the memory of this machine.
+        """
+        N, V = len(ids), self.models[0].config.outputs
+        G = rounded(generated)
+        require_memory(
+            (N + G) * V * PROBABILITY_TYPE.itemsize,
+            f"the probabilities of {N + G:,} characters among {V:,}",
+            "a smaller --generated",
+            "a shorter text",
+        )
+        written = np.zeros((PARTS * ROWS, G // (PARTS * ROWS)), ids.dtype)
+        probabilities = np.zeros((N + G, V), PROBABILITY_TYPE)
+        probabilities[0] = 1 / V
+        job = Job(self.models, np.asarray(ids), progress)
+        tasks = [*job.readings(probabilities[:N])]
+        drawn = probabilities[N:].reshape(*written.shape, V)
+        for number in range(PARTS if G else 0):
+            rows = slice(number * ROWS, (number + 1) * ROWS)
+            random = generator(seed, Purpose.GENERATED, number)
+            tasks.append(job.writing(written[rows], drawn[rows], random))
+        job.run(tasks)
+        return Distilled(written.ravel(), probabilities)
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What teachers generated, and their probabilities."""
+
+    generated: Ids  # (G,)
+    probabilities: Array  # (N + G, V), float16
+    """Of each character of the training text and then of the generated one, given those before."""
+
+
+def rounded(characters: int) -> int:
+    """Return the next multiple of the sequences that are generated side by side.
+
+    Example:
+        >>> rounded(0), rounded(1), rounded(1024)
+        (0, 512, 1024)
+    """
+    return -(-characters // (PARTS * ROWS)) * PARTS * ROWS
+
+
+Task = Callable[[], None]
+
+
+@dataclass
+class Job:
+    """Work on one text, in parts that threads share."""
+
+    models: Sequence[Teacher]
+    ids: Ids
+    progress: Progress
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Do all tasks, as many at a time as there are cores; an exception ends all of them."""
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            futures = [pool.submit(task) for task in tasks]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                self.stopped.set()
+                for future in futures:
+                    future.cancel()
+                raise
+
+    def readings(self, out: Array) -> Iterator[Task]:
+        """Yield tasks that overwrite `out[1:]` (N − 1, V) with the probabilities of the text."""
+        parts = max(1, min(PARTS, len(self.ids) // MIN_READ))
+        edges = np.linspace(1, len(self.ids), parts + 1).astype(int)
+        for first, end in pairwise(edges):
+            yield self.reading(out, int(first), int(end))
+
+    def reading(self, out: Array, first: int, end: int) -> Task:
+        """Return a task for the characters from `first` to before `end`."""
+
+        def read() -> None:
+            rows = max(1, min(MAX_ROWS, (end - first) // MIN_READ))
+            length = -(-(end - first) // rows)
+            starts = first + length * np.arange(rows)
+            networks = [Network(m.config, m.parameters, SEQ_LENGTH, rows) for m in self.models]
+            for window in range(-(-(WARM_UP + length) // SEQ_LENGTH)):
+                if self.stopped.is_set():
+                    return
+                # Where input and prediction of each time step are in the text:
+                shift = window * SEQ_LENGTH - WARM_UP + np.arange(SEQ_LENGTH)
+                if shift[0] == 0:  # what begins with the text has read nothing before
+                    for network in networks:
+                        network.reset_state(starts == 1)
+                places = starts + shift[:, None]
+                inputs = self.ids[np.clip(places - 1, 0, len(self.ids) - 1)]
+                mean = mean_probabilities(networks, inputs)
+                wanted = (shift[:, None] >= 0) & (shift[:, None] < length) & (places < end)
+                out[places[wanted]] = mean[wanted]
+                self.progress(int(wanted.sum()))
+
+        return read
+
+    def writing(self, ids: Ids, out: Array, random: np.random.Generator) -> Task:
+        """Return a task that generates `ids` (B, L) and their probabilities `out` (B, L, V)."""
+
+        def write() -> None:
+            B, L = ids.shape
+            networks = [Network(m.config, m.parameters, 1, B) for m in self.models]
+            starts = random.integers(max(1, len(self.ids) - WARM_UP), size=B)
+            for offset in range(WARM_UP):
+                inputs = self.ids[np.minimum(starts + offset, len(self.ids) - 1)]
+                mean = mean_probabilities(networks, inputs[None])[0]
+            for t in range(L):
+                if self.stopped.is_set():
+                    return
+                out[:, t] = mean
+                bounds = np.cumsum(mean, axis=1)
+                draws = random.random((B, 1)) * bounds[:, -1:]
+                ids[:, t] = np.minimum((bounds <= draws).sum(axis=1), mean.shape[1] - 1)
+                self.progress(B)
+                mean = mean_probabilities(networks, ids[None, :, t])[0]
+
+        return write
+
+
+def mean_probabilities(networks: Sequence[Network], inputs: Ids) -> Array:
+    """Return the mean of the probabilities (T, B, V) of what follows `inputs` (T, B)."""
+    total = np.zeros(0)
+    for number, network in enumerate(networks):
+        log_p = log_softmax(network.forward(inputs), network.log_p)
+        p = np.exp(log_p, out=log_p)
+        total = p.copy() if number == 0 else np.add(total, p, out=total)
+        network.carry_state()
+    return np.divide(total, len(networks), out=total)
