@@ -82,7 +82,7 @@ class Teachers:
     Example:
         >>> import charrnn
         >>> model = charrnn.load("checkpoints/corpus")
-        >>> ids = model.vocabulary.encode("the cat sat on the mat. " * 20)
+        >>> ids = model.vocabulary.encode("the cat sat on a mat " * 20)
         >>> distilled = Teachers([model]).distil(ids, generated=1024, seed=0)
         >>> distilled.probabilities.shape == (len(ids) + 1024, len(model.vocabulary))
         True

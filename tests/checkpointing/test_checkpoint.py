@@ -306,6 +306,10 @@ NONSENSE: dict[str, tuple[Change, str]] = {
         r"corpus\.sha256 is '\\x1b\[31m', not 64",
     ),
     "a hash in capitals": (put("corpus", "sha256", value="AB" * 32), r"corpus\.sha256 is 'ABAB"),
+    "a hash of generated text in capitals": (
+        put("corpus", "generated", value="AB" * 32),
+        r"corpus\.generated is 'ABAB",
+    ),
     "a negative share": (put("corpus", "val_fraction", value=-1.0), r"corpus\.val_fraction is -1"),
     "a huge share": (put("corpus", "val_fraction", value=1e308), r"corpus\.val_fraction is 1e"),
     "a negative length": (put("corpus", "characters", value=-5), r"corpus\.characters is -5"),
