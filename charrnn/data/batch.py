@@ -28,7 +28,7 @@ class Batch:
     first_targets: Ids | None = None  # (B,)
     """First position of each row that has a target; None if it is 0 in all."""
     probabilities: Array | None = None  # (T, B, V)
-    """What to learn in place of each target; None for the targets themselves."""
+    """Target distributions in place of the one-hot targets, for distillation; None without."""
 
 
 class Batcher(Protocol):

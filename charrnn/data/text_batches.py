@@ -85,7 +85,7 @@ class TextBatches:
         starts = self._row_starts[rows] + number * self.T + self._shift(epoch)
         places = starts + self._offsets
         text = self.ids[places]
-        learned = None if self.probabilities is None else self.probabilities[places[1:]]
+        targets = None if self.probabilities is None else self.probabilities[places[1:]]
         reset_mask = np.full(self.B, number == 0)
         if number and self.state_reset_prob:
             draws = generator(self.seed, Purpose.RESETS, step).random(self.B)
@@ -98,7 +98,7 @@ class TextBatches:
             self.loss_weight,
             count,
             count,
-            probabilities=learned,
+            probabilities=targets,
         )
 
     def positions(self, step: int) -> int:

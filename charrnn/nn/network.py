@@ -326,8 +326,8 @@ class Network:
             weights: the weight of each nat (T, B), or one for all.
             label_smoothing: the share of each target that goes to all V symbols alike, from 0 to
                 below 1; see `charrnn.nn.ops.cross_entropy_backward`.
-            probabilities: what to learn (T, B, V) in place of the targets, for distillation: the
-                gradients are then those of Σ weights · cross-entropy.
+            probabilities: target distributions (T, B, V) in place of the one-hot targets, for
+                distillation.
 
         Raises `ValueError` if the network has no gradients.
         """

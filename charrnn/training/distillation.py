@@ -1,10 +1,10 @@
-"""Knowledge distillation: what trained models, the teachers, say of a text and of one they write.
+"""Knowledge distillation: targets for a network, the student, from trained models, the teachers.
 
-A student learns the mean of the teachers' probabilities of each character, q, instead of the
-character alone: its loss is the cross-entropy −Σ q ln p (Hinton, Vinyals & Dean 2015, arXiv
-1503.02531; the temperature is 1). Beside the training text it learns a text that the teachers
-generate (sequence-level distillation: Kim & Rush 2016, arXiv 1606.07947), of which there is as much
-as one likes, so that a student overfits less than its teachers did.
+The target of each character is q, the mean of the teachers' probabilities, in place of the one-hot
+character; the loss is the cross-entropy −Σ q ln p (Hinton, Vinyals & Dean 2015, arXiv 1503.02531;
+the temperature is 1). Beside the training text the student is trained on a text that the teachers
+generate (sequence-level distillation: Kim & Rush 2016, arXiv 1606.07947), which can be of any
+length, so that the student overfits less.
 """
 
 import os
@@ -52,7 +52,7 @@ PROBABILITY_TYPE = np.dtype(np.float16)
 """Type in which probabilities are kept; the smallest above 0 is 6e-8."""
 
 Progress = Callable[[int], None]
-"""Is told how many characters more are done."""
+"""Called with the number of characters that were done since the last call."""
 
 
 def nothing_done(characters: int) -> None:
@@ -72,7 +72,7 @@ class Teacher(Protocol):
 
 
 class Teachers:
-    """Trained language models of one vocabulary, whose mean probabilities a student learns.
+    """Trained models of one vocabulary, whose mean probabilities are the targets of a student.
 
     Args:
         models: one model or several, whose ids stand for the same characters.
@@ -91,7 +91,7 @@ class Teachers:
     def __init__(self, models: Sequence[Teacher]) -> None:
         self.models = tuple(models)
         if len({model.config.outputs for model in self.models}) != 1:
-            raise ValueError("teachers need to be at least one, all of as many characters")
+            raise ValueError("give one teacher or more, all with as many outputs")
 
     def default_generated(self, characters: int, minutes: float | None) -> int:
         """Return how many characters to generate by default.
@@ -115,7 +115,8 @@ class Teachers:
             ids: the training text (N,), at least two characters.
             generated: characters to generate, G; rounded up to a multiple of `PARTS` × `ROWS`.
             seed: seed of the generated characters.
-            progress: is told the progress, N + G characters in all, by threads of its own.
+            progress: called with the number of characters done, N − 1 + G in all, from several
+                threads.
 
         Raises `StorageError` if the probabilities exceed the memory of this machine.
         """
@@ -127,18 +128,18 @@ class Teachers:
             "a smaller --generated",
             "a shorter text",
         )
-        written = np.zeros((PARTS * ROWS, G // (PARTS * ROWS)), ids.dtype)
+        generated_ids = np.zeros((PARTS * ROWS, G // (PARTS * ROWS)), ids.dtype)
         probabilities = np.zeros((N + G, V), PROBABILITY_TYPE)
         probabilities[0] = 1 / V
-        job = Job(self.models, np.asarray(ids), progress)
-        tasks = [*job.readings(probabilities[:N])]
-        drawn = probabilities[N:].reshape(*written.shape, V)
+        work = TeacherTasks(self.models, np.asarray(ids), progress)
+        tasks = [*work.scoring_tasks(probabilities[:N])]
+        drawn = probabilities[N:].reshape(*generated_ids.shape, V)
         for number in range(PARTS if G else 0):
             rows = slice(number * ROWS, (number + 1) * ROWS)
             random = generator(seed, Purpose.GENERATED, number)
-            tasks.append(job.writing(written[rows], drawn[rows], random))
-        job.run(tasks)
-        return Distilled(written.ravel(), probabilities)
+            tasks.append(work.generating_task(generated_ids[rows], drawn[rows], random))
+        work.run(tasks)
+        return Distilled(generated_ids.ravel(), probabilities)
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,8 @@ Task = Callable[[], None]
 
 
 @dataclass
-class Job:
-    """Work on one text, in parts that threads share."""
+class TeacherTasks:
+    """Tasks that compute probabilities of teachers, for threads."""
 
     models: Sequence[Teacher]
     ids: Ids
@@ -185,17 +186,17 @@ class Job:
                     future.cancel()
                 raise
 
-    def readings(self, out: Array) -> Iterator[Task]:
+    def scoring_tasks(self, out: Array) -> Iterator[Task]:
         """Yield tasks that overwrite `out[1:]` (N − 1, V) with the probabilities of the text."""
         parts = max(1, min(PARTS, len(self.ids) // MIN_READ))
         edges = np.linspace(1, len(self.ids), parts + 1).astype(int)
         for first, end in pairwise(edges):
-            yield self.reading(out, int(first), int(end))
+            yield self.scoring_task(out, int(first), int(end))
 
-    def reading(self, out: Array, first: int, end: int) -> Task:
+    def scoring_task(self, out: Array, first: int, end: int) -> Task:
         """Return a task for the characters from `first` to before `end`."""
 
-        def read() -> None:
+        def score() -> None:
             rows = max(1, min(MAX_ROWS, (end - first) // MIN_READ))
             length = -(-(end - first) // rows)
             starts = first + length * np.arange(rows)
@@ -215,12 +216,12 @@ class Job:
                 out[places[wanted]] = mean[wanted]
                 self.progress(int(wanted.sum()))
 
-        return read
+        return score
 
-    def writing(self, ids: Ids, out: Array, random: np.random.Generator) -> Task:
+    def generating_task(self, ids: Ids, out: Array, random: np.random.Generator) -> Task:
         """Return a task that generates `ids` (B, L) and their probabilities `out` (B, L, V)."""
 
-        def write() -> None:
+        def generate() -> None:
             B, L = ids.shape
             networks = [Network(m.config, m.parameters, 1, B) for m in self.models]
             starts = random.integers(max(1, len(self.ids) - WARM_UP), size=B)
@@ -237,15 +238,14 @@ class Job:
                 self.progress(B)
                 mean = mean_probabilities(networks, ids[None, :, t])[0]
 
-        return write
+        return generate
 
 
 def mean_probabilities(networks: Sequence[Network], inputs: Ids) -> Array:
     """Return the mean of the probabilities (T, B, V) of what follows `inputs` (T, B)."""
-    total = np.zeros(0)
-    for number, network in enumerate(networks):
-        log_p = log_softmax(network.forward(inputs), network.log_p)
-        p = np.exp(log_p, out=log_p)
-        total = p.copy() if number == 0 else np.add(total, p, out=total)
+    total = np.zeros_like(networks[0].logits)
+    for network in networks:
+        total += np.exp(log_softmax(network.forward(inputs), out=network.log_p))
         network.carry_state()
-    return np.divide(total, len(networks), out=total)
+    total /= len(networks)
+    return total

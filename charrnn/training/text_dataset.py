@@ -86,9 +86,9 @@ class TextDataset:
 
 @dataclass(frozen=True, kw_only=True)
 class DistilledText(TextDataset):
-    """A text, and a longer one to learn: the text and what teachers generated, with probabilities.
+    """A text whose batches are of a longer one: itself and a generated one, with probabilities.
 
-    Everything but the batches is of the text itself.
+    Validation and baselines are of the text itself.
     """
 
     ids: Ids  # (N + G,)

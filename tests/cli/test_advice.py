@@ -991,7 +991,9 @@ CASES = [
 NOT_PROVOKED = {
     "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
     "has changed since the run of --like": "a changed file: `test_like`",
-    "learned from teachers, and its run.json": "a run.json without them: `test_teachers`",
+    "has no teachers": "an unfinished run without any: `test_teachers`",
+    "there is no teacher": "teachers that were moved: `test_teachers`",
+    "was trained with teachers, and its run.json": "a run.json without them: `test_teachers`",
     "generate another text than before": "changed teachers: `test_teachers`",
     "--networks {} of {} units": "only with networks that take minutes: `test_networks`",
     "there is no network to merge": "only through Python: `test_merging`",

@@ -1681,7 +1681,7 @@ NUMBERS = (
     ),
     Weakening(
         "teachers-that-changed-are-not-noticed",
-        "charrnn/cli/train/teaching.py",
+        "charrnn/cli/train/distillation.py",
         "if again.record.generated != prepared.record.generated:",
         "if again.record.generated is None:",
         ("cli/train/test_teachers.py::test_teachers_that_have_changed_or_are_gone_stop_a_resume",),

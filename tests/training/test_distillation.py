@@ -92,9 +92,9 @@ def test_an_error_ends_all_parts() -> None:
 
 
 def test_teachers_need_one_vocabulary() -> None:
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="one teacher or more"):
         Teachers([])
-    with pytest.raises(ValueError, match="as many characters"):
+    with pytest.raises(ValueError, match="as many outputs"):
         Teachers([teacher(0), teacher(1, symbols=Vocabulary("abc"))])
 
 

@@ -35,7 +35,7 @@ def refuse_unread_options(
     layout: str | None,
     cell: str | None,
     val_fraction: float | None,
-    taught: bool = False,
+    has_teachers: bool = False,
 ) -> None:
     """Raise `UsageError` for the first option given that this run would not read.
 
@@ -44,7 +44,7 @@ def refuse_unread_options(
         layout: the layout of the run, from `--like` too; None for a text.
         cell: the cell of the run, from `--like` too; None for that of the preset.
         val_fraction: the validation part of the run, from `--like` too; None for the default.
-        taught: whether the run has teachers, from `--like` too.
+        has_teachers: whether the run has teachers, from `--like` too.
     """
     given = dict(on_the_command_line(context))
     values = context.params
@@ -55,11 +55,11 @@ def refuse_unread_options(
                     f"{given[name]} is for texts, and --layout reads pairs as whole "
                     "examples; try without it"
                 )
-    if "generated" in given and not taught:
+    if "generated" in given and not has_teachers:
         raise UsageError(
             "--generated is how much teachers generate, and there are none", "--teacher CKPT"
         )
-    if taught and values["label_smoothing"]:
+    if has_teachers and values["label_smoothing"]:
         raise UsageError(
             "--label-smoothing smooths the characters of a text, and with --teacher probabilities "
             "are learned instead",

@@ -361,7 +361,7 @@ def train_network(
             RUN,
             "For a text: learn the probabilities of this trained model, or of several their mean "
             "(knowledge distillation), on the text and on one that they generate. May be given "
-            "several times.",
+            "several times; with --resume where the same ones are now.",
             metavar="CKPT",
             autocompletion=complete_run,
         ),
@@ -520,7 +520,7 @@ def train_network(
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
-        resume_run(resume, corpus or [], run_options, on_nonfinite, workers)
+        resume_run(resume, corpus or [], run_options, on_nonfinite, workers, teacher or ())
         return
     if layout is None and built_in is not None:
         layout = natural_layout(built_in)
@@ -549,7 +549,7 @@ def train_network(
     refuse_unread_options(
         context,
         layout=request.layout,
-        taught=bool(request.teachers),
+        has_teachers=bool(request.teachers),
         cell=request.given.get("cell"),
         val_fraction=request.val_fraction,
     )

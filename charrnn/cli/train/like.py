@@ -12,6 +12,7 @@ from charrnn.checkpointing.run_records import read_facts
 from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label
 from charrnn.cli.runs import load_pairs, load_text
+from charrnn.cli.train.distillation import teachers_in
 from charrnn.cli.train.network_plans import (
     BETWEEN_NETWORKS,
     MAX_NETWORKS,
@@ -22,7 +23,6 @@ from charrnn.cli.train.option_traits import FROM_CHECKPOINT, TEXT_ONLY
 from charrnn.cli.train.repeat_options import settings_of
 from charrnn.cli.train.resume import workers_here
 from charrnn.cli.train.setup import TrainRequest
-from charrnn.cli.train.teaching import teachers_in
 from charrnn.data.decoding import TextOptions
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.errors import CheckpointError, UsageError

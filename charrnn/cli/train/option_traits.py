@@ -47,7 +47,7 @@ TRAITS = {
     "batch_size": ALWAYS,
     "state_reset_prob": Traits(text_only=True),
     "val_limit": Traits(text_only=True),
-    "teacher": Traits(text_only=True),
+    "teacher": Traits(resume_ok=True, text_only=True),
     "generated": Traits(text_only=True),
     "resume": RESUME_OK,
     "sample_every": RESUME_OK,

@@ -1,7 +1,7 @@
 """`charrnn train --resume`: an interrupted run, continued to its planned end."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from charrnn.cli.runs.environment import machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.run_status import ENDED
 from charrnn.cli.runs.signals import StopOnSignal
+from charrnn.cli.train.distillation import distilled_again, teachers_facts, teachers_of_run
 from charrnn.cli.train.loop import Run
 from charrnn.cli.train.network_plans import MAX_NETWORKS, NGRAMS, PLANNED, NetworkPlan
 from charrnn.cli.train.planning import ScoringLimits, cores_each
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.rounds import labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.cli.train.teaching import taught_again
 from charrnn.data.file_discovery import STDIN
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.large_text_files import ids_path
@@ -47,11 +47,13 @@ def resume_run(
     run_options: RunOptions,
     on_nonfinite: str | None = None,
     workers: int | None = None,
+    teachers: Sequence[str] = (),
 ) -> None:
     """Continue an unfinished run to its planned end, exactly as if it had never stopped.
 
     Of a finished run, an interrupted final scoring is repeated. `on_nonfinite` and `workers`
-    replace the run's own settings of these names.
+    replace the run's own settings of these names; `teachers` are where its teachers are now, if not
+    where run.json tells.
     """
     threadpool_limits(1, user_api="blas")
     source = resumable_in(Path(path))
@@ -78,10 +80,12 @@ def resume_run(
             warn(f"another machine or build than before ({changed}): the last bits may differ")
         show = load_text.nothing if run_options.quiet else say
         prepared, sources = _find_material(checkpoint, state.config.seed, place, paths, show)
-        if isinstance(prepared, PreparedText) and prepared.record.generated is not None:
-            prepared = taught_again(
-                prepared, facts, place, seed=state.config.seed, quiet=run_options.quiet
+        known = teachers_of_run(checkpoint.corpus, facts, place, teachers)
+        if isinstance(prepared, PreparedText) and known is not None:
+            prepared = distilled_again(
+                prepared, *known, place, seed=state.config.seed, quiet=run_options.quiet
             )
+            folder.update_facts(teachers_facts(prepared, known[0]))
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": list(sources)})
         parameters = checkpoint.parameters

@@ -20,6 +20,7 @@ from charrnn.cli.runs.environment import command_line, machine_facts
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.baseline_speed import measure_baselines
+from charrnn.cli.train.distillation import distilled_text, teachers_facts
 from charrnn.cli.train.early_annealing import EarlyAnnealing
 from charrnn.cli.train.first_screen import what_is_given, what_was_chosen
 from charrnn.cli.train.loop import Run
@@ -45,7 +46,6 @@ from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
 from charrnn.cli.train.rounds import OWN_PLAN, Rounds, in_rounds, labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.cli.train.teaching import taught, teachers_facts
 from charrnn.data.decoding import TextOptions
 from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
@@ -284,7 +284,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack, *, quiet: boo
         stack.callback(unlink_if_possible, ids)
     prepared = _prepare(corpus, request, parent, ids)
     if request.teachers:
-        prepared = taught(
+        prepared = distilled_text(
             prepared,
             request.teachers,
             request.generated,

@@ -35,7 +35,7 @@ def generated_fact(dataset: TextDataset) -> dict[str, str]:
     """Say how much teachers generated, if there are any."""
     if not isinstance(dataset, DistilledText):
         return {}
-    return {"teachers": f"{dataset.num_generated:,} generated characters, to learn beside the text"}
+    return {"teachers": f"{dataset.num_generated:,} generated characters, beside the text"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.cli.train.teaching import GENERATED, TEACHERS
+from charrnn.cli.train.distillation import GENERATED, TEACHERS
 
 Charrnn = Callable[..., Result]
 AssertSame = Callable[[Path, Path], None]
@@ -84,10 +84,32 @@ def test_teachers_that_have_changed_or_are_gone_stop_a_resume(run_cli: Charrnn) 
     result = run_cli("train", "--resume", "r", "--quiet")
     assert result.exit_code == 3
     assert "generate another text than before" in result.stderr
-    shutil.rmtree("a")
+
+
+@pytest.mark.usefixtures("teachers")
+def test_a_run_without_teachers_is_resumed_without_any(run_cli: Charrnn, corpus: Path) -> None:
+    assert (
+        run_cli("train", corpus, *TINY, "--steps", "9", "--keep", "9", "--out", "s").exit_code == 0
+    )
+    interrupt("s", "r")
+    result = run_cli("train", "--resume", "r", "--quiet", "--teacher", "a")
+    assert result.exit_code == 2
+    assert "has no teachers; try --resume without --teacher" in result.stderr
+    assert run_cli("train", "--resume", "r", "--quiet").exit_code == 0
+
+
+@pytest.mark.usefixtures("ended")
+def test_teachers_that_were_moved_are_named_anew(run_cli: Charrnn, assert_same: AssertSame) -> None:
+    shutil.move("a", "moved")
     result = run_cli("train", "--resume", "r", "--quiet")
-    assert result.exit_code != 0
-    assert "no checkpoint at" in result.stderr
+    assert result.exit_code == 3
+    assert "there is no teacher" in result.stderr
+    assert "--resume r --teacher CKPT, 2 in all" in result.stderr
+    words = ("--teacher", "moved", "--teacher", "b")
+    result = run_cli("train", "--resume", "r", "--quiet", *words)
+    assert result.exit_code == 0, result.stderr
+    assert_same(Path("s"), Path("r"))
+    assert [Path(path).parent.name for path in facts("r")[TEACHERS]] == ["moved", "b"]
 
 
 @pytest.mark.usefixtures("ended")

@@ -1,4 +1,4 @@
-"""`charrnn train --teacher`: trained models whose probabilities a run learns."""
+"""`charrnn train --teacher`: trained models whose probabilities are the targets of a run."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from charrnn.checkpointing.lookup import find_checkpoint
 from charrnn.checkpointing.records import CorpusRecord
 from charrnn.checkpointing.run_records import is_path
 from charrnn.cli.output.console import progress_bar, say, warn
-from charrnn.cli.output.safe_text import label
+from charrnn.cli.output.safe_text import label, shell_command
 from charrnn.cli.runs.load_text import source_names
 from charrnn.errors import CheckpointError, UsageError
 from charrnn.inference.ensemble import check_same_vocabulary
@@ -59,7 +59,7 @@ def same_split(one: CorpusRecord, other: CorpusRecord) -> bool:
     return (one.sha256, one.val_fraction) == (other.sha256, other.val_fraction)
 
 
-def taught(
+def distilled_text(
     prepared: PreparedText,
     paths: Sequence[str],
     generated: int | None,
@@ -68,7 +68,7 @@ def taught(
     seed: int,
     quiet: bool,
 ) -> PreparedText:
-    """Return a text with what teachers say of it, and with one that they generate.
+    """Return a text with the probabilities of teachers for it, and one that they generate.
 
     Args:
         prepared: the text.
@@ -121,27 +121,61 @@ def teachers_in(facts: Mapping[str, Any], place: Path) -> tuple[tuple[str, ...],
     known = isinstance(paths, list) and bool(paths) and all(is_path(path) for path in paths)
     if not isinstance(paths, list) or not known or type(count) is not int or count < 0:
         raise CheckpointError(
-            f"{label(str(place))} learned from teachers, and its run.json does not tell which",
+            f"{label(str(place))} was trained with teachers, and its run.json does not tell which",
             "a new run with --init-from and --teacher",
         )
     return tuple(paths), count
 
 
-def taught_again(
-    prepared: PreparedText, facts: Mapping[str, Any], place: Path, *, seed: int, quiet: bool
-) -> PreparedText:
-    """Return the text of a run with teachers once more, to resume it.
+def teachers_of_run(
+    record: CorpusRecord, facts: Mapping[str, Any], place: Path, paths: Sequence[str]
+) -> tuple[tuple[str, ...], int] | None:
+    """Return the teachers of a run to resume, and how much they generated; None without teachers.
 
-    Raises `CheckpointError` if run.json does not tell its teachers, or if they generate another
-    text than before.
+    Args:
+        record: the corpus of the run.
+        facts: what its run.json tells.
+        place: its folder.
+        paths: where the teachers are now; empty for where run.json tells.
+
+    Raises `UsageError` for teachers of a run without any, and `CheckpointError` if one is not there
+    or run.json does not tell them.
     """
-    paths, count = teachers_in(facts, place)
-    again = taught(prepared, paths, count, minutes=None, seed=seed, quiet=quiet)
+    if record.generated is None:
+        if paths:
+            raise UsageError(f"{label(str(place))} has no teachers", "--resume without --teacher")
+        return None
+    before, count = teachers_in(facts, place)
+    found = tuple(paths) or before
+    for path in found:
+        if not Path(path).exists():
+            raise CheckpointError(
+                f"there is no teacher {label(path)}",
+                shell_command("charrnn", "train", "--resume", str(place), "--teacher", "CKPT")
+                + f", {len(before)} in all",
+            )
+    return found, count
+
+
+def distilled_again(
+    prepared: PreparedText,
+    paths: Sequence[str],
+    count: int,
+    place: Path,
+    *,
+    seed: int,
+    quiet: bool,
+) -> PreparedText:
+    """Return the text of a run with its teachers, to resume it.
+
+    Raises `CheckpointError` if they generate another text than before.
+    """
+    again = distilled_text(prepared, paths, count, minutes=None, seed=seed, quiet=quiet)
     if again.record.generated != prepared.record.generated:
         raise CheckpointError(
             f"the teachers of {label(str(place))} generate another text than before: "
             f"{source_names(paths)} changed since, or this is another machine",
-            "the same teachers",
+            "--teacher with the same ones",
             "a new run with --init-from and --teacher",
         )
     return again
