@@ -9,6 +9,7 @@ length, so that the student overfits less.
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,18 +24,20 @@ from charrnn.nn.ops import log_softmax
 from charrnn.nn.parameters import Parameters
 from charrnn.randomness import Purpose, generator
 from charrnn.system.memory import require_memory
-from charrnn.training.presets import typical_speed
+from charrnn.training.presets import Budget, default
 from charrnn.types import Array, Ids
 
 GENERATED_PER_CHARACTER = 3
 """Characters that teachers generate by default, for each of the training text."""
 
-GENERATION_SHARE = 0.15
-"""Share of `--minutes` for teachers to generate, on a machine of typical speed."""
+TEACHERS, TEACHER_SHARE = 4, 0.5
+"""Teachers that a run trains itself, and their share of `--minutes`."""
 
-GENERATION_SPEED = 1.2
-"""Characters that a network generates in the time of training on one: measured with four networks
-of 384 units on two cores."""
+MIN_MINUTES = 5.0
+"""Least minutes of a run that trains teachers by default."""
+
+GENERATION_SHARE, MEASURED_STEPS = 0.15, 8
+"""Share of `--minutes` for teachers to generate, and the time steps that measure their speed."""
 
 PARTS, ROWS = 4, 128
 """Parts of the generated text, each of so many sequences that are generated side by side. Threads
@@ -51,6 +54,22 @@ SEQ_LENGTH = 128
 
 PROBABILITY_TYPE = np.dtype(np.float16)
 """Type in which probabilities are kept; the smallest above 0 is 6e-8."""
+
+
+def teachers_by_time(characters: int, budget: Budget) -> int:
+    """Return how many teachers a run on a text trains first by default: `TEACHERS`, or 0.
+
+    A single network overfits a text that is read many times, whatever its dropout: where it would
+    need recurrent dropout, the student of several is better.
+
+    Args:
+        characters: length of the training text.
+        budget: its minutes, with the measured speed; without minutes there are no teachers.
+    """
+    if budget.minutes is None or budget.minutes < MIN_MINUTES:
+        return 0
+    return TEACHERS if "recurrent_dropout" in default(characters, budget, None) else 0
+
 
 Progress = Callable[[int], None]
 """Called with the number of characters that were done since the last call."""
@@ -103,9 +122,19 @@ class Teachers:
         """
         wanted = GENERATED_PER_CHARACTER * characters
         if minutes is not None:
-            each = sum(1 / typical_speed(m.config.hidden * m.config.layers) for m in self.models)
-            wanted = min(wanted, int(GENERATION_SHARE * 60 * minutes * GENERATION_SPEED / each))
+            wanted = min(wanted, int(GENERATION_SHARE * 60 * minutes * self.generation_speed()))
         return rounded(wanted)
+
+    def generation_speed(self) -> float:
+        """Return the characters per second that are generated on all cores, as measured on one."""
+        networks = [Network(m.config, m.parameters, 1, ROWS) for m in self.models]
+        inputs = np.zeros((1, ROWS), np.int64)
+        mean_probabilities(networks, inputs)
+        began = time.perf_counter()
+        for _ in range(MEASURED_STEPS):
+            mean_probabilities(networks, inputs)
+        seconds = max(1e-9, time.perf_counter() - began)
+        return MEASURED_STEPS * ROWS * min(PARTS, os.cpu_count() or 1) / seconds
 
     def distil(
         self, ids: Ids, generated: int, seed: int, progress: Progress = nothing_done

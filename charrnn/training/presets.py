@@ -266,10 +266,29 @@ class Plan:
     notes: tuple[str, ...]
 
 
+STUDENT_DECAY = 1 / 3
+"""Weight decay of a network with teachers, as a factor of that of one without: their probabilities
+and the text that they generate leave less to overfit."""
+
+
 def plan(
-    preset: str, given: Mapping[str, Any], vocabulary: int, characters: int, budget: Budget
+    preset: str,
+    given: Mapping[str, Any],
+    vocabulary: int,
+    characters: int,
+    budget: Budget,
+    *,
+    has_teachers: bool = False,
 ) -> Plan:
     """Complete the settings `given` from a preset, and shrink the batch shape for a short text.
+
+    Args:
+        preset: the name of a preset.
+        given: settings that are not the preset's.
+        vocabulary: number of different characters.
+        characters: length of the training text, and of what teachers generate.
+        budget: how long to train.
+        has_teachers: whether the network learns the probabilities of teachers.
 
     Raises:
         UsageError: for an unknown preset, or settings out of their range.
@@ -289,6 +308,8 @@ def plan(
     if differs_from_preset("optimiser", given, settings) and given["optimiser"] != "adagrad":
         for name in ("lr", "weight_decay"):  # these belong to the preset's optimiser
             settings.pop(name, None)
+    if has_teachers and "weight_decay" in settings:
+        settings["weight_decay"] = round(STUDENT_DECAY * settings["weight_decay"], 4)
     settings |= {**given, "bidirectional": None}
     if given.get("clip_value") is not None:
         settings.setdefault("clip_norm", None)

@@ -546,6 +546,30 @@ CASES = [
         f"train corpus.txt {T} --generated 512 --teacher run",
     ),
     Case(
+        f"train corpus.txt {T} --generated 1024",
+        "--generated is how much teachers generate, and there are none",
+        "--train-teachers 4",
+        f"train corpus.txt {T} --generated 512 --train-teachers 1",
+    ),
+    Case(
+        f"train corpus.txt {T} --train-teachers 1 --teacher run",
+        "--teacher names the teachers, and --train-teachers trains others",
+        "one of them",
+        f"train corpus.txt {T} --generated 512 --teacher run",
+    ),
+    Case(
+        f"train corpus.txt {T} --train-teachers 1 --init-from run",
+        "--train-teachers trains from new weights",
+        "without it",
+        "train corpus.txt --steps 2 --workers 1 --backend numpy -q --init-from run",
+    ),
+    Case(
+        f"train - {T} --train-teachers 1",
+        "--train-teachers reads the text several times",
+        "a file",
+        f"train corpus.txt {T}",
+    ),
+    Case(
         f"train corpus.txt {T} --generated 512 --teacher run --label-smoothing 0.1",
         "--label-smoothing smooths the characters of a text",
         "without it",
@@ -991,6 +1015,10 @@ CASES = [
 NOT_PROVOKED = {
     "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
     "has changed since the run of --like": "a changed file: `test_like`",
+    "--train-teachers starts processes": "under mpirun only: `test_train_teachers`",
+    "no teacher could be trained": "teachers that fail: `test_train_teachers`",
+    "{} trains its teachers first": "teachers that are not complete: `test_train_teachers`",
+    "{} is damaged": "a run.json with other words: `test_train_teachers`",
     "has no teachers": "an unfinished run without any: `test_teachers`",
     "there is no teacher": "teachers that were moved: `test_teachers`",
     "was trained with teachers, and its run.json": "a run.json without them: `test_teachers`",

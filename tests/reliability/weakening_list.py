@@ -1687,6 +1687,37 @@ NUMBERS = (
         ("cli/train/test_teachers.py::test_teachers_that_have_changed_or_are_gone_stop_a_resume",),
     ),
     Weakening(
+        "trials-of-a-sweep-train-teachers",
+        "charrnn/cli/sweep/plan.py",
+        'else ("--train-teachers", "0")',
+        "else ()",
+        ("cli/sweep/test_plan.py::test_trials_train_no_teachers",),
+    ),
+    Weakening(
+        "teachers-of-a-moved-run-not-found",
+        "charrnn/cli/train/distillation.py",
+        "path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)",
+        "str(path)",
+        ("cli/train/test_train_teachers.py::test_a_moved_run_finds_the_teachers_in_its_folder",),
+    ),
+    Weakening(
+        "given-networks-get-teachers",
+        "charrnn/cli/train/setup.py",
+        "        or not request.given.keys() <= NO_SETTINGS\n",
+        "",
+        (
+            "cli/train/test_train_teachers.py::"
+            "test_teachers_by_default_only_where_nothing_of_the_network_is_given",
+        ),
+    ),
+    Weakening(
+        "teachers-take-their-share-again-after-an-interruption",
+        "charrnn/cli/train/teacher_runs.py",
+        "share = TEACHER_SHARE * left / self.count",
+        "share = TEACHER_SHARE",
+        ("cli/train/test_train_teachers.py::test_the_minutes_of_teachers_are_their_share",),
+    ),
+    Weakening(
         "scale-of-the-state-shared-by-symbols",
         "charrnn/inference/batch_steps.py",
         "            h *= x[:, -layer.H :]\n",

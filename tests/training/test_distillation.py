@@ -11,7 +11,13 @@ from charrnn.inference.ensemble import nats_by_window
 from charrnn.inference.model import Model
 from charrnn.nn.model_config import ModelConfig
 from charrnn.nn.network import initialise
-from charrnn.training.distillation import WARM_UP, Teachers
+from charrnn.training.distillation import (
+    GENERATION_SHARE,
+    WARM_UP,
+    Teachers,
+    teachers_by_time,
+)
+from charrnn.training.presets import Budget
 from charrnn.training.text_dataset import DistilledText, TextDataset
 from charrnn.training.trainer import Trainer
 from charrnn.training_config import TrainingConfig
@@ -98,13 +104,40 @@ def test_teachers_need_one_vocabulary() -> None:
         Teachers([teacher(0), teacher(1, symbols=Vocabulary("abc"))])
 
 
-def test_the_time_limits_how_much_is_generated() -> None:
-    one, two = Teachers([teacher(0)]), Teachers([teacher(0), teacher(1)])
+def test_the_time_limits_how_much_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Teachers([teacher(0)])
+    monkeypatch.setattr(Teachers, "generation_speed", lambda _: 20_000.0)
     assert one.default_generated(1_000_000, None) == 3_000_320
     assert one.default_generated(1_000_000, 60) == 3_000_320
     few = one.default_generated(10**9, 1)
-    assert two.default_generated(10**9, 1) == pytest.approx(few / 2, rel=0.01)
-    assert one.default_generated(10**9, 2) == pytest.approx(few * 2, rel=0.01)
+    assert few == pytest.approx(GENERATION_SHARE * 60 * 20_000, abs=512)
+    assert one.default_generated(10**9, 2) == pytest.approx(few * 2, abs=512)
+
+
+def test_more_teachers_generate_more_slowly() -> None:
+    one = teacher(0)
+    speeds = [Teachers([one] * count).generation_speed() for count in (1, 8)]
+    assert 2 < speeds[0] / speeds[1] < 20
+
+
+@pytest.mark.parametrize(
+    ("minutes", "speed", "teachers"),
+    [
+        (3.0, 1.0, 0),
+        (10.0, 1.0, 0),
+        (20.0, 0.4, 0),
+        (30.0, 0.4, 4),
+        (30.0, 1.0, 4),
+        (120.0, 1.0, 4),
+    ],
+)
+def test_a_run_that_would_overfit_trains_teachers(
+    minutes: float, speed: float, teachers: int
+) -> None:
+    budget = Budget(minutes=minutes, relative_speed=speed)
+    assert teachers_by_time(1_000_000, budget) == teachers
+    assert teachers_by_time(100_000_000, budget) == 0
+    assert teachers_by_time(1_000_000, Budget(epochs=100)) == 0
 
 
 def one_hot(ids: Array) -> Array:

@@ -82,6 +82,10 @@ class RunFolder:
                 return cls(path, new=True, made=made)
         raise RuntimeError("there is always a next number")
 
+    def keep(self) -> None:
+        """Keep the files of a new run even if it fails before its first checkpoint."""
+        self._new = False
+
     def discard(self) -> None:
         """Remove the files of a new run that has no checkpoint; other files are kept."""
         if not self._new or any(self.path.glob("*.npz")):

@@ -12,6 +12,7 @@ from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import warn
 from charrnn.cli.train.network_plans import parse_network_plans
 from charrnn.cli.train.option_traits import FROM_CHECKPOINT, RESUMABLE, TEXT_ONLY
+from charrnn.data.file_discovery import STDIN
 from charrnn.data.layouts import LAYOUTS
 from charrnn.errors import UsageError
 from charrnn.nn.cells import CELLS
@@ -57,7 +58,9 @@ def refuse_unread_options(
                 )
     if "generated" in given and not has_teachers:
         raise UsageError(
-            "--generated is how much teachers generate, and there are none", "--teacher CKPT"
+            "--generated is how much teachers generate, and there are none",
+            "--teacher CKPT",
+            "--train-teachers 4",
         )
     if has_teachers and values["label_smoothing"]:
         raise UsageError(
@@ -65,6 +68,8 @@ def refuse_unread_options(
             "are learned instead",
             "without it",
         )
+    if values["train_teachers"]:
+        check_train_teachers(values)
     if values["bidirectional"]:
         check_bidirectional(layout)
     if values["balance"]:
@@ -110,6 +115,23 @@ def refuse_unread_options(
             raise UsageError(
                 f"--forget-bias is for an lstm, and the cell is {cell}; try without it"
             )
+
+
+def check_train_teachers(values: dict[str, Any]) -> None:
+    """Raise `UsageError` for `--train-teachers` beside an option that it does not go with."""
+    if values["teacher"]:
+        raise UsageError(
+            "--teacher names the teachers, and --train-teachers trains others", "one of them"
+        )
+    if values["init_from"] is not None:
+        raise UsageError(
+            "--train-teachers trains from new weights, --init-from from given ones", "without it"
+        )
+    if STDIN in (values["corpus"] or ()):
+        raise UsageError(
+            "--train-teachers reads the text several times, and standard input is read once",
+            "a file",
+        )
 
 
 def check_bidirectional(layout: str | None) -> None:

@@ -1,13 +1,16 @@
 """`charrnn train`: options and help of the command."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
+from charrnn.cli.output.console import say
+from charrnn.cli.output.safe_text import label
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
 from charrnn.cli.train.network_plans import (
@@ -17,15 +20,18 @@ from charrnn.cli.train.network_plans import (
     parse_network_plans,
 )
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
+from charrnn.cli.train.request import TrainRequest
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.cli.train.setup import MAX_VALIDATION_PAIRS, TrainRequest, start_run
+from charrnn.cli.train.setup import MAX_VALIDATION_PAIRS
+from charrnn.cli.train.start import continue_run, start_run
+from charrnn.cli.train.teacher_runs import MAX_TEACHERS, Waiting, waiting_in
 from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
 from charrnn.data.builtin_texts import BUILT_IN
 from charrnn.data.decoding import FORMS, TextOptions
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.layouts import LAYOUTS
-from charrnn.errors import UsageError
+from charrnn.errors import CharRNNError, CheckpointError, UsageError
 from charrnn.limits import THREADS, option_name
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
@@ -34,7 +40,13 @@ from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE, rounded
+from charrnn.training.distillation import (
+    GENERATED_PER_CHARACTER,
+    GENERATION_SHARE,
+    TEACHER_SHARE,
+    TEACHERS,
+    rounded,
+)
 from charrnn.training.pair_presets import (
     LABEL_SMOOTHING_RULE,
     MANY_LABELLED,
@@ -273,7 +285,7 @@ def train_network(
         option(
             OPTIMISATION,
             "Decoupled weight decay. Default: texts with adagrad or muon "
-            f"{WEIGHT_DECAY:g} or more.",
+            f"{WEIGHT_DECAY:g} or more, with teachers a third of it.",
         ),
     ] = None,
     ema_decay: Annotated[
@@ -375,6 +387,21 @@ def train_network(
             "with --minutes at most what takes "
             f"about {GENERATION_SHARE:.0%} of the time.",
             min=0,
+        ),
+    ] = None,
+    train_teachers: Annotated[
+        int | None,
+        option(
+            RUN,
+            "For a text: train this many networks first and learn their probabilities, as with "
+            "--teacher; 0: none. They are in the folder teachers of the run, have default settings "
+            f"and seeds of their own, and take {TEACHER_SHARE:.0%} of --minutes. Default: "
+            f"{TEACHERS}, if --minutes "
+            "are so many that a single network overfits and nothing of the network is given; "
+            "else 0.",
+            metavar="N",
+            min=0,
+            max=MAX_TEACHERS,
         ),
     ] = None,
     patience: Annotated[
@@ -513,47 +540,102 @@ def train_network(
     Writes best.npz, last.npz and metrics.jsonl to checkpoints/NAME; never overwrites another run.
     Ctrl-C saves the run; --resume continues it to exactly the same result.
     """
-    given = settings_given(context.params)
     if out is not None and name is not None:
         raise UsageError("--out and --name contradict each other", "one of them")
     given_options = dict(on_the_command_line(context))
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
+        waiting = waiting_in(Path(resume))
+        if waiting is not None:
+            continue_waiting(context, Path(resume), waiting, run_options)
+            return
         resume_run(resume, corpus or [], run_options, on_nonfinite, workers, teacher or ())
         return
-    if layout is None and built_in is not None:
-        layout = natural_layout(built_in)
-    request = TrainRequest(
-        paths=corpus or [],
-        built_in=built_in,
-        layout=layout,
-        text=TextOptions(encoding, as_bytes, normalise),
-        min_count=min_count,
-        val_fraction=val_fraction if "val_fraction" in given_options else None,
-        preset=preset,
-        given=given,
-        budget=budget_given(minutes, epochs, steps),
-        workers=workers,
-        out=out,
-        name=name,
-        init_from=init_from,
-        networks=networks,
-        ngrams=ngrams,
-        teachers=tuple(teacher or ()),
-        generated=generated,
-        network_plans=parse_network_plans(network_plans) if network_plans is not None else (),
-    )
+    request = request_of(context)
     if like is not None:
         request = request_like(like, request, given_options, quiet=quiet)
     refuse_unread_options(
         context,
         layout=request.layout,
-        has_teachers=bool(request.teachers),
+        has_teachers=bool(request.teachers or request.train_teachers),
         cell=request.given.get("cell"),
         val_fraction=request.val_fraction,
     )
     start_run(request, run_options)
+
+
+def request_of(context: typer.Context) -> TrainRequest:
+    """Return the new run that a command line asks for, before `--like` completes it."""
+    values = context.params
+    built_in, layout, plans = values["built_in"], values["layout"], values["network_plans"]
+    if layout is None and built_in is not None:
+        layout = natural_layout(built_in)
+    given_options = dict(on_the_command_line(context))
+    return TrainRequest(
+        paths=values["corpus"] or [],
+        built_in=built_in,
+        layout=layout,
+        text=TextOptions(values["encoding"], values["as_bytes"], values["normalise"]),
+        min_count=values["min_count"],
+        val_fraction=values["val_fraction"] if "val_fraction" in given_options else None,
+        preset=values["preset"],
+        given=settings_given(values),
+        budget=budget_given(values["minutes"], values["epochs"], values["steps"]),
+        workers=values["workers"],
+        out=values["out"],
+        name=values["name"],
+        init_from=values["init_from"],
+        networks=values["networks"],
+        ngrams=values["ngrams"],
+        teachers=tuple(values["teacher"] or ()),
+        generated=values["generated"],
+        train_teachers=values["train_teachers"],
+        network_plans=parse_network_plans(plans) if plans is not None else (),
+    )
+
+
+def continue_waiting(
+    context: typer.Context, place: Path, waiting: Waiting, run_options: RunOptions
+) -> None:
+    """Continue a run whose teachers are not complete, or that has no checkpoint yet.
+
+    Its command is that which run.json tells, with the minutes that are left. Another person may
+    have written it, so that it is shown, and may only name options of a new run.
+
+    Raises `CheckpointError` if it is no command of `train` with teachers.
+    """
+    for name, flag in on_the_command_line(context):
+        if name in ("corpus", "workers", "on_nonfinite", "teacher"):
+            what = "FILES" if name == "corpus" else flag
+            raise UsageError(
+                f"{label(str(place))} trains its teachers first, {what} would change them",
+                "--resume without it",
+            )
+    damaged = CheckpointError(f"{label(str(place / 'run.json'))} is damaged", "a new run")
+    command: Any = context.command
+    try:
+        with command.make_context("train", list(waiting.words)) as again:
+            named = {name for name, _ in on_the_command_line(again)}
+            request = request_of(again)
+    except (typer.TyperException, CharRNNError) as error:
+        raise damaged from error
+    if not request.train_teachers or named & CONTINUED:
+        raise damaged
+    if not run_options.quiet:
+        say(f"continuing {label(str(place))}: {waiting.command}")
+    minutes = request.budget.minutes
+    if minutes is not None:
+        left = max(MIN_MINUTES_LEFT, minutes - waiting.seconds / 60)
+        request = replace(request, budget=Budget(left))
+    continue_run(request, place, run_options)
+
+
+CONTINUED = {"resume", "like", "out", "name", "teacher", "init_from", "layout"}
+"""Parameters that the command of a run with teachers to train does not have."""
+
+MIN_MINUTES_LEFT = 0.1
+"""Least minutes of a run that is continued after its teachers took all of its time."""
 
 
 def settings_given(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -104,16 +104,28 @@ def distilled_text(
     return replace(prepared, dataset=dataset, record=replace(prepared.record, generated=digest))
 
 
-def teachers_facts(prepared: PreparedData, paths: Sequence[str]) -> dict[str, Any]:
-    """Return what run.json tells of teachers: their absolute paths, and what they generated."""
+def teachers_facts(prepared: PreparedData, paths: Sequence[str], place: Path) -> dict[str, Any]:
+    """Return what run.json tells of teachers: their paths, and how much they generated.
+
+    Paths are absolute; those in the folder of the run, `place`, are relative to it, so that it can
+    be moved.
+    """
     if not isinstance(prepared.dataset, DistilledText):
         return {}
-    places = [str(find_checkpoint(path).resolve()) for path in paths]
+    found, home = [find_checkpoint(path).resolve() for path in paths], place.resolve()
+    places = [
+        path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path)
+        for path in found
+    ]
     return {TEACHERS: places, GENERATED: prepared.dataset.num_generated}
 
 
 def teachers_in(facts: Mapping[str, Any], place: Path) -> tuple[tuple[str, ...], int]:
     """Return the teachers that run.json tells, and how many characters they generated.
+
+    Args:
+        facts: what run.json tells.
+        place: the folder of the run, to which paths are relative.
 
     Raises `CheckpointError` if it does not tell them.
     """
@@ -124,7 +136,7 @@ def teachers_in(facts: Mapping[str, Any], place: Path) -> tuple[tuple[str, ...],
             f"{label(str(place))} was trained with teachers, and its run.json does not tell which",
             "a new run with --init-from and --teacher",
         )
-    return tuple(paths), count
+    return tuple(str(place / path) for path in paths), count
 
 
 def teachers_of_run(

@@ -21,8 +21,8 @@ from charrnn.cli.train.network_plans import (
 )
 from charrnn.cli.train.option_traits import FROM_CHECKPOINT, TEXT_ONLY
 from charrnn.cli.train.repeat_options import settings_of
+from charrnn.cli.train.request import TrainRequest
 from charrnn.cli.train.resume import workers_here
-from charrnn.cli.train.setup import TrainRequest
 from charrnn.data.decoding import TextOptions
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.errors import CheckpointError, UsageError

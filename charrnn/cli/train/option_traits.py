@@ -48,6 +48,7 @@ TRAITS = {
     "state_reset_prob": Traits(text_only=True),
     "val_limit": Traits(text_only=True),
     "teacher": Traits(resume_ok=True, text_only=True),
+    "train_teachers": Traits(text_only=True),
     "generated": Traits(text_only=True),
     "resume": RESUME_OK,
     "sample_every": RESUME_OK,

@@ -85,7 +85,7 @@ def resume_run(
             prepared = distilled_again(
                 prepared, *known, place, seed=state.config.seed, quiet=run_options.quiet
             )
-            folder.update_facts(teachers_facts(prepared, known[0]))
+            folder.update_facts(teachers_facts(prepared, known[0], place))
         if paths and STDIN not in paths:  # what came from a pipe is nowhere to be found again
             folder.update_facts({"sources": list(sources)})
         parameters = checkpoint.parameters

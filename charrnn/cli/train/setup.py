@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from charrnn.checkpointing.checkpoint import check_storable, load_checkpoint
 from charrnn.checkpointing.lookup import RUNS, checkpoint_in
 from charrnn.checkpointing.records import Checkpoint, CorpusRecord
@@ -16,7 +14,7 @@ from charrnn.cli.options import DEFAULT_VAL_FRACTION
 from charrnn.cli.output.console import Screen, warn
 from charrnn.cli.output.safe_text import one_line
 from charrnn.cli.runs import load_pairs, load_text
-from charrnn.cli.runs.environment import command_line, machine_facts
+from charrnn.cli.runs.environment import command_line, machine_facts, seconds_since_start
 from charrnn.cli.runs.run_folder import RunFolder, storage_errors
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.baseline_speed import measure_baselines
@@ -27,7 +25,6 @@ from charrnn.cli.train.loop import Run
 from charrnn.cli.train.network_plans import (
     NGRAMS,
     PLANNED,
-    StepPlan,
     budget_of_first,
     networks_in,
     networks_sharing_time,
@@ -44,9 +41,11 @@ from charrnn.cli.train.planning import (
 from charrnn.cli.train.ranks import warn_of_ranks
 from charrnn.cli.train.repeat_options import Planner, repeating_options
 from charrnn.cli.train.replanning import Expected, Replanning
+from charrnn.cli.train.request import TrainRequest
 from charrnn.cli.train.rounds import OWN_PLAN, Rounds, in_rounds, labelled_pairs
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.data.decoding import TextOptions
+from charrnn.cli.train.teacher_runs import TRAIN_TEACHERS
+from charrnn.data.file_discovery import STDIN
 from charrnn.data.large_text_files import AnyCorpus, ids_path
 from charrnn.data.vocabulary import Vocabulary
 from charrnn.errors import TextError, UsageError
@@ -60,42 +59,11 @@ from charrnn.system.files import (
     unlink_if_possible,
 )
 from charrnn.system.mpi import world
+from charrnn.training.distillation import teachers_by_time
 from charrnn.training.pair_presets import plan_pairs
 from charrnn.training.prepared_data import PreparedData, PreparedText, prepare_pairs, prepare_text
-from charrnn.training.presets import Budget, Plan, plan
+from charrnn.training.presets import MAX_MUON_HIDDEN, Budget, Plan, plan
 from charrnn.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """A new run, as asked for."""
-
-    paths: list[str]
-    built_in: str | None
-    layout: str | None
-    text: TextOptions
-    min_count: int
-    val_fraction: float | None
-    """None for the default."""
-    preset: str
-    given: dict[str, Any]
-    budget: Budget
-    workers: int | None
-    out: str | None
-    name: str | None
-    init_from: str | None
-    networks: int | None = None
-    """Networks to train and to merge; None for the default."""
-    ngrams: int | None = None
-    """N of the longest n-grams to mix into labels; 0: none; None for the default."""
-    network_plans: tuple[StepPlan, ...] = ()
-    """The plans of the networks after the first; empty for the default."""
-    teachers: tuple[str, ...] = ()
-    """Checkpoints of the models whose probabilities are learned."""
-    generated: int | None = None
-    """Characters that teachers generate; None for the default."""
-    sha256: str | None = None
-    """That of the training data of another run, if they are to be the same; see `like`."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +80,19 @@ class PreparedRun:
     """Where the ids of a large text lie until the run has its folder."""
 
 
-def start_run(request: TrainRequest, run_options: RunOptions) -> None:
-    """Train a new run to its end, or until a signal."""
-    threadpool_limits(1, user_api="blas")  # rows are shared among processes instead
-    check_destination(request)
+def train_run(
+    request: TrainRequest, run_options: RunOptions, folder: RunFolder | None = None
+) -> int:
+    """Train a network to its end, or until a signal.
+
+    Returns 0, or without training how many teachers are to be trained first, which depends on the
+    speed of this machine.
+
+    Args:
+        request: the run.
+        run_options: how it is shown and saved.
+        folder: its folder, if it has one.
+    """
     with contextlib.ExitStack() as stack:
         if request.layout is None:
             start = _with_text(request, stack, quiet=run_options.quiet)
@@ -131,14 +108,24 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
 
         def plan_for(budget: Budget) -> Plan:
             own = budget_of_first(budget, sharing(budget))
+            if request.teachers:
+                return student_plan(start, request, own)
             return start.planner(request.preset, request.given, own)
 
         planned = plan_for(request.budget)
         check_storable(planned.model, planned.training, prepared.symbols)
-        for note in (*start.notes, *planned.notes):
+        for note in (*start.notes, *planned.notes) if folder is None else ():
             warn(note)
         screen = Screen(stderr=True, highlight=False, quiet=run_options.quiet)
         screen.print(what_is_given(prepared))
+        if request.train_teachers:
+            if ranks is not None:
+                raise UsageError(
+                    "--train-teachers starts processes of this machine, and mpirun has started its "
+                    "own",
+                    "--teacher CKPT",
+                )
+            return request.train_teachers
 
         def initial_for(planned: Plan) -> Parameters:
             if start.parent is not None:
@@ -149,6 +136,8 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
         trainer, speed = create_trainer(planned, prepared, request.workers, initial, ranks)
         stack.callback(lambda: trainer.close())
         measured = measured_budget(request.budget, trainer, speed)
+        if not alone and (count := teachers_wanted(request, prepared, measured)):
+            return count
         refined = plan_for(measured)
         if refined.model.hidden != planned.model.hidden:  # a faster or slower machine than typical
             trainer.close()
@@ -188,10 +177,12 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             warn(short)
         warn_of_ranks(ranks, trainer.config.workers, speed)
         stop = stack.enter_context(StopOnSignal())  # from here on there is something to save
-        folder = stack.enter_context(RunFolder.claim(_wanted(request, start.name)))
+        if folder is None:
+            folder = stack.enter_context(RunFolder.claim(wanted_folder(request, start.name)))
+        path = folder.path
         if start.ids is not None:
-            with storage_errors(folder.path):
-                move(start.ids, ids_path(folder.path))
+            with storage_errors(path):
+                move(start.ids, ids_path(path))
 
         def repeating() -> str:
             return repeating_options(
@@ -199,6 +190,7 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             )
 
         options = repeating()
+        trained = folder.read_facts().get(TRAIN_TEACHERS)
         folder.write_facts(
             {
                 "command": command_line(),
@@ -209,16 +201,15 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
                 "machine": machine_facts(),
                 "scored": False,
                 "scoring_limits": vars(limits),
-                **teachers_facts(prepared, request.teachers),
+                **teachers_facts(prepared, request.teachers, path),
+                **({TRAIN_TEACHERS: trained} if trained is not None else {}),
                 **({NGRAMS: networks.ngrams} if networks.ngrams else {}),
                 **({PLANNED: networks.planned} if networks.planned > 1 else {}),
                 **({} if ranks is None else {"ranks": ranks.size}),
             }
         )
 
-        chosen = what_was_chosen(
-            trainer, prepared, speed, folder.path, limits, options, ranks, networks
-        )
+        chosen = what_was_chosen(trainer, prepared, speed, path, limits, options, ranks, networks)
         screen.print(chosen)
         replanning = rounds = annealing = None
         if request.budget.minutes is not None and round_config is not None:
@@ -241,6 +232,46 @@ def start_run(request: TrainRequest, run_options: RunOptions) -> None:
             networks,
             annealing,
         ).go()
+    return 0
+
+
+def student_plan(start: PreparedRun, request: TrainRequest, budget: Budget) -> Plan:
+    """Return the plan of a student: its size by all of the time, its dropout by what is left."""
+    whole = start.planner(request.preset, request.given, budget)
+    given = dict(request.given)
+    if start.parent is None and request.preset == "default":
+        given.setdefault("hidden", min(whole.model.hidden, MAX_MUON_HIDDEN))
+    return replace(start.planner(request.preset, given, time_left(budget)), budget=budget)
+
+
+def time_left(budget: Budget) -> Budget:
+    """Return a budget with the minutes that are left once teachers were trained and read."""
+    if budget.minutes is None:
+        return budget
+    left = budget.minutes - seconds_since_start() / 60
+    return replace(budget, minutes=max(budget.minutes / 100, left))
+
+
+def teachers_wanted(request: TrainRequest, prepared: PreparedData, budget: Budget) -> int:
+    """Return how many teachers a run trains first, if none are asked for.
+
+    Settings of the network or of training that are given are not those of teachers; with them there
+    are none.
+    """
+    if (
+        request.train_teachers is not None
+        or request.teachers
+        or request.preset != "default"
+        or STDIN in request.paths
+        or not isinstance(prepared, PreparedText)
+        or not request.given.keys() <= NO_SETTINGS
+    ):
+        return 0
+    return teachers_by_time(len(prepared.dataset.train), budget)
+
+
+NO_SETTINGS = {"seed", "backend", "eval_every", "val_limit", "patience", "on_nonfinite"}
+"""Fields of the configurations that decide neither a network nor how it learns."""
 
 
 MAX_VALIDATION_PAIRS = 4_000
@@ -279,7 +310,7 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack, *, quiet: boo
     _check_same(request, corpus.sources, corpus.fingerprint["sha256"])
     ids = None
     if corpus.on_disk:
-        ids = _ids_before(_wanted(request, corpus.name))
+        ids = _ids_before(wanted_folder(request, corpus.name))
         remove_stale_temporaries(ids.parent)
         stack.callback(unlink_if_possible, ids)
     prepared = _prepare(corpus, request, parent, ids)
@@ -295,7 +326,8 @@ def _with_text(request: TrainRequest, stack: contextlib.ExitStack, *, quiet: boo
     V, N = len(prepared.symbols), len(prepared.dataset.arrays["ids"])
 
     def planner(preset: str, given: Mapping[str, Any], budget: Budget) -> Plan:
-        return plan(preset, _inherit(given, parent), V, N, budget)
+        inherited = _inherit(given, parent)
+        return plan(preset, inherited, V, N, budget, has_teachers=bool(request.teachers))
 
     remarks = load_text.text_remarks(corpus, prepared.symbols, min_count=parent is None)
     notes = (*corpus.notes, *remarks)
@@ -368,7 +400,7 @@ def _prepare(
     return prepare_text(corpus, vocabulary, record, ids or Path())
 
 
-def _wanted(request: TrainRequest, name: str) -> Path:
+def wanted_folder(request: TrainRequest, name: str) -> Path:
     """Return the folder that was asked for, or the one that is meant."""
     return Path(request.out) if request.out else RUNS / (request.name or name)
 

@@ -15,7 +15,7 @@ from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE
+from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE, TEACHERS
 from charrnn.training.pair_presets import (
     LABEL_SMOOTHING_RULE,
     MAX_ATTENDED,
@@ -61,7 +61,9 @@ FIGURES: dict[str, Callable[[], object]] = {
     "optimiser": lambda: planned()["optimiser"],
     "schedule": lambda: planned()["schedule"],
     "warmup_steps": lambda: f"{planned()['warmup_steps']}, at most a third",
-    "weight_decay": lambda: f"texts with adagrad or muon {WEIGHT_DECAY:g} or more",
+    "weight_decay": lambda: (
+        f"texts with adagrad or muon {WEIGHT_DECAY:g} or more, with teachers a third of it"
+    ),
     "ema_decay": lambda: f"{planned()['ema_decay']:g}",
     "balance": lambda: f"{planned()['balance']:g}",
     "label_smoothing": lambda: LABEL_SMOOTHING_RULE,
@@ -71,6 +73,10 @@ FIGURES: dict[str, Callable[[], object]] = {
     "state_reset_prob": lambda: f"{planned()['state_reset_prob']:g}",
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
     "on_nonfinite": lambda: planned()["on_nonfinite"],
+    "train_teachers": lambda: (
+        f"{TEACHERS}, if --minutes are so many that a single network overfits and nothing of the "
+        "network is given; else 0"
+    ),
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
         f"{PreparedText.planned_validations} validations "

@@ -37,7 +37,8 @@ def facts(run: str) -> dict[str, Any]:
 def test_a_run_with_teachers_is_repeated_by_its_options_and_by_like(
     run_cli: Charrnn, corpus: Path, assert_same: AssertSame
 ) -> None:
-    said = run_cli("train", corpus, *TINY[:-3], *TAUGHT, "--out", "s")
+    options = (*TINY[:-3], *TAUGHT, "--weight-decay", "0.002")
+    said = run_cli("train", corpus, *options, "--out", "s")
     assert said.exit_code == 0, said.stderr
     characters = load_checkpoint(Path("s/best.npz")).corpus.characters
     wanted = 3 * round(0.9 * characters)
@@ -46,6 +47,7 @@ def test_a_run_with_teachers_is_repeated_by_its_options_and_by_like(
     assert "2 teachers: generating" in said.stderr
     assert "generated characters" in said.stderr
     chosen = facts("s")["chosen"].split()
+    assert "--weight-decay" in chosen
     assert run_cli("train", corpus, *chosen, "--quiet", "--out", "t").exit_code == 0
     assert_same(Path("s"), Path("t"))
     assert run_cli("train", "--like", "s", "--quiet", "--out", "u").exit_code == 0
