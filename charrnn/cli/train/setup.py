@@ -177,6 +177,7 @@ def train_run(
             warn(short)
         warn_of_ranks(ranks, trainer.config.workers, speed)
         stop = stack.enter_context(StopOnSignal())  # from here on there is something to save
+        facts = {} if folder is None else folder.read_facts()
         if folder is None:
             folder = stack.enter_context(RunFolder.claim(wanted_folder(request, start.name)))
         path = folder.path
@@ -190,7 +191,6 @@ def train_run(
             )
 
         options = repeating()
-        trained = folder.read_facts().get(TRAIN_TEACHERS)
         folder.write_facts(
             {
                 "command": command_line(),
@@ -202,7 +202,7 @@ def train_run(
                 "scored": False,
                 "scoring_limits": vars(limits),
                 **teachers_facts(prepared, request.teachers, path),
-                **({TRAIN_TEACHERS: trained} if trained is not None else {}),
+                **{key: facts[key] for key in (TRAIN_TEACHERS,) if key in facts},
                 **({NGRAMS: networks.ngrams} if networks.ngrams else {}),
                 **({PLANNED: networks.planned} if networks.planned > 1 else {}),
                 **({} if ranks is None else {"ranks": ranks.size}),
