@@ -5,6 +5,7 @@ merged.npz                             the mean of several networks, if the run 
 metrics.jsonl                          metrics, one JSON object per line
 run.json                               the command, its paths, the machine
 lock                                   locked while a run writes to the folder
+teachers/                              the runs of its teachers, if it trained them
 ids.bin                                the ids of a text that is too large for memory
 """
 

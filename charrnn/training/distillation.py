@@ -36,8 +36,11 @@ TEACHERS, TEACHER_SHARE = 4, 0.5
 MIN_MINUTES = 5.0
 """Least minutes of a run that trains teachers by default."""
 
-GENERATION_SHARE, MEASURED_STEPS = 0.15, 8
-"""Share of `--minutes` for teachers to generate, and the time steps that measure their speed."""
+GENERATION_SHARE = 0.15
+"""Share of `--minutes` for teachers to generate."""
+
+MEASURED_STEPS = 8
+"""Time steps by which the speed of generation is measured."""
 
 PARTS, ROWS = 4, 128
 """Parts of the generated text, each of so many sequences that are generated side by side. Threads

@@ -1703,7 +1703,7 @@ NUMBERS = (
     Weakening(
         "given-networks-get-teachers",
         "charrnn/cli/train/setup.py",
-        "        or not request.given.keys() <= NO_SETTINGS\n",
+        "        or not request.given.keys() <= ALLOWED_WITH_TEACHERS\n",
         "",
         (
             "cli/train/test_train_teachers.py::"

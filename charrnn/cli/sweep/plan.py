@@ -69,13 +69,13 @@ class SweepPlan:
     def trials(self, folder: Path) -> list[Trial]:
         """Return the trials of a sweep in `folder`."""
         part = str((folder / self.file).resolve())
-        alone = () if "--layout" in self.reading else ("--train-teachers", "0")
+        no_teachers = () if "--layout" in self.reading else ("--train-teachers", "0")
         reading = {flag: value for flag, value in self.reading.items() if flag != "--encoding"}
         return [
             Trial(
                 number,
                 str(self.trial_folder(folder, number)),
-                (part, *alone, *words_of(reading | self.fixed | point)),
+                (part, *no_teachers, *words_of(reading | self.fixed | point)),
             )
             for number, point in enumerate(self.points, 1)
         ]

@@ -25,13 +25,15 @@ from charrnn.cli.sweep.results import (
 )
 from charrnn.cli.trials.progress import trials_bar
 from charrnn.cli.trials.scheduler import DASK, Machines, run_on_cluster, run_trials
-from charrnn.cli.trials.trial import DIVERGED, FINISHED, INTERRUPTED, WAITING, read_outcome
+from charrnn.cli.trials.trial import (
+    DIVERGED,
+    FINISHED,
+    INTERRUPTED,
+    WAITING,
+    TrialsFailedError,
+    read_outcome,
+)
 from charrnn.data.characters import MAX_NAMED, enumerated
-from charrnn.errors import CharRNNError
-
-
-class TrialsFailedError(CharRNNError):
-    """Trials of a sweep have no result; the exit code is that of the first one of them."""
 
 
 def run_sweep(
@@ -158,11 +160,6 @@ def require_complete(folder: Path, plan: SweepPlan, rows: Sequence[Row]) -> None
 def failed(rows: Sequence[Row], problem: str, advice: str = "other settings") -> TrialsFailedError:
     """Return the error of a sweep or ensemble without a result, with what the first run said."""
     first = min((row for row in rows if row.nats is None), key=lambda row: row.number)
-    error = TrialsFailedError(
-        f"{problem}; the first one {first.outcome.status}: "
-        f"{problem_of(first) or 'see its log.txt'}",
-        advice,
-    )
-    code = first.outcome.exit_code
-    error.exit_code = code if code is not None and 1 < code < 7 else 5
-    return error
+    said = problem_of(first) or "see its log.txt"
+    message = f"{problem}; the first one {first.outcome.status}: {said}"
+    return TrialsFailedError(message, advice, first=first.outcome)

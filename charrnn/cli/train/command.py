@@ -1,7 +1,5 @@
 """`charrnn train`: options and help of the command."""
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,36 +7,32 @@ import typer
 
 from charrnn.cli.completion import complete_from, complete_run
 from charrnn.cli.options import DEFAULT_VAL_FRACTION, on_the_command_line, option
-from charrnn.cli.output.console import say
-from charrnn.cli.output.safe_text import label
 from charrnn.cli.train.checks import refuse_new_settings, refuse_unread_options
 from charrnn.cli.train.like import request_like
 from charrnn.cli.train.network_plans import (
     DEFAULT_NETWORKS,
     DEFAULT_NGRAMS,
     MAX_NETWORKS,
-    parse_network_plans,
 )
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
-from charrnn.cli.train.request import TrainRequest
+from charrnn.cli.train.prepare_run import MAX_VALIDATION_PAIRS
+from charrnn.cli.train.request import DEFAULT_MINUTES, request_of
 from charrnn.cli.train.resume import resume_run
 from charrnn.cli.train.run_options import RunOptions
-from charrnn.cli.train.setup import MAX_VALIDATION_PAIRS
-from charrnn.cli.train.start import continue_run, start_run
-from charrnn.cli.train.teacher_runs import MAX_TEACHERS, Waiting, waiting_in
-from charrnn.data.builtin_pairs import DEMONSTRATIONS, natural_layout
+from charrnn.cli.train.start import continue_pending, start_run
+from charrnn.cli.train.teacher_runs import MAX_TEACHERS, pending_in
+from charrnn.data.builtin_pairs import DEMONSTRATIONS
 from charrnn.data.builtin_texts import BUILT_IN
-from charrnn.data.decoding import FORMS, TextOptions
+from charrnn.data.decoding import FORMS
 from charrnn.data.label_ngrams import MAX_ORDER
 from charrnn.data.layouts import LAYOUTS
-from charrnn.errors import CharRNNError, CheckpointError, UsageError
+from charrnn.errors import UsageError
 from charrnn.limits import THREADS, option_name
 from charrnn.nn.cells import CELLS
 from charrnn.nn.initialisers import INITIALISERS
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.optim.schedules import SCHEDULES
-from charrnn.training.backends import default_backend
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.distillation import (
     GENERATED_PER_CHARACTER,
@@ -65,17 +59,12 @@ from charrnn.training.presets import (
     PRESETS,
     TEXT_CELL,
     WEIGHT_DECAY,
-    Budget,
 )
 from charrnn.training.trainer import MAX_NONFINITE
-from charrnn.training_config import BACKENDS, NONFINITE_POLICIES, TrainingConfig
+from charrnn.training_config import BACKENDS, NONFINITE_POLICIES
 
 CORPUS, MODEL, OPTIMISATION, RUN = "Corpus", "Model", "Optimisation", "Run"
-DEFAULT_MINUTES = 3.0
-FIELDS = (*fields(ModelConfig), *fields(TrainingConfig))
 SHARED = {"min": THREADS.low, "max": THREADS.high}
-SETTING_FIELDS = {field.name for field in FIELDS} - {"steps", "workers"}
-"""Names of the options that set a field; `planning` fixes the steps and the workers."""
 
 
 def names(registry: dict[str, Any]) -> str:
@@ -546,9 +535,9 @@ def train_network(
     run_options = RunOptions(sample_every, save_every, keep, watch_gradients, json, quiet)
     if resume is not None:
         refuse_new_settings(context)
-        waiting = waiting_in(Path(resume))
-        if waiting is not None:
-            continue_waiting(context, Path(resume), waiting, run_options)
+        pending = pending_in(Path(resume))
+        if pending is not None:
+            continue_pending(context, Path(resume), pending, run_options)
             return
         resume_run(resume, corpus or [], run_options, on_nonfinite, workers, teacher or ())
         return
@@ -563,90 +552,3 @@ def train_network(
         val_fraction=request.val_fraction,
     )
     start_run(request, run_options)
-
-
-def request_of(context: typer.Context) -> TrainRequest:
-    """Return the new run that a command line asks for, before `--like` completes it."""
-    values = context.params
-    built_in, layout, plans = values["built_in"], values["layout"], values["network_plans"]
-    if layout is None and built_in is not None:
-        layout = natural_layout(built_in)
-    given_options = dict(on_the_command_line(context))
-    return TrainRequest(
-        paths=values["corpus"] or [],
-        built_in=built_in,
-        layout=layout,
-        text=TextOptions(values["encoding"], values["as_bytes"], values["normalise"]),
-        min_count=values["min_count"],
-        val_fraction=values["val_fraction"] if "val_fraction" in given_options else None,
-        preset=values["preset"],
-        given=settings_given(values),
-        budget=budget_given(values["minutes"], values["epochs"], values["steps"]),
-        workers=values["workers"],
-        out=values["out"],
-        name=values["name"],
-        init_from=values["init_from"],
-        networks=values["networks"],
-        ngrams=values["ngrams"],
-        teachers=tuple(values["teacher"] or ()),
-        generated=values["generated"],
-        train_teachers=values["train_teachers"],
-        network_plans=parse_network_plans(plans) if plans is not None else (),
-    )
-
-
-def continue_waiting(
-    context: typer.Context, place: Path, waiting: Waiting, run_options: RunOptions
-) -> None:
-    """Continue a run whose teachers are not complete, or that has no checkpoint yet.
-
-    Its command is that which run.json tells, with the minutes that are left. Another person may
-    have written it, so that it is shown, and may only name options of a new run.
-
-    Raises `CheckpointError` if it is no command of `train` with teachers.
-    """
-    for name, flag in on_the_command_line(context):
-        if name in ("corpus", "workers", "on_nonfinite", "teacher"):
-            what = "FILES" if name == "corpus" else flag
-            raise UsageError(
-                f"{label(str(place))} trains its teachers first, {what} would change them",
-                "--resume without it",
-            )
-    damaged = CheckpointError(f"{label(str(place / 'run.json'))} is damaged", "a new run")
-    command: Any = context.command
-    try:
-        with command.make_context("train", list(waiting.words)) as again:
-            named = {name for name, _ in on_the_command_line(again)}
-            request = request_of(again)
-    except (typer.TyperException, CharRNNError) as error:
-        raise damaged from error
-    if not request.train_teachers or named & CONTINUED:
-        raise damaged
-    if not run_options.quiet:
-        say(f"continuing {label(str(place))}: {waiting.command}")
-    minutes = request.budget.minutes
-    if minutes is not None:
-        left = max(MIN_MINUTES_LEFT, minutes - waiting.seconds / 60)
-        request = replace(request, budget=Budget(left))
-    continue_run(request, place, run_options)
-
-
-CONTINUED = {"resume", "like", "out", "name", "teacher", "init_from", "layout"}
-"""Parameters that the command of a run with teachers to train does not have."""
-
-MIN_MINUTES_LEFT = 0.1
-"""Least minutes of a run that is continued after its teachers took all of its time."""
-
-
-def settings_given(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of both configurations that the parameters of the command set."""
-    said = {name: value for name, value in params.items() if value is not None}
-    given = {name: value for name, value in said.items() if name in SETTING_FIELDS}
-    given.setdefault("backend", default_backend())
-    return given
-
-
-def budget_given(minutes: float | None, epochs: float | None, steps: int | None) -> Budget:
-    """Return the budget of a run: `DEFAULT_MINUTES` unless one is given."""
-    budgeted = any(value is not None for value in (minutes, epochs, steps))
-    return Budget(minutes if budgeted else DEFAULT_MINUTES, epochs, steps)

@@ -5,7 +5,6 @@ a time. `distillation` then makes them the teachers of the run.
 """
 
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -23,9 +22,18 @@ from charrnn.cli.runs.environment import seconds_since_start
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.runs.signals import StopOnSignal
 from charrnn.cli.train.repeat_options import typed
+from charrnn.cli.train.request import typed_options
 from charrnn.cli.trials.progress import trials_bar
-from charrnn.cli.trials.trial import FINISHED, Outcome, Trial, read_outcome, read_result, run_trial
-from charrnn.errors import CharRNNError, CheckpointError
+from charrnn.cli.trials.trial import (
+    FINISHED,
+    Outcome,
+    Trial,
+    TrialsFailedError,
+    read_outcome,
+    read_result,
+    run_trial,
+)
+from charrnn.errors import CheckpointError
 from charrnn.limits import MAX_SEED
 from charrnn.training.distillation import TEACHER_SHARE
 from charrnn.training.presets import Budget
@@ -34,15 +42,11 @@ FOLDER = "teachers"
 """Folder of the teachers' runs in the folder of a run."""
 
 TRAIN_TEACHERS = "train_teachers"
-"""Key of run.json: how many teachers a run trains, and the words of `train` that it continues with;
-see `Waiting`."""
+"""Key of run.json: how many teachers are trained at a time, and the words of `train` with which the
+run is continued; see `PendingRun`."""
 
 MAX_TEACHERS = 100
 """Most teachers that a run can train."""
-
-
-class TeachersFailedError(CharRNNError):
-    """No teacher could be trained; the exit code is that of the first one."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +77,29 @@ class TeacherPlan:
         """Return the folders of the teachers of a run."""
         return [run / FOLDER / f"teacher-{number:03d}" for number in range(1, self.count + 1)]
 
-    def trials(self, run: Path) -> list[Trial]:
-        """Return the runs of the teachers that are to be trained now."""
-        folders = self.folders(run)
-        left = sum(not read_outcome(folder).is_final for folder in folders)
-        budget = self.budget_of_each(left)
+    def minutes_each(self, left: int) -> float | None:
+        """Return the minutes of each of the `left` teachers to be trained; None without minutes."""
+        if self.budget.minutes is None:
+            return None
+        share = TEACHER_SHARE * left / self.count  # what others took is no longer in the budget
+        part = share / (1 - TEACHER_SHARE + share)
+        seconds = part * (60 * self.budget.minutes - seconds_since_start())
+        rounds = max(1, math.ceil(left / self.at_a_time))
+        return round(max(MIN_SECONDS, seconds / rounds) / 60, 3)
+
+    def trials(self, run: Path, minutes: float | None) -> list[Trial]:
+        """Return the runs of the teachers, each with so many minutes, if it has any."""
         workers = max(1, self.processes // self.count)
-        words = (*self.reading, "--train-teachers", "0", "--workers", str(workers), *budget)
+        budget = {"minutes": minutes, "epochs": self.budget.epochs, "steps": self.budget.steps}
+        words = (*self.reading, *typed_options({"train_teachers": 0, "workers": workers, **budget}))
         return [
-            Trial(number, str(folder), (*words, "--seed", str(self.seed_of(number))))
-            for number, folder in enumerate(folders, 1)
+            Trial(number, str(folder), (*words, *typed("seed", self.seed_of(number))))
+            for number, folder in enumerate(self.folders(run), 1)
         ]
 
     def seed_of(self, number: int) -> int:
         """Return the seed of a teacher; after the largest one comes 0."""
         return (self.seed + number - 1) % (MAX_SEED + 1)
-
-    def budget_of_each(self, left: int) -> list[str]:
-        """Return the budget, as words of `train`, of each of the `left` teachers to be trained."""
-        budget = self.budget
-        for name in ("epochs", "steps"):
-            if getattr(budget, name) is not None:
-                return typed(name, getattr(budget, name))
-        share = TEACHER_SHARE * left / self.count  # what others took is no longer in the budget
-        part = share / (1 - TEACHER_SHARE + share)
-        seconds = part * (60 * (budget.minutes or 0) - seconds_since_start())
-        rounds = max(1, math.ceil(left / self.at_a_time))
-        return typed("minutes", round(max(MIN_SECONDS, seconds / rounds) / 60, 3))
 
 
 MIN_SECONDS = 3.0
@@ -107,8 +107,8 @@ MIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A run whose teachers are not complete, or that has no checkpoint yet.
+class PendingRun:
+    """A run with teachers of its own that has no checkpoint yet.
 
     Args:
         words: words of `train` that start it, without its folder.
@@ -124,8 +124,8 @@ class Waiting:
         return shell_command("charrnn", "train", *self.words)
 
 
-def waiting_in(place: Path) -> Waiting | None:
-    """Return what a run in a folder waits for; None if it has a checkpoint to resume from.
+def pending_in(place: Path) -> PendingRun | None:
+    """Return the run in a folder if it trains teachers and has no checkpoint yet, else None.
 
     Raises `CheckpointError` if run.json is damaged.
     """
@@ -143,18 +143,17 @@ def waiting_in(place: Path) -> Waiting | None:
     if not isinstance(words, list) or not known or not processes or processes < 1:
         raise CheckpointError(f"{label(str(place / 'run.json'))} is damaged", "a new run")
     outcomes = [read_outcome(path) for path in sorted((place / FOLDER).glob("teacher-*/"))]
-    return Waiting(tuple(words), sum(outcome.seconds for outcome in outcomes) / processes)
+    return PendingRun(tuple(words), sum(outcome.seconds for outcome in outcomes) / processes)
 
 
-def waiting_facts(plan: TeacherPlan, words: Sequence[str]) -> Mapping[str, Any]:
+def pending_facts(plan: TeacherPlan, words: Sequence[str]) -> Mapping[str, Any]:
     """Return what run.json tells of the teachers that a run trains.
 
     Args:
         plan: the teachers.
         words: words of `train` that start the run, without its folder.
     """
-    told = {"count": plan.count, "at_a_time": plan.at_a_time, "words": list(words)}
-    return {TRAIN_TEACHERS: told}
+    return {TRAIN_TEACHERS: {"at_a_time": plan.at_a_time, "words": list(words)}}
 
 
 def train_teachers(plan: TeacherPlan, folder: RunFolder, *, quiet: bool) -> tuple[str, ...]:
@@ -162,12 +161,16 @@ def train_teachers(plan: TeacherPlan, folder: RunFolder, *, quiet: bool) -> tupl
 
     One that fails is left out, with a note.
 
-    Raises `TeachersFailedError` if all fail, and typer.Exit after a signal, once they are saved.
+    Raises `TrialsFailedError` if all fail, and typer.Exit after a signal, once they are saved.
     """
-    trials = plan.trials(folder.path)
-    waiting = [trial for trial in trials if not read_outcome(Path(trial.folder)).is_final]
-    if waiting:
-        run_waiting(waiting, plan, folder, quiet=quiet)
+    left = sum(not read_outcome(path).is_final for path in plan.folders(folder.path))
+    minutes = plan.minutes_each(left)
+    trials = plan.trials(folder.path, minutes)
+    pending = [trial for trial in trials if not read_outcome(Path(trial.folder)).is_final]
+    if pending:
+        if not quiet:
+            say(started(plan, pending, minutes))
+        run_pending(pending, plan, folder, quiet=quiet)
     outcomes = [(trial, read_outcome(Path(trial.folder))) for trial in trials]
     for trial, outcome in outcomes:
         if outcome.status != FINISHED:
@@ -175,16 +178,12 @@ def train_teachers(plan: TeacherPlan, folder: RunFolder, *, quiet: bool) -> tupl
     usable = tuple(trial.folder for trial, outcome in outcomes if outcome.status == FINISHED)
     if not usable:
         first = outcomes[0][1]
-        error = TeachersFailedError(
-            f"no teacher could be trained: {first.error or first.status}", "--train-teachers 0"
-        )
-        if first.exit_code is not None and 1 < first.exit_code < 7:
-            error.exit_code = first.exit_code
-        raise error
+        problem = f"no teacher could be trained: {first.error or first.status}"
+        raise TrialsFailedError(problem, "--train-teachers 0", first=first)
     return usable
 
 
-def run_waiting(
+def run_pending(
     trials: Sequence[Trial], plan: TeacherPlan, folder: RunFolder, *, quiet: bool
 ) -> None:
     """Run the teachers that are not complete; typer.Exit after a signal, once they are saved."""
@@ -194,8 +193,6 @@ def run_waiting(
         def ending() -> bool:
             return stop() or failed.is_set()
 
-        if not quiet:
-            say(started(plan, trials))
         with (
             trials_bar([Path(one.folder) for one in trials], plan.count) as count_ended,
             ThreadPoolExecutor(plan.at_a_time) as pool,
@@ -217,20 +214,14 @@ def run_waiting(
             raise typer.Exit(stop.exit_code)
 
 
-def started(plan: TeacherPlan, trials: Sequence[Trial]) -> str:
-    """Say how many teachers are trained, and for how long."""
-    words = trials[0].words
+def started(plan: TeacherPlan, trials: Sequence[Trial], minutes: float | None) -> str:
+    """Say how many teachers are trained, and for how long if they have minutes."""
     at_a_time = min(len(trials), plan.at_a_time)
-    rounds = math.ceil(len(trials) / at_a_time)
-    where = f"in {label(str(Path(trials[0].folder).parent))}"
     count = f"{len(trials)} teacher{'s' * (len(trials) > 1)}"
-    if "--minutes" not in words:
-        return f"training {count} first, {at_a_time} at a time, {where}"
-    seconds = 60 * float(words[words.index("--minutes") + 1])
-    return (
-        f"training {count} first, {at_a_time} at a time, for about "
-        f"{duration(rounds * seconds)}, {where}"
-    )
+    parts = [f"training {count}", f"{at_a_time} at a time"]
+    if minutes is not None:
+        parts.append(duration(60 * minutes * math.ceil(len(trials) / at_a_time)))
+    return ", ".join([*parts, f"in {label(str(Path(trials[0].folder).parent))}"])
 
 
 def ended(trial: Trial, outcome: Outcome, plan: TeacherPlan) -> str:
@@ -238,8 +229,3 @@ def ended(trial: Trial, outcome: Outcome, plan: TeacherPlan) -> str:
     nats = as_number(read_result(Path(trial.folder)).get("validation_nats_per_char"))
     result = outcome.status if nats is None else f"{nats:.4f} nats"
     return f"teacher {trial.number} of {plan.count}: {result}, {duration(outcome.seconds)}"
-
-
-def processes_of(workers: int | None) -> int:
-    """Return how many processes teachers may use: `--workers`, or one per core."""
-    return workers or os.cpu_count() or 1

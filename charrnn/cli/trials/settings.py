@@ -10,12 +10,8 @@ from charrnn.cli.app import COMMANDS, load_command
 from charrnn.cli.options import EARLIER_SPELLINGS
 from charrnn.cli.output.safe_text import label
 from charrnn.cli.train.checks import refuse_unread_options
-from charrnn.cli.train.command import (
-    SETTING_FIELDS,
-    budget_given,
-    settings_given,
-    train_network,
-)
+from charrnn.cli.train.command import train_network
+from charrnn.cli.train.request import SETTING_FIELDS, budget_given, settings_given
 from charrnn.cli.usage_messages import closest, usage_message
 from charrnn.errors import CharRNNError, UsageError
 from charrnn.training.presets import Budget

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from charrnn.checkpointing.lookup import resumable_in
 from charrnn.checkpointing.run_records import as_number, parse_or_none, read_facts
-from charrnn.errors import CheckpointError, StorageError
+from charrnn.errors import CharRNNError, CheckpointError, StorageError
 from charrnn.run_files import is_run_file
 from charrnn.system.file_lock import is_locked
 from charrnn.system.files import read_regular_file, unlink_if_possible, write_atomically
@@ -76,6 +76,22 @@ class Outcome:
     def is_final(self) -> bool:
         """Whether the trial is not to be run again."""
         return self.status == FINISHED or self.exit_code in FINAL_CODES
+
+
+class TrialsFailedError(CharRNNError):
+    """Trials have no result.
+
+    Args:
+        problem: what is wrong and where.
+        advice: alternatives, as of `CharRNNError`.
+        first: the outcome of the first one of them, whose exit code the command ends with; with 5
+            if it has none from 2 to 6, as after a kill.
+    """
+
+    def __init__(self, problem: str, *advice: str, first: Outcome) -> None:
+        super().__init__(problem, *advice)
+        code = first.exit_code
+        self.exit_code = code if code is not None and 1 < code < 7 else 5
 
 
 def run_trial(trial: Trial, stop: StopFlag) -> Outcome:

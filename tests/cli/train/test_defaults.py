@@ -8,10 +8,10 @@ import pytest
 from typer.testing import Result
 
 from charrnn.cli.app import load_command
-from charrnn.cli.train.command import DEFAULT_MINUTES
 from charrnn.cli.train.loop import SAVE_SECONDS
 from charrnn.cli.train.network_plans import DEFAULT_NETWORKS, DEFAULT_NGRAMS
 from charrnn.cli.train.planning import EVALUATION_SHARE, VALIDATION_SHARE
+from charrnn.cli.train.request import DEFAULT_MINUTES
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS

@@ -13,13 +13,14 @@ import pytest
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
-from charrnn.cli.train import command, setup
+from charrnn.cli.train import setup, start
 from charrnn.cli.train.distillation import GENERATED, TEACHERS
-from charrnn.cli.train.teacher_runs import TRAIN_TEACHERS, TeacherPlan, waiting_in
+from charrnn.cli.train.teacher_runs import TRAIN_TEACHERS, TeacherPlan, pending_in
 from charrnn.cli.trials.trial import (
     FAILED,
     FINISHED,
     INTERRUPTED,
+    KILLED,
     Outcome,
     Trial,
     read_outcome,
@@ -84,7 +85,7 @@ def test_a_run_with_teachers_of_its_own_is_that_with_these_teachers(
     loud = [word for word in SMALL if word != "--quiet"]
     result = run_cli("train", corpus, *loud, "--train-teachers", "2", "--seed", "3", "--out", "s")
     assert result.exit_code == 0, result.stderr
-    assert "training 2 teachers first, 1 at a time, in s/teachers" in result.stderr
+    assert "training 2 teachers, 1 at a time, in s/teachers" in result.stderr
     assert "teacher 1 of 2: 2.5000 nats, 3 s" in result.stderr
     assert result.stderr.index("6 characters to train on") < result.stderr.index("training 2")
     for number, trial in enumerate(trained.trained, 1):
@@ -172,6 +173,12 @@ def test_a_teacher_that_fails_is_left_out_and_one_is_needed(
     result = run_cli("train", corpus, *options, "--out", "t")
     assert result.exit_code == 5
     assert "no teacher could be trained: no space at all; try --train-teachers 0" in result.stderr
+    followed = run_cli("train", corpus, *SMALL[:-2], "--train-teachers", "0", "--out", "u")
+    assert followed.exit_code == 0
+    trained.ends[1] = Outcome(KILLED, -9, "", 1.0)
+    result = run_cli("train", corpus, *options, "--out", "v")
+    assert result.exit_code == 5
+    assert "no teacher could be trained: killed" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ def test_a_damaged_command_in_run_json_is_refused(
     run_cli: Charrnn, empty_folder: Path, words: list[Any] | None
 ) -> None:
     (empty_folder / "r").mkdir()
-    told = {TRAIN_TEACHERS: {"count": 2, "at_a_time": 1, "words": words}}
+    told = {TRAIN_TEACHERS: {"at_a_time": 1, "words": words}}
     (empty_folder / "r" / "run.json").write_text(json.dumps(told))
     result = run_cli("train", "--resume", "r")
     assert result.exit_code == 3
@@ -200,7 +207,7 @@ def test_the_minutes_of_teachers_are_their_share(
     rest = TeacherPlan(4, ("a.txt",), 0, Budget(minutes=31 - 7.5), processes=2)
     assert minutes_in(rest, tmp_path) == [7.5] * 4  # 7.5 of 22.5, one round
     many = TeacherPlan(4, ("a.txt",), 0, Budget(minutes=31), processes=8)
-    assert "--workers 2" in " ".join(many.trials(tmp_path / "new")[0].words)
+    assert "--workers 2" in " ".join(many.trials(tmp_path / "new", 1.0)[0].words)
     assert minutes_in(many, tmp_path / "new") == [15.0] * 4
 
 
@@ -220,7 +227,8 @@ def test_seeds_follow_each_other_within_their_range() -> None:
 
 
 def minutes_in(plan: TeacherPlan, run: Path) -> list[float]:
-    trials = plan.trials(run)
+    left = sum(not read_outcome(folder).is_final for folder in plan.folders(run))
+    trials = plan.trials(run, plan.minutes_each(left))
     return [float(trial.words[trial.words.index("--minutes") + 1]) for trial in trials]
 
 
@@ -232,13 +240,15 @@ def test_what_teachers_took_is_no_longer_in_the_minutes(
     options = (*SMALL[:-4], "--minutes", "9", "--generated", "512", "--train-teachers", "2")
     monkeypatch.setattr("charrnn.cli.train.start.train_run", lambda *_: 2)
     assert run_cli("train", corpus, *options, "--out", "r").exit_code == 0
-    waiting = waiting_in(Path("r"))
-    assert waiting is not None
-    assert waiting.seconds == 33
+    pending = pending_in(Path("r"))
+    assert pending is not None
+    assert pending.seconds == 33
     refused = run_cli("train", "--resume", "r", "--workers", "2")
     assert refused.exit_code == 2
     assert "--workers would change them; try --resume without it" in refused.stderr
-    monkeypatch.setattr(command, "continue_run", lambda request, *_: asked.append(request.budget))
+    monkeypatch.setattr(
+        start, "train_with_teachers", lambda request, *_: asked.append(request.budget)
+    )
     assert run_cli("train", "--resume", "r").exit_code == 0
     assert [budget.minutes for budget in asked] == [pytest.approx(9 - 33 / 60)]
 
