@@ -1016,6 +1016,7 @@ NOT_PROVOKED = {
     "began from the weights of a checkpoint": "a run with --init-from: `test_like`",
     "has changed since the run of --like": "a changed file: `test_like`",
     "--train-teachers starts processes": "under mpirun only: `test_train_teachers`",
+    "{}, which run.json names, is gone": "a text that was moved: `test_train_teachers`",
     "no teacher could be trained": "teachers that fail: `test_train_teachers`",
     "{} trains its teachers first": "teachers that are not complete: `test_train_teachers`",
     "{} is damaged": "a run.json with other words: `test_train_teachers`",

@@ -145,7 +145,7 @@ def failures(rows: Sequence[Row], noun: str) -> list[str]:
 
 def problem_of(row: Row) -> str:
     """Return what went wrong in a run, without the advice."""
-    return label(row.outcome.error.partition("; try ")[0])
+    return label(row.outcome.problem)
 
 
 def results_as_csv(rows: Sequence[Row], flags: Sequence[str]) -> str:

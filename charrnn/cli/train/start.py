@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from charrnn.cli.options import on_the_command_line
 from charrnn.cli.output.console import say
 from charrnn.cli.output.safe_text import label
+from charrnn.cli.runs import load_text
 from charrnn.cli.runs.environment import command_line
 from charrnn.cli.runs.run_folder import RunFolder
 from charrnn.cli.train.planning import cores_each
@@ -23,7 +24,7 @@ from charrnn.cli.train.teacher_runs import (
     pending_facts,
     train_teachers,
 )
-from charrnn.errors import CharRNNError, CheckpointError, UsageError
+from charrnn.errors import CharRNNError, CheckpointError, TextError, UsageError
 from charrnn.training.presets import Budget
 
 
@@ -45,7 +46,7 @@ def continue_pending(
     Its command is that which run.json tells, with the minutes that are left. Another person may
     have written it, so that it is shown, and may only name options of a new run.
 
-    Raises `CheckpointError` if it is no command of `train` with teachers.
+    Raises `CheckpointError` if it is no command of `train` with teachers, and as `check_sources`.
     """
     shown_and_saved = {"resume", *(field.name for field in fields(RunOptions))}
     for name, flag in on_the_command_line(context):
@@ -66,6 +67,7 @@ def continue_pending(
     count = request.train_teachers
     if not count or named & REFUSED:
         raise damaged
+    check_sources(request)
     if not run_options.quiet:
         say(f"continuing {label(str(place))}: {pending.command}")
     minutes = request.budget.minutes
@@ -75,6 +77,16 @@ def continue_pending(
     threadpool_limits(1, user_api="blas")
     with RunFolder(place) as folder:
         train_with_teachers(request, count, run_options, folder)
+
+
+def check_sources(request: TrainRequest) -> None:
+    """Raise `TextError` if a path of a text is gone, or is a pipe or a device.
+
+    A teacher whose text is missing fails, and is not trained again.
+    """
+    for source in request.sources:
+        if not Path(source).is_dir() and load_text.size_of(source) is None:
+            raise TextError(f"{label(source)}, which run.json names, is gone", "to move it back")
 
 
 REFUSED = {"resume", "like", "out", "name", "teacher", "init_from", "layout"}

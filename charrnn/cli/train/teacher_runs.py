@@ -174,11 +174,11 @@ def train_teachers(plan: TeacherPlan, folder: RunFolder, *, quiet: bool) -> tupl
     outcomes = [(trial, read_outcome(Path(trial.folder))) for trial in trials]
     for trial, outcome in outcomes:
         if outcome.status != FINISHED:
-            warn(f"teacher {trial.number} is left out: {outcome.error or outcome.status}")
+            warn(f"teacher {trial.number} is left out: {outcome.problem or outcome.status}")
     usable = tuple(trial.folder for trial, outcome in outcomes if outcome.status == FINISHED)
     if not usable:
         first = outcomes[0][1]
-        problem = f"no teacher could be trained: {first.error or first.status}"
+        problem = f"no teacher could be trained: {first.problem or first.status}"
         raise TrialsFailedError(problem, "--train-teachers 0", first=first)
     return usable
 

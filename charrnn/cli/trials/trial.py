@@ -73,6 +73,11 @@ class Outcome:
     seconds: float = 0.0
 
     @property
+    def problem(self) -> str:
+        """What went wrong, without the advice; empty if nothing did."""
+        return self.error.partition("; try ")[0]
+
+    @property
     def is_final(self) -> bool:
         """Whether the trial is not to be run again."""
         return self.status == FINISHED or self.exit_code in FINAL_CODES

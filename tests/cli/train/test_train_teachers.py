@@ -1,6 +1,7 @@
 """`train --train-teachers`: teachers and a student in one command, interrupted and continued."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import Result
 
 from charrnn.checkpointing.checkpoint import load_checkpoint
@@ -169,7 +171,7 @@ def test_a_teacher_that_fails_is_left_out_and_one_is_needed(
     assert result.exit_code == 0, result.stderr
     assert "teacher 2 is left out: no space left" in result.stderr
     assert len(facts("s")[TEACHERS]) == 1
-    trained.ends[1] = Outcome(FAILED, 5, "no space at all", 1.0)
+    trained.ends[1] = Outcome(FAILED, 5, "no space at all; try --out DIR", 1.0)
     result = run_cli("train", corpus, *options, "--out", "t")
     assert result.exit_code == 5
     assert "no teacher could be trained: no space at all; try --train-teachers 0" in result.stderr
@@ -179,6 +181,30 @@ def test_a_teacher_that_fails_is_left_out_and_one_is_needed(
     result = run_cli("train", corpus, *options, "--out", "v")
     assert result.exit_code == 5
     assert "no teacher could be trained: killed" in result.stderr
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_text_that_was_moved_ends_no_teacher_for_good(
+    run_cli: Charrnn, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("charrnn.cli.train.start.train_teachers", lambda *_, **__: interrupted())
+        options = (*SMALL, "--train-teachers", "2", "--out", "r")
+        assert run_cli("train", corpus, *options).exit_code == 130
+    moved = corpus.rename("moved.txt")
+    result = run_cli("train", "--resume", "r")
+    assert result.exit_code == 4
+    assert "corpus.txt, which run.json names, is gone; try to move it back" in result.stderr
+    os.mkfifo(corpus)
+    result = run_cli("train", "--resume", "r")
+    assert result.exit_code == 4
+    assert "corpus.txt, which run.json names, is no file" in result.stderr
+    moved.rename(corpus)
+    assert run_cli("train", "--resume", "r", "--quiet").exit_code == 0
+
+
+def interrupted() -> None:
+    raise typer.Exit(130)
 
 
 @pytest.mark.parametrize(
