@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.benchmarks import settings, text_sets
 from tests.benchmarks.measuring import Rates, blas_kernels, rate_of, spread, torch_is_there
 from tests.benchmarks.pair_sets import ONE_LETTER, split
 from tests.benchmarks.pairs import copying, label_figures
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "name", ["sampling", "min_char", "speed", "cost", "distributed", "predict"]
+    "name", ["sampling", "min_char", "speed", "cost", "distributed", "predict", "settings"]
 )
 def test_a_benchmark_runs_and_writes_its_figures(name: str, tmp_path: Path) -> None:
     if name == "speed" and torch_is_there():
@@ -77,3 +78,44 @@ def test_figures_of_labels_count_those_that_training_did_not_have() -> None:
 
 def test_copying_is_right_where_the_answer_is_the_input() -> None:
     assert copying([], [("a", "a"), ("b", "bs")]) == {"accuracy": 0.5}
+
+
+def figure(change: str, hidden: int, dropout: float, lr: float, nats: float) -> settings.Figure:
+    return settings.Figure("a text", 1.0, 0, change, hidden, dropout, lr, 100, nats)
+
+
+def test_changes_of_a_default_are_its_neighbours() -> None:
+    default = figure("", 384, 0.0, 0.4, 1.5)
+    assert dict(settings.changes(default)) == {
+        "hidden 256": ["--hidden", "256"],
+        "hidden 512": ["--hidden", "512"],
+        "dropout 0.1": ["--hidden", "384", "--dropout", "0.1"],
+        "lr × 0.6": ["--hidden", "384", "--lr", "0.24"],
+        "lr × 1.6": ["--hidden", "384", "--lr", "0.64"],
+    }
+
+
+def test_the_table_of_settings_has_a_change_in_each_column() -> None:
+    figures = [
+        figure("", 384, 0.1, 0.4, 1.5),
+        figure("hidden 256", 256, 0.0, 0.6, 1.51),
+        figure("hidden 512", 512, 0.25, 0.3, 1.52),
+        figure("dropout 0", 384, 0.0, 0.4, 1.49),
+        figure("dropout 0.25", 384, 0.25, 0.4, 1.48),
+        figure("lr × 1.6", 384, 0.1, 0.64, 1.6),
+        figure("", 256, 0.0, 0.6, 1.7),
+        figure("lr × 0.6", 256, 0.0, 0.36, 1.6),
+    ]
+    first, second = settings.table(figures)
+    assert first[4:] == ["+0.010", "+0.020", "-0.010", "-0.020", "-", "+0.100"]
+    assert second[4:] == ["-", "-", "-", "-", "-0.100", "-"]
+
+
+@pytest.mark.parametrize("name", [*text_sets.TEXTS])
+def test_a_text_is_long_and_the_same_each_time(name: str) -> None:
+    try:
+        text = text_sets.TEXTS[name]()
+    except ImportError:
+        pytest.skip("needs the packages of the extra bench")
+    assert len(text) >= 200_000
+    assert text == text_sets.TEXTS[name]()
