@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding
 import numba
+from numba.core import config
+
+
+def processor() -> str:
+    """Return LLVM's name of the processor that Numba compiles for."""
+    forced = config.CPU_NAME  # type: ignore[attr-defined]  # Numba sets it at import
+    name: str = forced or llvmlite.binding.get_host_cpu_name()
+    return name
 
 
 def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

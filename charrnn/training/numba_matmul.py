@@ -1,4 +1,4 @@
-"""Matrix products for the Numba backend, with a kernel in AVX-512 instructions.
+"""Matrix products for the Numba backend, with a kernel in vector instructions.
 
     out (M, N) = Σ over g of x[g] W[g],  x (G, M, K), W (G, K, N)
 
@@ -8,12 +8,14 @@ The weights are copied into panels of `PANEL` columns that are contiguous in mem
 `TILE_ROWS` rows and `PANEL` columns of the product stays in registers while the sum over K is
 computed: for each k, one row of the panel is loaded and multiplied by one number of each row of x
 (Goto & van de Geijn 2008, ACM Transactions on Mathematical Software 34(3)). The tile is written in
-LLVM's intermediate representation: from loops in Python, LLVM does not keep it in registers.
+LLVM's intermediate representation: from loops in Python, LLVM does not keep it in registers. Its
+size depends on the processor (`TILES`), which Numba's cache on disk distinguishes.
 
-All compiled functions that use it are in this file, since Numba's cache on disk does not notice
-changes of another one.
+All compiled functions that use it are in this file, since that cache does not notice changes of
+another one.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,18 +24,39 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from charrnn.training.numba_compile import compiled
+from charrnn.training.numba_compile import compiled, processor
 from charrnn.types import Array
 
-LANES = 16
-"""Numbers of float32 in a vector of AVX-512."""
 
-VECTORS = 2
+@dataclass(frozen=True)
+class Tile:
+    """The part of a product that stays in registers.
+
+    Attributes:
+        lanes: numbers of float32 in a vector register.
+        vectors: vectors of a row.
+        rows: most rows; `rows` · `vectors` registers hold sums.
+        many_rows: whether products of all positions of a batch are faster too, and not only the
+            recurrent ones, whose rows are few.
+    """
+
+    lanes: int
+    vectors: int
+    rows: int
+    many_rows: bool
+
+
+TILES = {
+    "znver3": Tile(lanes=8, vectors=2, rows=6, many_rows=False),  # AVX2: 12 of 16 registers
+    "znver5": Tile(lanes=16, vectors=2, rows=8, many_rows=True),  # AVX-512: 16 of 32 registers
+}
+"""Tiles by LLVM's name of the processor: those on which the kernel was measured to be faster than
+OpenBLAS. The LLVM of Numba 0.61 does not know znver5 yet; OpenBLAS then multiplies."""
+
+TILE = TILES.get(processor(), TILES["znver3"])
+LANES, VECTORS, TILE_ROWS = TILE.lanes, TILE.vectors, TILE.rows
 PANEL = VECTORS * LANES
 """Columns of a panel, and of a tile."""
-
-TILE_ROWS = 8
-"""Most rows of a tile: with two vectors for each row, 16 of the 32 registers hold sums."""
 
 POSITIONS = 256
 """Positions that are multiplied with all panels before the next ones, so that they stay in L2."""

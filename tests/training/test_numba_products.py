@@ -1,5 +1,8 @@
 """Compiled matrix products: equal to NumPy's, and used only where they apply."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +17,7 @@ from charrnn.training.backends import load_backend
 from charrnn.types import Array
 
 compiled = pytest.importorskip("charrnn.training.numba_products", exc_type=ImportError)
+llvm = pytest.importorskip("llvmlite.binding")
 
 
 PRODUCTS = ("recurrent", "project", "project_backward", "weight_gradients", "lookup_backward")
@@ -24,7 +28,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Return a function that sets whether the kernel counts as faster on this processor."""
 
     def say(faster: bool) -> None:
-        monkeypatch.setattr(compiled, "kernel_is_faster", lambda: faster)
+        monkeypatch.setattr(compiled, "kernel_is_faster", lambda **_: faster)
 
     return say
 
@@ -158,6 +162,48 @@ def test_other_products_are_those_of_numpy(
     products.project(x, W, found)
     Products().project(x, W, expected)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("processor", "recurrent", "many_rows"),
+    [("znver5", True, True), ("znver3", True, False), ("generic", False, False)],
+)
+def test_the_kernel_is_used_where_it_was_measured_to_be_faster(
+    processor: str, recurrent: bool, many_rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "processor", lambda: processor)
+    monkeypatch.setattr(compiled, "kernel_is_faster", compiled.kernel_is_faster.__wrapped__)
+    W, x = draw(2, 64, 64), draw(8, 64)
+    product = compiled.CompiledProducts().recurrent(W, 9, 8)
+    assert isinstance(product, compiled.CompiledRecurrentProduct) == recurrent
+    assert compiled.applies(8, 64, x, W) == many_rows
+
+
+SCRIPT = """
+import numpy as np
+from charrnn.training import numba_matmul, numba_products
+assert numba_matmul.LANES == 8 and numba_products.kernel_is_faster(many_rows=False)
+rng = np.random.default_rng(0)
+W, x = rng.standard_normal((2, 32, 48), np.float32), rng.standard_normal((17, 32), np.float32)
+product = numba_products.CompiledRecurrentProduct(W, 4, 17)
+product.refresh_weights()
+print(np.abs(product.multiply(x) - x.astype(np.float64) @ W).max())
+"""
+
+
+@pytest.mark.skipif(
+    not llvm.get_host_cpu_features().get("fma"), reason="the processor has no AVX2 with FMA"
+)
+def test_the_tile_for_avx2_is_right_on_processors_with_avx512_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "NUMBA_CPU_NAME": "znver3"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert float(done.stdout) < 1e-4
 
 
 @pytest.mark.parametrize("layers", [1, 2])
