@@ -33,8 +33,9 @@ GENERATED_PER_CHARACTER = 3
 TEACHERS, TEACHER_SHARE = 4, 0.5
 """Teachers that a run trains itself, and their share of `--minutes`."""
 
-MIN_MINUTES = 5.0
-"""Least minutes of a run that trains teachers by default."""
+MIN_TYPICAL_MINUTES = 8.0
+"""Least typical minutes of a run that trains teachers by default: with fewer a student has too few
+steps. On source code one of 5 was worse than a single network, and one of 10 as good."""
 
 GENERATION_SHARE = 0.15
 """Share of `--minutes` for teachers to generate."""
@@ -69,7 +70,7 @@ def teachers_by_time(characters: int, budget: Budget) -> int:
         characters: length of the training text.
         budget: its minutes, with the measured speed; without minutes there are no teachers.
     """
-    if budget.minutes is None or budget.minutes < MIN_MINUTES:
+    if budget.minutes is None or budget.typical_minutes < MIN_TYPICAL_MINUTES:
         return 0
     return TEACHERS if "recurrent_dropout" in default(characters, budget, None) else 0
 

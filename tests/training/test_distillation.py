@@ -140,6 +140,15 @@ def test_a_run_that_would_overfit_trains_teachers(
     assert teachers_by_time(1_000_000, Budget(epochs=100)) == 0
 
 
+@pytest.mark.parametrize(
+    ("minutes", "speed", "teachers"),
+    [(7.9, 1.0, 0), (8.0, 1.0, 4), (15.0, 0.5, 0), (16.0, 0.5, 4), (40.0, 0.25, 4)],
+)
+def test_a_short_run_has_no_time_for_teachers(minutes: float, speed: float, teachers: int) -> None:
+    """Although a network would overfit so short a text."""
+    assert teachers_by_time(400_000, Budget(minutes=minutes, relative_speed=speed)) == teachers
+
+
 def one_hot(ids: Array) -> Array:
     return np.eye(V, dtype=np.float16)[ids]
 
