@@ -48,6 +48,7 @@ class Figure:
         change: the option and value that differ from the preset's choice, or "".
         hidden: hidden size.
         dropout: dropout rate.
+        recurrent_dropout: dropout rate of the recurrent weights.
         lr: learning rate.
         steps: training steps.
         nats: validation loss in nats per character.
@@ -59,6 +60,7 @@ class Figure:
     change: str
     hidden: int
     dropout: float
+    recurrent_dropout: float
     lr: float
     steps: int
     nats: float
@@ -82,8 +84,11 @@ def changes(default: Figure) -> Iterator[tuple[str, list[str]]]:
     size = ["--hidden", str(default.hidden)]
     for dropout in neighbours(DROPOUTS, default.dropout):
         yield f"dropout {dropout:g}", [*size, "--dropout", f"{dropout:g}"]
+    same = [*size, "--dropout", f"{default.dropout:g}"]  # the preset's depends on measured speed
+    if default.recurrent_dropout:
+        same += ["--recurrent-dropout", f"{default.recurrent_dropout:g}"]
     for factor in RATE_FACTORS:
-        yield f"lr × {factor:g}", [*size, "--lr", f"{factor * default.lr:.4g}"]
+        yield f"lr × {factor:g}", [*same, "--lr", f"{factor * default.lr:.4g}"]
 
 
 class Bench:
@@ -117,8 +122,16 @@ class Bench:
             raise RuntimeError("the last checkpoint of a run holds no training state")
         config, nats = last.training.config, found["validation_nats_per_char"]
         return Figure(
-            *(self.name, minutes, seed, change, last.config.hidden, last.config.dropout),
-            *(config.lr, found["steps"], nats),
+            self.name,
+            minutes,
+            seed,
+            change,
+            last.config.hidden,
+            last.config.dropout,
+            last.config.recurrent_dropout,
+            config.lr,
+            found["steps"],
+            nats,
         )
 
 
@@ -191,10 +204,10 @@ def table(figures: Sequence[Figure]) -> Iterator[list[str]]:
 
 
 def column_of(figure: Figure, default: Figure) -> str:
-    """Return the column of a run that differs from a default in one setting."""
-    if figure.hidden != default.hidden:
+    """Return the column of a run that differs from a default by its `change`."""
+    if figure.change.startswith("hidden"):
         return "smaller" if figure.hidden < default.hidden else "larger"
-    if figure.dropout != default.dropout:
+    if figure.change.startswith("dropout"):
         return "less dropout" if figure.dropout < default.dropout else "more"
     return "lr lower" if figure.lr < default.lr else "higher"
 

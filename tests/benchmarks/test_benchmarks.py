@@ -80,8 +80,10 @@ def test_copying_is_right_where_the_answer_is_the_input() -> None:
     assert copying([], [("a", "a"), ("b", "bs")]) == {"accuracy": 0.5}
 
 
-def figure(change: str, hidden: int, dropout: float, lr: float, nats: float) -> settings.Figure:
-    return settings.Figure("a text", 1.0, 0, change, hidden, dropout, lr, 100, nats)
+def figure(
+    change: str, hidden: int, dropout: float, lr: float, nats: float, recurrent: float = 0.0
+) -> settings.Figure:
+    return settings.Figure("a text", 1.0, 0, change, hidden, dropout, recurrent, lr, 100, nats)
 
 
 def test_changes_of_a_default_are_its_neighbours() -> None:
@@ -90,9 +92,18 @@ def test_changes_of_a_default_are_its_neighbours() -> None:
         "hidden 256": ["--hidden", "256"],
         "hidden 512": ["--hidden", "512"],
         "dropout 0.1": ["--hidden", "384", "--dropout", "0.1"],
-        "lr × 0.6": ["--hidden", "384", "--lr", "0.24"],
-        "lr × 1.6": ["--hidden", "384", "--lr", "0.64"],
+        "lr × 0.6": ["--hidden", "384", "--dropout", "0", "--lr", "0.24"],
+        "lr × 1.6": ["--hidden", "384", "--dropout", "0", "--lr", "0.64"],
     }
+
+
+def test_a_changed_rate_keeps_the_dropout() -> None:
+    default = figure("", 512, 0.5, 0.2, 1.4, recurrent=0.25)
+    words = dict(settings.changes(default))["lr × 1.6"]
+    assert words == [
+        *("--hidden", "512", "--dropout", "0.5"),
+        *("--recurrent-dropout", "0.25", "--lr", "0.32"),
+    ]
 
 
 def test_the_table_of_settings_has_a_change_in_each_column() -> None:
@@ -102,7 +113,7 @@ def test_the_table_of_settings_has_a_change_in_each_column() -> None:
         figure("hidden 512", 512, 0.25, 0.3, 1.52),
         figure("dropout 0", 384, 0.0, 0.4, 1.49),
         figure("dropout 0.25", 384, 0.25, 0.4, 1.48),
-        figure("lr × 1.6", 384, 0.1, 0.64, 1.6),
+        figure("lr × 1.6", 384, 0.0, 0.64, 1.6),
         figure("", 256, 0.0, 0.6, 1.7),
         figure("lr × 0.6", 256, 0.0, 0.36, 1.6),
     ]
