@@ -8,9 +8,14 @@ import numba
 from numba.core import config
 
 
-def processor() -> str:
-    """Return LLVM's name of the processor that Numba compiles for."""
-    forced = config.CPU_NAME  # type: ignore[attr-defined]  # Numba sets it at import
+def processor() -> str | None:
+    """Return LLVM's name of the processor that Numba compiles for; None if it does not compile.
+
+    With the environment variable NUMBA_DISABLE_JIT functions run in Python.
+    """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]  # Numba sets it at import
+        return None
+    forced = config.CPU_NAME  # type: ignore[attr-defined]  # as above
     name: str = forced or llvmlite.binding.get_host_cpu_name()
     return name
 

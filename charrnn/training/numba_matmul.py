@@ -53,7 +53,7 @@ TILES = {
 """Tiles by LLVM's name of the processor: those on which the kernel was measured to be faster than
 OpenBLAS. The LLVM of Numba 0.61 does not know znver5 yet; OpenBLAS then multiplies."""
 
-TILE = TILES.get(processor(), TILES["znver3"])
+TILE = TILES.get(processor() or "", TILES["znver3"])
 LANES, VECTORS, TILE_ROWS = TILE.lanes, TILE.vectors, TILE.rows
 PANEL = VECTORS * LANES
 """Columns of a panel, and of a tile."""

@@ -34,7 +34,7 @@ def kernel_is_faster(*, many_rows: bool) -> bool:
     Args:
         many_rows: whether the products are those of all positions of a batch, not recurrent ones.
     """
-    tile = TILES.get(processor())
+    tile = TILES.get(processor() or "")
     return tile is not None and (tile.many_rows or not many_rows)
 
 

@@ -166,10 +166,15 @@ def test_other_products_are_those_of_numpy(
 
 @pytest.mark.parametrize(
     ("processor", "recurrent", "many_rows"),
-    [("znver5", True, True), ("znver3", True, False), ("generic", False, False)],
+    [
+        ("znver5", True, True),
+        ("znver3", True, False),
+        ("generic", False, False),
+        (None, False, False),
+    ],
 )
 def test_the_kernel_is_used_where_it_was_measured_to_be_faster(
-    processor: str, recurrent: bool, many_rows: bool, monkeypatch: pytest.MonkeyPatch
+    processor: str | None, recurrent: bool, many_rows: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled, "processor", lambda: processor)
     monkeypatch.setattr(compiled, "kernel_is_faster", compiled.kernel_is_faster.__wrapped__)
@@ -177,6 +182,19 @@ def test_the_kernel_is_used_where_it_was_measured_to_be_faster(
     product = compiled.CompiledProducts().recurrent(W, 9, 8)
     assert isinstance(product, compiled.CompiledRecurrentProduct) == recurrent
     assert compiled.applies(8, 64, x, W) == many_rows
+
+
+def test_nothing_needs_the_kernel_where_numba_does_not_compile() -> None:
+    script = "from charrnn.training.numba_products import *; print(kernel_is_faster(many_rows=0))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_CPU_NAME": "znver3", "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "False\n"
 
 
 SCRIPT = """
