@@ -5,14 +5,13 @@ give the same texts.
 """
 
 import gettext
-import sys
-import sysconfig
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import distribution
-from itertools import accumulate
 from pathlib import Path
 from xml.etree import ElementTree
+
+from charrnn.data import builtin_texts
 
 PYTHON_CHARACTERS, DOCS_CHARACTERS = 1_000_000, 200_000
 
@@ -39,20 +38,13 @@ def russian() -> str:
 
 
 def python_source() -> str:
-    """Return the first million characters of Python's standard library, modules by name."""
-    texts: list[str] = []
-    folder = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(folder.glob("*.py")):
-        texts.append(path.read_text(encoding="utf-8"))
-    lengths = accumulate(map(len, texts))
-    enough = next((n for n, total in enumerate(lengths, 1) if total >= PYTHON_CHARACTERS), None)
-    return "".join(texts[:enough])[:PYTHON_CHARACTERS]
+    """Return the first million characters of the built-in corpus `python-source`."""
+    return builtin_texts.python_source()[:PYTHON_CHARACTERS]
 
 
 def python_docs() -> str:
-    """Return the first 200,000 characters of Python's help topics, in English."""
-    topics: dict[str, str] = import_module("pydoc_data.topics").topics
-    return "".join(topics[name] + "\n" for name in sorted(topics))[:DOCS_CHARACTERS]
+    """Return the first 200,000 characters of the built-in corpus `python-docs`, in English."""
+    return builtin_texts.python_docs()[:DOCS_CHARACTERS]
 
 
 def file_of(package: str, ending: str) -> Path:
@@ -64,7 +56,7 @@ def file_of(package: str, ending: str) -> Path:
     for path in distribution(package).files or ():
         if path.as_posix().endswith(ending):
             return Path(str(path.locate()))
-    raise FileNotFoundError(f"{package} holds no file …{ending} on Python {sys.version}")
+    raise FileNotFoundError(f"the package {package} has no file {ending}")
 
 
 TEXTS: dict[str, Callable[[], str]] = {
