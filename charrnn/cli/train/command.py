@@ -37,6 +37,7 @@ from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
 from charrnn.training.distillation import (
     GENERATED_PER_CHARACTER,
     GENERATION_SHARE,
+    MIN_TYPICAL_MINUTES,
     TEACHER_SHARE,
     TEACHERS,
     rounded,
@@ -385,9 +386,9 @@ def train_network(
             "For a text: train this many networks first and learn their probabilities, as with "
             "--teacher; 0: none. They are in the folder teachers of the run, have default settings "
             f"and seeds of their own, and take {TEACHER_SHARE:.0%} of --minutes. Default: "
-            f"{TEACHERS}, if --minutes "
-            "are so many that a single network overfits and nothing of the network is given; "
-            "else 0.",
+            f"{TEACHERS}, if --minutes are so many that a single network overfits, at least "
+            f"{MIN_TYPICAL_MINUTES:g} on two cores with AVX-512 and more on slower ones, and "
+            "nothing of the network is given; else 0.",
             metavar="N",
             min=0,
             max=MAX_TEACHERS,

@@ -15,7 +15,12 @@ from charrnn.cli.train.request import DEFAULT_MINUTES
 from charrnn.nn.model_config import ModelConfig
 from charrnn.optim.optimisers import OPTIMISERS
 from charrnn.training.dataset import MAX_VALIDATION_CHARACTERS
-from charrnn.training.distillation import GENERATED_PER_CHARACTER, GENERATION_SHARE, TEACHERS
+from charrnn.training.distillation import (
+    GENERATED_PER_CHARACTER,
+    GENERATION_SHARE,
+    MIN_TYPICAL_MINUTES,
+    TEACHERS,
+)
 from charrnn.training.pair_presets import (
     LABEL_SMOOTHING_RULE,
     MAX_ATTENDED,
@@ -74,8 +79,9 @@ FIGURES: dict[str, Callable[[], object]] = {
     "minutes": lambda: f"{DEFAULT_MINUTES:g}",
     "on_nonfinite": lambda: planned()["on_nonfinite"],
     "train_teachers": lambda: (
-        f"{TEACHERS}, if --minutes are so many that a single network overfits and nothing of the "
-        "network is given; else 0"
+        f"{TEACHERS}, if --minutes are so many that a single network overfits, at least "
+        f"{MIN_TYPICAL_MINUTES:g} on two cores with AVX-512 and more on slower ones, and nothing "
+        "of the network is given; else 0"
     ),
     "patience": lambda: f"{planned()['patience']}, for pairs {PATIENCE}",
     "eval_every": lambda: (
